@@ -1,0 +1,67 @@
+# Two commands do everything: `make demo` and `make test`. Each target installs what it needs, from the lock, into .venv.
+
+PYTHON ?= python3
+KAFKA_DIR ?= .kafka
+NAME ?= all
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+LOCK := deploy/lock
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format kafka kafka-stop bench lock schemas clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.serve ## Real shop events through an embedded broker, a worker, and out again: 2 minutes (ARGS=--serve keeps it up)
+	@$(BIN)/penchant demo $(ARGS)
+
+test: lint ## Lint, types, import rules and every test (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, format, mypy, import-linter, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m stream.schemas.generate --check
+
+format: $(VENV)/.dev ## Let ruff format and fix what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+kafka: ## A local Apache Kafka on 127.0.0.1:9092, from Maven Central's jars (Java 17, mvn), until Ctrl-C
+	@deploy/kafka/run.sh run $(KAFKA_DIR)
+
+bench: $(VENV)/.dev ## Benchmarks (NAME=worker for one); tables, and one line of JSON last
+	@$(BIN)/python -m benchmarks.run $(NAME) $(ARGS)
+
+schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again from stream/events.py
+	@$(BIN)/python -m stream.schemas.generate
+
+lock: ## Resolve the dependencies again (needs uv); hashes, no registry addresses
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate pyproject.toml --group build -o $(LOCK)/serve.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate pyproject.toml --group dev -c $(LOCK)/serve.txt -o $(LOCK)/dev.txt
+
+clean: ## Remove everything that make made
+	rm -rf $(VENV) $(KAFKA_DIR) .penchant .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "make: $(PYTHON) is missing or older than 3.11. Fix: install Python 3.11+, or make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "Installing Penchant into $(VENV) (once; a minute or so)"
+	@$(PYTHON) -m venv --clear $(VENV) || \
+	  { echo "make: $(PYTHON) cannot create a virtual environment. Fix: install its venv module (Debian: python3-venv)" >&2; exit 2; }
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.python $(LOCK)/serve.txt pyproject.toml
+	@$(PIP) --require-hashes -r $(LOCK)/serve.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.serve $(LOCK)/dev.txt
+	@$(PIP) --require-hashes -r $(LOCK)/dev.txt
+	@touch $@

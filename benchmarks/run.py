@@ -1,0 +1,86 @@
+"""Run benchmarks by name: a table for people, a JSON file in benchmarks/results, and one line of JSON last.
+
+    python -m benchmarks.run NAME|all [--option value ...]
+
+A benchmark is a module in this folder with `run(arguments: Sequence[str]) -> dict[str, float]`: its figures.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+BENCHMARKS = ("worker",)
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "msgspec", "numpy")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code: 0, or 2 for a name there is no benchmark of."""
+    name, *options = arguments or ["all"]
+    names = BENCHMARKS if name == "all" else (name,)
+    for unknown in set(names) - set(BENCHMARKS):
+        sys.stderr.write(f"bench: there is no benchmark {unknown!r}. Fix: one of {', '.join(BENCHMARKS)}, or all\n")
+        return 2
+    results = []
+    for each in names:
+        figures = importlib.import_module(f"benchmarks.{each}").run(options)
+        _show(each, figures)
+        results.append({"benchmark": each, "figures": figures, **_circumstances()})
+    RESULTS.mkdir(exist_ok=True)
+    for result in results:
+        (RESULTS / f"{result['benchmark']}.json").write_text(json.dumps(result, indent=1) + "\n")
+    sys.stdout.write(json.dumps(results[-1] if len(results) == 1 else {"results": results}) + "\n")
+    return 0
+
+
+def _show(name: str, figures: dict[str, float]) -> None:
+    table = Table("figure", "value", title=name)
+    for figure, value in figures.items():
+        table.add_row(figure, f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}")
+    Console().print(table)
+
+
+def _circumstances() -> dict[str, Any]:
+    """Commit, machine and versions: without them a figure says nothing."""
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "commit": git.stdout.strip() or "unknown",
+        "machine": {
+            "cpu": _cpu(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "memory_gib": round(psutil.virtual_memory().total / 2**30),
+            "system": platform.platform(),
+        },
+        "versions": versions,
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""The peers' workload: JSON events of users and items with heavy tails, seeded, keyed, lz4, over the broker's partitions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+from confluent_kafka import Producer
+
+USERS, ITEMS = 84_850, 10_000
+ACTIONS = ("view", "click", "cart", "purchase")
+ACTION_SHARES = (0.7, 0.22, 0.06, 0.02)
+FIRST_EVENT_MS = 1_700_000_000_000
+
+
+def events(n: int, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """`(user_id, JSON)` of n events; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    users = rng.permutation(USERS)[np.minimum(rng.zipf(1.15, n) - 1, 10**9) % USERS]
+    items = (rng.zipf(1.2, n) - 1) % ITEMS
+    times = FIRST_EVENT_MS + np.cumsum(rng.integers(0, 3, n))
+    actions = rng.choice(len(ACTIONS), n, p=ACTION_SHARES)
+    for i, (user, item, at, action) in enumerate(
+        zip(users.tolist(), items.tolist(), times.tolist(), actions.tolist(), strict=True)
+    ):
+        event = {
+            "user_id": f"u{user}",
+            "item_id": f"i{item}",
+            "action": ACTIONS[action],
+            "event_time": at,
+            "dwell_ms": i % 30_000,
+        }
+        yield event["user_id"].encode(), msgspec.json.encode(event)
+
+
+def catalogue() -> Iterator[tuple[bytes, bytes]]:
+    """`(item_id, JSON)` of every item the events name."""
+    for i in range(ITEMS):
+        yield f"i{i}".encode(), msgspec.json.encode({"item_id": f"i{i}", "title": f"Item number {i}"})
+
+
+def produce(bootstrap_servers: str, topic: str, records: Iterator[tuple[bytes, bytes]]) -> float:
+    """Produce all of them; seconds it took."""
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "linger.ms": 50,
+            "batch.num.messages": 20_000,
+            "queue.buffering.max.messages": 500_000,
+            "compression.type": "lz4",
+            "partitioner": "murmur2_random",
+        }
+    )
+    started = time.monotonic()
+    for key, value in records:
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    if producer.flush(120):
+        raise RuntimeError(f"{topic}: not everything was delivered within 120 s")
+    return time.monotonic() - started

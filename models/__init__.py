@@ -1,0 +1,1 @@
+"""What the numbers mean: interest, catalogue, item statistics, ranking. No Faust, no Kafka, no clock of its own."""

@@ -1,0 +1,214 @@
+"""Stored bytes about one item: `ItemRecord`, all that is known, and `ItemDelta`, what one commit adds to it.
+
+Everything is little endian without padding; the last four bytes are CRC-32 (zlib) of all bytes before them.
+
+    record, version 1                             delta, version 1
+    u8     version = 1                            u8     version = 1
+    u64    count                                  u16    source_partition
+    i64    first_seen_ms                          i64    source_offset
+    i64    trend_ms                               u64    count
+    f64x3  trend, one per TREND_DAYS              i64    first_seen_ms
+    u64    exposures                              i64    trend_ms
+    u64    clicks                                 f64x3  trend
+    u32    n, number of neighbours                u64    exposures
+    u16    m, number of fences                    u64    clicks
+    u64xn  neighbours, hashes ascending           u32    n, number of neighbours
+    f64xn  their weights                          u64xn  neighbours, hashes ascending
+    u16xm  source partitions, ascending           f64xn  their weights
+    i64xm  their last applied offsets             u32    CRC-32
+    u32    CRC-32
+
+Equal values have equal bytes. The item itself is the key of the Kafka record and not in the value.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+TREND_DAYS = (1.0, 7.0, 60.0)
+"""Time constants of the decayed counts: an engagement of age t counts exp(-t / constant)."""
+
+NEVER_MS = 2**63 - 1
+"""`first_seen_ms` of an item that nobody has engaged with."""
+
+_VERSION = 1
+_RECORD = struct.Struct("<BQqq3dQQIH")
+_DELTA = struct.Struct("<BHqQqq3dQQI")
+_CRC = struct.Struct("<I")
+_DELTA_DTYPE = np.dtype(
+    [
+        ("version", "u1"),
+        ("source_partition", "<u2"),
+        ("source_offset", "<i8"),
+        ("count", "<u8"),
+        ("first_seen_ms", "<i8"),
+        ("trend_ms", "<i8"),
+        ("trend", "<f8", 3),
+        ("exposures", "<u8"),
+        ("clicks", "<u8"),
+        ("neighbours", "<u4"),
+    ]
+)  # fmt: skip  (in the order of _DELTA)
+
+Trend = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """Statistics of one item. The default is an item nobody has met. Never mutate the mappings."""
+
+    count: int = 0
+    """First-time engagements: how many users have ever engaged with it."""
+    first_seen_ms: int = NEVER_MS
+    """Earliest of these engagements (event time)."""
+    trend_ms: int = 0
+    """Time to which `trend` is decayed: the newest of these engagements."""
+    trend: Trend = (0.0, 0.0, 0.0)
+    """The same engagements decayed with each of `TREND_DAYS`."""
+    exposures: int = 0
+    clicks: int = 0
+    neighbours: Mapping[int, float] = field(default_factory=dict)
+    """Co-occurring items: hash -> weight."""
+    fences: Mapping[int, int] = field(default_factory=dict)
+    """Source partition -> offset of the last event already in this record."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDelta:
+    """What one commit of one source partition adds to one item; fields as in `ItemRecord`."""
+
+    source_partition: int
+    source_offset: int
+    """Last event offset the commit covers: an `ItemRecord` whose fence is there already has this delta."""
+    count: int = 0
+    first_seen_ms: int = NEVER_MS
+    trend_ms: int = 0
+    trend: Trend = (0.0, 0.0, 0.0)
+    exposures: int = 0
+    clicks: int = 0
+    neighbours: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaColumns:
+    """The deltas of n items, by one commit: columns as the fields of `ItemDelta`, neighbours in compressed rows."""
+
+    items: NDArray[np.uint64]
+    """(n,) uint64 hashes, ascending."""
+    count: NDArray[np.int64]
+    first_seen_ms: NDArray[np.int64]
+    trend_ms: NDArray[np.int64]
+    trend: NDArray[np.float64]
+    """(n, 3) float64."""
+    exposures: NDArray[np.int64]
+    clicks: NDArray[np.int64]
+    neighbour_start: NDArray[np.int64]
+    """(n + 1,) int64: item i's neighbours are `neighbours[neighbour_start[i] : neighbour_start[i + 1]]`."""
+    neighbours: NDArray[np.uint64]
+    """(p,) uint64 hashes, ascending within an item."""
+    neighbour_weights: NDArray[np.float64]
+    """(p,) float64."""
+
+
+def pack_record(record: ItemRecord) -> bytes:
+    """Bytes of a record, layout above."""
+    fences = sorted(record.fences)
+    head = _RECORD.pack(
+        _VERSION, record.count, record.first_seen_ms, record.trend_ms, *record.trend, record.exposures, record.clicks,
+        len(record.neighbours), len(fences),
+    )  # fmt: skip
+    tail = struct.pack(f"<{len(fences)}H{len(fences)}q", *fences, *map(record.fences.__getitem__, fences))
+    return _sealed(head + _packed_neighbours(record.neighbours) + tail)
+
+
+def unpack_record(value: bytes) -> ItemRecord:
+    """The record in `value`.
+
+    Raises:
+        ValueError: not the bytes of a record: cut, changed, or of a version this release does not know.
+    """
+    _check(value, _RECORD.size, "item record")
+    _, count, first_seen_ms, trend_ms, *trend, exposures, clicks, n, m = _RECORD.unpack_from(value)
+    _check_length(value, _RECORD.size + 16 * n + 10 * m, "item record")
+    neighbours = _unpacked_neighbours(value, _RECORD.size, n)
+    fences = struct.unpack_from(f"<{m}H{m}q", value, _RECORD.size + 16 * n)
+    return ItemRecord(
+        count, first_seen_ms, trend_ms, (trend[0], trend[1], trend[2]), exposures, clicks, neighbours,
+        dict(zip(fences[:m], fences[m:], strict=True)),
+    )  # fmt: skip
+
+
+def pack_delta(delta: ItemDelta) -> bytes:
+    """Bytes of a delta, layout above. For all deltas of a commit at once there is `pack_deltas`."""
+    head = _DELTA.pack(
+        _VERSION, delta.source_partition, delta.source_offset, delta.count, delta.first_seen_ms, delta.trend_ms,
+        *delta.trend, delta.exposures, delta.clicks, len(delta.neighbours),
+    )  # fmt: skip
+    return _sealed(head + _packed_neighbours(delta.neighbours))
+
+
+def unpack_delta(value: bytes) -> ItemDelta:
+    """The delta in `value`.
+
+    Raises:
+        ValueError: not the bytes of a delta: cut, changed, or of a version this release does not know.
+    """
+    _check(value, _DELTA.size, "item delta")
+    _, partition, offset, count, first_seen_ms, trend_ms, *trend, exposures, clicks, n = _DELTA.unpack_from(value)
+    _check_length(value, _DELTA.size + 16 * n, "item delta")
+    return ItemDelta(
+        partition, offset, count, first_seen_ms, trend_ms, (trend[0], trend[1], trend[2]), exposures, clicks,
+        _unpacked_neighbours(value, _DELTA.size, n),
+    )  # fmt: skip
+
+
+def pack_deltas(columns: DeltaColumns, source_partition: int, source_offset: int) -> list[bytes]:
+    """Bytes of n deltas in the order of `columns.items`: what `pack_delta` makes of each, without n dicts."""
+    heads = np.zeros(columns.items.size, _DELTA_DTYPE)
+    heads["version"], heads["source_partition"], heads["source_offset"] = _VERSION, source_partition, source_offset
+    for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks"):
+        heads[name] = getattr(columns, name)
+    heads["neighbours"] = np.diff(columns.neighbour_start)
+    size, packed = _DELTA_DTYPE.itemsize, heads.tobytes()
+    hashes, weights = columns.neighbours.astype("<u8").tobytes(), columns.neighbour_weights.astype("<f8").tobytes()
+    bounds = (8 * columns.neighbour_start).tolist()
+    return [
+        _sealed(packed[i * size : (i + 1) * size] + hashes[begin:end] + weights[begin:end])
+        for i, (begin, end) in enumerate(pairwise(bounds))
+    ]
+
+
+def _packed_neighbours(neighbours: Mapping[int, float]) -> bytes:
+    hashes = sorted(neighbours)
+    return struct.pack(f"<{len(hashes)}Q{len(hashes)}d", *hashes, *map(neighbours.__getitem__, hashes))
+
+
+def _unpacked_neighbours(value: bytes, offset: int, n: int) -> dict[int, float]:
+    both: tuple[Any, ...] = struct.unpack_from(f"<{n}Q{n}d", value, offset)
+    return dict(zip(both[:n], both[n:], strict=True))
+
+
+def _sealed(body: bytes) -> bytes:
+    return body + _CRC.pack(crc32(body))
+
+
+def _check(value: bytes, head_size: int, what: str) -> None:
+    if not value or value[0] != _VERSION:
+        raise ValueError(f"{what}: version {value[0] if value else None}, this release reads {_VERSION}")
+    if len(value) < head_size + _CRC.size:
+        raise ValueError(f"{what}: {len(value)} bytes are too few")
+    if _CRC.unpack_from(value, len(value) - _CRC.size)[0] != crc32(memoryview(value)[: -_CRC.size]):
+        raise ValueError(f"{what}: checksum does not match")
+
+
+def _check_length(value: bytes, body: int, what: str) -> None:
+    if len(value) != body + _CRC.size:
+        raise ValueError(f"{what}: {len(value)} bytes where its counts ask for {body + _CRC.size}")

@@ -1,0 +1,5 @@
+"""`python -m stream` is `penchant`."""
+
+from stream.cli import main
+
+main()

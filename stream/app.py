@@ -1,0 +1,275 @@
+"""The composition root: everything a worker is made of is put together here, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import ssl
+import time
+from contextlib import suppress
+from typing import Any
+
+import faust
+from faust.types import TP
+from yarl import URL
+
+from stream.commit import Committer
+from stream.errors import InvariantError, PenchantError
+from stream.kafka import LogEnds, check_topics
+from stream.metrics import Metrics
+from stream.producer import RecordProducer
+from stream.replica import TopicReplica
+from stream.rocks import DataDirectory
+from stream.settings import Settings
+from stream.table import STORE_SCHEME, StoreOptions
+from stream.tracker import Tracker
+from stream.transport import CHUNK_SCHEME, ChunkConsumer, ChunkSchema
+from stream.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+RECOVERY_BUFFER_CHUNKS = 2
+"""Chunks of changelog applied together; 1 means something else to Faust (it never pauses the changelog again)."""
+
+STREAM_BUFFER_CHUNKS = 16
+
+
+class Application:
+    """A worker, wired. `await run()` serves until SIGTERM, SIGINT or a crash."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self._directory = DataDirectory(settings.data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
+        self._log_ends = LogEnds(settings)
+        self._producer = RecordProducer(settings)
+        self.tracker = Tracker(settings, self.metrics)
+        self.faust = _faust_app(settings)
+        user_stores, item_stores = self._directory.stores("users"), self._directory.stores("items")
+        self._committer = Committer(
+            settings, self.metrics, self.tracker, self._producer, lambda: self._consumer, self._log_ends
+        )
+        self._replicas = [
+            TopicReplica(settings, settings.topic_items, self._replicate_items, self.fatal),
+            TopicReplica(settings, settings.topic_item_stats, self._replicate_stats, self.fatal),
+        ]
+        self.worker = Worker(
+            settings,
+            self.metrics,
+            self.tracker,
+            self._committer,
+            self._producer,
+            user_stores,
+            item_stores,
+            generation=lambda: int(self.faust.consumer_generation_id),
+            replicas_caught_up=lambda: all(replica.caught_up.is_set() for replica in self._replicas),
+        )
+        self._events = self.faust.topic(settings.topic_events, value_type=bytes, key_type=bytes)
+        self._deltas = self.faust.topic(settings.topic_item_deltas, value_type=bytes, key_type=bytes)
+        self._tables = [
+            self._table("users", settings.changelog_topic, user_stores),
+            self._table("items", settings.topic_item_stats, item_stores),
+        ]
+        self.faust.agent(self._events, name="track", concurrency=1)(self._track)
+        self.faust.agent(self._deltas, name="items", concurrency=1)(self._items)
+        self.faust.task(self._start_inside)
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    # --- running ---
+
+    async def run(self) -> None:
+        """Serve until stopped.
+
+        Raises:
+            PenchantError: what stopped it, if it was not asked to.
+        """
+        started = time.monotonic()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_for, number)
+        partitions = (await asyncio.to_thread(check_topics, self.settings))[self.settings.topic_events].partitions
+        self.faust.conf.topic_partitions = partitions
+        server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
+        logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
+        try:
+            self._consumer.on_revoke = self.worker.revoke
+            await self.faust.start()
+            logger.info("started in %.1f s", time.monotonic() - started)
+            await self._until_stopped()
+        finally:
+            await self._shut_down()
+            if server is not None:
+                server.shutdown()
+                server.server_close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _stop_for(self, number: signal.Signals) -> None:
+        logger.info("%s: draining and committing", number.name)
+        self.stop()
+
+    def stop(self) -> None:
+        """Drain, commit and return from `run`."""
+        self._stop.set()
+
+    async def fatal(self, error: BaseException) -> None:
+        """Stop because of a bug or a lost guarantee; nothing more is committed."""
+        if self._failure is None:
+            self._failure = error
+            logger.error("stopping: %s: %s", type(error).__name__, error)
+        self._committer.abandon()
+        self._consumer.on_revoke = None
+        self._stop.set()
+
+    async def _until_stopped(self) -> None:
+        crashed = asyncio.ensure_future(self.faust._crashed.wait())
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait([crashed, stopped], return_when=asyncio.FIRST_COMPLETED)
+        for waiter in (crashed, stopped):
+            waiter.cancel()
+        if self.faust._crashed.is_set():
+            await self.fatal(self.faust.crash_reason or InvariantError("Faust stopped without giving a reason"))
+
+    async def _shut_down(self) -> None:
+        try:
+            await asyncio.wait_for(self.faust.stop(), self.settings.shutdown_timeout_s)
+        except TimeoutError:
+            logger.error(
+                "did not stop within %g s; what was not committed is read again", self.settings.shutdown_timeout_s
+            )
+        finally:
+            for replica in self._replicas:
+                with suppress(AttributeError):  # one that was never started
+                    await replica.stop()
+            self._log_ends.close()
+            self._directory.close()
+
+    async def _start_inside(self) -> None:
+        """Runs as a Faust task: an exception in any of these stops the worker."""
+        for replica in self._replicas:
+            replica.start()
+        await asyncio.gather(
+            self.worker.refresh_forever(), self.worker.commit_forever(), self.worker.measure_forever(self._lag)
+        )
+
+    # --- Faust's side ---
+
+    async def _track(self, stream: Any) -> None:
+        async for chunk in stream:
+            message = stream.current_event.message
+            await self.worker.handle_events(message.tp, chunk, message.generation_id)
+
+    async def _items(self, stream: Any) -> None:
+        async for chunk in stream:
+            message = stream.current_event.message
+            await self.worker.handle_deltas(message.tp, chunk, message.generation_id)
+
+    def _replicate_items(self, records: Any) -> None:
+        self.tracker.replicate_items(records, time.monotonic())
+        self.worker.wake()
+
+    def _replicate_stats(self, records: Any) -> None:
+        self.tracker.replicate_stats(records, time.monotonic())
+        self.worker.wake()
+
+    @property
+    def _consumer(self) -> ChunkConsumer:
+        consumer: ChunkConsumer = self.faust.consumer
+        return consumer
+
+    def _lag(self) -> dict[TP, int]:
+        """Records not yet applied, of every partition this worker owns."""
+        applied = {TP(self.settings.topic_events, p): users.next_offset for p, users in self.tracker.users.items()}
+        applied |= {
+            TP(self.settings.topic_item_deltas, p): items.next_offset for p, items in self.tracker.items.items()
+        }
+        lags = {}
+        for tp in self._consumer.owned((self.settings.topic_events, self.settings.topic_item_deltas)):
+            next_offset = applied.get(tp)
+            if next_offset is None:  # nothing has come since the partition was assigned
+                next_offset = self._consumer.committed_offset(tp)
+            lags[tp] = max(0, (self._consumer.log_end(tp) or 0) - (next_offset or 0))
+        return lags
+
+    def _table(self, name: str, changelog: str, stores: Any) -> Any:
+        return self.faust.Table(
+            name,
+            key_type=bytes,
+            value_type=bytes,
+            changelog_topic=self.faust.topic(changelog, key_type=bytes, value_type=bytes),
+            recovery_buffer_size=RECOVERY_BUFFER_CHUNKS,
+            standby_buffer_size=1,
+            options={"penchant": StoreOptions(stores, self._log_ends, self.fatal)},
+        )
+
+
+def _faust_app(settings: Settings) -> Any:
+    app = faust.App(
+        settings.group_id,
+        broker=[URL(f"{CHUNK_SCHEME}://{server}") for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 3,
+        broker_rebalance_timeout=settings.rebalance_timeout_s,
+        broker_max_poll_records=settings.chunk_max_records,
+        broker_commit_interval=86_400,  # commits are the Committer's
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=settings.fetch_max_bytes,
+        stream_buffer_maxsize=STREAM_BUFFER_CHUNKS,
+        store=f"{STORE_SCHEME}://",
+        Schema=ChunkSchema,
+        datadir=str(settings.data_dir / "faust"),
+        key_serializer="raw",
+        value_serializer="raw",
+        table_standby_replicas=settings.standby_replicas,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=settings.partitions,
+        web_enabled=False,
+        # An exception in an agent acknowledges the chunk; a restarted agent would go on behind a hole.
+        agent_supervisor="mode.supervisors.CrashingSupervisor",
+    )
+    app.transport.fetch_max_wait_ms = settings.fetch_max_wait_ms
+    app.transport.fetch_max_bytes = settings.fetch_max_bytes
+    return app
+
+
+def _credentials(settings: Settings) -> Any:
+    """aiokafka's side of what `Settings.client_config` says to librdkafka."""
+    context = None
+    if settings.security_protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.ssl_ca_location and str(settings.ssl_ca_location))
+        if settings.ssl_certificate_location is not None:
+            password = settings.ssl_key_password.get_secret_value() if settings.ssl_key_password else None
+            context.load_cert_chain(settings.ssl_certificate_location, settings.ssl_key_location, password)
+    if settings.security_protocol.startswith("SASL") and settings.sasl_password is not None:
+        return faust.SASLCredentials(
+            username=settings.sasl_username,
+            password=settings.sasl_password.get_secret_value(),
+            ssl_context=context,
+            mechanism=settings.sasl_mechanism,
+        )
+    return None if context is None else faust.SSLCredentials(context)
+
+
+def run_worker(settings: Settings) -> None:
+    """Serve until stopped; what `penchant worker` calls.
+
+    Raises:
+        PenchantError: what stopped it.
+    """
+    _log_to_stderr(settings.log_level)
+    try:
+        asyncio.run(Application(settings).run())
+    except PenchantError:
+        raise
+    except KeyboardInterrupt:
+        return
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("faust", "mode", "aiokafka", "stream.transport", "stream.table"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))

@@ -1,0 +1,67 @@
+"""Every error Penchant raises on purpose.
+
+    PenchantError
+    ├── UsageError            the person can mend it: one line that names the thing and the fix, exit code 2
+    │   ├── SettingsError         a setting is missing, malformed or contradicts another
+    │   ├── InputFileError        a file cannot be read as what it was said to be
+    │   ├── TopicsError           topics are missing or their partition counts do not match
+    │   └── BrokerUnreachableError  nothing answered at bootstrap_servers within the deadline
+    ├── RetryableError        transient: retried within bounds, then it becomes a crash
+    └── InvariantError        a bug or a lost guarantee: the worker stops before anything is acknowledged
+        ├── DeliveryError         a record was not accepted by the broker; nothing that depends on it is committed
+        ├── StorageError          the local store could not be written (a full disk, say)
+        └── CorruptStateError     stored bytes are not what this version, or any earlier one, wrote
+
+A bad *record* is not an exception: `decode` returns `Rejected(reason, detail)` for it and the rest of the chunk goes on.
+"""
+
+from __future__ import annotations
+
+
+class PenchantError(Exception):
+    """The root; never raised itself."""
+
+
+class UsageError(PenchantError):
+    """The person can mend it. `message` names the thing, `fix` says what to do; shown as one line, exit code 2."""
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        self.message = message
+        self.fix = fix
+        super().__init__(f"{message} Fix: {fix}" if fix else message)
+
+
+class SettingsError(UsageError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class InputFileError(UsageError):
+    """A file cannot be read as what it was said to be."""
+
+
+class TopicsError(UsageError):
+    """Topics are missing or their partition counts do not match."""
+
+
+class BrokerUnreachableError(UsageError):
+    """Nothing answered at `bootstrap_servers` within the deadline."""
+
+
+class RetryableError(PenchantError):
+    """Transient; retried within bounds by whoever called."""
+
+
+class InvariantError(PenchantError):
+    """A bug or a lost guarantee: the worker stops before anything is acknowledged."""
+
+
+class DeliveryError(InvariantError):
+    """The broker did not accept a record; nothing that depends on it may be committed."""
+
+
+class StorageError(InvariantError):
+    """The local store could not be written; what was to be stored is not committed."""
+
+
+class CorruptStateError(InvariantError):
+    """Stored bytes are not what this version, or any earlier one, wrote."""

@@ -1,0 +1,206 @@
+"""The wire: one type per record that Penchant reads or writes (see schemas/ for the JSON Schemas made from them).
+
+Unknown fields are ignored on reading, never an error. Every record written carries `schema_version`. Ids are UTF-8 of 1 to
+128 bytes. A time on the wire is an integer of milliseconds since the epoch or an RFC 3339 string with an offset; inside
+Penchant it is always integer milliseconds, `_ms`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA_VERSION = 1
+MAX_ID_BYTES = 128
+
+Action = Literal["view", "click", "like", "dislike", "cart", "purchase", "impression", "query"]
+Source = Literal["behaviour", "social", "query", "media"]
+Trigger = Literal["event", "refresh", "catalog", "model"]
+Strategy = Literal["interest", "popular", "cold_start", "explore"]
+
+ACTIONS: tuple[Action, ...] = ("view", "click", "like", "dislike", "cart", "purchase", "impression", "query")
+"""Position = the code stored in packed state; append only, never reorder."""
+
+STRATEGIES: tuple[Strategy, ...] = ("interest", "popular", "cold_start", "explore")
+"""Position = the code stored in packed state; append only, never reorder."""
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, description="UTF-8, 1 to 128 bytes")]
+Time = Annotated[
+    int | str, Meta(description="milliseconds since the epoch, or an RFC 3339 string with an offset (…Z or …+02:00)")
+]
+NonNegativeInt = Annotated[int, Meta(ge=0)]
+
+
+# --- read ---
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One behaviour of one user, as producers write it to `interest.events` (key = user_id)."""
+
+    user_id: Id
+    action: Action
+    item_id: Id | None = None
+    """Required unless `action` is `query`."""
+    event_time: Time | None = None
+    """Missing: the Kafka record's timestamp."""
+    dwell_ms: NonNegativeInt | None = None
+    """Watch or reading time; its gain saturates."""
+    value: float | None = None
+    """Rating, quantity or price of the outcome."""
+    text: str | None = None
+    """`query`: what was searched; else a note such as a comment."""
+    source: Source = "behaviour"
+    context: dict[str, str] | None = None
+    """`device`, `place`, `scene`."""
+    recommendation_id: str | None = None
+    """Which recommendation showed the item."""
+    slot: int | None = None
+    """Where it was shown."""
+    event_id: str | None = None
+    """A repeat among the remembered events of the user is dropped and counted."""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One catalogue item, as written to `interest.items` (key = item_id, compacted, null value = removed)."""
+
+    item_id: Id
+    title: Annotated[str, Meta(min_length=1)]
+    categories: tuple[str, ...] = ()
+    description: str | None = None
+    language: str | None = None
+    media_text: str | None = None
+    published_at: Time | None = None
+    available: bool = True
+    """False: never recommended."""
+    price: float | None = None
+    attributes: dict[str, str] | None = None
+
+
+# --- written ---
+
+
+class EventSource(msgspec.Struct, frozen=True):
+    """Where the newest event reflected in a recommendation lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class ModelVersions(msgspec.Struct, frozen=True):
+    """Versions of what produced a recommendation; null where that part is not in use."""
+
+    encoder: str | None
+    sequence: str | None
+    ranker: str
+
+
+class RecommendedItem(msgspec.Struct, frozen=True):
+    """One place of a list. The values of `parts` sum to `score`."""
+
+    item_id: str
+    rank: int
+    """From 1."""
+    score: float
+    probability: float
+    """Calibrated probability of a click; see the README for what it is calibrated on."""
+    strategy: Strategy
+    propensity: float
+    """Probability with which the policy put an item of this strategy here; 1 for deterministic places."""
+    parts: dict[str, float]
+
+
+class Recommendation(msgspec.Struct, frozen=True):
+    """One list for one user, on `interest.recommendations` (key = user_id, compacted, null = erased)."""
+
+    recommendation_id: str
+    """Derived from user, last applied offset and model: the same input gives the same id."""
+    user_id: str
+    generated_at: int
+    event_time: int
+    """Of the newest event reflected, ms."""
+    source: EventSource
+    trigger: Trigger
+    model: ModelVersions
+    items: tuple[RecommendedItem, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+class Contribution(msgspec.Struct, frozen=True, gc=False):
+    """How much one behaviour of the user added to an item's score."""
+
+    item_id: str
+    action: Action
+    event_time: int
+    contribution: float
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """The same true reason in two languages."""
+
+    en: str
+    zh: str
+
+
+class RecommendationAttribution(msgspec.Struct, frozen=True, tag_field="kind", tag="recommendation"):
+    """Why one item stands in one list, on `interest.attributions` (key = user_id)."""
+
+    recommendation_id: str
+    user_id: str
+    item_id: str
+    rank: int
+    score: float
+    contributions: tuple[Contribution, ...]
+    residual: float
+    """`score` minus the contributions and minus the parts that no behaviour caused; ~0 where `method` is exact."""
+    method: str
+    explanation: Explanation
+    schema_version: int = SCHEMA_VERSION
+
+
+class Credit(msgspec.Struct, frozen=True):
+    """The share of one outcome that one recommendation earned."""
+
+    recommendation_id: str
+    rank: int
+    strategy: Strategy
+    shown_at: int
+    credit: float
+
+
+class OutcomeAttribution(msgspec.Struct, frozen=True, tag_field="kind", tag="outcome"):
+    """Which recommendations earned one outcome. The credits and `unattributed` sum to 1."""
+
+    outcome_id: str
+    user_id: str
+    item_id: str
+    action: Action
+    event_time: int
+    value: float | None
+    credits: tuple[Credit, ...]
+    rule: str
+    unattributed: float
+    schema_version: int = SCHEMA_VERSION
+
+
+Attribution = RecommendationAttribution | OutcomeAttribution
+
+
+# --- codecs (thread-safe, made once) ---
+
+event_decoder = msgspec.json.Decoder(Event)
+item_decoder = msgspec.json.Decoder(Item)
+recommendation_decoder = msgspec.json.Decoder(Recommendation)
+attribution_decoder = msgspec.json.Decoder(Attribution)
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """UTF-8 JSON of a wire record."""
+    return msgspec.json.encode(record)
+
+
+def encode_sparse(record: msgspec.Struct) -> bytes:
+    """UTF-8 JSON without the null fields: how a producer would have written an event or an item."""
+    return msgspec.json.encode({k: v for k, v in msgspec.to_builtins(record).items() if v is not None})

@@ -1,0 +1,28 @@
+"""Item ids by hash: state and statistics hold 64-bit hashes, records for people hold ids."""
+
+from __future__ import annotations
+
+from models.hashing import item_hash
+
+
+class ItemNames:
+    """Every item id met by this worker: in events, in the catalogue, as a key of the item statistics.
+
+    Grows with the number of distinct items, as the item statistics do.
+    """
+
+    def __init__(self) -> None:
+        self._hash_of: dict[str, int] = {}
+        self._id_of: dict[int, str] = {}
+
+    def hash_of(self, item_id: str) -> int:
+        """Hash of an id; remembers the id."""
+        known = self._hash_of.get(item_id)
+        if known is None:
+            known = self._hash_of[item_id] = item_hash(item_id)
+            self._id_of[known] = item_id
+        return known
+
+    def id_of(self, hashed: int) -> str | None:
+        """The id, if this worker has met it."""
+        return self._id_of.get(hashed)

@@ -1,0 +1,110 @@
+"""The one producer of a worker: idempotent, `acks=all`, and nothing counts as sent until the broker said so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from stream.errors import DeliveryError
+from stream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LINGER_MS = 5
+ROOM_FOR_HEADERS_BYTES = 64 << 10
+QUEUE_MAX_BYTES = 256 << 20
+QUEUE_MAX_RECORDS = 1_000_000
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class RecordProducer:
+    """librdkafka behind three verbs: `send`, `serve`, `flush`. Used from the event loop's thread.
+
+    Raises DeliveryError from any of them once a record was refused or timed out: from then on nothing that depends on
+    the records sent may be committed, so the worker stops.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._deadline_s = settings.delivery_timeout_s
+        self._failed: str | None = None
+        self._producer = Producer(
+            settings.client_config()
+            | {
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": LINGER_MS,
+                "compression.type": "lz4",
+                "partitioner": settings.partitioner,
+                # A dead letter is as large as the record that was read.
+                "message.max.bytes": settings.fetch_max_bytes + ROOM_FOR_HEADERS_BYTES,
+                "delivery.timeout.ms": int(settings.delivery_timeout_s * 1000),
+                "queue.buffering.max.kbytes": QUEUE_MAX_BYTES >> 10,
+                "queue.buffering.max.messages": QUEUE_MAX_RECORDS,
+                # A Python call per delivered record would cost more than the record; flush() tells of the good ones.
+                "delivery.report.only.error": True,
+                "on_delivery": self._on_delivery,
+                "error_cb": self._on_error,
+            }
+        )
+
+    def send(
+        self, topic: str, key: bytes | None, value: bytes | None, partition: int = -1, headers: Headers | None = None
+    ) -> None:
+        """Queue one record; -1 lets the key choose the partition. Waits, within the deadline, for room in the queue."""
+        self._raise_if_failed()
+        give_up = 0.0
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, headers=list(headers) if headers else None)
+            except BufferError:
+                now = time.monotonic()
+                give_up = give_up or now + self._deadline_s
+                if now > give_up:
+                    self._fail(f"no room to send to {topic} for {self._deadline_s:g} s")
+                else:
+                    self._producer.poll(0.05)
+                self._raise_if_failed()
+            except KafkaException as error:
+                self._fail(f"a record to {topic} was not accepted: {error.args[0].str()}")
+                raise DeliveryError(self._failed) from error
+            else:
+                return
+
+    def serve(self) -> None:
+        """Let librdkafka deliver its errors; called often."""
+        self._producer.poll(0)
+        self._raise_if_failed()
+
+    async def flush(self) -> None:
+        """Return when everything sent so far is acknowledged; off the event loop, within the deadline."""
+        left = await asyncio.to_thread(self._producer.flush, self._deadline_s)
+        if left:
+            self._fail(f"{left} records were not acknowledged within {self._deadline_s:g} s")
+        self._raise_if_failed()
+
+    @property
+    def queued(self) -> int:
+        """Records and requests not yet acknowledged."""
+        return len(self._producer)
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._fail(f"a record to {message.topic()} was not accepted: {error.str()}")
+
+    def _on_error(self, error: KafkaError) -> None:
+        logger.warning("Kafka: %s", error.str())
+        if error.fatal():
+            self._fail(f"Kafka accepts no more records: {error.str()}")
+
+    def _fail(self, why: str) -> None:
+        """From now on; the first reason is the one told."""
+        self._failed = self._failed or why
+
+    def _raise_if_failed(self) -> None:
+        if self._failed is not None:
+            raise DeliveryError(self._failed)

@@ -1,0 +1,150 @@
+"""A compacted topic read whole by every worker: the catalogue and the item statistics.
+
+A thread of its own reads all partitions from the beginning and goes on following them; what it reads is handed to the
+event loop in batches. Faust's GlobalTable is not used: its recovery is known not to end (faust#432).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream.errors import BrokerUnreachableError, TopicsError
+from stream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BATCH_RECORDS = 500
+POLL_S = 0.2
+MAX_BATCHES_AHEAD = 4
+"""Batches the thread may be ahead of the event loop; then it waits."""
+
+
+class Replicated(NamedTuple):
+    """One record of a compacted topic; `value` None = removed."""
+
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+Apply = Callable[[list[Replicated]], None]
+Fatal = Callable[[BaseException], Awaitable[None]]
+
+
+class TopicReplica:
+    """Feeds `apply`, on the event loop, with everything in `topic`, and then with everything new."""
+
+    def __init__(self, settings: Settings, topic: str, apply: Apply, fatal: Fatal) -> None:
+        self._settings, self._topic = settings, topic
+        self._apply, self._fatal = apply, fatal
+        self._stop = threading.Event()
+        self._ahead = threading.Semaphore(MAX_BATCHES_AHEAD)
+        self.caught_up = asyncio.Event()
+        """Set once everything that was in the topic at start has been applied."""
+
+    def start(self) -> None:
+        """Start reading; to be called on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name=f"replica-{self._topic}", daemon=True)
+        self._thread.start()
+
+    async def stop(self, timeout_s: float = 2.0) -> None:
+        """Stop reading; what was read but not applied is dropped (it is read again at the next start)."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, timeout_s)
+
+    def _run(self) -> None:
+        try:
+            self._follow()
+        except Exception as error:  # noqa: BLE001  (the thread's edge: whatever it is must stop the worker, not the thread)
+            self._schedule(self._crash, error)
+
+    def _follow(self) -> None:
+        config = self._settings.client_config() | {
+            "group.id": f"{self._settings.group_id}-replica",  # required by librdkafka; never joined, never committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": False,
+            "fetch.wait.max.ms": self._settings.fetch_max_wait_ms,
+            "message.max.bytes": max(self._settings.fetch_max_bytes, 1_000_000),
+        }
+        consumer = Consumer(config)
+        try:
+            remaining: dict[int, int] | None = self._assign(consumer)
+            while not self._stop.is_set():
+                if remaining is not None and self._reached(consumer, remaining):
+                    remaining = None
+                    self._schedule(self.caught_up.set)
+                messages = consumer.consume(BATCH_RECORDS, POLL_S)
+                batch = [record for record in map(_replicated, messages) if record is not None]
+                if batch:
+                    self._hand_over(batch)
+        finally:
+            consumer.close()
+
+    def _assign(self, consumer: Consumer) -> dict[int, int]:
+        """Take every partition from its beginning; `{partition: end offset now}` of those that are not empty."""
+        timeout_s = self._settings.connect_timeout_s
+        try:
+            metadata = consumer.list_topics(self._topic, timeout=timeout_s)
+            partitions = sorted(metadata.topics[self._topic].partitions)
+            if not partitions:
+                raise TopicsError(f"topic {self._topic} does not exist.", "run `penchant topics create`")
+            consumer.assign([TopicPartition(self._topic, p, 0) for p in partitions])
+            ends = {}
+            for p in partitions:
+                low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=timeout_s)
+                if high > low:
+                    ends[p] = high
+        except KafkaException as error:
+            raise BrokerUnreachableError(
+                f"topic {self._topic} cannot be read: {error.args[0].str()}.", "see `penchant doctor`"
+            ) from error
+        return ends
+
+    def _reached(self, consumer: Consumer, ends: dict[int, int]) -> bool:
+        positions = consumer.position([TopicPartition(self._topic, p) for p in ends])
+        return all(position.offset >= ends[position.partition] for position in positions)
+
+    def _hand_over(self, batch: list[Replicated]) -> None:
+        while not self._ahead.acquire(timeout=POLL_S):
+            if self._stop.is_set():
+                return
+        self._schedule(self._apply_now, batch)
+
+    def _apply_now(self, batch: list[Replicated]) -> None:
+        try:
+            self._apply(batch)
+        except Exception as error:  # noqa: BLE001  (the callback's edge: a bug in `apply` must stop the worker)
+            self._crash(error)
+        finally:
+            self._ahead.release()
+
+    def _crash(self, error: Exception) -> None:
+        self._crashing = asyncio.ensure_future(self._fatal(error))
+
+    def _schedule(self, callback: Callable[..., object], *args: object) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback, *args)
+
+
+def _replicated(message: Message) -> Replicated | None:
+    error = message.error()
+    if error is None:
+        return Replicated(message.key(), message.value(), message.partition(), message.offset(), message.timestamp()[1])
+    if error.fatal() or error.code() in (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    ):
+        raise KafkaException(error)
+    logger.warning("reading a replicated topic: %s (retried)", error.str())
+    return None

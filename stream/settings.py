@@ -1,0 +1,275 @@
+"""Every setting, in one frozen object.
+
+Precedence: command-line flag > `PENCHANT_*` environment variable > `penchant.toml` (in the working directory, or the
+file named by `PENCHANT_CONFIG`) > the default here. `deploy/docs/settings.md` holds the same table for people; a test
+compares.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from stream.errors import SettingsError
+from stream.events import ACTIONS
+
+DEFAULT_CONFIG_FILE = "penchant.toml"
+ENV_PREFIX = "PENCHANT_"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+
+
+class Settings(BaseSettings):
+    """All settings of the worker and of every command. Immutable; made by `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    # Kafka
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, `host:port[,host:port]`")
+    group_id: TopicName = Field("penchant", description="Consumer group; also the prefix of the changelog topic")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How every client connects to Kafka"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="SASL mechanism, with a `SASL_*` security protocol"
+    )
+    sasl_username: str | None = Field(None, description="SASL user name")
+    sasl_password: SecretStr | None = Field(None, description="SASL password; prefer the environment variable")
+    ssl_ca_location: Path | None = Field(None, description="PEM file of the certificate authorities to trust")
+    ssl_certificate_location: Path | None = Field(None, description="PEM file of the client's certificate")
+    ssl_key_location: Path | None = Field(None, description="PEM file of the client's key")
+    ssl_key_password: SecretStr | None = Field(None, description="Password of the client's key")
+    connect_timeout_s: PositiveFloat = Field(15.0, description="How long to wait for a broker before giving up")
+    delivery_timeout_s: PositiveFloat = Field(
+        60.0, description="A record not acknowledged within this time crashes the worker before anything is committed"
+    )
+    session_timeout_s: PositiveFloat = Field(6.0, description="A worker silent this long loses its partitions")
+    rebalance_timeout_s: PositiveFloat = Field(60.0, description="How long a rebalance waits for a worker")
+    fetch_max_wait_ms: Positive = Field(100, description="How long the broker may hold a fetch that finds no records")
+    fetch_max_bytes: Positive = Field(
+        16 << 20, description="Bytes of one fetch; also the largest record that is read rather than refused"
+    )
+    chunk_max_records: Positive = Field(5000, description="Most records of one partition handled at once")
+    message_max_bytes: Positive = Field(1_000_000, description="Largest value accepted as an event or item, in bytes")
+
+    # Topics
+    topic_events: TopicName = Field("interest.events", description="Behaviours, key = user_id")
+    topic_items: TopicName = Field("interest.items", description="Catalogue, compacted, key = item_id")
+    topic_recommendations: TopicName = Field("interest.recommendations", description="Lists, compacted, key = user_id")
+    topic_attributions: TopicName = Field("interest.attributions", description="Reasons and credits, key = user_id")
+    topic_dead_letter: TopicName = Field("interest.dead-letter", description="Refused records, original bytes")
+    topic_item_deltas: TopicName = Field("interest.item-deltas", description="Internal: what events add to items")
+    topic_item_stats: TopicName = Field("interest.item-stats", description="Internal: statistics per item, compacted")
+    partitioner: Literal["murmur2_random", "consistent_random"] = Field(
+        "murmur2_random",
+        description="How a key chooses its partition: Java clients use murmur2, librdkafka's own default is consistent",
+    )
+    partitions: Annotated[int, Field(gt=0, le=1024)] = Field(
+        4, description="Partitions that `topics create` makes; the most workers that can share the work"
+    )
+    replication_factor: Positive = Field(1, description="Replicas that `topics create` asks for; 3 in production")
+
+    # Worker
+    data_dir: Path = Field(Path(".penchant"), description="Where a worker keeps RocksDB; one directory per worker")
+    commit_interval_s: PositiveFloat = Field(1.0, description="Time between two durable commits of state")
+    shutdown_timeout_s: PositiveFloat = Field(10.0, description="Time a stopping worker has to drain and commit")
+    standby_replicas: Annotated[int, Field(ge=0)] = Field(
+        1, description="Other workers that keep a warm copy of each partition's state"
+    )
+    overlay_max_bytes: Positive = Field(
+        256 << 20, description="Memory for users changed or read since the last commit, over all partitions"
+    )
+    block_cache_bytes: Positive = Field(256 << 20, description="RocksDB block cache, shared by all partitions")
+    write_buffer_bytes: Positive = Field(128 << 20, description="RocksDB memtables, shared by all partitions")
+    refresh_batch_users: Positive = Field(64, description="Users ranked together; larger is faster but less fresh")
+    list_max_age_s: Annotated[float, Field(ge=0)] = Field(
+        3600.0, description="A list older than this is made again, and published if it changed; 0 = never"
+    )
+    refresh_queue_max_users: Positive = Field(
+        1_000_000, description="Users waiting for a fresh list; at the bound reading pauses until some are done"
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of the Prometheus endpoint; 0.0.0.0 opens it to others")
+    metrics_port: Port = Field(9464, description="Port of the Prometheus endpoint; 0 switches it off")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
+
+    # Meaning of events
+    strength_view: float = Field(0.2, description="How much interest a `view` shows")
+    strength_click: float = Field(1.0, description="How much interest a `click` shows")
+    strength_like: float = Field(2.0, description="How much interest a `like` shows")
+    strength_dislike: float = Field(-2.0, description="How much interest a `dislike` shows")
+    strength_cart: float = Field(2.0, description="How much interest a `cart` shows")
+    strength_purchase: float = Field(4.0, description="How much interest a `purchase` shows")
+    dwell_saturation_ms: Positive = Field(
+        30_000, description="Dwell time at which half of its largest extra gain (x2) is reached"
+    )
+    event_time_earliest: str = Field(
+        "1990-01-01T00:00:00Z", description="Events said to have happened before this are refused"
+    )
+    event_time_max_ahead_s: Annotated[int, Field(ge=0)] = Field(
+        86_400, description="Events said to happen later than this after their Kafka timestamp are refused"
+    )
+
+    # Ranking
+    top_k: Annotated[int, Field(gt=0, le=200)] = Field(20, description="Items in a recommendation")
+    repeat_purchases: bool = Field(False, description="Recommend items the user has already bought (groceries, say)")
+    history_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.95, description="Weight of a behaviour relative to the next newer one when scoring"
+    )
+    history_window: Annotated[int, Field(gt=0, le=64)] = Field(
+        20, description="Distinct items scored from, newest first"
+    )
+    pair_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.9, description="Weight of a co-occurrence relative to one a position nearer in the history"
+    )
+    pair_window: Annotated[int, Field(gt=0, le=64)] = Field(
+        20, description="Earlier items that a new item co-occurs with"
+    )
+    neighbours_max: Annotated[int, Field(gt=0, le=1000)] = Field(
+        100, description="Co-occurring items kept per item; the lightest goes first"
+    )
+    weight_co_occurrence: float = Field(1.0, description="Weight of the co-occurrence part in the score")
+    weight_trend: float = Field(0.03, description="Weight of the trend part in the score")
+    weight_popularity: float = Field(0.02, description="Weight of the popularity part, for users without history")
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _hosts_and_ports(cls, value: str) -> str:
+        for server in value.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or len(host.split()) != 1 or not port.isdecimal() or not 0 < int(port) < 65536:
+                raise ValueError(f"{server.strip()[:80]!r} is not host:port")
+        return ",".join(server.strip() for server in value.split(","))
+
+    @field_validator("event_time_earliest")
+    @classmethod
+    def _rfc3339(cls, value: str) -> str:
+        from stream.decode import parse_time_ms  # noqa: PLC0415  (decode reads Settings; this is the one way back)
+
+        if parse_time_ms(value) is None:
+            raise ValueError("must be an RFC 3339 time with an offset, such as 1990-01-01T00:00:00Z")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
+            raise ValueError(f"security_protocol {self.security_protocol} needs sasl_username and sasl_password")
+        names = [getattr(self, name) for name in type(self).model_fields if name.startswith("topic_")]
+        if len(set(names)) != len(names):
+            raise ValueError("every topic_* setting must name a different topic")
+        return self
+
+    @property
+    def changelog_topic(self) -> str:
+        """Changelog of the users' state; compacted, as many partitions as `topic_events`."""
+        return f"{self.group_id}-interest-changelog"
+
+    def strengths(self) -> tuple[float, ...]:
+        """Interest strength per action code (position in `ACTIONS`); 0 where an action is no sign of interest."""
+        return tuple(float(getattr(self, f"strength_{action}", 0.0)) for action in ACTIONS)
+
+    def client_config(self) -> dict[str, Any]:
+        """Connection settings of every librdkafka client (producer, consumer, admin)."""
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol.lower(),
+            "log_level": 0,  # what fails is raised or logged by us; librdkafka would repeat it many times a second
+        }
+        if self.security_protocol.startswith("SASL") and self.sasl_password is not None:
+            config |= {
+                "sasl.mechanism": self.sasl_mechanism,
+                "sasl.username": self.sasl_username,
+                "sasl.password": self.sasl_password.get_secret_value(),
+            }
+        if self.security_protocol.endswith("SSL"):
+            config |= {
+                name: str(value)
+                for name, value in (
+                    ("ssl.ca.location", self.ssl_ca_location),
+                    ("ssl.certificate.location", self.ssl_certificate_location),
+                    ("ssl.key.location", self.ssl_key_location),
+                    ("ssl.key.password", self.ssl_key_password and self.ssl_key_password.get_secret_value()),
+                )
+                if value is not None
+            }
+        return config
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_config_file())
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from flags (None = not given), environment, file and defaults.
+
+    Raises:
+        SettingsError: one line that names the setting, where it came from and what it must be.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_unknown_environment()
+    path = _config_file()
+    if os.environ.get("PENCHANT_CONFIG") and not path.is_file():
+        raise SettingsError(f"PENCHANT_CONFIG names {path}, which is not a file.", "name an existing TOML file")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            reason = "no such setting"
+        elif _may_be_shown(name):
+            reason += f" (got {repr(first['input'])[:80]})"
+        raise SettingsError(
+            f"{_where(name, given) if name else 'settings'}: {reason}.",
+            "see deploy/docs/settings.md or `penchant worker --help`",
+        ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror}.", "give the worker's user the right to"
+        ) from None
+    except ValueError as error:  # tomllib's decode error is a ValueError
+        raise SettingsError(f"{path} is not valid TOML: {error}.", "correct the line it names") from None
+
+
+def _config_file() -> Path:
+    return Path(os.environ.get("PENCHANT_CONFIG") or DEFAULT_CONFIG_FILE)
+
+
+def _may_be_shown(name: str) -> bool:
+    """Not a secret, nor a setting that does not exist: that may be a secret whose name is misspelt."""
+    field = Settings.model_fields.get(name)
+    return field is not None and "SecretStr" not in str(field.annotation)
+
+
+def _where(name: str, given: dict[str, Any]) -> str:
+    """How the person set it: the flag, the variable or the key in the file."""
+    if name in given:
+        return f"--{name.replace('_', '-')}"
+    variable = f"{ENV_PREFIX}{name.upper()}"  # pydantic-settings takes any case
+    return next((set_ for set_ in os.environ if set_.upper() == variable), f"`{name}` in {_config_file()}")
+
+
+def _refuse_unknown_environment() -> None:
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | {"PENCHANT_CONFIG"}
+    for variable in sorted(os.environ):
+        if variable.upper().startswith(ENV_PREFIX) and variable.upper() not in known:
+            raise SettingsError(
+                f"{variable} is set but there is no such setting.", "unset it, or see deploy/docs/settings.md"
+            )

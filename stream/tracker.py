@@ -1,0 +1,336 @@
+"""What one worker does with events and item deltas: the application's decisions, apart from Faust and from the clock.
+
+Everything here runs on the event loop and never awaits, so a chunk is applied whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.catalog import Catalog, CatalogItem
+from models.interest import recent_items
+from models.item_index import NO_INDEX, ItemIndex
+from models.item_record import unpack_record
+from models.item_stats import ItemStatistics
+from models.ranking import Priors, RankingParams, compute_priors, rank
+from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
+from stream.errors import CorruptStateError
+from stream.events import EventSource, Trigger
+from stream.intake import Intake, read_chunk
+from stream.metrics import Metrics
+from stream.names import ItemNames
+from stream.partitions import ItemPartition, UserPartition
+from stream.publish import Behaviours, Listed, Published, build_records
+from stream.refresh import Due, RefreshQueue
+from stream.replica import Replicated
+from stream.settings import Settings
+from stream.state import ACTION_MASK, BOUGHT, RING
+from stream.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, gain_of
+
+PRIOR_CANDIDATES = 200
+"""Items proposed to everyone by trend, and as many by popularity."""
+
+PRIORS_MAX_AGE_MS = 1000
+"""How old trend and popularity may be when statistics keep changing."""
+
+REMEMBERED_LISTS = 100_000
+"""Users whose last list this worker remembers, to replace it when an item in it is withdrawn or it has become old."""
+
+AGED_AT_ONCE = 1_000
+
+
+FAR_BEHIND = 0.1
+"""Share of all engagements, missing from the statistics, from which on lists are made again when they are there."""
+
+
+class _LastList(NamedTuple):
+    items: tuple[int, ...]
+    """Dense indices."""
+    made_at: float
+
+
+class Tracker:
+    """Interest state, catalogue, item statistics and the queue of users to refresh, of one worker."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._limits = DecodeLimits(
+            settings.message_max_bytes,
+            parse_time_ms(settings.event_time_earliest) or 0,
+            settings.event_time_max_ahead_s * 1000,
+        )
+        self._update = UpdateParams(
+            np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
+        )
+        self._ranking = RankingParams(
+            top_k=settings.top_k,
+            weight_co_occurrence=settings.weight_co_occurrence,
+            weight_trend=settings.weight_trend,
+            weight_popularity=settings.weight_popularity,
+        )
+        self.names = ItemNames()
+        self.index = ItemIndex()
+        self.catalog = Catalog.empty(self.index)
+        self.stats = ItemStatistics(self.index, settings.neighbours_max)
+        self.queue = RefreshQueue()
+        self.users: dict[int, UserPartition] = {}
+        self.items: dict[int, ItemPartition] = {}
+        self._priors: Priors | None = None
+        self._priors_made_ms = 0
+        self._engagements = 0.0
+        self._ranked_early: dict[tuple[int, bytes], None] = {}
+        self._fingerprints: tuple[NDArray[np.uint16], NDArray[np.int64]] | None = None
+        self._lists: dict[tuple[int, bytes], _LastList] = {}
+
+    # --- events ---
+
+    def read(self, records: Sequence[Any]) -> Intake:
+        """Decode a chunk of events."""
+        with self._metrics.stage_seconds.labels("decode").time():
+            return read_chunk(records, self._limits, self.names)
+
+    def apply(self, users: UserPartition, intake: Intake, now: float) -> Changes:
+        """Apply decoded events to the users' states and queue those users for refresh."""
+        with self._metrics.stage_seconds.labels("update").time():
+            rows = users.overlay.rows(intake.keys)
+            columns = intake.columns._replace(row=rows)
+            changes = apply_events(users.overlay.states, columns, self._update)
+            users.overlay.mark_dirty(changes.rows)
+            users.collect(changes)
+            # Users of skipped events are queued too: the crash that makes them come again may have lost their list.
+            for key, offset, time_ms, timestamp_ms in zip(
+                intake.keys,
+                columns.offset.tolist(),
+                columns.time_ms.tolist(),
+                intake.timestamp_ms.tolist(),
+                strict=True,
+            ):
+                self.queue.add_event(users.partition, key, offset, time_ms, timestamp_ms, now)
+        self._count(intake, changes)
+        return changes
+
+    def _count(self, intake: Intake, changes: Changes) -> None:
+        metrics = self._metrics
+        for action, n in intake.actions.items():
+            metrics.events.labels(action).inc(n)
+        metrics.fenced.inc(changes.n_fenced)
+        metrics.repeats.inc(changes.n_repeats)
+        items, counts = np.unique(intake.columns.item[intake.columns.action != QUERY], return_counts=True)
+        known = [self.catalog.item(index) is not None for index in self.index.lookup(items).tolist()]
+        metrics.unknown_items.inc(int(counts[~np.array(known, bool)].sum()))
+
+    # --- catalogue and statistics ---
+
+    def replicate_items(self, records: list[Replicated], now: float) -> None:
+        """Catalogue records: a new snapshot; users whose last list it makes stale are queued."""
+        changes: dict[str, CatalogItem | None] = {}
+        for record in records:
+            if record.value is None:
+                if record.key:
+                    changes[record.key.decode(errors="replace")] = None
+                continue
+            item = decode_item(record.key, record.value, self._limits)
+            if isinstance(item, Rejected):
+                self._metrics.items_rejected.labels(item.reason).inc()
+                continue
+            published = item.published_at
+            changes[item.item_id] = CatalogItem(
+                item_id=item.item_id,
+                title=item.title,
+                categories=item.categories,
+                description=item.description,
+                language=item.language,
+                media_text=item.media_text,
+                available=item.available,
+                price=item.price,
+                published_at_ms=parse_time_ms(published) if isinstance(published, str) else published,
+            )
+        for item_id in changes:
+            self.names.hash_of(item_id)
+        self.catalog = self.catalog.apply(changes)
+        self._metrics.catalog_items.set(self.catalog.size)
+        self._requeue_changed(changes, now)
+
+    def replicate_stats(self, records: list[Replicated], now: float) -> None:
+        """Statistics records: into the arrays; users ranked while these were far behind are queued once they are not."""
+        latest = {record.key: record.value for record in records if record.key and record.value is not None}
+        try:
+            hashes = np.array([self.names.hash_of(key.decode()) for key in latest], np.uint64)
+            unpacked = [unpack_record(value) for value in latest.values()]
+            self.stats.put(self.index.intern(hashes), unpacked)
+        except ValueError as error:
+            raise CorruptStateError(f"topic {self._settings.topic_item_stats}: {error}") from error
+        self._metrics.stats_items.set(self.stats.size)
+        self._engagements = float(self.stats.count.sum())
+        for partition, users in self.users.items():
+            users.reflected(max((record.fences.get(partition, -1) for record in unpacked), default=-1))
+        if self._ranked_early and not self._statistics_far_behind():
+            for partition, key in self._ranked_early:
+                self.queue.add(partition, key, "refresh", now)
+            self._ranked_early.clear()
+
+    def _requeue_changed(self, changes: dict[str, CatalogItem | None], now: float) -> None:
+        """Queue users whose last list holds an item that was withdrawn, or has room for one that was added."""
+        withdrawn = [item_id for item_id, item in changes.items() if item is None or not item.available]
+        hashes = np.array([self.names.hash_of(item_id) for item_id in withdrawn], np.uint64)
+        stale = set(self.index.lookup(hashes).tolist()) - {NO_INDEX}
+        if len(withdrawn) < len(changes):
+            stale.add(NO_INDEX)  # an empty place
+        for (partition, key), last in self._lists.items():
+            if not stale.isdisjoint(last.items):
+                self.queue.add(partition, key, "catalog", now)
+
+    def requeue_aged(self, now: float) -> int:
+        """Queue users whose list is older than `list_max_age_s`, oldest first, some at a time; how many."""
+        max_age_s = self._settings.list_max_age_s
+        aged = []
+        if max_age_s:
+            for user, last in islice(self._lists.items(), AGED_AT_ONCE):
+                if now - last.made_at <= max_age_s:
+                    break
+                aged.append(user)
+        for partition, key in aged:
+            self.queue.add(partition, key, "refresh", now)
+        return len(aged)
+
+    # --- refresh ---
+
+    def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
+        """Fresh lists for users of one partition, with their reasons, in the order of `due`."""
+        users = self.users[partition]
+        with self._metrics.stage_seconds.labels("rank").time():
+            rows = users.overlay.rows([d.key for d in due])
+            behaviours = self._behaviours(users, rows)
+            recent = recent_items(
+                behaviours.item,
+                behaviours.time_ms,
+                behaviours.gain,
+                self._settings.history_window,
+                self._settings.history_decay,
+            )
+            ranked = rank(
+                self.index.lookup(recent.items),
+                recent.weights,
+                self._excluded(users, rows, behaviours),
+                catalog=self.catalog,
+                stats=self.stats,
+                priors=self._current_priors(now_ms),
+                params=self._ranking,
+            )
+        with self._metrics.stage_seconds.labels("publish").time():
+            listed = [self._listed(users, row, d) for row, d in zip(rows.tolist(), due, strict=True)]
+            published = build_records(listed, ranked, recent, behaviours, self.catalog, self.names.id_of, now_ms)
+        for i, (d, indices) in enumerate(zip(due, ranked.items.tolist(), strict=True)):
+            if not self._remember_list(partition, d.key, tuple(indices), now):
+                published[i] = published[i]._replace(changed=False)
+        if self._statistics_far_behind() and len(self._ranked_early) < self._settings.refresh_queue_max_users:
+            self._ranked_early.update(((partition, d.key), None) for d in due)
+        return published
+
+    def _statistics_far_behind(self) -> bool:
+        """A first start over a full topic applies events much faster than what they say about items comes round."""
+        unreflected = sum(users.unreflected for users in self.users.values())
+        return unreflected > FAR_BEHIND * self._engagements
+
+    def _behaviours(self, users: UserPartition, rows: NDArray[np.int64]) -> Behaviours:
+        states = users.overlay.states
+        slots, lengths = states.chronological(rows)
+        at = (rows[:, None], slots)
+        used = np.arange(RING) < lengths[:, None]
+        action = states.kind[at] & ACTION_MASK
+        gain = np.where(used & (action != QUERY), gain_of(action, states.dwell[at], self._update), 0.0)
+        return Behaviours(np.where(used, states.item[at], np.uint64(0)), states.time_ms[at], action, gain)
+
+    def _excluded(self, users: UserPartition, rows: NDArray[np.int64], behaviours: Behaviours) -> NDArray[np.int32]:
+        """Dense indices that each user must not be shown, (u, x), -1 pads: bought (unless repeats are wanted), disliked."""
+        out = behaviours.gain < 0
+        if not self._settings.repeat_purchases:
+            out |= (behaviours.action == PURCHASE) & (behaviours.item != 0)
+        excluded = self.index.lookup(np.where(out, behaviours.item, np.uint64(0)))
+        if self._settings.repeat_purchases:
+            return excluded
+        return np.concatenate([excluded, self._bought_before(users, rows)], axis=1)
+
+    def _bought_before(self, users: UserPartition, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Items whose fingerprint is among those of purchases older than the ring; may name others with the same one."""
+        states = users.overlay.states
+        lengths = np.minimum(states.n_bought[rows], BOUGHT)
+        if not lengths.any():
+            return np.empty((len(rows), 0), np.int32)
+        user, place = np.nonzero(np.arange(BOUGHT) < lengths[:, None])
+        prints, order = self._fingerprint_index()
+        wanted = states.bought[rows[user], place]
+        begin, end = np.searchsorted(prints, wanted), np.searchsorted(prints, wanted, side="right")
+        count = end - begin
+        user = np.repeat(user, count)
+        found = order[np.repeat(begin - (np.cumsum(count) - count), count) + np.arange(int(count.sum()))]
+        per_user = np.bincount(user, minlength=len(rows))
+        column = np.arange(len(user)) - np.repeat(np.cumsum(per_user) - per_user, per_user)
+        excluded = np.full((len(rows), int(per_user.max(initial=0))), -1, np.int32)
+        excluded[user, column] = found
+        return excluded
+
+    def _fingerprint_index(self) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+        """Fingerprints of all items, ascending, and the dense index of each."""
+        if self._fingerprints is None or len(self._fingerprints[1]) != len(self.index):
+            hashes = self.index.hash_of(np.arange(len(self.index)))
+            prints = (hashes >> np.uint64(48)).astype(np.uint16)
+            order = np.argsort(prints, kind="stable")
+            self._fingerprints = prints[order], order
+        return self._fingerprints
+
+    def _current_priors(self, now_ms: int) -> Priors:
+        priors = self._priors
+        changed = priors is None or (priors.stats_version, priors.catalog_version) != (
+            self.stats.version,
+            self.catalog.version,
+        )
+        # A withdrawn item is caught when ranking; statistics may be a moment old, or every batch would recompute them. One
+        # item costs about 0.5 us, so this keeps it to a twentieth of the time however large the catalogue.
+        max_age_ms = max(PRIORS_MAX_AGE_MS, len(self.index) // 100)
+        if priors is None or (changed and now_ms - self._priors_made_ms >= max_age_ms):
+            # The newest event's time, not the clock's: trends of a replayed year are those of that year.
+            stream_time_ms = int(self.stats.trend_ms.max(initial=0))
+            priors = self._priors = compute_priors(
+                self.catalog, self.stats, candidates_each=PRIOR_CANDIDATES, now_ms=min(now_ms, stream_time_ms)
+            )
+            self._priors_made_ms = now_ms
+        return priors
+
+    def _listed(self, users: UserPartition, row: int, due: Due) -> Listed:
+        states = users.overlay.states
+        fence = int(states.fence[row])
+        trigger: Trigger = due.trigger
+        event_time_ms = due.event_time_ms
+        if due.last_offset != fence:
+            newest = int(states.n_ring[row]) - 1
+            event_time_ms = int(states.time_ms[row, newest % RING] if newest >= 0 else states.last_ms[row])
+        source = EventSource(self._settings.topic_events, users.partition, fence)
+        because = "" if trigger == "event" else f"{trigger}:{self.catalog.version}:{self.stats.version}"
+        return Listed(due.key.decode(), source, event_time_ms, trigger, because)
+
+    def _remember_list(self, partition: int, key: bytes, indices: tuple[int, ...], now: float) -> bool:
+        """Whether the list differs from the user's last; the order of `_lists` is the order in which they were made."""
+        last = self._lists.pop((partition, key), None)
+        self._lists[partition, key] = _LastList(indices, now)
+        if len(self._lists) > REMEMBERED_LISTS:
+            self._lists.pop(next(iter(self._lists)))
+        return last is None or last.items != indices
+
+    # --- partitions ---
+
+    def forget(self, user_partitions: Sequence[int], item_partitions: Sequence[int]) -> None:
+        """Drop what is in memory of partitions that were revoked; disk and changelog have all that was committed."""
+        for partition in user_partitions:
+            self.users.pop(partition, None)
+            self.queue.forget(partition)
+        gone = set(user_partitions)
+        self._ranked_early = {user: None for user in self._ranked_early if user[0] not in gone}
+        self._lists = {user: last for user, last in self._lists.items() if user[0] not in gone}
+        for partition in item_partitions:
+            self.items.pop(partition, None)

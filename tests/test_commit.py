@@ -1,0 +1,245 @@
+"""The order of a commit, and that nothing later happens when something earlier failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faust.types import TP
+from kafka_records import event_record
+
+from stream.commit import Committer
+from stream.errors import DeliveryError, InvariantError
+from stream.metrics import Metrics
+from stream.partitions import UserPartition
+from stream.rocks import BOUNDARY_KEY, DataDirectory
+from stream.settings import Settings, load_settings
+from stream.tracker import Tracker
+from stream.transport import Chunk
+from stream.worker import Worker
+
+MIB = 1 << 20
+
+
+class Broker:
+    """Stands for producer, log ends and consumer at once, and notes what it was asked, in order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.steps, self.values = settings, [], []
+        self.changelog_end = 7
+        self.fail_flush = -1
+        self.foreign = 0
+
+    def send(self, topic: str, key: bytes, value: bytes, partition: int = -1, headers: Any = None) -> None:
+        self.steps.append(("send", topic, key))
+        self.values.append((topic, key, value))
+        if topic == self.settings.changelog_topic:
+            self.changelog_end += 1
+
+    async def flush(self) -> None:
+        self.steps.append(("flush",))
+        if self.fail_flush == sum(step == ("flush",) for step in self.steps):
+            raise DeliveryError("refused")
+        self.changelog_end += self.foreign
+
+    def log_end(self, topic: str, partition: int) -> int:
+        return self.changelog_end
+
+    def set_durable(self, offsets: dict[TP, int]) -> None:
+        self.steps.append(("durable", dict(offsets)))
+
+    async def commit(self) -> None:
+        self.steps.append(("commit",))
+
+
+class World:
+    def __init__(self, path: Path) -> None:
+        self.settings = load_settings(data_dir=path)
+        self.directory = DataDirectory(path, 8 * MIB, 8 * MIB)
+        self.stores = self.directory.stores("users")
+        self.store = self.stores[0]
+        self.tracker = Tracker(self.settings, Metrics())
+        self.users = self.tracker.users[0] = UserPartition(0, self.store)
+        self.broker = Broker(self.settings)
+        made: Any = self.broker
+        consumer: Callable[[], Any] = lambda: made  # noqa: E731
+        self.committer = Committer(self.settings, Metrics(), self.tracker, made, consumer, made.log_end)
+
+    def events(self, *users: str) -> None:
+        start = self.users.next_offset or 0
+        records = [event_record(start + i, user, action="click", item_id="cup") for i, user in enumerate(users)]
+        self.tracker.apply(self.users, self.tracker.read(records), 0.0)
+        self.users.next_offset = start + len(records)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "data")
+    yield world
+    world.stores.close_all()
+    world.directory.close()
+
+
+async def test_outputs_come_before_the_changelog_the_store_and_the_offsets(world: World) -> None:
+    world.events("ann", "bob")
+    world.tracker.queue.next_batch(9)  # both have their lists
+    await world.committer.commit()
+    settings = world.settings
+    assert world.broker.steps == [
+        ("send", settings.changelog_topic, BOUNDARY_KEY),
+        ("flush",),
+        ("send", settings.topic_item_deltas, b"cup"),
+        ("flush",),
+        ("send", settings.changelog_topic, b"ann"),
+        ("send", settings.changelog_topic, b"bob"),
+        ("flush",),
+        ("durable", {TP(settings.topic_events, 0): 2}),
+        ("commit",),
+    ]
+    assert world.store.changelog_offset() == 9
+    assert world.store.boundary() == 2
+    assert [key for key, _ in world.store.items()] == [b"ann", b"bob"]
+
+
+async def test_offsets_are_never_committed_past_an_event_whose_user_still_waits_for_a_list(world: World) -> None:
+    world.events("ann", "bob", "ann")
+    assert world.tracker.queue.next_batch(1).due[0].key == b"ann"  # type: ignore[union-attr]
+    await world.committer.commit()
+    assert ("durable", {TP(world.settings.topic_events, 0): 1}) in world.broker.steps
+    assert world.store.changelog_offset() == 9, "state does not wait for lists"
+
+
+@pytest.mark.parametrize(("flush", "in_changelog"), [(1, 1), (2, 1), (3, 2)])
+async def test_nothing_is_committed_or_stored_when_a_record_was_not_accepted(
+    world: World, flush: int, in_changelog: int
+) -> None:
+    world.events("ann")
+    world.broker.fail_flush = flush
+    with pytest.raises(DeliveryError):
+        await world.committer.commit()
+    sent = [step for step in world.broker.steps if step[:2] == ("send", world.settings.changelog_topic)]
+    assert len(sent) == in_changelog
+    assert ("commit",) not in world.broker.steps
+    assert world.store.changelog_offset() is None
+
+
+async def test_a_changelog_that_somebody_else_writes_to_stops_the_worker(world: World) -> None:
+    world.events("ann")
+    await world.committer.commit()
+    world.events("ann")
+    world.broker.foreign = 1
+    with pytest.raises(InvariantError, match="another worker"):
+        await world.committer.commit()
+    assert world.broker.steps.count(("commit",)) == 1
+    assert world.store.changelog_offset() == 8
+
+
+async def test_what_others_wrote_while_a_partition_was_away_is_no_surprise(world: World) -> None:
+    world.events("ann")
+    await world.committer.commit()
+    world.committer.forget([TP(world.settings.changelog_topic, 0)])
+    world.broker.changelog_end += 100
+    world.events("ann")
+    await world.committer.commit()
+    assert world.store.changelog_offset() == 110
+
+
+async def test_an_event_applied_during_a_commit_is_in_the_next_one(world: World) -> None:
+    world.events("ann")
+    flush = world.broker.flush
+
+    async def apply_meanwhile() -> None:
+        if world.users.next_offset == 1:
+            world.events("bob")
+        await flush()
+
+    world.broker.flush = apply_meanwhile  # type: ignore[method-assign]
+    world.tracker.queue.next_batch(9)
+    await world.committer.commit()
+    assert [key for key, _ in world.store.items()] == [b"ann"]
+    assert world.broker.steps[-2] == ("durable", {TP(world.settings.topic_events, 0): 1})
+    world.tracker.queue.next_batch(9)
+    await world.committer.commit()
+    assert [key for key, _ in world.store.items()] == [b"ann", b"bob"]
+    assert world.broker.steps[-2] == ("durable", {TP(world.settings.topic_events, 0): 2})
+
+
+async def test_after_a_commit_that_broke_behind_its_deltas_the_same_deltas_are_sent_again(
+    world: World, tmp_path: Path
+) -> None:
+    records = [event_record(i, f"u{i % 3}", action="click", item_id=f"i{i % 4}") for i in range(8)]
+
+    def deltas(broker: Broker) -> list[tuple[str, bytes, bytes]]:
+        return [value for value in broker.values if value[0] == world.settings.topic_item_deltas]
+
+    world.tracker.apply(world.users, world.tracker.read(records[:5]), 0.0)
+    world.users.next_offset = 5
+    world.broker.fail_flush = 3
+    with pytest.raises(DeliveryError):
+        await world.committer.commit()
+    sent = deltas(world.broker)
+    assert len(sent) == 4
+    world.stores.close_all()
+    world.directory.close()
+
+    again = World(tmp_path / "again")
+    again.store.write([(BOUNDARY_KEY, b"5")], 7)  # what recovery finds in the changelog
+    again.tracker.users.clear()
+    made: Any = again.broker
+    metrics = Metrics()
+    worker = Worker(
+        again.settings,
+        metrics,
+        again.tracker,
+        again.committer,
+        made,
+        again.stores,
+        again.stores,
+        lambda: 1,
+        lambda: True,
+    )
+    await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[:2], 2), 1)
+    await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[2:], 8), 1)
+    assert deltas(again.broker) == sent, "cut where it was cut before, the chunks notwithstanding"
+    await again.committer.commit()
+    assert len(deltas(again.broker)) > len(sent)
+    assert again.store.boundary() == 8
+    again.stores.close_all()
+    again.directory.close()
+
+
+async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Any = world.broker
+    worker = Worker(
+        world.settings,
+        Metrics(),
+        world.tracker,
+        world.committer,
+        made,
+        world.stores,
+        world.stores,
+        lambda: 1,
+        lambda: True,
+    )
+    world.events("ann")  # changed and not committed, so a snapshot would include her
+
+    def broken(*_: Any) -> None:
+        world.users.overlay.states.fence[0] = 5
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.tracker, "apply", broken)
+    records = [event_record(5, "ann", action="click", item_id="cup")]
+    with pytest.raises(ZeroDivisionError):
+        await worker.handle_events(TP(world.settings.topic_events, 0), Chunk(records, 6), 1)
+    await world.committer.commit()
+    assert world.broker.steps == []
+    assert list(world.store.items()) == []
+
+
+async def test_a_commit_without_changes_writes_nothing(world: World) -> None:
+    await world.committer.commit()
+    assert world.broker.steps == [("flush",)]

@@ -1,0 +1,191 @@
+"""Published records: ids that follow from the input, scores that are the sum of their parts, reasons that add up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.catalog import Catalog, CatalogItem
+from models.hashing import item_hash
+from models.interest import recent_items
+from models.item_index import ItemIndex
+from models.item_record import ItemRecord
+from models.item_stats import ItemStatistics
+from models.ranking import RankingParams, compute_priors, rank
+from stream.events import ACTIONS, EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
+from stream.publish import MODEL, Behaviours, Listed, build_records, recommendation_id
+
+NOW_MS = 1_767_225_600_000
+ITEMS = 15
+IDS = [f"item-{n}" for n in range(ITEMS)]
+HASHES = np.array([item_hash(item_id) for item_id in IDS], np.uint64)
+NAMES = dict(zip(HASHES.tolist(), IDS, strict=True))
+GAINS = {"view": 0.2, "click": 1.0, "like": 2.0, "dislike": -2.0, "purchase": 4.0}
+
+
+def world(rng, unavailable=(), untold=False):
+    index = ItemIndex()
+    index.intern(HASHES)
+    catalog = Catalog.empty(index).apply(
+        {i: CatalogItem(i, f"Title of {i}", available=i not in unavailable) for i in IDS}
+    )
+    stats = ItemStatistics(index, 8)
+    for n in range(0 if untold else ITEMS):
+        near = {int(HASHES[m]): float(rng.random() * 3) for m in rng.permutation(ITEMS)[:6] if m != n}
+        count = int(rng.integers(0, 30))
+        stats.put([n], [ItemRecord(count, NOW_MS, NOW_MS, (count / 3, count / 2, count), neighbours=near)])
+    return catalog, stats
+
+
+def behaviours_of(rng, users, width=12):
+    action = rng.choice([ACTIONS.index(name) for name in GAINS], (users, width)).astype(np.uint8)
+    gain = np.array([GAINS.get(name, 0.0) for name in ACTIONS])[action] * (1 + rng.random((users, width)))
+    item = HASHES[rng.integers(0, ITEMS, (users, width))]
+    item[rng.random((users, width)) < 0.2] = 0
+    return Behaviours(item, NOW_MS - rng.integers(0, 10**9, (users, width)), action, np.where(item != 0, gain, 0.0))
+
+
+def publish(seed, users=3, top_k=5, offset=77, empty=False, untold=False, name_of=NAMES.get):
+    rng = np.random.default_rng(seed)
+    catalog, stats = world(rng, untold=untold)
+    behaviours = behaviours_of(rng, users)
+    if empty:
+        behaviours = behaviours._replace(item=np.zeros_like(behaviours.item), gain=np.zeros_like(behaviours.gain))
+    recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, 6, 0.9)
+    ranked = rank(
+        catalog.index.lookup(recent.items),
+        recent.weights,
+        np.full((users, 1), -1, np.int32),
+        catalog=catalog,
+        stats=stats,
+        priors=compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS),
+        params=RankingParams(top_k=top_k),
+    )
+    listed = [Listed(f"u{u}", EventSource("interest.events", 2, offset), NOW_MS - u, "event") for u in range(users)]
+    return build_records(listed, ranked, recent, behaviours, catalog, name_of, NOW_MS)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32 - 1), users=st.integers(1, 4), top_k=st.integers(1, 20))
+def test_every_place_adds_up_and_has_its_reason(seed, users, top_k):
+    published = publish(seed, users, top_k)
+    assert [p.recommendation.user_id for p in published] == [f"u{u}" for u in range(users)]
+    for recommendation, reasons, _ in published:
+        assert [item.rank for item in recommendation.items] == list(range(1, len(recommendation.items) + 1))
+        assert len({item.item_id for item in recommendation.items}) == len(recommendation.items) <= top_k
+        scores = [item.score for item in recommendation.items]
+        assert scores == sorted(scores, reverse=True)
+        assert len(reasons) == len(recommendation.items)
+        for item, reason in zip(recommendation.items, reasons, strict=True):
+            assert sum(item.parts.values()) == item.score == reason.score
+            assert (reason.recommendation_id, reason.user_id) == (
+                recommendation.recommendation_id,
+                recommendation.user_id,
+            )
+            assert (reason.item_id, reason.rank, reason.method) == (item.item_id, item.rank, "exact-additive")
+            own = sum(c.contribution for c in reason.contributions)
+            assert math.isclose(own, item.parts["co_occurrence"], abs_tol=1e-9)
+            assert abs(reason.residual) < 1e-9
+            assert math.isclose(
+                own + item.parts["trend"] + item.parts["popularity"] + reason.residual, item.score, abs_tol=1e-12
+            )
+
+
+@settings(derandomize=True, deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_a_sentence_names_only_titles_of_behaviours_that_raised_the_score(seed):
+    for recommendation, reasons, _ in publish(seed):
+        del recommendation
+        for reason in reasons:
+            raising = {f"Title of {c.item_id}" for c in reason.contributions if c.contribution > 0}
+            named = [part.split("”")[0] for part in reason.explanation.en.split("“")[1:]]
+            assert set(named) <= raising
+            assert all(f"「{title}」" in reason.explanation.zh for title in named)
+
+
+def test_records_can_be_written_and_read_again():
+    for recommendation, reasons, _ in publish(4):
+        assert recommendation_decoder.decode(encode(recommendation)) == recommendation
+        assert [attribution_decoder.decode(encode(reason)) for reason in reasons] == reasons
+
+
+def test_the_same_input_publishes_the_same_records_byte_for_byte():
+    assert [encode(p.recommendation) for p in publish(4)] == [encode(p.recommendation) for p in publish(4)]
+
+
+SOURCE = EventSource("t", 1, 5)
+
+
+def test_the_id_of_a_list_is_32_hex_digits_that_never_change():
+    model = ModelVersions(None, None, "additive-1")
+    assert recommendation_id("u", SOURCE, model) == recommendation_id("u", EventSource("t", 1, 5), model)
+    assert recommendation_id("u", SOURCE, model) == "55bbc1f37bc56dca422bfe66dea6096d"
+
+
+@pytest.mark.parametrize(
+    ("user", "source", "model"),
+    [
+        ("v", SOURCE, MODEL),
+        ("u", EventSource("t", 1, 6), MODEL),
+        ("u", EventSource("t", 2, 5), MODEL),
+        ("u", EventSource("s", 1, 5), MODEL),
+        ("u", SOURCE, ModelVersions("e", None, MODEL.ranker)),
+        ("u", SOURCE, ModelVersions(None, "e", MODEL.ranker)),
+        ("u", SOURCE, ModelVersions(None, None, "additive-2")),
+    ],
+)
+def test_another_user_offset_or_model_gives_another_id(user, source, model):
+    assert recommendation_id(user, source, model) != recommendation_id("u", SOURCE, MODEL)
+
+
+def test_another_offset_gives_lists_with_other_ids():
+    ids = {p.recommendation.recommendation_id for offset in (1, 2) for p in publish(4, offset=offset)}
+    assert len(ids) == 6
+
+
+def test_a_list_says_for_whom_of_what_and_when_it_is():
+    recommendation = publish(4, users=2)[1].recommendation
+    assert (recommendation.user_id, recommendation.generated_at, recommendation.event_time) == (
+        "u1", NOW_MS, NOW_MS - 1,
+    )  # fmt: skip
+    assert recommendation.source == EventSource("interest.events", 2, 77)
+    assert (recommendation.trigger, recommendation.model) == ("event", MODEL)
+
+
+def test_a_new_user_gets_a_list_without_contributions():
+    for recommendation, reasons, _ in publish(4, empty=True):
+        assert {item.strategy for item in recommendation.items} == {"cold_start"}
+        assert all(reason.contributions == () and reason.residual == 0 for reason in reasons)
+        assert all("Popular" in r.explanation.en or "New here" in r.explanation.en for r in reasons)
+
+
+def test_before_anything_is_known_of_items_they_are_said_to_be_new():
+    for recommendation, reasons, _ in publish(4, untold=True):
+        assert len(recommendation.items) == 5
+        assert {reason.explanation.en for reason in reasons} == {"New here: nobody has told us about it yet."}
+
+
+def test_a_behaviour_whose_item_id_is_not_known_is_named_by_its_hash():
+    contributions = [
+        c for p in publish(4, name_of=lambda _: None) for reason in p.attributions for c in reason.contributions
+    ]
+    assert contributions
+    assert all(c.item_id.removeprefix("hash:") in {f"{h:016x}" for h in NAMES} for c in contributions)
+
+
+def test_a_list_with_no_items_is_published_too():
+    rng = np.random.default_rng(0)
+    catalog, stats = world(rng, unavailable=IDS)
+    behaviours = behaviours_of(rng, 1)
+    recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, 6, 0.9)
+    ranked = rank(
+        catalog.index.lookup(recent.items), recent.weights, np.full((1, 1), -1, np.int32), catalog=catalog,
+        stats=stats, priors=compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS), params=RankingParams(top_k=3),
+    )  # fmt: skip
+    listed = [Listed("u", SOURCE, NOW_MS, "catalog")]
+    ((recommendation, reasons, _),) = build_records(listed, ranked, recent, behaviours, catalog, NAMES.get, NOW_MS)
+    assert (recommendation.items, reasons) == ((), [])

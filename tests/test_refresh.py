@@ -1,0 +1,166 @@
+"""The refresh queue: each user once, first come first served, and no unpublished event is ever committed past."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.refresh import OTHERS_SHARE, OTHERS_TURN, RefreshQueue
+
+
+def event(queue, key, offset, partition=0, now=0.0, time_ms=None, timestamp_ms=None):
+    queue.add_event(partition, key, offset, 1000 + offset if time_ms is None else time_ms, timestamp_ms or offset, now)
+
+
+def keys(batch):
+    return [due.key for due in batch.due]
+
+
+def test_a_user_with_many_events_is_due_once_and_knows_the_oldest_and_the_newest():
+    queue = RefreshQueue()
+    for offset, now in ((3, 1.0), (4, 2.0), (9, 3.0)):
+        event(queue, b"a", offset, now=now)
+    (due,) = queue.next_batch(10).due
+    assert (due.first_offset, due.last_offset, due.event_time_ms) == (3, 9, 1009)
+    assert (due.oldest_timestamp_ms, due.waiting_since, due.trigger) == (3, 1.0, "event")
+    assert queue.next_batch(10) is None
+
+
+def test_a_record_that_comes_again_does_not_take_the_newest_back():
+    queue = RefreshQueue()
+    event(queue, b"a", 9)
+    event(queue, b"a", 4)
+    (due,) = queue.next_batch(1).due
+    assert (due.last_offset, due.event_time_ms) == (9, 1009)
+
+
+def test_users_are_served_in_the_order_in_which_they_came_at_most_so_many_at_once():
+    queue = RefreshQueue()
+    for offset, key in enumerate([b"a", b"b", b"a", b"c"]):
+        event(queue, key, offset, now=float(offset))
+    assert keys(queue.next_batch(2)) == [b"a", b"b"]
+    assert len(queue) == 1
+    event(queue, b"a", 4)
+    assert keys(queue.next_batch(9)) == [b"c", b"a"]
+    assert queue.next_batch(9) is None
+    assert len(queue) == 0
+
+
+def test_the_partition_whose_first_user_has_waited_longest_is_served_first():
+    queue = RefreshQueue()
+    event(queue, b"late", 0, partition=0, now=2.0)
+    event(queue, b"early", 0, partition=1, now=1.0)
+    assert queue.oldest_waiting_since() == 1.0
+    served = [queue.next_batch(9) for _ in range(2)]
+    assert [(batch.partition, keys(batch)) for batch in served] == [(1, [b"early"]), (0, [b"late"])]
+    assert queue.oldest_waiting_since() is None
+
+
+def test_another_cause_than_an_event_adds_whoever_is_not_waiting_yet():
+    queue = RefreshQueue()
+    event(queue, b"a", 5, now=1.0)
+    queue.add(0, b"a", "catalog", 2.0)
+    queue.add(0, b"b", "catalog", 3.0)
+    queue.add(0, b"b", "model", 4.0)
+    assert len(queue) == 2
+    (a,), (b,) = (queue.next_batch(9).due for _ in range(2))
+    assert (a.key, a.trigger, a.waiting_since) == (b"a", "event", 1.0)
+    assert (b.key, b.trigger, b.waiting_since) == (b"b", "catalog", 3.0)
+    assert (b.first_offset, b.last_offset) == (None, -1)
+
+
+def test_users_with_events_come_first_but_the_others_have_their_turn():
+    queue = RefreshQueue()
+    queue.add(0, b"withdrawn", "catalog", 0.0)
+    for offset in range(10):
+        event(queue, b"e%d" % offset, offset, now=1.0)
+    served = [keys(queue.next_batch(1))[0] for _ in range(OTHERS_TURN)]
+    assert served[:-1] == [b"e0", b"e1", b"e2"]
+    assert served[-1] == b"withdrawn"
+
+
+def test_an_event_of_a_user_who_waits_for_the_catalogue_is_remembered():
+    queue = RefreshQueue()
+    queue.add(0, b"a", "catalog", 1.0)
+    assert queue.oldest_offset(0) is None
+    event(queue, b"b", 3, now=2.0)
+    event(queue, b"a", 4, now=3.0)
+    assert queue.oldest_offset(0) == 3
+    batch = queue.next_batch(9)
+    assert [(d.key, d.first_offset, d.waiting_since, d.trigger) for d in batch.due] == [
+        (b"b", 3, 2.0, "event"),
+        (b"a", 4, 3.0, "event"),
+    ]
+
+
+def test_a_forgotten_partition_has_nobody_waiting_and_the_others_keep_theirs():
+    queue = RefreshQueue()
+    event(queue, b"a", 1, partition=0)
+    event(queue, b"b", 2, partition=1)
+    queue.forget(0)
+    queue.forget(7)
+    assert len(queue) == 1
+    assert (queue.oldest_offset(0), queue.oldest_offset(1)) == (None, 2)
+    assert keys(queue.next_batch(9)) == [b"b"]
+
+
+@pytest.mark.parametrize("partition", [0, 7])
+def test_an_empty_queue_answers_none(partition):
+    queue = RefreshQueue()
+    assert queue.oldest_offset(partition) is None
+    assert queue.next_batch(5) is None
+    assert queue.oldest_waiting_since() is None
+
+
+users = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])
+steps = st.lists(
+    st.tuples(st.just("event"), st.integers(0, 1), users)
+    | st.tuples(st.just("add"), st.integers(0, 1), users)
+    | st.tuples(st.just("batch"), st.integers(1, 3))
+    | st.tuples(st.just("forget"), st.integers(0, 1)),
+    max_size=80,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(steps)
+def test_the_queue_is_a_list_of_waiting_users_and_never_passes_an_unpublished_event(steps):
+    """The model: per partition a list of [key, unpublished offsets], and one of keys that wait for another reason."""
+    queue, next_offset, batches = RefreshQueue(), {0: 0, 1: 0}, 0
+    events, others = {0: [], 1: []}, {0: [], 1: []}
+    for now, step in enumerate(steps):
+        match step:
+            case ("event", partition, key):
+                offset, next_offset[partition] = next_offset[partition], next_offset[partition] + 1
+                event(queue, key, offset, partition, float(now))
+                entry = next((e for e in events[partition] if e[0] == key), None)
+                if entry is None:
+                    events[partition].append((key, [offset]))
+                    others[partition] = [e for e in others[partition] if e[0] != key]
+                else:
+                    entry[1].append(offset)
+            case ("add", partition, key):
+                queue.add(partition, key, "catalog", float(now))
+                if all(e[0] != key for e in events[partition] + others[partition]):
+                    others[partition].append((key, []))
+            case ("batch", most):
+                batch, batches = queue.next_batch(most), batches + 1
+                if batch is None:
+                    assert not any(events.values())
+                    assert not any(others.values())
+                    continue
+                first, second = (others, events) if batches % OTHERS_TURN == 0 else (events, others)
+                model = first if any(first.values()) else second
+                most = most if model is events else max(1, most // OTHERS_SHARE)
+                taken, model[batch.partition] = model[batch.partition][:most], model[batch.partition][most:]
+                assert keys(batch) == [key for key, _ in taken]
+                for due, (_, offsets) in zip(batch.due, taken, strict=True):
+                    assert (due.first_offset, due.last_offset) == ((offsets[0], offsets[-1]) if offsets else (None, -1))
+            case ("forget", partition):
+                queue.forget(partition)
+                events[partition], others[partition] = [], []
+        assert len(queue) == sum(len(waiting) for model in (events, others) for waiting in model.values())
+        for partition, waiting in events.items():
+            unpublished = [offset for _, offsets in waiting for offset in offsets]
+            assert queue.oldest_offset(partition) == min(unpublished, default=None)

@@ -1,0 +1,203 @@
+"""The chunk transport: every trap of Faust's per-record bookkeeping that it has to step around."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+import pytest
+from confluent_kafka import Producer
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from kafka_server import KafkaServer
+from worker_process import Topics, WorkerProcess, ends
+
+from stream.app import Application
+from stream.broker import EmbeddedBroker
+from stream.kafka import create_topics, topic_specs
+from stream.transport import CHUNK_SCHEME, Chunk, ChunkConsumer, ChunkSchema, ChunkTransport
+
+EVENTS = TP("events", 0)
+TIMEOUT_S = 60.0
+
+
+@pytest.fixture
+async def consumer() -> AsyncIterator[ChunkConsumer]:
+    """A consumer that is not connected to anything."""
+    app = faust.App("transport", broker=f"{CHUNK_SCHEME}://127.0.0.1:1", Schema=ChunkSchema, broker_session_timeout=6)
+    app.topics._acking_topics.add(EVENTS.topic)
+
+    async def nothing(*_: Any) -> None: ...
+
+    made = app.transport.create_consumer(
+        callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
+    )
+    assert isinstance(made, ChunkConsumer)
+    yield made
+    made._thread.thread_loop.close()
+
+
+async def test_what_an_agent_acknowledged_is_not_committed_until_it_is_durable(consumer: ChunkConsumer) -> None:
+    # Traps 1, 2 and 5: acks come from Cython, also for chunks whose agent raised, and out of order.
+    for last_offset in (199, 99):
+        consumer._acked[EVENTS].append(last_offset)
+        consumer._acked_index[EVENTS].add(last_offset)
+    assert consumer._filter_committable_offsets([EVENTS]) == {}
+    consumer.set_durable({EVENTS: 100})
+    assert consumer._filter_committable_offsets(consumer._filter_tps_with_pending_acks()) == {EVENTS: 100}
+    assert not consumer._acked[EVENTS], "acks would pile up for ever"
+    assert not consumer._acked_index[EVENTS]
+
+
+async def test_a_committed_offset_never_goes_back(consumer: ChunkConsumer) -> None:
+    consumer._committed_offset[EVENTS] = 200
+    consumer.set_durable({EVENTS: 100})
+    assert consumer._filter_committable_offsets([EVENTS]) == {}
+
+
+async def test_missing_offsets_are_not_materialised(consumer: ChunkConsumer) -> None:
+    await consumer._add_gap(EVENTS, 0, 10**9)
+    assert not consumer._gap[EVENTS]
+
+
+async def test_a_chunk_is_one_message_with_the_offset_before_the_next_to_read(consumer: ChunkConsumer) -> None:
+    assert consumer._to_message(EVENTS, Chunk([], 7)).offset == 6
+
+
+async def test_state_is_made_durable_and_committed_before_a_revoked_partition_is_forgotten(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Any] = []
+
+    async def stop_flow(revoked: set[TP]) -> None:
+        steps.append("flow stopped")
+
+    async def make_durable(revoked: frozenset[TP]) -> None:
+        steps.append(("durable", revoked))
+        consumer.set_durable({EVENTS: 42})
+
+    async def commit(topics: Any = None, start_new_transaction: bool = True) -> bool:
+        steps.append(("commit", consumer._filter_committable_offsets([EVENTS])))
+        return True
+
+    monkeypatch.setattr(consumer, "_on_partitions_revoked", stop_flow)
+    monkeypatch.setattr(consumer, "commit", commit)
+    consumer.on_revoke = make_durable
+    await consumer.on_partitions_revoked({EVENTS})
+    assert steps == ["flow stopped", ("durable", frozenset({EVENTS})), ("commit", {EVENTS: 42})]
+    assert EVENTS not in consumer._durable, "a later owner's offsets must not be committed over"
+
+
+async def test_waiting_for_agents_has_a_deadline_and_commits_all_the_same(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # robinhood/faust#402: an ack that never comes keeps upstream waiting for ever.
+    made_durable: list[frozenset[TP]] = []
+
+    async def make_durable(revoked: frozenset[TP]) -> None:
+        made_durable.append(revoked)
+
+    async def never(*_: Any, **__: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def commit(*_: Any, **__: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(type(consumer).__mro__[1], "wait_empty", never)
+    monkeypatch.setattr(consumer, "commit", commit)
+    consumer.app.conf.broker_session_timeout = 0.05
+    consumer.on_revoke = make_durable
+    await asyncio.wait_for(consumer.wait_empty(), TIMEOUT_S)
+    assert len(made_durable) == 1
+
+
+async def test_the_broker_holds_an_empty_fetch_only_as_long_as_the_setting_says(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = consumer.transport
+    assert isinstance(transport, ChunkTransport)
+    monkeypatch.setattr(
+        driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: SimpleNamespace(_fetch_max_wait_ms=1500)
+    )
+    transport.fetch_max_wait_ms = 77
+    made = consumer._thread._create_worker_consumer(transport)
+    assert made._fetch_max_wait_ms == 77
+
+
+# --- on the embedded broker ---
+
+Embedded = Callable[[Mapping[str, int]], EmbeddedBroker]
+
+
+def on_embedded(embedded: Embedded, partitions: int = 1, **overrides: object) -> Topics:
+    topics = Topics("127.0.0.1:1", "chunks", **overrides)
+    broker = embedded({spec.name: partitions for spec in topic_specs(topics.settings)})
+    return Topics(broker.bootstrap_servers, "chunks", **overrides)
+
+
+def good_events(n: int) -> list[tuple[bytes, bytes]]:
+    return [
+        (
+            b"ann",
+            json.dumps({"user_id": "ann", "item_id": f"i{i}", "action": "view", "event_time": 10**12 + i}).encode(),
+        )
+        for i in range(n)
+    ]
+
+
+def test_a_chunk_holds_at_most_the_configured_records_and_metrics_count_records_not_chunks(
+    embedded: Embedded, tmp_path: Path
+) -> None:
+    topics = on_embedded(embedded, chunk_max_records=100)
+    topics.produce(topics.settings.topic_events, good_events(1000))
+    with WorkerProcess(topics.settings, tmp_path / "w", chunk_max_records=100) as worker:
+        worker.wait_for("everything", lambda: worker.metrics().get('penchant_events_total{action="view"}') == 1000)
+        labels = f'topic="{topics.settings.topic_events}"'
+        assert worker.metrics()[f"penchant_chunk_records_sum{{{labels}}}"] == 1000
+        assert worker.metrics()[f'penchant_chunk_records_bucket{{le="100.0",{labels}}}'] >= 10
+        assert (
+            worker.metrics()[f"penchant_chunk_records_count{{{labels}}}"]
+            == (worker.metrics()[f'penchant_chunk_records_bucket{{le="100.0",{labels}}}'])
+        )
+
+
+async def test_a_bug_in_an_agent_stops_the_worker_before_anything_is_committed(
+    embedded: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = on_embedded(embedded)
+    topics.produce(topics.settings.topic_events, good_events(10))
+    application = Application(topics.settings.model_copy(update={"data_dir": tmp_path / "w"}))
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(application.tracker, "apply", broken)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        await asyncio.wait_for(application.run(), TIMEOUT_S)
+    assert topics.committed(topics.settings.topic_events) == {}
+
+
+# --- on Apache Kafka ---
+
+
+@pytest.mark.kafka
+def test_control_records_at_the_end_of_the_log_are_committed_too(kafka: KafkaServer, tmp_path: Path) -> None:
+    # Trap 9: aiokafka passes over transaction markers in silence; without an empty chunk the lag would never reach 0.
+    topics = Topics(kafka.bootstrap_servers, "control-records", partitions=1)
+    create_topics(topics.settings)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": "control", "log_level": 0})
+    producer.init_transactions(TIMEOUT_S)
+    with WorkerProcess(topics.settings, tmp_path / "w") as worker:
+        for start in (0, 5):
+            producer.begin_transaction()
+            for key, value in good_events(10)[start : start + 5]:
+                producer.produce(topics.settings.topic_events, value, key)
+            producer.commit_transaction(TIMEOUT_S)
+            worker.wait_for("the end of the log", topics.all_committed)
+        assert ends(kafka.bootstrap_servers, topics.settings.topic_events) == {0: 12}
+        assert worker.metrics()['penchant_events_total{action="view"}'] == 10
