@@ -24,7 +24,7 @@ from stream.rocks import DataDirectory
 from stream.settings import Settings
 from stream.table import STORE_SCHEME, StoreOptions
 from stream.tracker import Tracker
-from stream.transport import CHUNK_SCHEME, ChunkConsumer, ChunkSchema
+from stream.transport import CHUNK_SCHEME, ChunkConsumer, ChunkSchema, KeepingFlowControl
 from stream.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ class Application:
             self._producer,
             user_stores,
             item_stores,
+            consumer=lambda: self._consumer,
             generation=lambda: int(self.faust.consumer_generation_id),
             replicas_caught_up=lambda: all(replica.caught_up.is_set() for replica in self._replicas),
         )
@@ -231,6 +232,7 @@ def _faust_app(settings: Settings) -> Any:
         # An exception in an agent acknowledges the chunk; a restarted agent would go on behind a hole.
         agent_supervisor="mode.supervisors.CrashingSupervisor",
     )
+    app.flow_control = KeepingFlowControl()
     app.transport.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.transport.fetch_max_bytes = settings.fetch_max_bytes
     return app

@@ -55,6 +55,9 @@ class Metrics:
             "Offsets missing between two chunks: records the broker dropped before they were read, or control records",
             registry=registry,
         )
+        self.rewinds = Counter(
+            "penchant_rewinds", "Times a partition was read again because a chunk did not arrive", registry=registry
+        )
         self.chunk_records = Histogram(
             "penchant_chunk_records", "Records per chunk", ["topic"], buckets=SIZE_BUCKETS, registry=registry
         )

@@ -20,6 +20,7 @@ from faust.types import TP
 
 from stream.errors import InvariantError
 from stream.rocks import PartitionStores
+from stream.transport import Chunk
 
 logger = logging.getLogger(__name__)
 
@@ -62,13 +63,26 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
         del to_key, to_value
         try:
             for event in batch:
-                chunk = event.message.value
-                values = ((record.key, record.value) for record in chunk.records)
-                self._stores[event.message.partition].write(values, chunk.next_offset - 1)
+                self._apply_chunk(event.message.partition, event.message.value)
         except Exception as error:
             # Faust logs what is raised here and goes on with a hole in the state; a hole must stop the worker.
             self._crashing = asyncio.ensure_future(self._given.fatal(error))
             raise
+
+    def _apply_chunk(self, partition: int, chunk: Chunk) -> None:
+        store = self._stores[partition]
+        included = store.changelog_offset()
+        if included is not None:
+            if chunk.next_offset <= included + 1:
+                return  # read twice: written again it would undo what came after it
+            if chunk.start_offset > included + 1:
+                raise InvariantError(
+                    f"changelog of {self.table_name} partition {partition}: offsets {included + 1} to "
+                    f"{chunk.start_offset - 1} did not arrive"
+                )
+        last = -1 if included is None else included
+        values = ((record.key, record.value) for record in chunk.records if record.offset > last)
+        store.write(values, chunk.next_offset - 1)
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0

@@ -18,6 +18,7 @@ from faust.serializers.schemas import Schema
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+from mode.utils.queues import FlowControlEvent
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class Chunk(NamedTuple):
     """In offset order; empty where the fetch held only control records (transaction markers)."""
     next_offset: int
     """Offset to read next; beyond the last record's where control records follow it."""
+    start_offset: int
+    """Where the fetch began: the log has no other records between it and `next_offset`."""
 
 
 RevokeHook = Callable[[frozenset[TP]], Awaitable[None]]
@@ -62,7 +65,13 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         assignment = consumer._subscription.subscription.assignment
         chunks = {
-            TP(*tp): [Chunk(records, assignment.state_value(tp).position)]
+            TP(*tp): [
+                Chunk(
+                    records,
+                    assignment.state_value(tp).position,
+                    min(records[0].offset, before.get(TP(*tp), records[0].offset)),
+                )
+            ]
             for tp, records in fetched.items()
             if assignment is not None and assignment.state_value(tp) is not None
         }
@@ -74,9 +83,22 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             elif tp not in before or position < self._chunk_ends.get(tp, position + 1):
                 self._chunk_ends[tp] = position
             elif position > self._chunk_ends[tp]:
+                chunks[tp] = [Chunk([], position, self._chunk_ends[tp])]
                 self._chunk_ends[tp] = position
-                chunks[tp] = [Chunk([], position)]
         return chunks
+
+
+class KeepingFlowControl(FlowControlEvent):  # type: ignore[misc]
+    """Flow control that keeps what is in the streams' queues when the flow is resumed.
+
+    Upstream clears them. But at the end of a recovery the partitions are already being read again, so a chunk that was
+    fetched between the seek to the committed offset and the resumption would be gone, and nobody would read it again.
+    What a rebalance makes stale is cleared when partitions are revoked.
+    """
+
+    def resume(self) -> None:
+        self._suspend.clear()
+        self._resume.set()
 
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
@@ -84,6 +106,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._durable: dict[TP, int] = {}
+        self._start: dict[TP, int] = {}
         self.on_revoke: RevokeHook | None = None
         super().__init__(*args, **kwargs)
 
@@ -114,6 +137,29 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """Committed offset as last seen; None where nothing is committed."""
         offset: int | None = self._committed_offset.get(tp)
         return offset
+
+    def start_offset(self, tp: TP) -> int | None:
+        """Where reading a partition began when it was assigned to this worker; None as long as that is not settled."""
+        return self._start.get(tp)
+
+    async def first_offset(self, tp: TP) -> int:
+        """Offset of the oldest record that the broker still has."""
+        offsets: Mapping[TP, int] = await self.earliest_offsets(tp)
+        return offsets[tp]
+
+    async def perform_seek(self) -> None:
+        """To the committed offsets, and to the oldest record where nothing is committed: upstream leaves such a partition
+        where it is, although what was read of it may have been dropped."""
+        await super().perform_seek()
+        changelogs = self.app.tables.changelog_topics
+        for tp in [tp for tp in self._read_offset if tp.topic not in changelogs]:
+            offset = self._read_offset[tp]
+            if offset is None:
+                if tp not in self.assignment():
+                    continue
+                offset = await self.first_offset(tp)
+                await self.seek(tp, offset)
+            self._start[tp] = offset
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
         timestamp_ms = chunk.records[-1].timestamp if chunk.records else None
@@ -164,6 +210,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 self._read_offset,
                 self._committed_offset,
                 self._durable,
+                self._start,
             ):
                 forgotten.pop(tp, None)
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from faust.types import TP
@@ -30,6 +31,16 @@ DELTAS_AT_ONCE = 50
 REKEYED_HEADER = "penchant-rekeyed"
 
 
+class Source(Protocol):
+    """What the worker asks of the consumer; see `transport.ChunkConsumer`."""
+
+    def start_offset(self, tp: TP) -> int | None: ...
+
+    async def first_offset(self, tp: TP) -> int: ...
+
+    async def seek(self, tp: TP, offset: int) -> None: ...
+
+
 class Worker:
     """Handles chunks, refreshes users, commits. All methods run on the event loop."""
 
@@ -42,13 +53,14 @@ class Worker:
         producer: RecordProducer,
         user_stores: PartitionStores,
         item_stores: PartitionStores,
+        consumer: Callable[[], Source],
         generation: Callable[[], int],
         replicas_caught_up: Callable[[], bool],
     ) -> None:
         self._settings, self._metrics = settings, metrics
         self._tracker, self._committer, self._producer = tracker, committer, producer
         self._user_stores, self._item_stores = user_stores, item_stores
-        self._generation, self._caught_up = generation, replicas_caught_up
+        self._consumer, self._generation, self._caught_up = consumer, generation, replicas_caught_up
         self._due = asyncio.Event()
         self._revoked_generation = -1
 
@@ -57,9 +69,9 @@ class Worker:
     async def handle_events(self, tp: TP, chunk: Chunk, generation: int) -> None:
         """A chunk of the events topic: waits until there is room for it, then applies it whole."""
         await self._wait_for_room()
-        if self._is_revoked(generation):
-            return  # its owner reads the chunk
         users = self._tracker.users.get(tp.partition)
+        if not await self._continues(tp, chunk, generation, None if users is None else users.next_offset):
+            return
         if users is None:
             users = UserPartition(tp.partition, self._user_stores[tp.partition])
             self._tracker.users[tp.partition] = users
@@ -75,11 +87,11 @@ class Worker:
         cut_at = users.cut_at
         assert cut_at is not None
         before = [record for record in chunk.records if record.offset < cut_at]
-        self._apply(users, Chunk(before, min(chunk.next_offset, cut_at)))
+        self._apply(users, Chunk(before, min(chunk.next_offset, cut_at), chunk.start_offset))
         if chunk.next_offset >= cut_at:
             users.cut_at = None
             await self._committer.commit()
-        return Chunk(chunk.records[len(before) :], chunk.next_offset)
+        return Chunk(chunk.records[len(before) :], chunk.next_offset, max(chunk.start_offset, cut_at))
 
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
@@ -95,15 +107,42 @@ class Worker:
                 raise
         users.next_offset = max(chunk.next_offset, users.next_offset or 0)
 
+    async def _continues(self, tp: TP, chunk: Chunk, generation: int, expected: int | None) -> bool:
+        """Whether the chunk is this worker's to apply, and begins where the last one ended or before.
+
+        Chunks get lost between the fetch and an agent while Faust stops and resumes the flow. Applied behind such a hole, a
+        chunk would move its users' fences past events that were never seen; so the hole is read again first.
+        """
+        consumer = self._consumer()
+        deadline = time.monotonic() + self._settings.delivery_timeout_s
+        while expected is None and not self._is_revoked(generation):
+            expected = consumer.start_offset(tp)
+            if expected is None:
+                if time.monotonic() > deadline:
+                    raise InvariantError(f"the committed offset of {tp.topic} partition {tp.partition} is not known")
+                await asyncio.sleep(BACK_PRESSURE_POLL_S)
+        if expected is None or self._is_revoked(generation):
+            return False  # its owner reads the chunk
+        if chunk.start_offset <= expected:
+            return True
+        first = await consumer.first_offset(tp)
+        if self._is_revoked(generation):
+            return False
+        if chunk.start_offset <= first:
+            return True  # what is missing is the broker's loss, and counted as such
+        self._metrics.rewinds.inc()
+        await consumer.seek(tp, expected)
+        return False
+
     def _is_revoked(self, generation: int) -> bool:
         """Whether partitions of this generation have been given up, or are just being given up."""
         return generation != self._generation() or generation <= self._revoked_generation
 
     async def handle_deltas(self, tp: TP, chunk: Chunk, generation: int) -> None:
         """A chunk of the item-deltas topic."""
-        if self._is_revoked(generation):
-            return
         items = self._tracker.items.get(tp.partition)
+        if not await self._continues(tp, chunk, generation, None if items is None else items.next_offset):
+            return
         if items is None:
             items = self._tracker.items[tp.partition] = ItemPartition(self._item_stores[tp.partition])
         self._note_chunk(tp, chunk, items.next_offset)

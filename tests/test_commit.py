@@ -30,6 +30,7 @@ class Broker:
         self.settings, self.steps, self.values = settings, [], []
         self.changelog_end = 7
         self.fail_flush = -1
+        self.first = 0
         self.foreign = 0
 
     def send(self, topic: str, key: bytes, value: bytes, partition: int = -1, headers: Any = None) -> None:
@@ -52,6 +53,15 @@ class Broker:
 
     async def commit(self) -> None:
         self.steps.append(("commit",))
+
+    def start_offset(self, tp: TP) -> int | None:
+        return 0
+
+    async def first_offset(self, tp: TP) -> int:
+        return self.first
+
+    async def seek(self, tp: TP, offset: int) -> None:
+        self.steps.append(("seek", tp.partition, offset))
 
 
 class World:
@@ -197,11 +207,12 @@ async def test_after_a_commit_that_broke_behind_its_deltas_the_same_deltas_are_s
         made,
         again.stores,
         again.stores,
+        lambda: made,
         lambda: 1,
         lambda: True,
     )
-    await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[:2], 2), 1)
-    await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[2:], 8), 1)
+    await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[:2], 2, 0), 1)
+    await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[2:], 8, 2), 1)
     assert deltas(again.broker) == sent, "cut where it was cut before, the chunks notwithstanding"
     await again.committer.commit()
     assert len(deltas(again.broker)) > len(sent)
@@ -222,6 +233,7 @@ async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(
         made,
         world.stores,
         world.stores,
+        lambda: made,
         lambda: 1,
         lambda: True,
     )
@@ -234,10 +246,45 @@ async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(
     monkeypatch.setattr(world.tracker, "apply", broken)
     records = [event_record(5, "ann", action="click", item_id="cup")]
     with pytest.raises(ZeroDivisionError):
-        await worker.handle_events(TP(world.settings.topic_events, 0), Chunk(records, 6), 1)
+        await worker.handle_events(TP(world.settings.topic_events, 0), Chunk(records, 6, 1), 1)
     await world.committer.commit()
     assert world.broker.steps == []
     assert list(world.store.items()) == []
+
+
+async def test_a_chunk_behind_one_that_did_not_arrive_waits_until_that_one_was_read_again(world: World) -> None:
+    made: Any = world.broker
+    worker = Worker(
+        world.settings,
+        Metrics(),
+        world.tracker,
+        world.committer,
+        made,
+        world.stores,
+        world.stores,
+        lambda: made,
+        lambda: 1,
+        lambda: True,
+    )
+    world.tracker.users.clear()
+    tp = TP(world.settings.topic_events, 0)
+
+    def chunk(start: int, end: int) -> Chunk:
+        records = [event_record(o, "ann", action="click", item_id=f"i{o}") for o in range(start, end)]
+        return Chunk(records, end, start)
+
+    await worker.handle_events(tp, chunk(4, 6), 1)  # the first after an assignment, not where it has to begin
+    assert world.broker.steps == [("seek", 0, 0)]
+    await worker.handle_events(tp, chunk(0, 3), 1)
+    await worker.handle_events(tp, chunk(4, 6), 1)
+    assert world.broker.steps[1:] == [("seek", 0, 3)]
+    await worker.handle_events(tp, chunk(2, 6), 1)
+    states = world.tracker.users[0].overlay.states
+    assert (states.events[0], states.fence[0]) == (6, 5)
+
+    world.broker.first = 9  # the broker dropped 6 to 8: waiting for them would be for ever
+    await worker.handle_events(tp, chunk(9, 10), 1)
+    assert (states.events[0], states.fence[0]) == (7, 9)
 
 
 async def test_a_commit_without_changes_writes_nothing(world: World) -> None:

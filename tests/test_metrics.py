@@ -19,7 +19,7 @@ from stream.metrics import Metrics
 
 DOCS = Path(__file__).parents[1] / "deploy" / "docs" / "metrics.md"
 UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "partitions", "lists", "commits",
-         "rebalances", "1"}  # fmt: skip
+         "rebalances", "rewinds", "1"}  # fmt: skip
 DEADLINE_S = 30.0
 
 

@@ -20,6 +20,7 @@ from worker_process import Topics, WorkerProcess, ends
 from stream.app import Application
 from stream.broker import EmbeddedBroker
 from stream.kafka import create_topics, topic_specs
+from stream.settings import load_settings
 from stream.transport import CHUNK_SCHEME, Chunk, ChunkConsumer, ChunkSchema, ChunkTransport
 
 EVENTS = TP("events", 0)
@@ -66,7 +67,7 @@ async def test_missing_offsets_are_not_materialised(consumer: ChunkConsumer) -> 
 
 
 async def test_a_chunk_is_one_message_with_the_offset_before_the_next_to_read(consumer: ChunkConsumer) -> None:
-    assert consumer._to_message(EVENTS, Chunk([], 7)).offset == 6
+    assert consumer._to_message(EVENTS, Chunk([], 7, 3)).offset == 6
 
 
 async def test_state_is_made_durable_and_committed_before_a_revoked_partition_is_forgotten(
@@ -114,6 +115,51 @@ async def test_waiting_for_agents_has_a_deadline_and_commits_all_the_same(
     consumer.on_revoke = make_durable
     await asyncio.wait_for(consumer.wait_empty(), TIMEOUT_S)
     assert len(made_durable) == 1
+
+
+async def test_what_was_read_between_the_seek_and_the_resumption_stays_in_the_queues(tmp_path: Path) -> None:
+    # Upstream clears the streams' queues when the flow is resumed at the end of a recovery. A chunk fetched just before
+    # was lost then, and nobody noticed: the position was behind it already.
+    application = Application(load_settings(bootstrap_servers="127.0.0.1:1", data_dir=tmp_path))
+    queue = application.faust.FlowControlQueue(maxsize=9, clear_on_resume=True)
+    application.faust.flow_control.suspend()
+    queue.force_put_nowait("a chunk")
+    application.faust.flow_control.resume()
+    assert queue.qsize() == 1
+    application.faust.flow_control.clear()  # what a revocation does
+    assert queue.qsize() == 0
+    application._directory.close()
+
+
+async def test_a_partition_without_a_committed_offset_is_read_again_from_its_oldest_record(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Upstream leaves its position where it is, behind what was fetched and dropped while the flow was stopped.
+    other, changelog = TP("events", 1), TP("changelog", 0)
+    sought: list[tuple[TP, int]] = []
+
+    async def committed() -> dict[TP, int | None]:
+        return {EVENTS: None, other: 7, changelog: None}
+
+    async def seek(tp: TP, offset: int) -> None:
+        sought.append((tp, offset))
+
+    async def earliest(*tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 3)
+
+    monkeypatch.setattr(consumer, "seek_to_committed", committed)
+    monkeypatch.setattr(consumer, "_seek", seek)
+    monkeypatch.setattr(consumer, "earliest_offsets", earliest)
+    monkeypatch.setattr(consumer, "assignment", lambda: {EVENTS, other, changelog})
+    consumer.app.tables._changelogs["changelog"] = None
+    assert consumer.start_offset(EVENTS) is None
+    await consumer.perform_seek()
+    assert sought == [(EVENTS, 3)]
+    assert (consumer.start_offset(EVENTS), consumer.start_offset(other), consumer.start_offset(changelog)) == (
+        3,
+        7,
+        None,
+    )
 
 
 async def test_the_broker_holds_an_empty_fetch_only_as_long_as_the_setting_says(

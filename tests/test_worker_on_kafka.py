@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -87,13 +88,19 @@ def last_events(topics: Topics) -> dict[str, tuple[int, int]]:
     return found
 
 
+def differences(expected: dict[Any, Any], found: dict[Any, Any]) -> dict[Any, tuple[Any, Any]]:
+    """`{key: (expected, found)}` where the two differ: a whole dictionary of packed states tells a reader nothing."""
+    keys = expected.keys() | found.keys()
+    return {k: (expected.get(k), found.get(k)) for k in keys if expected.get(k) != found.get(k)}
+
+
 def check_everything(topics: Topics, worker: WorkerProcess) -> None:
     """State and statistics equal the sequential reference, and every user's last list reflects their last event."""
     state, items = topics.reference()
-    assert state == topics.state()
+    assert differences(state, topics.state()) == {}
     assert last_events(topics) == last_lists(topics)
     worker.wait_for("the item statistics", topics.deltas_committed)
-    assert items == topics.items()
+    assert differences(items, topics.items()) == {}
 
 
 def test_kcat_is_all_a_user_needs_to_get_a_recommendation_and_its_reason(topics: Topics, worker: WorkerProcess) -> None:

@@ -1,0 +1,72 @@
+"""The changelog as it is applied to a store: in order, each record once, and never over a hole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+import pytest
+
+from stream.errors import InvariantError
+from stream.rocks import DataDirectory, PartitionStores
+from stream.table import ChangelogStore, StoreOptions
+from stream.transport import Chunk
+
+MIB = 1 << 20
+
+
+class World:
+    def __init__(self, stores: PartitionStores) -> None:
+        self.stores, self.fatal_errors = stores, []
+        app = faust.App("table", broker="kafka://127.0.0.1:1")
+        options = StoreOptions(stores, lambda topic, partition: 0, self.fatal)
+        table: Any = SimpleNamespace(name="users")
+        self.store = ChangelogStore("penchant://", app, table, options={"penchant": options})
+
+    async def fatal(self, error: BaseException) -> None:
+        self.fatal_errors.append(error)
+
+    def apply(self, start: int, *values: tuple[int, bytes, bytes | None], end: int) -> None:
+        """A chunk from `start` to `end` with records of `(offset, key, value)`: compaction leaves gaps."""
+        records = [SimpleNamespace(offset=offset, key=key, value=value) for offset, key, value in values]
+        message = SimpleNamespace(partition=0, value=Chunk(records, end, start))
+        self.store.apply_changelog_batch([SimpleNamespace(message=message)], None, None)
+
+    @property
+    def content(self) -> tuple[int | None, dict[bytes, bytes]]:
+        return self.stores[0].changelog_offset(), dict(self.stores[0].items())
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> Any:
+    directory = DataDirectory(tmp_path, 8 * MIB, 8 * MIB)
+    stores = directory.stores("users")
+    yield World(stores)
+    stores.close_all()
+    directory.close()
+
+
+async def test_chunks_are_applied_in_order_with_the_offset_they_go_up_to(world: World) -> None:
+    world.apply(0, (2, b"ann", b"1"), (5, b"bob", b"1"), end=6)
+    world.apply(6, (8, b"ann", None), (9, b"bob", b"2"), end=10)
+    assert world.content == (9, {b"bob": b"2"})
+
+
+async def test_a_chunk_that_is_read_twice_does_not_undo_what_came_after_it(world: World) -> None:
+    world.apply(0, (0, b"ann", b"old"), end=1)
+    world.apply(1, (1, b"ann", b"new"), end=2)
+    world.apply(0, (0, b"ann", b"old"), end=1)
+    assert world.content == (1, {b"ann": b"new"})
+    world.apply(0, (0, b"ann", b"old"), (2, b"bob", b"1"), end=3)
+    assert world.content == (2, {b"ann": b"new", b"bob": b"1"})
+
+
+async def test_a_chunk_behind_one_that_did_not_arrive_stops_the_worker(world: World) -> None:
+    world.apply(0, (0, b"ann", b"1"), end=1)
+    with pytest.raises(InvariantError, match="offsets 1 to 3 did not arrive"):
+        world.apply(4, (4, b"ann", b"2"), end=5)
+    await world.store._crashing
+    assert len(world.fatal_errors) == 1
+    assert world.content == (0, {b"ann": b"1"})
