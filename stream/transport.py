@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 CHUNK_SCHEME = "chunk"
 """`broker="chunk://host:port"` selects this transport."""
 
+REVOKED_PAUSE_S = 0.05
+"""Before the next fetch when a partition was taken away during one."""
+
 TRANSPORTS.aliases[CHUNK_SCHEME] = f"{__name__}:ChunkTransport"
 
 
@@ -62,7 +65,15 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     ) -> dict[TP, list[Chunk]]:
         assignment = consumer._subscription.subscription.assignment
         before = _positions(assignment, active_partitions)
-        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        try:
+            fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        except KeyError as missing:
+            # aiokafka looks up every partition it was asked for, and this one was taken away while it waited. What it had
+            # of the others is not lost: a rebalance sets all positions anew.
+            if missing.args[0] not in active_partitions:
+                raise
+            await asyncio.sleep(REVOKED_PAUSE_S)
+            return {}
         assignment = consumer._subscription.subscription.assignment
         chunks = {
             TP(*tp): [

@@ -162,6 +162,20 @@ async def test_a_partition_without_a_committed_offset_is_read_again_from_its_old
     )
 
 
+async def test_a_partition_that_is_taken_away_during_a_fetch_is_no_crash_but_a_bug_is(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: Any) -> None:
+        raise KeyError(EVENTS)
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fails)
+    aiokafka: Any = SimpleNamespace(_subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=None)))
+    thread = consumer._thread
+    assert await thread._fetch_records(aiokafka, {EVENTS}) == {}
+    with pytest.raises(KeyError):
+        await thread._fetch_records(aiokafka, {TP("other", 0)})
+
+
 async def test_the_broker_holds_an_empty_fetch_only_as_long_as_the_setting_says(
     consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
