@@ -25,9 +25,6 @@ logger = logging.getLogger(__name__)
 CHUNK_SCHEME = "chunk"
 """`broker="chunk://host:port"` selects this transport."""
 
-REVOKED_PAUSE_S = 0.05
-"""Before the next fetch when a partition was taken away during one."""
-
 TRANSPORTS.aliases[CHUNK_SCHEME] = f"{__name__}:ChunkTransport"
 
 
@@ -65,15 +62,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     ) -> dict[TP, list[Chunk]]:
         assignment = consumer._subscription.subscription.assignment
         before = _positions(assignment, active_partitions)
-        try:
-            fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        except KeyError as missing:
-            # aiokafka looks up every partition it was asked for, and this one was taken away while it waited. What it had
-            # of the others is not lost: a rebalance sets all positions anew.
-            if missing.args[0] not in active_partitions:
-                raise
-            await asyncio.sleep(REVOKED_PAUSE_S)
-            return {}
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         assignment = consumer._subscription.subscription.assignment
         chunks = {
             TP(*tp): [
@@ -171,6 +160,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 offset = await self.first_offset(tp)
                 await self.seek(tp, offset)
             self._start[tp] = offset
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        # Upstream seeks on the caller's thread, and so takes records away from under a fetch in the consumer's.
+        await self._thread.call_thread(self._thread.seek, partition, offset)
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
         timestamp_ms = chunk.records[-1].timestamp if chunk.records else None

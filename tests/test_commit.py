@@ -77,6 +77,22 @@ class World:
         consumer: Callable[[], Any] = lambda: made  # noqa: E731
         self.committer = Committer(self.settings, Metrics(), self.tracker, made, consumer, made.log_end)
 
+    def worker(self) -> Worker:
+        """A worker over all this, in generation 1 and with its replicas read."""
+        made: Any = self.broker
+        stores = self.stores, self.stores
+        return Worker(
+            self.settings,
+            Metrics(),
+            self.tracker,
+            self.committer,
+            made,
+            *stores,
+            consumer=lambda: made,
+            generation=lambda: 1,
+            replicas_caught_up=lambda: True,
+        )
+
     def events(self, *users: str) -> None:
         start = self.users.next_offset or 0
         records = [event_record(start + i, user, action="click", item_id="cup") for i, user in enumerate(users)]
@@ -197,20 +213,7 @@ async def test_after_a_commit_that_broke_behind_its_deltas_the_same_deltas_are_s
     again = World(tmp_path / "again")
     again.store.write([(BOUNDARY_KEY, b"5")], 7)  # what recovery finds in the changelog
     again.tracker.users.clear()
-    made: Any = again.broker
-    metrics = Metrics()
-    worker = Worker(
-        again.settings,
-        metrics,
-        again.tracker,
-        again.committer,
-        made,
-        again.stores,
-        again.stores,
-        lambda: made,
-        lambda: 1,
-        lambda: True,
-    )
+    worker = again.worker()
     await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[:2], 2, 0), 1)
     await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[2:], 8, 2), 1)
     assert deltas(again.broker) == sent, "cut where it was cut before, the chunks notwithstanding"
@@ -224,19 +227,7 @@ async def test_after_a_commit_that_broke_behind_its_deltas_the_same_deltas_are_s
 async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: Any = world.broker
-    worker = Worker(
-        world.settings,
-        Metrics(),
-        world.tracker,
-        world.committer,
-        made,
-        world.stores,
-        world.stores,
-        lambda: made,
-        lambda: 1,
-        lambda: True,
-    )
+    worker = world.worker()
     world.events("ann")  # changed and not committed, so a snapshot would include her
 
     def broken(*_: Any) -> None:
@@ -253,19 +244,7 @@ async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(
 
 
 async def test_a_chunk_behind_one_that_did_not_arrive_waits_until_that_one_was_read_again(world: World) -> None:
-    made: Any = world.broker
-    worker = Worker(
-        world.settings,
-        Metrics(),
-        world.tracker,
-        world.committer,
-        made,
-        world.stores,
-        world.stores,
-        lambda: made,
-        lambda: 1,
-        lambda: True,
-    )
+    worker = world.worker()
     world.tracker.users.clear()
     tp = TP(world.settings.topic_events, 0)
 

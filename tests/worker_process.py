@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from kafka_server import free_ports
 
 from models.co_occurrence import pair_increments
@@ -143,7 +143,7 @@ class Topics:
         )
         try:
             partitions = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
-            found = consumer.committed([TopicPartition(topic, p) for p in partitions], timeout=TIMEOUT_S)
+            found = _committed(consumer, [TopicPartition(topic, p) for p in partitions])
         finally:
             consumer.close()
         return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
@@ -234,6 +234,20 @@ class _Record:
 
 def _record(message: Message) -> Any:
     return _Record(message)
+
+
+def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Asks again while a broker that has just started is not the group's coordinator yet."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            found: list[TopicPartition] = consumer.committed(partitions, timeout=TIMEOUT_S)
+            return found
+        except KafkaException as error:
+            starting = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+            if error.args[0].code() not in starting or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
