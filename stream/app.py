@@ -92,6 +92,7 @@ class Application:
             loop.add_signal_handler(number, self._stop_for, number)
         partitions = (await asyncio.to_thread(check_topics, self.settings))[self.settings.topic_events].partitions
         self.faust.conf.topic_partitions = partitions
+        await asyncio.to_thread(self.tracker.warm_up)
         server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
         try:

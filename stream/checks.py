@@ -24,6 +24,7 @@ MINIMUMS: Final[dict[str, str]] = {
     "cramjam": "2.14",
     "faust-streaming": "0.15.3",
     "msgspec": "0.22",
+    "numba": "0.62",
     "numpy": "2.1",
     "polars": "1.30",
     "prometheus-client": "0.22",

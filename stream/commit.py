@@ -138,8 +138,8 @@ class Committer:
                 self._producer.send(topic, BOUNDARY_KEY, str(change.boundary).encode(), partition)
         await self._producer.flush()
         if deltas:
-            for key, value in deltas:
-                self._producer.send(self._settings.topic_item_deltas, key, value)
+            keys, values = zip(*deltas, strict=True)
+            self._producer.send_many(self._settings.topic_item_deltas, keys, values)
             await self._producer.flush()
 
     async def _write_changelog(self, changes: Sequence[_Change]) -> None:
@@ -147,8 +147,8 @@ class Committer:
             return
         for change in changes:
             topic, partition = change.changelog
-            for key, value in zip(*change.snapshot, strict=True):
-                self._producer.send(topic, key, value, partition)
+            self._producer.send_many(topic, *change.snapshot, partition)
+            await asyncio.sleep(0)  # lists and chunks need not wait for all partitions
         await self._producer.flush()
         ends = await asyncio.to_thread(self._ends, [c.changelog for c in changes])
         for change in changes:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import eq
 from typing import Any, NamedTuple
 from zlib import crc32
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.hashing import item_hash
-from stream.decode import DecodedEvent, DecodeLimits, Rejected, decode_event
-from stream.events import ACTIONS, Event
+from stream.decode import (
+    INT64_MAX,
+    INT64_MIN,
+    TIME_MAX_MS,
+    TIME_MIN_MS,
+    DecodedEvent,
+    DecodeLimits,
+    Rejected,
+    decode_event,
+    parse_time_ms,
+)
+from stream.events import ACTIONS, MAX_ID_BYTES, Event, event_decoder
 from stream.names import ItemNames
 from stream.state import dwell_code
 from stream.update import EventColumns
@@ -43,57 +55,119 @@ class Intake(NamedTuple):
 
 
 def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -> Intake:
-    """Decode every record of a chunk; a bad one never costs another."""
-    keys: list[bytes] = []
-    rows: list[tuple[int, int, int, int, int, int, int, int, int]] = []
+    """Decode every record of a chunk; a bad one never costs another.
+
+    Column by column: an event of the usual kind is known to be good by comparisons of whole columns, and costs no Python of
+    its own but its decoding. Every other goes through `decode_event`, which decides.
+    """
+    n = len(records)
+    keys = [record.key for record in records]
+    values = [record.value for record in records]
+    offset = np.fromiter([record.offset for record in records], np.int64, n)
+    timestamp = np.fromiter([record.timestamp for record in records], np.int64, n)
+    events = _decode_all(values)
+    users = [event.user_id for event in events]
+    items = [event.item_id or "" for event in events]
+    plain = np.fromiter(map(eq, map(str.encode, users), keys), bool, n)
+    plain &= _is_short(users, n) & _is_short(items, n)
+    plain &= np.fromiter([len(value or b"") for value in values], np.int64, n) <= limits.message_max_bytes
+    time, fits = _int64([event.event_time for event in events], timestamp, parse_time_ms)
+    plain &= fits & (time >= max(limits.earliest_ms, TIME_MIN_MS))
+    plain &= time <= np.minimum(timestamp, TIME_MAX_MS - limits.max_ahead_ms) + limits.max_ahead_ms
+    zeros = np.zeros(n, np.int64)
+    dwell, fits = _int64([event.dwell_ms for event in events], zeros)
+    plain &= fits
+    slot, fits = _int64([event.slot for event in events], zeros)
+    plain &= fits
+    columns = EventColumns(
+        row=zeros,
+        offset=offset,
+        time_ms=time,
+        item=np.fromiter(names.hashes_of(items, plain), np.uint64, n),
+        action=np.fromiter([_ACTION_CODE[event.action] for event in events], np.uint8, n),
+        context=_codes([event.context for event in events], context_bucket).astype(np.uint8),
+        dwell=dwell_code(dwell),
+        event_id=_codes([event.event_id for event in events], event_id_hash).astype(np.uint32),
+        slot=np.clip(slot, 0, 255).astype(np.uint8),
+    )
     refused: list[Refused] = []
     keyless: list[tuple[Any, Event]] = []
-    actions: Counter[str] = Counter()
-    hash_of = names.hash_of
-    for record in records:
+    for i in np.flatnonzero(~plain).tolist():
+        record = records[i]
         decoded = decode_event(record.key, record.value, record.timestamp, limits)
-        if type(decoded) is not DecodedEvent:
-            refused.append(Refused(record, decoded))  # type: ignore[arg-type]
-            continue
-        event, time_ms = decoded
-        if record.key is None:
-            keyless.append((record, event))
-            continue
-        keys.append(record.key)
-        actions[event.action] += 1
-        rows.append(
-            (
-                record.offset,
-                record.timestamp,
-                time_ms,
-                hash_of(event.item_id) if event.item_id is not None else query_hash(event.text or ""),
-                _ACTION_CODE[event.action],
-                context_bucket(event.context) if event.context else 0,
-                event.dwell_ms or 0,
-                event_id_hash(event.event_id) if event.event_id else 0,
-                min(max(event.slot or 0, 0), 255),
-            )
-        )
-    columns = tuple(zip(*rows, strict=True)) if rows else ((),) * 9
-    offset, timestamp, time, item, action, context, dwell, event_id, slot = columns
-    return Intake(
-        keys,
-        EventColumns(
-            row=np.zeros(len(rows), np.int64),
-            offset=np.array(offset, np.int64),
-            time_ms=np.array(time, np.int64),
-            item=np.array(item, np.uint64),
-            action=np.array(action, np.uint8),
-            context=np.array(context, np.uint8),
-            dwell=dwell_code(np.array(dwell, np.int64)),
-            event_id=np.array(event_id, np.uint32),
-            slot=np.array(slot, np.uint8),
-        ),
-        np.array(timestamp, np.int64),
-        refused,
-        keyless,
-        actions,
-    )
+        if isinstance(decoded, Rejected):
+            refused.append(Refused(record, decoded))
+        elif record.key is None:
+            keyless.append((record, decoded.event))
+        else:
+            plain[i] = True
+            _set(columns, i, decoded, names)
+    if not plain.all():
+        columns, timestamp = columns.take(plain), timestamp[plain]
+        keys = [keys[i] for i in np.flatnonzero(plain).tolist()]
+    counts = np.bincount(columns.action, minlength=len(ACTIONS)).tolist()
+    actions: Counter[str] = Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count})
+    return Intake(keys, columns, timestamp, refused, keyless, actions)
+
+
+_UNREAD = Event(user_id="", action="view")
+"""Stands for a value that could not be decoded."""
+
+
+def _decode_all(values: Sequence[bytes | None]) -> list[Event]:
+    """An event per value, `_UNREAD` where there is none in it."""
+    events: list[Event] = []
+    decoding = map(event_decoder.decode, values)  # type: ignore[arg-type]  # None is a TypeError, caught below
+    while len(events) < len(values):
+        try:
+            events.extend(decoding)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+            events.append(_UNREAD)
+    return events
+
+
+def _is_short(texts: list[str], n: int) -> NDArray[np.bool_]:
+    """Whether each text has 1 to so many characters that they cannot be too many bytes."""
+    length = np.fromiter(map(len, texts), np.int64, n)
+    return (length > 0) & (length <= MAX_ID_BYTES // 4)
+
+
+def _int64(
+    values: list[Any], default: NDArray[np.int64], parse: Callable[[str], int | None] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """`(numbers, fits)`, `(n,)` each: integers as they are, texts parsed, None as `default`; nothing else fits."""
+    n, kinds = len(values), set(map(type, values))
+    if kinds <= {_NONE}:
+        return default.copy(), np.ones(n, bool)
+    if kinds == {int}:
+        try:
+            return np.fromiter(values, np.int64, n), np.ones(n, bool)
+        except OverflowError:
+            pass
+    numbers, fits = default.copy(), np.ones(n, bool)
+    for i, value in enumerate(values):
+        if value is not None:
+            number = value if isinstance(value, int) else parse(value) if parse is not None else None
+            fits[i] = number is not None and INT64_MIN <= number <= INT64_MAX
+            numbers[i] = number if number is not None and fits[i] else 0
+    return numbers, fits
+
+
+_NONE = type(None)
+
+
+def _codes(values: list[Any], code_of: Callable[[Any], int]) -> NDArray[np.int64]:
+    """`code_of` each value that is there, 0 for the others."""
+    if values.count(None) == len(values):
+        return np.zeros(len(values), np.int64)
+    return np.fromiter([code_of(value) if value else 0 for value in values], np.int64, len(values))
+
+
+def _set(columns: EventColumns, i: int, decoded: DecodedEvent, names: ItemNames) -> None:
+    """Write an event that `decode_event` accepted into row i."""
+    event, time_ms = decoded
+    columns.time_ms[i] = time_ms
+    columns.item[i] = names.hash_of(event.item_id) if event.item_id is not None else query_hash(event.text or "")
 
 
 def query_hash(text: str) -> int:

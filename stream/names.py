@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.hashing import item_hash
 
 
@@ -22,6 +25,16 @@ class ItemNames:
             known = self._hash_of[item_id] = item_hash(item_id)
             self._id_of[known] = item_id
         return known
+
+    def hashes_of(self, item_ids: list[str], wanted: NDArray[np.bool_]) -> list[int]:
+        """Hash of each id that is wanted, remembered; of the others any number."""
+        hashes = list(map(self._hash_of.get, item_ids))
+        if None in hashes:
+            hashes = [
+                (self.hash_of(item_id) if want else 0) if known is None else known
+                for known, item_id, want in zip(hashes, item_ids, wanted.tolist(), strict=True)
+            ]
+        return hashes  # type: ignore[return-value]
 
     def id_of(self, hashed: int) -> str | None:
         """The id, if this worker has met it."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.rocks import PartitionStore
-from stream.state import ROW_BYTES, States, pack, unpack_into
+from stream.state import ROW_BYTES, States, pack, unpack
 
 MIN_ROWS = 1024
 
@@ -33,6 +33,8 @@ class Overlay:
         self._keys: list[bytes] = []
         self.states = States(MIN_ROWS)
         self._dirty = np.zeros(MIN_ROWS, bool)
+        self._used = np.zeros(MIN_ROWS, np.int64)
+        self._turn = 0
 
     def rows(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
         """Row of each user `(n,)`, loading those that are not in memory with one multi-get."""
@@ -42,7 +44,10 @@ class Overlay:
             missing = list({key: None for key, row in zip(keys, rows, strict=True) if row < 0})
             self._load(missing)
             rows = [row_of[key] for key in keys]
-        return np.array(rows, np.int64)
+        found = np.array(rows, np.int64)
+        self._turn += 1
+        self._used[found] = self._turn
+        return found
 
     def mark_dirty(self, rows: NDArray[np.int64]) -> None:
         """These users changed; the next snapshot includes them."""
@@ -59,9 +64,26 @@ class Overlay:
         return Snapshot(self.keys_of(rows), pack(self.states, rows))
 
     def trim(self, max_bytes: int) -> None:
-        """Forget everyone if the overlay is larger than `max_bytes` and nobody is dirty: RocksDB has them all."""
-        if self.nbytes > max_bytes and not self._dirty.any():
-            self.__init__(self._store)  # type: ignore[misc]
+        """If the overlay is larger than `max_bytes`, forget those longest unused, down to half of it.
+
+        To be called when the last snapshot is in the store: it then has everyone who is not dirty, and those stay here.
+        """
+        if self.nbytes <= max_bytes:
+            return
+        n = len(self._keys)
+        room = max_bytes // (2 * ROW_BYTES)
+        kept = self._dirty[:n].copy()
+        latest = np.argsort(self._used[:n], kind="stable")[n - room :] if room < n else np.arange(n)
+        kept[latest if room else latest[:0]] = True
+        rows = np.flatnonzero(kept)
+        capacity = max(MIN_ROWS, 1 << (len(rows) - 1).bit_length())
+        self.states = self.states.take(rows, capacity)
+        self._keys = self.keys_of(rows)
+        self._row_of = {key: row for row, key in enumerate(self._keys)}
+        self._dirty, self._used = (
+            np.concatenate([column[rows], np.zeros(capacity - len(rows), column.dtype)])
+            for column in (self._dirty, self._used)
+        )
 
     @property
     def nbytes(self) -> int:
@@ -77,9 +99,9 @@ class Overlay:
         start = len(self._keys)
         while start + len(keys) > self.states.capacity:
             self.states.grow(self.states.capacity * 2)
-            self._dirty = np.concatenate([self._dirty, np.zeros_like(self._dirty)])
-        for row, (key, value) in enumerate(zip(keys, self._store.get_many(keys), strict=True), start):
-            self._row_of[key] = row
-            self._keys.append(key)
-            if value is not None:
-                unpack_into(self.states, row, value)
+            self._dirty, self._used = (np.concatenate([c, np.zeros_like(c)]) for c in (self._dirty, self._used))
+        values = self._store.get_many(keys)
+        stored = np.array([row for row, value in enumerate(values, start) if value is not None], np.int64)
+        unpack(self.states, stored, [value for value in values if value is not None])
+        self._row_of.update(zip(keys, range(start, start + len(keys)), strict=True))
+        self._keys.extend(keys)

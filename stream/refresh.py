@@ -6,9 +6,13 @@ must not be committed beyond it, or a crash would lose that answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stream.events import Trigger
 
@@ -69,6 +73,40 @@ class RefreshQueue:
             self._others.get(partition, {}).pop(key, None)
         elif offset > due.last_offset:
             due.last_offset, due.event_time_ms = offset, event_time_ms
+
+    def add_events(
+        self,
+        partition: int,
+        keys: Sequence[bytes],
+        rows: NDArray[np.int64],
+        offset: NDArray[np.int64],
+        event_time_ms: NDArray[np.int64],
+        timestamp_ms: NDArray[np.int64],
+        now: float,
+    ) -> None:
+        """`add_event` for a chunk, with one step per user of it; `rows` tells users apart, and each array is `(n,)`."""
+        order = np.argsort(rows, kind="stable")
+        starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
+        first, last = order[starts], order[np.append(starts[1:], len(order)) - 1]
+        in_turn = np.argsort(first)
+        first, last = first[in_turn], last[in_turn]
+        queue, others = self._events.setdefault(partition, {}), self._others.get(partition, {})
+        for i, oldest, newest, timestamp, time_ms in zip(
+            first.tolist(),
+            offset[first].tolist(),
+            offset[last].tolist(),
+            timestamp_ms[first].tolist(),
+            event_time_ms[last].tolist(),
+            strict=True,
+        ):
+            key = keys[i]
+            due = queue.get(key)
+            if due is None:
+                queue[key] = Due(key, oldest, newest, time_ms, timestamp, now, "event")
+                if others:
+                    others.pop(key, None)
+            elif newest > due.last_offset:
+                due.last_offset, due.event_time_ms = newest, time_ms
 
     def add(self, partition: int, key: bytes, trigger: Trigger, now: float) -> None:
         """`key` needs a list for another reason than an event; nothing happens if it is waiting already."""

@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     )
     block_cache_bytes: Positive = Field(256 << 20, description="RocksDB block cache, shared by all partitions")
     write_buffer_bytes: Positive = Field(128 << 20, description="RocksDB memtables, shared by all partitions")
+    recommend: bool = Field(
+        True,
+        description="Publish lists and reasons and keep item statistics; false: only the users' states, several times "
+        "faster, to run through a long history first (the events are then not counted for items)",
+    )
     refresh_batch_users: Positive = Field(64, description="Users ranked together; larger is faster but less fresh")
     list_max_age_s: Annotated[float, Field(ge=0)] = Field(
         3600.0, description="A list older than this is made again, and published if it changed; 0 = never"

@@ -23,12 +23,16 @@ topic was cut into chunks.
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.compiled import compiled
 from stream.errors import CorruptStateError
 
 STATE_VERSION = 1
@@ -54,6 +58,9 @@ FIRST_BIT = np.uint8(0x10)
 CONTEXT_SHIFT = np.uint8(5)
 """kind = action code | FIRST_BIT | context bucket << 5; buckets are 0 (none) to 7."""
 
+if sys.byteorder != "little":
+    raise ImportError("packed state is little endian, and so must be the machine")
+
 NEVER = -1
 """Fence of a user of whom nothing was applied."""
 
@@ -67,47 +74,18 @@ assert (
     == MAX_PACKED_BYTES
 )
 
-_COLUMNS: tuple[tuple[str, tuple[int, ...], str], ...] = (
-    ("fence", (), "i8"),  # offset of the last applied record
-    ("events", (), "u4"),
-    ("first_s", (), "u4"),
-    ("last_ms", (), "i8"),
-    ("older_s", (), "u4"),
-    ("n_ring", (), "i8"),  # behaviours appended since this row was loaded, plus those loaded
-    ("n_exposures", (), "i8"),
-    ("n_points", (), "u1"),
-    ("n_bought", (), "i8"),
-    ("item", (RING,), "u8"),
-    ("time_ms", (RING,), "i8"),
-    ("kind", (RING,), "u1"),
-    ("dwell", (RING,), "u1"),
-    ("event_id", (RING,), "u4"),
-    ("exposed_item", (EXPOSURES,), "u4"),
-    ("exposed_s", (EXPOSURES,), "u4"),
-    ("exposed_slot", (EXPOSURES,), "u1"),
-    ("exposed_strategy", (EXPOSURES,), "u1"),
-    ("exposed_propensity", (EXPOSURES,), "u1"),
-    ("point", (POINTS,), POINT.descr),  # type: ignore[assignment]
-    ("histogram", (BINS,), "f4"),
-    ("bought", (BOUGHT,), "u2"),
-)
 
-ROW_BYTES = sum(np.dtype(kind).itemsize * int(np.prod(shape, dtype=int)) for _, shape, kind in _COLUMNS)
-"""Memory of one row of `States`."""
-
-
-class States:
-    """States of many users as arrays, one row a user; `(n, …)` with n = capacity.
-
-    The ring of row r holds its newest behaviour at slot `(n_ring[r] - 1) % RING`; exposures and bought likewise.
-    """
+class Columns(NamedTuple):
+    """The arrays of `States`; the first axis of each is the user's row. Compiled loops take them as they are."""
 
     fence: NDArray[np.int64]
+    """Offset of the last applied record."""
     events: NDArray[np.uint32]
     first_s: NDArray[np.uint32]
     last_ms: NDArray[np.int64]
     older_s: NDArray[np.uint32]
     n_ring: NDArray[np.int64]
+    """Behaviours appended since this row was loaded, plus those loaded; likewise below."""
     n_exposures: NDArray[np.int64]
     n_points: NDArray[np.uint8]
     n_bought: NDArray[np.int64]
@@ -125,21 +103,71 @@ class States:
     histogram: NDArray[np.float32]
     bought: NDArray[np.uint16]
 
+
+_COLUMNS: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...] = tuple(
+    (name, shape, np.dtype(kind))
+    for name, shape, kind in (
+        ("fence", (), "i8"),
+        ("events", (), "u4"),
+        ("first_s", (), "u4"),
+        ("last_ms", (), "i8"),
+        ("older_s", (), "u4"),
+        ("n_ring", (), "i8"),
+        ("n_exposures", (), "i8"),
+        ("n_points", (), "u1"),
+        ("n_bought", (), "i8"),
+        ("item", (RING,), "u8"),
+        ("time_ms", (RING,), "i8"),
+        ("kind", (RING,), "u1"),
+        ("dwell", (RING,), "u1"),
+        ("event_id", (RING,), "u4"),
+        ("exposed_item", (EXPOSURES,), "u4"),
+        ("exposed_s", (EXPOSURES,), "u4"),
+        ("exposed_slot", (EXPOSURES,), "u1"),
+        ("exposed_strategy", (EXPOSURES,), "u1"),
+        ("exposed_propensity", (EXPOSURES,), "u1"),
+        ("point", (POINTS,), POINT),
+        ("histogram", (BINS,), "f4"),
+        ("bought", (BOUGHT,), "u2"),
+    )
+)
+
+ROW_BYTES = sum(kind.itemsize * math.prod(shape) for _, shape, kind in _COLUMNS)
+"""Memory of one row of `States`."""
+
+
+class States:
+    """States of many users as arrays, one row a user; `(n, …)` with n = capacity.
+
+    The ring of row r holds its newest behaviour at slot `(n_ring[r] - 1) % RING`; exposures and bought likewise.
+    """
+
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        for name, shape, kind in _COLUMNS:
-            setattr(self, name, np.zeros((capacity, *shape), kind))
-        self.fence[:] = NEVER
+        self.columns = _empty(capacity)
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        if name == "columns":  # copying and pickling ask before it is there
+            raise AttributeError(name)
+        column: NDArray[Any] = getattr(self.columns, name)
+        return column
+
+    @property
+    def capacity(self) -> int:
+        """Rows there are."""
+        return len(self.columns.fence)
 
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` rows; what is there stays."""
-        for name, shape, kind in _COLUMNS:
-            old = getattr(self, name)
-            new = np.zeros((capacity, *shape), kind)
-            new[: self.capacity] = old
-            setattr(self, name, new)
-        self.fence[self.capacity :] = NEVER
-        self.capacity = capacity
+        old, self.columns = self.columns, _empty(capacity)
+        for name in Columns._fields:
+            getattr(self.columns, name)[: len(old.fence)] = getattr(old, name)
+
+    def take(self, rows: NDArray[np.int64], capacity: int) -> States:
+        """A copy with these rows first, in that order, and empty ones up to `capacity`."""
+        taken = States(capacity)
+        for name in Columns._fields:
+            getattr(taken, name)[: len(rows)] = getattr(self, name)[rows]
+        return taken
 
     def chronological(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """`(slots (m, RING), lengths (m,))`: ring slots of each row, oldest first; the first `length` are in use."""
@@ -148,98 +176,174 @@ class States:
         return slots % RING, lengths
 
 
-def unpack_into(states: States, row: int, value: bytes) -> None:
-    """Read one packed record into a row that is empty (zero, fence `NEVER`).
+def _empty(capacity: int) -> Columns:
+    columns = Columns(*(np.zeros((capacity, *shape), kind) for _, shape, kind in _COLUMNS))
+    columns.fence[:] = NEVER
+    return columns
 
-    Raises:
-        CorruptStateError: the bytes are not a record that this version or an earlier one wrote.
-    """
-    if not value:
-        raise CorruptStateError("a stored state is empty")
-    if value[0] != STATE_VERSION:
-        raise CorruptStateError(f"a stored state has version {value[0]}; this worker reads up to {STATE_VERSION}")
-    if len(value) < HEADER.size:
-        raise CorruptStateError(f"a stored state has {len(value)} bytes, fewer than its header")
-    _, _, ring, exposures, points, bought, events, fence, first_s, last_ms, older_s = HEADER.unpack_from(value)
-    histogram = BINS if older_s else 0
-    size = HEADER.size + ring * BEHAVIOUR_BYTES + exposures * EXPOSURE_BYTES + points * POINT.itemsize
-    size += 4 * histogram + 2 * bought
-    if size != len(value) or ring > RING or exposures > EXPOSURES or points > POINTS or bought > BOUGHT:
-        raise CorruptStateError(f"a stored state has {len(value)} bytes where its header says {size}")
-    states.fence[row], states.events[row], states.first_s[row] = fence, events, first_s
-    states.last_ms[row], states.older_s[row] = last_ms, older_s
-    states.n_ring[row], states.n_exposures[row], states.n_points[row], states.n_bought[row] = (
-        ring,
-        exposures,
-        points,
-        bought,
-    )
-    at = HEADER.size
-    if ring:
-        rows = np.frombuffer(value, np.uint8, ring * BEHAVIOUR_BYTES, at).reshape(ring, BEHAVIOUR_BYTES)
-        states.item[row, :ring] = rows[:, :8].copy().view("<u8")[:, 0]
-        states.time_ms[row, :ring] = _widen(rows[:, 8:14], "<i8")
-        states.kind[row, :ring], states.dwell[row, :ring] = rows[:, 14], rows[:, 15]
-        states.event_id[row, :ring] = _widen(rows[:, 16:19], "<u4")
-        at += rows.size
-    if exposures:
-        rows = np.frombuffer(value, np.uint8, exposures * EXPOSURE_BYTES, at).reshape(exposures, EXPOSURE_BYTES)
-        states.exposed_item[row, :exposures] = rows[:, :4].copy().view("<u4")[:, 0]
-        states.exposed_s[row, :exposures] = rows[:, 4:8].copy().view("<u4")[:, 0]
-        states.exposed_slot[row, :exposures], states.exposed_strategy[row, :exposures] = rows[:, 8], rows[:, 9]
-        states.exposed_propensity[row, :exposures] = rows[:, 10]
-        at += rows.size
-    states.point[row, :points] = np.frombuffer(value, POINT, points, at)
-    at += points * POINT.itemsize
-    states.histogram[row, :histogram] = np.frombuffer(value, "<f4", histogram, at)
-    at += 4 * histogram
-    states.bought[row, :bought] = np.frombuffer(value, "<u2", bought, at)
+
+# --- packing ---
 
 
 def pack(states: States, rows: NDArray[np.int64]) -> list[bytes]:
     """Packed records of `rows (m,)`, in that order. The same facts give the same bytes, whatever slots they lie in."""
-    m = len(rows)
-    slots, n_ring = states.chronological(rows)
-    behaviours = np.empty((m, RING, BEHAVIOUR_BYTES), np.uint8)
-    at = rows[:, None]
-    behaviours[..., :8] = _bytes_of(states.item[at, slots], 8)
-    behaviours[..., 8:14] = _bytes_of(states.time_ms[at, slots], 6)
-    behaviours[..., 14] = states.kind[at, slots]
-    behaviours[..., 15] = states.dwell[at, slots]
-    behaviours[..., 16:] = _bytes_of(states.event_id[at, slots], 3)
-    n_exposures = np.minimum(states.n_exposures[rows], EXPOSURES)
-    slots = ((states.n_exposures[rows] - n_exposures)[:, None] + np.arange(EXPOSURES)) % EXPOSURES
-    exposures = np.empty((m, EXPOSURES, EXPOSURE_BYTES), np.uint8)
-    exposures[..., :4] = _bytes_of(states.exposed_item[at, slots], 4)
-    exposures[..., 4:8] = _bytes_of(states.exposed_s[at, slots], 4)
-    exposures[..., 8] = states.exposed_slot[at, slots]
-    exposures[..., 9] = states.exposed_strategy[at, slots]
-    exposures[..., 10] = states.exposed_propensity[at, slots]
-    n_bought = np.minimum(states.n_bought[rows], BOUGHT)
-    slots = ((states.n_bought[rows] - n_bought)[:, None] + np.arange(BOUGHT)) % BOUGHT
-    columns: Sequence[tuple[bytes, int, list[int]]] = (
-        (behaviours.tobytes(), BEHAVIOUR_BYTES, n_ring.tolist()),
-        (exposures.tobytes(), EXPOSURE_BYTES, n_exposures.tolist()),
-        (states.point[rows].tobytes(), POINT.itemsize, states.n_points[rows].tolist()),
-        (states.histogram[rows].tobytes(), 4, np.where(states.older_s[rows] > 0, BINS, 0).tolist()),
-        (states.bought[at, slots].tobytes(), 2, n_bought.tolist()),
-    )
-    strides = (RING, EXPOSURES, POINTS, BINS, BOUGHT)
-    headers = zip(
-        *(column.tolist() for column in (states.events[rows], states.fence[rows], states.first_s[rows])),
-        *(column.tolist() for column in (states.last_ms[rows], states.older_s[rows])),
-        strict=True,
-    )
-    packed = []
-    for i, (events, fence, first_s, last_ms, older_s) in enumerate(headers):
-        counts = [lengths[i] for _, _, lengths in columns]
-        parts = [HEADER.pack(STATE_VERSION, 0, *counts[:3], counts[4], events, fence, first_s, last_ms, older_s)]
-        for (buffer, width, _), stride, count in zip(columns, strides, counts, strict=True):
-            if count:
-                start = i * stride * width
-                parts.append(buffer[start : start + count * width])
-        packed.append(b"".join(parts))
-    return packed
+    columns = states.columns
+    sizes = HEADER.size + np.minimum(columns.n_ring[rows], RING) * BEHAVIOUR_BYTES
+    sizes += np.minimum(columns.n_exposures[rows], EXPOSURES) * EXPOSURE_BYTES
+    sizes += columns.n_points[rows].astype(np.int64) * POINT.itemsize
+    sizes += np.where(columns.older_s[rows] > 0, HISTOGRAM_BYTES, 0) + 2 * np.minimum(columns.n_bought[rows], BOUGHT)
+    ends = np.cumsum(sizes)
+    buffer = np.zeros(int(ends[-1]) if len(rows) else 0, np.uint8)
+    _pack(columns, columns.point.view(np.uint8), columns.histogram.view(np.uint8), rows, ends - sizes, buffer)
+    packed = buffer.tobytes()
+    return [packed[start:end] for start, end in zip((ends - sizes).tolist(), ends.tolist(), strict=True)]
+
+
+@compiled
+def _pack(
+    c: Columns,
+    points: NDArray[np.uint8],
+    histograms: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    out: NDArray[np.uint8],
+) -> None:
+    for i in range(len(rows)):
+        r, at = rows[i], starts[i]
+        ring, exposures, bought = min(c.n_ring[r], RING), min(c.n_exposures[r], EXPOSURES), min(c.n_bought[r], BOUGHT)
+        n_points = np.int64(c.n_points[r])
+        out[at], out[at + 2], out[at + 3], out[at + 4], out[at + 5] = STATE_VERSION, ring, exposures, n_points, bought
+        _put(out, at + 8, np.uint64(c.events[r]), 4)
+        _put(out, at + 12, np.uint64(c.fence[r]), 8)
+        _put(out, at + 20, np.uint64(c.first_s[r]), 4)
+        _put(out, at + 24, np.uint64(c.last_ms[r]), 8)
+        _put(out, at + 32, np.uint64(c.older_s[r]), 4)
+        at += 36
+        for k in range(c.n_ring[r] - ring, c.n_ring[r]):
+            slot = k % RING
+            _put(out, at, c.item[r, slot], 8)
+            _put(out, at + 8, np.uint64(c.time_ms[r, slot]), 6)
+            out[at + 14], out[at + 15] = c.kind[r, slot], c.dwell[r, slot]
+            _put(out, at + 16, np.uint64(c.event_id[r, slot]), 3)
+            at += 19
+        for k in range(c.n_exposures[r] - exposures, c.n_exposures[r]):
+            slot = k % EXPOSURES
+            _put(out, at, np.uint64(c.exposed_item[r, slot]), 4)
+            _put(out, at + 4, np.uint64(c.exposed_s[r, slot]), 4)
+            out[at + 8], out[at + 9] = c.exposed_slot[r, slot], c.exposed_strategy[r, slot]
+            out[at + 10] = c.exposed_propensity[r, slot]
+            at += 11
+        for k in range(22 * n_points):
+            out[at + k] = points[r, k]
+        at += 22 * n_points
+        if c.older_s[r] > 0:
+            for k in range(4 * BINS):
+                out[at + k] = histograms[r, k]
+            at += 4 * BINS
+        for k in range(c.n_bought[r] - bought, c.n_bought[r]):
+            _put(out, at, np.uint64(c.bought[r, k % BOUGHT]), 2)
+            at += 2
+
+
+@compiled
+def _put(out: NDArray[np.uint8], at: int, value: np.uint64, width: int) -> None:
+    for k in range(width):
+        out[at + k] = (value >> np.uint64(8 * k)) & np.uint64(0xFF)
+
+
+# --- unpacking ---
+
+MIGRATIONS: dict[int, Callable[[bytes], bytes]] = {}
+"""By version, what makes of a packed record the one of the next version. Version 1 is the first that anybody stored.
+
+A record is brought up to date when it is read, and written back in the current version when its user is next changed.
+"""
+
+
+def unpack(states: States, rows: NDArray[np.int64], values: Sequence[bytes]) -> None:
+    """Read packed records into `rows (m,)`, which are empty (zero, fence `NEVER`).
+
+    Raises:
+        CorruptStateError: bytes that are no record that this version or an earlier one wrote; their row stays empty.
+    """
+    values = [value if value[:1] == _CURRENT else _migrate(value) for value in values]
+    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
+    columns = states.columns
+    blob = np.frombuffer(b"".join(values) + b"\0", np.uint8)  # never empty: an empty array would have another type
+    wrong = _unpack(columns, columns.point.view(np.uint8), columns.histogram.view(np.uint8), rows, ends, blob)
+    if wrong >= 0:
+        raise CorruptStateError(f"a stored state has {len(values[wrong])} bytes, which its header does not account for")
+
+
+_CURRENT = bytes([STATE_VERSION])
+
+
+def _migrate(value: bytes) -> bytes:
+    if not value:
+        raise CorruptStateError("a stored state is empty")
+    while value[0] != STATE_VERSION:
+        if value[0] not in MIGRATIONS:
+            raise CorruptStateError(f"a stored state has version {value[0]}; this worker reads up to {STATE_VERSION}")
+        value = MIGRATIONS[value[0]](value)
+    return value
+
+
+@compiled
+def _unpack(
+    c: Columns,
+    points: NDArray[np.uint8],
+    histograms: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    blob: NDArray[np.uint8],
+) -> int:
+    """Index of the first record that is none, or -1."""
+    at = np.int64(0)
+    for i in range(len(rows)):
+        r, end = rows[i], ends[i]
+        if end - at < 36:
+            return i
+        ring, exposures = np.int64(blob[at + 2]), np.int64(blob[at + 3])
+        n_points, bought = np.int64(blob[at + 4]), np.int64(blob[at + 5])
+        older_s = _get(blob, at + 32, 4)
+        bins = 4 * BINS if older_s > 0 else 0
+        size = 36 + 19 * ring + 11 * exposures + 22 * n_points + bins + 2 * bought
+        if size != end - at or ring > RING or exposures > EXPOSURES or n_points > POINTS or bought > BOUGHT:
+            return i
+        c.events[r], c.first_s[r] = _get(blob, at + 8, 4), _get(blob, at + 20, 4)
+        c.fence[r], c.last_ms[r] = np.int64(_get(blob, at + 12, 8)), np.int64(_get(blob, at + 24, 8))
+        c.older_s[r] = older_s
+        c.n_ring[r], c.n_exposures[r], c.n_points[r], c.n_bought[r] = ring, exposures, n_points, bought
+        at += 36
+        for k in range(ring):
+            c.item[r, k] = _get(blob, at, 8)
+            c.time_ms[r, k] = np.int64(_get(blob, at + 8, 6))
+            c.kind[r, k], c.dwell[r, k] = blob[at + 14], blob[at + 15]
+            c.event_id[r, k] = _get(blob, at + 16, 3)
+            at += 19
+        for k in range(exposures):
+            c.exposed_item[r, k], c.exposed_s[r, k] = _get(blob, at, 4), _get(blob, at + 4, 4)
+            c.exposed_slot[r, k], c.exposed_strategy[r, k] = blob[at + 8], blob[at + 9]
+            c.exposed_propensity[r, k] = blob[at + 10]
+            at += 11
+        for k in range(22 * n_points):
+            points[r, k] = blob[at + k]
+        at += 22 * n_points
+        for k in range(bins):
+            histograms[r, k] = blob[at + k]
+        at += bins
+        for k in range(bought):
+            c.bought[r, k] = _get(blob, at, 2)
+            at += 2
+    return -1
+
+
+@compiled
+def _get(blob: NDArray[np.uint8], at: np.int64, width: int) -> np.uint64:
+    value = np.uint64(0)
+    for k in range(width):
+        value |= np.uint64(blob[at + k]) << np.uint64(8 * k)
+    return value
 
 
 DWELL_STEPS = 16
@@ -258,15 +362,3 @@ def dwell_code(dwell_ms: NDArray[np.int64]) -> NDArray[np.uint8]:
 def dwell_ms_of(code: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Inverse of `dwell_code`, in ms."""
     return (np.exp2(code.astype(np.float64) / DWELL_STEPS) - 1.0) * 100.0
-
-
-def _bytes_of(values: NDArray[np.generic], width: int) -> NDArray[np.uint8]:
-    """The lower `width` bytes of each integer, little endian, as a further axis."""
-    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    return little.view(np.uint8).reshape(*values.shape, values.dtype.itemsize)[..., :width]
-
-
-def _widen(rows: NDArray[np.uint8], kind: str) -> NDArray[np.generic]:
-    wide = np.zeros((len(rows), np.dtype(kind).itemsize), np.uint8)
-    wide[:, : rows.shape[1]] = rows
-    return wide.view(kind)[:, 0]

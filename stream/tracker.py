@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog import Catalog, CatalogItem
+from models.co_occurrence import batch_deltas
 from models.interest import recent_items
 from models.item_index import NO_INDEX, ItemIndex
 from models.item_record import unpack_record
@@ -30,7 +31,7 @@ from stream.refresh import Due, RefreshQueue
 from stream.replica import Replicated
 from stream.settings import Settings
 from stream.state import ACTION_MASK, BOUGHT, RING
-from stream.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, gain_of
+from stream.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, gain_of, warm_up
 
 PRIOR_CANDIDATES = 200
 """Items proposed to everyone by trend, and as many by popularity."""
@@ -87,6 +88,12 @@ class Tracker:
         self._fingerprints: tuple[NDArray[np.uint16], NDArray[np.int64]] | None = None
         self._lists: dict[tuple[int, bytes], _LastList] = {}
 
+    def warm_up(self) -> None:
+        """Compile what runs compiled, which may take some seconds the first time on a machine."""
+        warm_up(self._update)
+        no_item = np.empty(0, np.uint64)
+        batch_deltas(no_item, np.empty(0, np.int64), np.empty((0, 1), np.uint64), 1.0, exposed=no_item, clicked=no_item)
+
     # --- events ---
 
     def read(self, records: Sequence[Any]) -> Intake:
@@ -101,16 +108,12 @@ class Tracker:
             columns = intake.columns._replace(row=rows)
             changes = apply_events(users.overlay.states, columns, self._update)
             users.overlay.mark_dirty(changes.rows)
-            users.collect(changes)
-            # Users of skipped events are queued too: the crash that makes them come again may have lost their list.
-            for key, offset, time_ms, timestamp_ms in zip(
-                intake.keys,
-                columns.offset.tolist(),
-                columns.time_ms.tolist(),
-                intake.timestamp_ms.tolist(),
-                strict=True,
-            ):
-                self.queue.add_event(users.partition, key, offset, time_ms, timestamp_ms, now)
+            if self._settings.recommend:
+                users.collect(changes)
+                # Users of skipped events are queued too: the crash that makes them come again may have lost their list.
+                self.queue.add_events(
+                    users.partition, intake.keys, rows, columns.offset, columns.time_ms, intake.timestamp_ms, now
+                )
         self._count(intake, changes)
         return changes
 

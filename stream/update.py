@@ -1,28 +1,30 @@
-"""How a chunk of events changes many users' states at once. Pure; no Python per event.
+"""How events change users' states: one after another in offset order, in a compiled loop over the chunk's columns. Pure.
 
-The result equals applying the events one by one in offset order, however the topic is cut into chunks
-(tests/test_update.py compares with a sequential reference).
+So it does not matter how the topic is cut into chunks (tests/test_update.py compares with a reference in plain Python).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.compiled import compiled
 from models.interest import behaviour_gain
 from stream.events import ACTIONS
-from stream.older import HalfLives, Older, fold_older
+from stream.older import HalfLives, fold
 from stream.state import (
     ACTION_MASK,
     CONTEXT_SHIFT,
     EXPOSURES,
     FIRST_BIT,
     RING,
+    Columns,
     States,
     dwell_ms_of,
+    pack,
+    unpack,
 )
 
 IMPRESSION = ACTIONS.index("impression")
@@ -31,9 +33,6 @@ PURCHASE = ACTIONS.index("purchase")
 CLICK = ACTIONS.index("click")
 
 UNKNOWN_STRATEGY = 255
-
-ROUND = RING // 2
-"""Behaviours of one user applied at a time: few enough that what they push out of the ring was in it before."""
 
 DAY_S = 86_400
 
@@ -98,26 +97,28 @@ class Changes(NamedTuple):
 
 def apply_events(states: States, events: EventColumns, params: UpdateParams) -> Changes:
     """Apply the events of one partition, in offset order, to `states` in place."""
-    fresh = events.offset > states.fence[events.row]
-    repeats = fresh & _repeats(states, events, fresh)
-    np.maximum.at(states.fence, events.row[fresh], events.offset[fresh])
-    applied = fresh & ~repeats
-    new = events.take(applied)
-    _count(states, new)
-    shown = new.action == IMPRESSION
-    _append_exposures(states, new.take(shown))
-    firsts = _append_behaviours(states, new.take(~shown), params)
+    n = len(events.row)
+    fate = np.empty(n, np.uint8)
+    first_item, first_time_ms = np.empty(n, np.uint64), np.empty(n, np.int64)
+    first_history = np.zeros((n, params.pair_window), np.uint64)
+    liked = params.strengths > 0
+    liked[QUERY] = False
+    half_lives = HalfLives(params.long_half_life_s, params.short_half_life_s, params.histogram_half_life_s)
+    m = _apply(
+        states.columns, events, _gains(params), liked, half_lives, fate, first_item, first_time_ms, first_history
+    )
+    applied = fate == _APPLIED
     return Changes(
-        rows=np.unique(events.row[fresh]),
-        n_applied=len(new.row),
-        n_fenced=int(len(fresh) - fresh.sum()),
-        n_repeats=int(repeats.sum()),
+        rows=np.unique(events.row[fate != _FENCED]),
+        n_applied=int(applied.sum()),
+        n_fenced=int((fate == _FENCED).sum()),
+        n_repeats=int((fate == _REPEAT).sum()),
         applied=applied,
-        first_item=firsts[0],
-        first_time_ms=firsts[1],
-        first_history=firsts[2],
-        exposed_item=new.item[shown],
-        clicked_item=new.item[new.action == CLICK],
+        first_item=first_item[:m].copy(),
+        first_time_ms=first_time_ms[:m].copy(),
+        first_history=first_history[:m].copy(),
+        exposed_item=events.item[applied & (events.action == IMPRESSION)],
+        clicked_item=events.item[applied & (events.action == CLICK)],
     )
 
 
@@ -126,207 +127,117 @@ def gain_of(action: NDArray[np.uint8], dwell: NDArray[np.uint8], params: UpdateP
     return behaviour_gain(action, dwell_ms_of(dwell), params.strengths, params.dwell_saturation_ms)
 
 
-def _count(states: States, new: EventColumns) -> None:
-    unseen = np.unique(new.row[states.events[new.row] == 0])
-    states.first_s[unseen] = np.iinfo(np.uint32).max
-    states.last_ms[unseen] = np.iinfo(np.int64).min
-    np.minimum.at(states.first_s, new.row, (new.time_ms // 1000).astype(np.uint32))
-    np.maximum.at(states.last_ms, new.row, new.time_ms)
-    np.add.at(states.events, new.row, np.uint32(1))
+def _gains(params: UpdateParams) -> NDArray[np.float64]:
+    """`gain_of` every action code and dwell code, `(16, 256)`; 0 for queries, which are about no item."""
+    action, dwell = np.arange(len(params.strengths), dtype=np.uint8), np.arange(256, dtype=np.uint8)
+    gains = np.zeros((ACTION_MASK + 1, 256))
+    gains[: len(action)] = gain_of(action[:, None], dwell[None, :], params)
+    gains[QUERY] = 0.0
+    return gains
 
 
-# --- repeats of an event_id ---
+def warm_up(params: UpdateParams) -> None:
+    """Have the loops compiled (the first time on a machine: some seconds) before there is a chunk that waits for them."""
+    states, row = States(1), np.zeros(1, np.int64)
+    zeros = np.zeros(1, np.int64)
+    event = EventColumns(row, zeros, zeros + 1000, *(zeros.astype(k) for k in ("u8", "u1", "u1", "u1", "u4", "u1")))
+    apply_events(states, event, params)
+    unpack(States(1), row, pack(states, row))
 
 
-def _repeats(states: States, events: EventColumns, fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which events carry the event_id of one still remembered, with the same item and action.
-
-    A vectorised look finds users who may have one; only those are then gone through one by one, since whether a behaviour
-    is still remembered depends on how many were accepted since.
-    """
-    repeats = np.zeros(len(events.row), bool)
-    given = np.flatnonzero(fresh & (events.event_id > 0))
-    if not len(given):
-        return repeats
-    row, item = events.row[given], events.item[given]
-    in_ring = (states.event_id[row] == events.event_id[given][:, None]) & (states.item[row] == item[:, None])
-    suspect = in_ring.any(axis=1)
-    same_id = np.lexsort((item, events.event_id[given], row))
-    twice = (
-        (np.diff(row[same_id]) == 0)
-        & (np.diff(events.event_id[given][same_id].astype(np.int64)) == 0)
-        & (item[same_id][1:] == item[same_id][:-1])
-    )
-    suspect[same_id[1:][twice]] = True
-    for user in np.unique(row[suspect]).tolist():
-        _mark_repeats_of(states, user, events, np.flatnonzero(fresh & (events.row == user)), repeats)
-    return repeats
+_FENCED, _REPEAT, _APPLIED = 0, 1, 2
 
 
-def _mark_repeats_of(
-    states: States, row: int, events: EventColumns, indices: NDArray[np.int64], repeats: NDArray[np.bool_]
-) -> None:
-    slots, lengths = states.chronological(np.array([row]))
-    remembered: deque[tuple[int, int, int]] = deque(maxlen=RING)
-    for slot in slots[0, : lengths[0]].tolist():
-        kind = int(states.kind[row, slot] & ACTION_MASK)
-        remembered.append((int(states.event_id[row, slot]), int(states.item[row, slot]), kind))
-    for i in indices.tolist():
-        if events.action[i] == IMPRESSION:
+@compiled
+def _apply(
+    c: Columns,
+    e: EventColumns,
+    gains: NDArray[np.float64],
+    liked: NDArray[np.bool_],
+    half_lives: HalfLives,
+    fate: NDArray[np.uint8],
+    first_item: NDArray[np.uint64],
+    first_time_ms: NDArray[np.int64],
+    first_history: NDArray[np.uint64],
+) -> int:
+    """Number of first engagements; `fate` says of each event what became of it."""
+    m = 0
+    for i in range(len(e.row)):
+        r = e.row[i]
+        if e.offset[i] <= c.fence[r]:
+            fate[i] = _FENCED
             continue
-        identity = (int(events.event_id[i]), int(events.item[i]), int(events.action[i]))
-        if identity[0] and identity in remembered:
-            repeats[i] = True
+        c.fence[r] = e.offset[i]
+        action = e.action[i]
+        if action != IMPRESSION and e.event_id[i] != 0 and _is_remembered(c, r, e.event_id[i], e.item[i], action):
+            fate[i] = _REPEAT
+            continue
+        fate[i] = _APPLIED
+        time_s = np.uint32(e.time_ms[i] // 1000)
+        if c.events[r] == 0:
+            c.first_s[r], c.last_ms[r] = time_s, e.time_ms[i]
         else:
-            remembered.append(identity)
+            c.first_s[r], c.last_ms[r] = min(c.first_s[r], time_s), max(c.last_ms[r], e.time_ms[i])
+        c.events[r] += np.uint32(1)
+        if action == IMPRESSION:
+            slot = c.n_exposures[r] % EXPOSURES
+            c.exposed_item[r, slot] = np.uint32(e.item[i] >> np.uint64(32))
+            c.exposed_s[r, slot], c.exposed_slot[r, slot] = time_s, e.slot[i]
+            c.exposed_strategy[r, slot], c.exposed_propensity[r, slot] = UNKNOWN_STRATEGY, 0
+            c.n_exposures[r] += 1
+            continue
+        first = liked[action] and not _is_liked(c, r, e.item[i], liked)
+        if first:
+            first_item[m], first_time_ms[m] = e.item[i], e.time_ms[i]
+            _write_history(c, r, first_history[m])
+            m += 1
+        slot = c.n_ring[r] % RING
+        if c.n_ring[r] >= RING:
+            kind = c.kind[r, slot]
+            left = np.uint8(kind & ACTION_MASK)
+            fold(
+                c,
+                r,
+                c.item[r, slot],
+                c.time_ms[r, slot] // 1000,
+                kind >> CONTEXT_SHIFT,
+                gains[left, c.dwell[r, slot]],
+                left == PURCHASE,
+                half_lives,
+            )
+        c.item[r, slot], c.time_ms[r, slot] = e.item[i], e.time_ms[i]
+        c.kind[r, slot] = action | (FIRST_BIT if first else np.uint8(0)) | np.uint8(e.context[i] << CONTEXT_SHIFT)
+        c.dwell[r, slot], c.event_id[r, slot] = e.dwell[i], e.event_id[i]
+        c.n_ring[r] += 1
+    return m
 
 
-# --- exposures ---
+@compiled
+def _is_remembered(c: Columns, r: int, event_id: np.uint32, item: np.uint64, action: np.uint8) -> bool:
+    """Whether a behaviour still in the ring has this event_id, item and action."""
+    for k in range(min(c.n_ring[r], RING)):
+        if c.event_id[r, k] == event_id and c.item[r, k] == item and (c.kind[r, k] & ACTION_MASK) == action:
+            return True
+    return False
 
 
-def _append_exposures(states: States, shown: EventColumns) -> None:
-    if not len(shown.row):
-        return
-    users, _, rank, counts = _by_user(shown.row)
-    order = np.argsort(shown.row, kind="stable")
-    shown = shown.take(order)
-    kept = rank >= np.repeat(counts, counts) - EXPOSURES
-    slot = (states.n_exposures[shown.row] + rank) % EXPOSURES
-    at = (shown.row[kept], slot[kept])
-    states.exposed_item[at] = (shown.item[kept] >> np.uint64(32)).astype(np.uint32)
-    states.exposed_s[at] = (shown.time_ms[kept] // 1000).astype(np.uint32)
-    states.exposed_slot[at] = shown.slot[kept]
-    states.exposed_strategy[at] = UNKNOWN_STRATEGY
-    states.exposed_propensity[at] = 0
-    states.n_exposures[users] += counts
+@compiled
+def _is_liked(c: Columns, r: int, item: np.uint64, liked: NDArray[np.bool_]) -> bool:
+    """Whether a positive behaviour still in the ring is about this item."""
+    for k in range(min(c.n_ring[r], RING)):  # noqa: SIM110  (a generator cannot be compiled)
+        if c.item[r, k] == item and liked[c.kind[r, k] & ACTION_MASK]:
+            return True
+    return False
 
 
-# --- behaviours ---
-
-_Firsts = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64]]
-
-
-def _append_behaviours(states: States, new: EventColumns, params: UpdateParams) -> _Firsts:
-    none: _Firsts = (np.empty(0, "u8"), np.empty(0, "i8"), np.empty((0, params.pair_window), "u8"))
-    if not len(new.row):
-        return none
-    new = new.take(np.argsort(new.row, kind="stable"))
-    _, _, rank, _ = _by_user(new.row)
-    rounds = [_append_round(states, new.take(rank // ROUND == k), params) for k in range(int(rank.max()) // ROUND + 1)]
-    return rounds[0] if len(rounds) == 1 else tuple(np.concatenate(column) for column in zip(*rounds, strict=True))  # type: ignore[return-value]
-
-
-def _append_round(states: States, new: EventColumns, params: UpdateParams) -> _Firsts:
-    """Append at most `ROUND` behaviours a user; `new` is sorted by row, stable in offset."""
-    users, user, rank, counts = _by_user(new.row)
-    slots, lengths = states.chronological(users)
-    at = users[:, None]
-    ring = _Ring(states.item[at, slots], states.kind[at, slots], lengths)
-    n_evicted = np.maximum(0, lengths[user] + rank - RING)
-    first = _first_engagements(ring, new, user, rank, n_evicted, params)
-    history = _histories(ring, new, user, rank, n_evicted, first, params.pair_window)
-    leaving = np.flatnonzero(lengths[user] + rank >= RING)
-    left = slots[user[leaving], n_evicted[leaving]]
-    if len(leaving):
-        older = _older(states, new.row[leaving], left, params)
-        half_lives = HalfLives(params.long_half_life_s, params.short_half_life_s, params.histogram_half_life_s)
-        fold_older(states, older, rank[leaving] - (RING - lengths[user[leaving]]), half_lives)
-    slot = (states.n_ring[new.row] + rank) % RING
-    to = (new.row, slot)
-    states.item[to], states.time_ms[to] = new.item, new.time_ms
-    states.kind[to] = new.action | (first * FIRST_BIT).astype(np.uint8) | (new.context << CONTEXT_SHIFT)
-    states.dwell[to], states.event_id[to] = new.dwell, new.event_id
-    states.n_ring[users] += counts
-    return new.item[first], new.time_ms[first], history
-
-
-def _older(states: States, rows: NDArray[np.int64], slots: NDArray[np.int64], params: UpdateParams) -> Older:
-    action = states.kind[rows, slots] & ACTION_MASK
-    return Older(
-        row=rows,
-        item=states.item[rows, slots],
-        time_s=states.time_ms[rows, slots] // 1000,
-        context=states.kind[rows, slots] >> CONTEXT_SHIFT,
-        gain=np.where(action == QUERY, 0.0, gain_of(action, states.dwell[rows, slots], params)),
-        bought=action == PURCHASE,
-    )
-
-
-class _Ring(NamedTuple):
-    """Rings of the users of a round before it, oldest first: `(u, RING)` each, `(u,)` lengths."""
-
-    item: NDArray[np.uint64]
-    kind: NDArray[np.uint8]
-    length: NDArray[np.int64]
-
-    @property
-    def used(self) -> NDArray[np.bool_]:
-        return np.less(np.arange(RING)[None, :], self.length[:, None])
-
-
-def _first_engagements(
-    ring: _Ring,
-    new: EventColumns,
-    user: NDArray[np.int64],
-    rank: NDArray[np.int64],
-    n_evicted: NDArray[np.int64],
-    params: UpdateParams,
-) -> NDArray[np.bool_]:
-    """Positive behaviours on an item that no positive behaviour still in the ring is about; `(n,)`."""
-    liked: NDArray[np.bool_] = params.strengths > 0
-    liked[QUERY] = False
-    positive = liked[new.action]
-    counts_as_known = ring.used & liked[ring.kind & ACTION_MASK]
-    alive = np.arange(RING) >= n_evicted[:, None]
-    known = ((ring.item[user] == new.item[:, None]) & counts_as_known[user] & alive).any(axis=1)
-    order = np.lexsort((rank, ~positive, new.item, user))
-    again = (np.diff(user[order]) == 0) & (new.item[order][1:] == new.item[order][:-1]) & positive[order][:-1]
-    known[order[1:][again]] = True
-    first: NDArray[np.bool_] = positive & ~known
-    return first
-
-
-def _histories(
-    ring: _Ring,
-    new: EventColumns,
-    user: NDArray[np.int64],
-    rank: NDArray[np.int64],
-    n_evicted: NDArray[np.int64],
-    first: NDArray[np.bool_],
-    window: int,
-) -> NDArray[np.uint64]:
-    """Per first engagement the user's earlier ones still in the ring then, newest first: `(m, window)`, 0 pads."""
-    m = int(first.sum())
-    if not m:
-        return np.empty((0, window), np.uint64)
-    width = RING + int(rank.max()) + 1
-    items = np.zeros((len(ring.length), width), np.uint64)
-    flags = np.zeros((len(ring.length), width), bool)
-    items[:, :RING], flags[:, :RING] = ring.item, ring.used & (ring.kind & FIRST_BIT > 0)
-    items[user, RING + rank], flags[user, RING + rank] = new.item, first
-    count = np.cumsum(flags, axis=1)
-    firsts = np.zeros_like(items)
-    at = np.nonzero(flags)
-    firsts[at[0], count[at] - 1] = items[at]
-    user, rank, n_evicted = user[first], rank[first], n_evicted[first]
-    position = count[user, RING + rank] - 1
-    gone = np.where(n_evicted > 0, count[user, np.maximum(n_evicted - 1, 0)], 0)
-    earlier = position[:, None] - 1 - np.arange(window)
-    history: NDArray[np.uint64] = np.where(
-        earlier >= gone[:, None], firsts[user[:, None], np.maximum(earlier, 0)], np.uint64(0)
-    )
-    return history
-
-
-def _by_user(
-    rows: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of rows, grouped stably: `(users (u,), index of the user (n,), rank within the user (n,), counts (u,))`.
-
-    The `(n,)` arrays are in the order of the stably sorted rows.
-    """
-    ordered = np.sort(rows, kind="stable")
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    counts = np.diff(np.r_[starts, len(ordered)])
-    user = np.repeat(np.arange(len(starts)), counts)
-    return ordered[starts], user, np.arange(len(ordered)) - np.repeat(starts, counts), counts
+@compiled
+def _write_history(c: Columns, r: int, history: NDArray[np.uint64]) -> None:
+    """The first engagements still in the ring, newest first."""
+    found = 0
+    n = c.n_ring[r]
+    for k in range(n - 1, max(-1, n - 1 - RING), -1):
+        if found == len(history):
+            return
+        if c.kind[r, k % RING] & FIRST_BIT:
+            history[found] = c.item[r, k % RING]
+            found += 1

@@ -33,6 +33,10 @@ class Broker:
         self.first = 0
         self.foreign = 0
 
+    def send_many(self, topic, keys, values, partition=-1):
+        for key, value in zip(keys, values, strict=True):
+            self.send(topic, key, value, partition)
+
     def send(self, topic: str, key: bytes, value: bytes, partition: int = -1, headers: Any = None) -> None:
         self.steps.append(("send", topic, key))
         self.values.append((topic, key, value))

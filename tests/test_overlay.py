@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream.errors import CorruptStateError
 from stream.overlay import MIN_ROWS, Overlay
-from stream.state import NEVER, ROW_BYTES, States, pack, unpack_into
+from stream.state import NEVER, ROW_BYTES, States, pack, unpack
 
 
 class FakeStore:
@@ -35,7 +35,7 @@ def state(fence):
 
 def fence(value):
     states = States(1)
-    unpack_into(states, 0, value)
+    unpack(states, np.array([0]), [value])
     return int(states.fence[0])
 
 
@@ -112,6 +112,24 @@ def test_trim_forgets_everyone_only_above_the_bound_and_when_nobody_is_dirty():
     overlay.trim(ROW_BYTES - 1)
     assert overlay.nbytes == 0
     assert overlay.states.fence[overlay.rows([b"a"])].tolist() == [1]
+
+
+def test_trim_keeps_those_used_last_and_everyone_dirty():
+    store = FakeStore()
+    overlay = Overlay(store)
+    for n in range(8):
+        change(overlay, b"%d" % n, n)
+    store.write(overlay.snapshot())
+    change(overlay, b"0", 100)
+    overlay.rows([b"5"])
+    overlay.rows([b"2"])
+    overlay.trim(4 * ROW_BYTES)
+    assert overlay.nbytes == 3 * ROW_BYTES
+    before = len(store.asked)
+    assert overlay.states.fence[overlay.rows([b"0", b"2", b"5"])].tolist() == [100, 2, 5]
+    assert len(store.asked) == before
+    assert overlay.states.fence[overlay.rows([b"7"])].tolist() == [7]
+    assert overlay.snapshot().keys == [b"0"]
 
 
 def test_a_stored_state_that_is_corrupt_stops_the_reader():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -164,3 +165,23 @@ def test_the_queue_is_a_list_of_waiting_users_and_never_passes_an_unpublished_ev
         for partition, waiting in events.items():
             unpublished = [offset for _, offsets in waiting for offset in offsets]
             assert queue.oldest_offset(partition) == min(unpublished, default=None)
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=12), max_size=6), st.integers(0, 5))
+def test_a_chunk_of_events_queues_what_its_events_one_by_one_would(chunks, other):
+    together, one_by_one = RefreshQueue(), RefreshQueue()
+    offset = 0
+    for queue in (together, one_by_one):
+        queue.add(3, b"%d" % other, "catalog", 0.5)
+    for now, users in enumerate(chunks):
+        keys = [b"%d" % user for user in users]
+        offsets = np.arange(offset, offset + len(users)) * 2
+        offset += len(users)
+        together.add_events(3, keys, np.array(users), offsets, offsets + 1000, offsets + 7, float(now))
+        for key, at in zip(keys, offsets.tolist(), strict=True):
+            one_by_one.add_event(3, key, at, at + 1000, at + 7, float(now))
+    assert together.oldest_offset(3) == one_by_one.oldest_offset(3)
+    assert len(together) == len(one_by_one)
+    while (batch := together.next_batch(2)) is not None:
+        assert batch == one_by_one.next_batch(2)

@@ -20,6 +20,7 @@ from stream.state import (
     EXPOSURES,
     HEADER,
     MAX_PACKED_BYTES,
+    MIGRATIONS,
     NEVER,
     POINTS,
     RING,
@@ -27,7 +28,7 @@ from stream.state import (
     dwell_code,
     dwell_ms_of,
     pack,
-    unpack_into,
+    unpack,
 )
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=60)
@@ -40,7 +41,7 @@ def packed(states, row=0):
 
 def loaded(value, row=0, capacity=1):
     states = States(capacity)
-    unpack_into(states, row, value)
+    unpack(states, np.array([row]), [value])
     return states
 
 
@@ -72,7 +73,7 @@ def test_what_is_packed_is_what_is_unpacked(seed, n, users, items):
     values = pack(states, np.arange(users))
     again = States(users)
     for row, value in enumerate(values):
-        unpack_into(again, row, value)
+        unpack(again, np.array([row]), [value])
     assert pack(again, np.arange(users)) == values
     for row in range(users):
         for name in ("fence", "events", "first_s", "last_ms", "older_s", "n_points", "point", "histogram"):
@@ -137,7 +138,7 @@ def test_the_bytes_of_version_1_are_those_of_the_golden_file():
 
 def test_the_golden_file_says_what_was_put_into_it():
     states, expected = loaded(bytes.fromhex(GOLDEN.read_text())), golden_states()
-    for name in vars(expected):
+    for name in expected.columns._fields:
         assert np.array_equal(getattr(states, name), getattr(expected, name)), name
 
 
@@ -171,7 +172,7 @@ VALID = packed(golden_states())
 def test_bytes_that_no_version_wrote_are_refused_and_leave_the_row_empty(value):
     states = States(1)
     with pytest.raises(CorruptStateError, match="a stored state"):
-        unpack_into(states, 0, value)
+        unpack(states, np.array([0]), [value])
     assert packed(states) == packed(States(1))
 
 
@@ -187,6 +188,19 @@ def test_more_than_a_section_may_hold_is_refused_though_the_length_agrees(place,
                 loaded(value)
         else:
             assert packed(loaded(value)) == value
+
+
+def test_a_record_of_an_older_version_is_brought_up_to_date_when_it_is_read(monkeypatch):
+    """No older version was ever stored, so one is made up: version 0 had no bytes for the flags and padding."""
+
+    def from_version_0(value):
+        return b"\x01\x00" + value[1:5] + b"\x00\x00" + value[5:]
+
+    monkeypatch.setitem(MIGRATIONS, 0, from_version_0)
+    old = b"\x00" + VALID[2:6] + VALID[8:]
+    states = States(3)
+    unpack(states, np.array([2, 0]), [old, VALID])
+    assert pack(states, np.array([2, 0])) == [VALID, VALID]
 
 
 @FIXED

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sequential_reference import Event, First, Reference
 
 from stream.events import ACTIONS
-from stream.state import BOUGHT, EXPOSURES, MAX_PACKED_BYTES, POINTS, RING, States, pack, unpack_into
+from stream.state import BOUGHT, EXPOSURES, MAX_PACKED_BYTES, POINTS, RING, States, pack, unpack
 from stream.update import EventColumns, UpdateParams, apply_events
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=60)
@@ -141,7 +141,7 @@ def test_state_that_was_stored_and_loaded_between_chunks_goes_on_alike(seed, n, 
         changes += apply_in_chunks(states, part, [len(part) or 1])
         loaded = States(3)
         for row, value in enumerate(pack(states, np.arange(3))):
-            unpack_into(loaded, row, value)
+            unpack(loaded, np.array([row]), [value])
         states = loaded
     check_same(states, changes, reference_of(events[: max(n, 0)]), 3)
 
