@@ -79,9 +79,11 @@ class Item(msgspec.Struct, frozen=True):
 
 
 # --- written ---
+#
+# gc=False: none of these can be part of a cycle, and a list's hundreds of records would have the collector run all the time.
 
 
-class EventSource(msgspec.Struct, frozen=True):
+class EventSource(msgspec.Struct, frozen=True, gc=False):
     """Where the newest event reflected in a recommendation lies."""
 
     topic: str
@@ -89,7 +91,7 @@ class EventSource(msgspec.Struct, frozen=True):
     offset: int
 
 
-class ModelVersions(msgspec.Struct, frozen=True):
+class ModelVersions(msgspec.Struct, frozen=True, gc=False):
     """Versions of what produced a recommendation; null where that part is not in use."""
 
     encoder: str | None
@@ -97,7 +99,7 @@ class ModelVersions(msgspec.Struct, frozen=True):
     ranker: str
 
 
-class RecommendedItem(msgspec.Struct, frozen=True):
+class RecommendedItem(msgspec.Struct, frozen=True, gc=False):
     """One place of a list. The values of `parts` sum to `score`."""
 
     item_id: str
@@ -112,7 +114,7 @@ class RecommendedItem(msgspec.Struct, frozen=True):
     parts: dict[str, float]
 
 
-class Recommendation(msgspec.Struct, frozen=True):
+class Recommendation(msgspec.Struct, frozen=True, gc=False):
     """One list for one user, on `interest.recommendations` (key = user_id, compacted, null = erased)."""
 
     recommendation_id: str
@@ -137,14 +139,14 @@ class Contribution(msgspec.Struct, frozen=True, gc=False):
     contribution: float
 
 
-class Explanation(msgspec.Struct, frozen=True):
+class Explanation(msgspec.Struct, frozen=True, gc=False):
     """The same true reason in two languages."""
 
     en: str
     zh: str
 
 
-class RecommendationAttribution(msgspec.Struct, frozen=True, tag_field="kind", tag="recommendation"):
+class RecommendationAttribution(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="recommendation"):
     """Why one item stands in one list, on `interest.attributions` (key = user_id)."""
 
     recommendation_id: str
@@ -160,7 +162,7 @@ class RecommendationAttribution(msgspec.Struct, frozen=True, tag_field="kind", t
     schema_version: int = SCHEMA_VERSION
 
 
-class Credit(msgspec.Struct, frozen=True):
+class Credit(msgspec.Struct, frozen=True, gc=False):
     """The share of one outcome that one recommendation earned."""
 
     recommendation_id: str
@@ -170,7 +172,7 @@ class Credit(msgspec.Struct, frozen=True):
     credit: float
 
 
-class OutcomeAttribution(msgspec.Struct, frozen=True, tag_field="kind", tag="outcome"):
+class OutcomeAttribution(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="outcome"):
     """Which recommendations earned one outcome. The credits and `unattributed` sum to 1."""
 
     outcome_id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from stream.events import Action, Explanation
@@ -39,23 +40,33 @@ def explain(causes: Sequence[Cause], parts: Mapping[str, float]) -> Explanation:
     `causes` are the strongest ones. Those that raised the score are named if what all behaviours contributed together (the
     `co_occurrence` part), those that lowered it included, is at least every impersonal part, or if there is no other reason.
     """
-    raising = sorted((c for c in causes if c.contribution > 0 and c.action in _VERBS), key=lambda c: -c.contribution)
-    name, impersonal = max(((n, parts.get(n, 0.0)) for n in _PARTS), key=lambda part: part[1])
-    personal = parts.get("co_occurrence", 0.0)
-    if raising and (impersonal <= 0 or personal >= impersonal):
-        return _because(_distinct(raising)[:MAX_CAUSES])
-    return _PARTS[name] if impersonal > 0 else _NO_EVIDENCE
+    trend, popularity = parts.get("trend", 0.0), parts.get("popularity", 0.0)
+    impersonal = max(trend, popularity)
+    if causes and (impersonal <= 0 or parts.get("co_occurrence", 0.0) >= impersonal):
+        raising = [cause for cause in causes if cause[2] > 0 and cause[0] in _VERBS]
+        if raising:
+            raising.sort(key=_CONTRIBUTION, reverse=True)
+            return _because(raising)
+    if impersonal <= 0:
+        return _NO_EVIDENCE
+    return _PARTS["trend" if trend >= popularity else "popularity"]
+
+
+_CONTRIBUTION = itemgetter(2)
 
 
 def _because(causes: Sequence[Cause]) -> Explanation:
-    english = " and ".join(f"{_VERBS[c.action][0]} “{c.title}”" for c in causes)
-    chinese = "，并".join(f"{_VERBS[c.action][1]}「{c.title}」" for c in causes)
-    return Explanation(f"Because you {english}.", f"因为您{chinese}。")
-
-
-def _distinct(causes: Sequence[Cause]) -> list[Cause]:
-    """The strongest cause per title, of causes strongest first: the same item viewed and bought is one reason."""
-    strongest: dict[str, Cause] = {}
-    for cause in causes:
-        strongest.setdefault(cause.title, cause)
-    return list(strongest.values())
+    """Names the strongest, of causes strongest first; the same item viewed and bought is one reason."""
+    action, title, _ = causes[0]
+    english, chinese = _VERBS[action]
+    said_en, said_zh = f"Because you {english} “{title}”", f"因为您{chinese}「{title}」"
+    named = {title}
+    for action, title, _ in causes[1:]:
+        if len(named) == MAX_CAUSES:
+            break
+        if title not in named:
+            named.add(title)
+            english, chinese = _VERBS[action]
+            said_en += f" and {english} “{title}”"
+            said_zh += f"，并{chinese}「{title}」"
+    return Explanation(said_en + ".", said_zh + "。")
