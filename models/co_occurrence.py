@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.compiled import compiled
 from models.hashing import NO_ITEM
 from models.item_record import NEVER_MS, DeltaColumns
-from models.item_stats import TREND_MS
+from models.item_rows import TREND_MS
 
 _U64 = NDArray[np.uint64]
 
@@ -79,9 +79,17 @@ def _number(values: _U64, table: NDArray[np.int64], distinct: _U64, found: NDArr
 
 
 def batch_deltas(
-    new_item: _U64, new_item_ms: NDArray[np.int64], history: _U64, pair_decay: float, *, exposed: _U64, clicked: _U64
-) -> DeltaColumns:
-    """One delta per item that a batch touches.
+    new_item: _U64,
+    new_item_ms: NDArray[np.int64],
+    history: _U64,
+    pair_decay: float,
+    *,
+    exposed: _U64,
+    clicked: _U64,
+    source_partition: int,
+    source_offset: int,
+) -> tuple[_U64, DeltaColumns]:
+    """`(items, deltas)`: one delta per item that a batch touches, by item ascending.
 
     Args:
         new_item: (m,) uint64, the items of first-time engagements.
@@ -90,6 +98,7 @@ def batch_deltas(
         pair_decay: as in `pair_increments`.
         exposed: (e,) uint64, one per exposure.
         clicked: (c,) uint64, one per click on an exposed item.
+        source_partition, source_offset: where the batch comes from, and the last event in it.
     """
     source, destination, weight = pair_increments(new_item, history, pair_decay)
     items = np.unique(np.concatenate((new_item, source, exposed, clicked)))
@@ -103,8 +112,9 @@ def batch_deltas(
     age_ms = (trend_ms[at] - times_ms).astype(np.float64)
     trend = [np.bincount(at, weights=np.exp(-age_ms / constant), minlength=items.size) for constant in TREND_MS]
     starts = np.append(np.searchsorted(source, items), source.size)
-    return DeltaColumns(
-        items=items,
+    return items, DeltaColumns(
+        source_partition=np.full(items.size, source_partition, np.int64),
+        source_offset=np.full(items.size, source_offset, np.int64),
         count=_counted(new_item, items),
         first_seen_ms=first_seen_ms,
         trend_ms=trend_ms,

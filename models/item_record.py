@@ -24,10 +24,10 @@ Equal values have equal bytes. The item itself is the key of the Kafka record an
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -57,6 +57,20 @@ _DELTA_DTYPE = np.dtype(
         ("neighbours", "<u4"),
     ]
 )  # fmt: skip  (in the order of _DELTA)
+
+_RECORD_DTYPE = np.dtype(
+    [
+        ("version", "u1"),
+        ("count", "<u8"),
+        ("first_seen_ms", "<i8"),
+        ("trend_ms", "<i8"),
+        ("trend", "<f8", 3),
+        ("exposures", "<u8"),
+        ("clicks", "<u8"),
+        ("neighbours", "<u4"),
+        ("fences", "<u2"),
+    ]
+)  # fmt: skip  (in the order of _RECORD)
 
 Trend = tuple[float, float, float]
 
@@ -97,13 +111,12 @@ class ItemDelta:
     neighbours: Mapping[int, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class DeltaColumns:
-    """The deltas of n items, by one commit: columns as the fields of `ItemDelta`, neighbours in compressed rows."""
+class DeltaColumns(NamedTuple):
+    """n deltas: columns as the fields of `ItemDelta`, neighbours in compressed rows."""
 
-    items: NDArray[np.uint64]
-    """(n,) uint64 hashes, ascending."""
-    count: NDArray[np.int64]
+    source_partition: NDArray[np.int64]
+    source_offset: NDArray[np.int64]
+    count: NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     first_seen_ms: NDArray[np.int64]
     trend_ms: NDArray[np.int64]
     trend: NDArray[np.float64]
@@ -116,6 +129,24 @@ class DeltaColumns:
     """(p,) uint64 hashes, ascending within an item."""
     neighbour_weights: NDArray[np.float64]
     """(p,) float64."""
+
+
+class RecordColumns(NamedTuple):
+    """n records: columns as the fields of `ItemRecord`, neighbours and fences in compressed rows as in `DeltaColumns`."""
+
+    count: NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    first_seen_ms: NDArray[np.int64]
+    trend_ms: NDArray[np.int64]
+    trend: NDArray[np.float64]
+    exposures: NDArray[np.int64]
+    clicks: NDArray[np.int64]
+    neighbour_start: NDArray[np.int64]
+    neighbours: NDArray[np.uint64]
+    neighbour_weights: NDArray[np.float64]
+    fence_start: NDArray[np.int64]
+    fence_partition: NDArray[np.int64]
+    """Ascending within an item."""
+    fence_offset: NDArray[np.int64]
 
 
 def pack_record(record: ItemRecord) -> bytes:
@@ -170,13 +201,10 @@ def unpack_delta(value: bytes) -> ItemDelta:
     )  # fmt: skip
 
 
-def pack_deltas(columns: DeltaColumns, source_partition: int, source_offset: int) -> list[bytes]:
-    """Bytes of n deltas in the order of `columns.items`: what `pack_delta` makes of each, without n dicts."""
-    heads = np.zeros(columns.items.size, _DELTA_DTYPE)
-    heads["version"], heads["source_partition"], heads["source_offset"] = _VERSION, source_partition, source_offset
-    for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks"):
-        heads[name] = getattr(columns, name)
-    heads["neighbours"] = np.diff(columns.neighbour_start)
+def pack_deltas(columns: DeltaColumns) -> list[bytes]:
+    """Bytes of n deltas: what `pack_delta` makes of each, without n dicts."""
+    heads = _heads(_DELTA_DTYPE, columns)
+    heads["source_partition"], heads["source_offset"] = columns.source_partition, columns.source_offset
     size, packed = _DELTA_DTYPE.itemsize, heads.tobytes()
     hashes, weights = columns.neighbours.astype("<u8").tobytes(), columns.neighbour_weights.astype("<f8").tobytes()
     bounds = (8 * columns.neighbour_start).tolist()
@@ -184,6 +212,113 @@ def pack_deltas(columns: DeltaColumns, source_partition: int, source_offset: int
         _sealed(packed[i * size : (i + 1) * size] + hashes[begin:end] + weights[begin:end])
         for i, (begin, end) in enumerate(pairwise(bounds))
     ]
+
+
+def pack_records(columns: RecordColumns) -> list[bytes]:
+    """Bytes of n records: what `pack_record` makes of each."""
+    heads = _heads(_RECORD_DTYPE, columns)
+    heads["fences"] = np.diff(columns.fence_start)
+    size, packed = _RECORD_DTYPE.itemsize, heads.tobytes()
+    hashes, weights = columns.neighbours.astype("<u8").tobytes(), columns.neighbour_weights.astype("<f8").tobytes()
+    partitions, offsets = columns.fence_partition.astype("<u2").tobytes(), columns.fence_offset.astype("<i8").tobytes()
+    neighbour_bounds, fence_bounds = pairwise(columns.neighbour_start.tolist()), pairwise(columns.fence_start.tolist())
+    return [
+        _sealed(
+            packed[i * size : (i + 1) * size]
+            + hashes[8 * begin : 8 * end]
+            + weights[8 * begin : 8 * end]
+            + partitions[2 * first : 2 * last]
+            + offsets[8 * first : 8 * last]
+        )
+        for i, ((begin, end), (first, last)) in enumerate(zip(neighbour_bounds, fence_bounds, strict=True))
+    ]
+
+
+def unpack_deltas(values: Sequence[bytes]) -> DeltaColumns:
+    """The deltas in `values` (n,).
+
+    Raises:
+        ValueError: as `unpack_delta`.
+    """
+    size = _DELTA.size
+    for value in values:
+        _check(value, size, "item delta")
+    heads = np.frombuffer(b"".join([value[:size] for value in values]), _DELTA_DTYPE)
+    n = heads["neighbours"].astype(np.int64)
+    for value, length in zip(values, n.tolist(), strict=True):
+        _check_length(value, size + 16 * length, "item delta")
+    hashes, weights = _joined_neighbours(values, n.tolist(), size)
+    return DeltaColumns(
+        source_partition=heads["source_partition"].astype(np.int64),
+        source_offset=heads["source_offset"].astype(np.int64),
+        **_shared(heads),
+        neighbour_start=_starts(n),
+        neighbours=hashes,
+        neighbour_weights=weights,
+    )
+
+
+def unpack_records(values: Sequence[bytes]) -> RecordColumns:
+    """The records in `values` (n,).
+
+    Raises:
+        ValueError: as `unpack_record`.
+    """
+    size = _RECORD.size
+    for value in values:
+        _check(value, size, "item record")
+    heads = np.frombuffer(b"".join([value[:size] for value in values]), _RECORD_DTYPE)
+    n, m = heads["neighbours"].astype(np.int64), heads["fences"].astype(np.int64)
+    partitions, offsets = [], []
+    for value, at, fences in zip(values, (size + 16 * n).tolist(), m.tolist(), strict=True):
+        _check_length(value, at + 10 * fences, "item record")
+        partitions.append(value[at : at + 2 * fences])
+        offsets.append(value[at + 2 * fences : at + 10 * fences])
+    hashes, weights = _joined_neighbours(values, n.tolist(), size)
+    return RecordColumns(
+        **_shared(heads),
+        neighbour_start=_starts(n),
+        neighbours=hashes,
+        neighbour_weights=weights,
+        fence_start=_starts(m),
+        fence_partition=np.frombuffer(b"".join(partitions), "<u2").astype(np.int64),
+        fence_offset=np.frombuffer(b"".join(offsets), "<i8").astype(np.int64),
+    )
+
+
+def ragged(starts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of compressed rows with these bounds, (n + 1,): the row of every element, and its place in the row."""
+    lengths = np.diff(starts)
+    row = np.repeat(np.arange(lengths.size), lengths)
+    return row, np.arange(row.size) - starts[row]
+
+
+_SHARED = ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks")
+
+
+def _heads(dtype: np.dtype[Any], columns: DeltaColumns | RecordColumns) -> NDArray[np.void]:
+    heads = np.zeros(columns.count.size, dtype)
+    heads["version"], heads["neighbours"] = _VERSION, np.diff(columns.neighbour_start)
+    for name in _SHARED:
+        heads[name] = getattr(columns, name)
+    return heads
+
+
+def _shared(heads: NDArray[np.void]) -> dict[str, NDArray[Any]]:
+    return {name: heads[name].astype(np.float64 if name == "trend" else np.int64) for name in _SHARED}
+
+
+def _joined_neighbours(
+    values: Sequence[bytes], lengths: list[int], at: int
+) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+    hashes = b"".join([value[at : at + 8 * n] for value, n in zip(values, lengths, strict=True)])
+    weights = b"".join([value[at + 8 * n : at + 16 * n] for value, n in zip(values, lengths, strict=True)])
+    # Copied, because what is made from bytes cannot be written to, and so is another type to a compiled loop.
+    return np.frombuffer(hashes, "<u8").astype(np.uint64), np.frombuffer(weights, "<f8").astype(np.float64)
+
+
+def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.append(0, np.cumsum(lengths)).astype(np.int64)
 
 
 def _packed_neighbours(neighbours: Mapping[int, float]) -> bytes:

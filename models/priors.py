@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog import Catalog
-from models.item_stats import TREND_MS, ItemStatistics
+from models.item_rows import TREND_MS
+from models.item_stats import ItemStatistics
 
 _TREND = 1  # the 7-day one of TREND_DAYS
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from models.co_occurrence import batch_deltas
-from models.item_record import ItemDelta, ItemRecord, pack_deltas, pack_record, unpack_delta, unpack_record
-from models.item_stats import apply_deltas
+from models.item_record import pack_deltas
+from models.item_rows import ItemRows
 from stream.names import ItemNames
 from stream.overlay import Overlay, Snapshot
 from stream.rocks import PartitionStore
 from stream.update import Changes
 
-CACHED_ITEMS = 5_000
-"""Item records that a partition keeps decoded between commits, about 10 KB each with all neighbours."""
+CACHED_ITEMS = 20_000
+"""Item records that a partition keeps in memory between commits, about 1.8 KB each."""
 
 
 class UserPartition:
@@ -59,46 +59,52 @@ class UserPartition:
         engagements = sum(len(changes.first_item) for changes in pending)
         if engagements:
             self._sent.append((self.next_offset - 1, engagements))
-        columns = batch_deltas(
+        items, deltas = batch_deltas(
             np.concatenate([c.first_item for c in pending]),
             np.concatenate([c.first_time_ms for c in pending]),
             np.concatenate([c.first_history for c in pending]),
             pair_decay,
             exposed=np.concatenate([c.exposed_item for c in pending]),
             clicked=np.concatenate([c.clicked_item for c in pending]),
+            source_partition=self.partition,
+            source_offset=self.next_offset - 1,
         )
-        packed = pack_deltas(columns, self.partition, self.next_offset - 1)
-        named = ((names.id_of(h), value) for h, value in zip(columns.items.tolist(), packed, strict=True))
+        named = ((names.id_of(h), value) for h, value in zip(items.tolist(), pack_deltas(deltas), strict=True))
         return [(item_id.encode(), value) for item_id, value in named if item_id is not None]
 
 
 class ItemPartition:
     """Statistics of the items of one partition of the item-deltas topic."""
 
-    def __init__(self, store: PartitionStore) -> None:
+    def __init__(self, store: PartitionStore, neighbours_max: int) -> None:
         self.store = store
         self.next_offset: int | None = None
-        self._records: dict[bytes, ItemRecord] = {}
+        self._rows = ItemRows(neighbours_max)
+        self._row_of: dict[bytes, int] = {}
         self._changed: set[bytes] = set()
 
-    def apply(self, records: Sequence[Any], neighbours_max: int) -> None:
-        """Apply one chunk of deltas; one whose source offset is behind the item's fence changes nothing."""
-        grouped: dict[bytes, list[ItemDelta]] = {}
-        for record in records:
-            grouped.setdefault(record.key, []).append(unpack_delta(record.value))
-        missing = [key for key in grouped if key not in self._records]
-        for key, value in zip(missing, self.store.get_many(missing), strict=True):
-            self._records[key] = ItemRecord() if value is None else unpack_record(value)
-        after = apply_deltas([self._records[key] for key in grouped], list(grouped.values()), neighbours_max)
-        self._records.update(zip(grouped, after, strict=True))
-        self._changed.update(grouped)
+    def apply(self, records: Sequence[Any]) -> None:
+        """Apply deltas; one whose source offset is behind the item's fence changes nothing.
+
+        Raises:
+            ValueError: bytes that are no delta, or a stored record that is none.
+        """
+        row_of, keys = self._row_of, [record.key for record in records]
+        missing = list({key: None for key in keys if key not in row_of})
+        if missing:
+            rows = self._rows.add(self.store.get_many(missing))
+            row_of.update(zip(missing, rows.tolist(), strict=True))
+        self._rows.apply(np.array([row_of[key] for key in keys], np.int64), [record.value for record in records])
+        self._changed.update(keys)
 
     def snapshot(self) -> Snapshot:
         """Keys and packed records changed since the last snapshot."""
         keys, self._changed = list(self._changed), set()
-        return Snapshot(keys, [pack_record(self._records[key]) for key in keys])
+        return Snapshot(keys, self._rows.pack(np.array([self._row_of[key] for key in keys], np.int64)))
 
     def trim(self) -> None:
         """Forget what the store has, once there is much; only when the last snapshot has been written to it."""
-        if len(self._records) > CACHED_ITEMS:
-            self._records = {key: self._records[key] for key in self._changed}
+        if len(self._rows) > CACHED_ITEMS:
+            keys = list(self._changed)
+            self._rows.keep(np.array([self._row_of[key] for key in keys], np.int64))
+            self._row_of = {key: row for row, key in enumerate(keys)}

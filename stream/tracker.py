@@ -16,7 +16,8 @@ from models.catalog import Catalog, CatalogItem
 from models.co_occurrence import batch_deltas
 from models.interest import recent_items
 from models.item_index import NO_INDEX, ItemIndex
-from models.item_record import unpack_record
+from models.item_record import pack_deltas
+from models.item_rows import ItemRows
 from models.item_stats import ItemStatistics
 from models.ranking import Priors, RankingParams, compute_priors, rank
 from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
@@ -91,8 +92,19 @@ class Tracker:
     def warm_up(self) -> None:
         """Compile what runs compiled, which may take some seconds the first time on a machine."""
         warm_up(self._update)
-        no_item = np.empty(0, np.uint64)
-        batch_deltas(no_item, np.empty(0, np.int64), np.empty((0, 1), np.uint64), 1.0, exposed=no_item, clicked=no_item)
+        one, none = np.ones(1, np.uint64), np.empty(0, np.uint64)
+        _, deltas = batch_deltas(
+            one,
+            np.ones(1, np.int64),
+            one[:, None] + one,
+            1.0,
+            exposed=none,
+            clicked=none,
+            source_partition=0,
+            source_offset=0,
+        )
+        rows = ItemRows(1)
+        rows.apply(rows.add([None]), pack_deltas(deltas)[:1])
 
     # --- events ---
 
@@ -164,14 +176,14 @@ class Tracker:
         latest = {record.key: record.value for record in records if record.key and record.value is not None}
         try:
             hashes = np.array([self.names.hash_of(key.decode()) for key in latest], np.uint64)
-            unpacked = [unpack_record(value) for value in latest.values()]
-            self.stats.put(self.index.intern(hashes), unpacked)
+            columns = self.stats.put_packed(self.index.intern(hashes), list(latest.values()))
         except ValueError as error:
             raise CorruptStateError(f"topic {self._settings.topic_item_stats}: {error}") from error
         self._metrics.stats_items.set(self.stats.size)
         self._engagements = float(self.stats.count.sum())
         for partition, users in self.users.items():
-            users.reflected(max((record.fences.get(partition, -1) for record in unpacked), default=-1))
+            own = columns.fence_offset[columns.fence_partition == partition]
+            users.reflected(int(own.max(initial=-1)))
         if self._ranked_early and not self._statistics_far_behind():
             for partition, key in self._ranked_early:
                 self.queue.add(partition, key, "refresh", now)

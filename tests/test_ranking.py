@@ -12,7 +12,8 @@ from models.catalog import Catalog, CatalogItem
 from models.hashing import item_hash
 from models.item_index import ItemIndex
 from models.item_record import ItemRecord
-from models.item_stats import DAY_MS, ItemStatistics
+from models.item_rows import DAY_MS
+from models.item_stats import ItemStatistics
 from models.ranking import COLD_START, INTEREST, PARTS, POPULAR, Calibration, RankingParams, compute_priors, rank
 
 NOW = 1_700_000_000_000

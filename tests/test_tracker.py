@@ -41,7 +41,7 @@ class Harness:
         self.directory = DataDirectory(path, 8 * MIB, 8 * MIB)
         self.stores = self.directory.stores("users"), self.directory.stores("items")
         self.users = self.tracker.users[0] = UserPartition(0, self.stores[0][0])
-        self.items = self.tracker.items[0] = ItemPartition(self.stores[1][0])
+        self.items = self.tracker.items[0] = ItemPartition(self.stores[1][0], 100)
         self.next_offset, self.now_ms = 0, NOW_MS
 
     def close(self):
@@ -74,7 +74,7 @@ class Harness:
         """What the events said about items, through deltas and records, as it comes back from Kafka."""
         deltas = self.users.take_deltas(self.settings.pair_decay, self.tracker.names)
         records = [Record(n, key, value) for n, (key, value) in enumerate(deltas)]
-        self.items.apply(records, self.settings.neighbours_max)
+        self.items.apply(records)
         self.tracker.replicate_stats([replicated(k, v) for k, v in zip(*self.items.snapshot(), strict=True)], 0.0)
 
     def catalogue(self, *ids, **fields):
@@ -444,9 +444,9 @@ def test_deltas_that_come_again_change_no_statistics(harness):
     deltas = harness.users.take_deltas(0.9, harness.tracker.names)
     assert harness.users.take_deltas(0.9, harness.tracker.names) == []
     records = [Record(n, key, value) for n, (key, value) in enumerate(deltas)]
-    harness.items.apply(records, 100)
+    harness.items.apply(records)
     first = harness.items.snapshot()
-    harness.items.apply(records, 100)
+    harness.items.apply(records)
     assert sorted(zip(*harness.items.snapshot(), strict=True)) == sorted(zip(*first, strict=True))
     assert sorted(first.keys) == [b"x", b"y"]
     assert harness.items.snapshot().keys == []
@@ -457,9 +457,9 @@ def test_item_statistics_that_were_trimmed_are_read_from_the_store(harness):
     harness.share_statistics()
     harness.events(("b", "click", "x"))
     deltas = harness.users.take_deltas(0.9, harness.tracker.names)
-    fresh = ItemPartition(harness.items.store)
+    fresh = ItemPartition(harness.items.store, 100)
     fresh.store.write([(b"x", pack_record(ItemRecord(41)))], 0)
-    fresh.apply([Record(0, key, value) for key, value in deltas], 100)
+    fresh.apply([Record(0, key, value) for key, value in deltas])
     fresh.trim()
     (value,) = fresh.snapshot().values
     fresh.store.write([(b"x", value)], 1)

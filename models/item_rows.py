@@ -1,0 +1,253 @@
+"""Item records while deltas are added to them: one row an item, columns of fixed width, a compiled loop over the deltas.
+
+At most so many neighbours stay per item: the lightest go first; of equal ones the highest hash goes. This is truncation, not
+one of the frequent-item sketches with an error bound. SpaceSaving (Metwally et al., 2005) lets a newcomer inherit the weight
+of the one it evicts, which overstates it, and weights here are shown to people as reasons. Misra-Gries (1982) subtracts from
+every neighbour at each eviction, which understates the strong ones and rewrites the row each time. Truncation keeps every
+weight that is there a true lower bound; its price is that a pair evicted again and again before it repeats never gathers
+weight. Deltas are summed per commit before it, which lets repeated pairs in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.compiled import compiled
+from models.item_record import (
+    NEVER_MS,
+    TREND_DAYS,
+    DeltaColumns,
+    RecordColumns,
+    pack_records,
+    ragged,
+    unpack_deltas,
+    unpack_records,
+)
+
+DAY_MS = 86_400_000
+TREND_MS = tuple(days * DAY_MS for days in TREND_DAYS)
+"""`TREND_DAYS` in milliseconds."""
+
+_MIN_ROWS = 256
+_U64 = NDArray[np.uint64]
+_I64 = NDArray[np.int64]
+_F64 = NDArray[np.float64]
+
+
+class _Columns(NamedTuple):
+    """Row by row what `ItemRecord` holds; the first axis of each is the row."""
+
+    count: _I64  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    first_seen_ms: _I64
+    trend_ms: _I64
+    trend: _F64
+    """(n, 3)."""
+    exposures: _I64
+    clicks: _I64
+    length: _I64
+    """Neighbours in use."""
+    neighbours: _U64
+    """(n, W), ascending."""
+    weights: _F64
+    """(n, W)."""
+    fences: _I64
+    """(n, P): by source partition the last applied offset, -1 for none."""
+
+
+class ItemRows:
+    """Records of items by row number; at most `neighbours_max` neighbours are left in a record that deltas were added to."""
+
+    def __init__(self, neighbours_max: int) -> None:
+        self._limit = neighbours_max
+        self._columns = _empty(_MIN_ROWS, neighbours_max, 1)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, values: Sequence[bytes | None]) -> NDArray[np.int64]:
+        """New rows (m,) for packed records; None is an item nobody has met.
+
+        Raises:
+            ValueError: bytes that are no record.
+        """
+        rows = np.arange(self._size, self._size + len(values))
+        stored = np.fromiter((value is not None for value in values), bool, len(values))
+        records = unpack_records([value for value in values if value is not None])
+        longest = int(np.diff(records.neighbour_start).max(initial=0))
+        self._reserve(self._size + len(values), longest, int(records.fence_partition.max(initial=0)) + 1)
+        self._size += len(values)
+        at, c = rows[stored], self._columns
+        for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks"):
+            getattr(c, name)[at] = getattr(records, name)
+        c.length[at] = np.diff(records.neighbour_start)
+        owner, place = ragged(records.neighbour_start)
+        c.neighbours[at[owner], place], c.weights[at[owner], place] = records.neighbours, records.neighbour_weights
+        c.fences[at[ragged(records.fence_start)[0]], records.fence_partition] = records.fence_offset
+        return rows
+
+    def apply(self, rows: NDArray[np.int64], values: Sequence[bytes]) -> None:
+        """Add packed deltas (m,) to `rows` (m,); each source partition's deltas of an item stand in offset order.
+
+        A delta whose source offset is at or below the row's fence of its source partition is skipped, so delivering deltas
+        again changes nothing. Counts and decayed sums are sums: up to rounding, the order in which source partitions
+        interleave does not matter. So are neighbours until more than `neighbours_max` are left after all deltas of this
+        call; then the lightest go, which makes later calls depend on what went.
+
+        Raises:
+            ValueError: bytes that are no delta; nothing has been changed then.
+        """
+        deltas = unpack_deltas(values)
+        self._reserve(self._size, 0, int(deltas.source_partition.max(initial=0)) + 1)
+        order = np.argsort(rows, kind="stable")
+        starts = np.append(np.flatnonzero(np.diff(rows[order], prepend=-1)), len(rows))
+        _apply(self._columns, rows, order, starts, deltas, self._limit)
+
+    def pack(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """Packed records of `rows` (m,)."""
+        c = self._columns
+        used = np.arange(c.neighbours.shape[1]) < c.length[rows][:, None]
+        fenced = c.fences[rows] >= 0
+        return pack_records(
+            RecordColumns(
+                count=c.count[rows],
+                first_seen_ms=c.first_seen_ms[rows],
+                trend_ms=c.trend_ms[rows],
+                trend=c.trend[rows],
+                exposures=c.exposures[rows],
+                clicks=c.clicks[rows],
+                neighbour_start=np.append(0, np.cumsum(c.length[rows])),
+                neighbours=c.neighbours[rows][used],
+                neighbour_weights=c.weights[rows][used],
+                fence_start=np.append(0, np.cumsum(fenced.sum(axis=1))),
+                fence_partition=np.nonzero(fenced)[1],
+                fence_offset=c.fences[rows][fenced],
+            )
+        )
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Forget every row but these (m,), which become rows 0 .. m - 1 in that order."""
+        old = self._columns
+        self._columns = _empty(max(_MIN_ROWS, len(rows)), old.neighbours.shape[1], old.fences.shape[1])
+        for before, after in zip(_arrays(old), _arrays(self._columns), strict=True):
+            after[: len(rows)] = before[rows]
+        self._size = len(rows)
+
+    def _reserve(self, rows: int, neighbours: int, partitions: int) -> None:
+        c = self._columns
+        have = len(c.count), c.neighbours.shape[1], c.fences.shape[1]
+        if rows <= have[0] and neighbours <= have[1] and partitions <= have[2]:
+            return
+        capacity = have[0] if rows <= have[0] else 1 << (rows - 1).bit_length()
+        self._columns = _empty(capacity, max(neighbours, have[1]), max(partitions, have[2]))
+        for before, after in zip(_arrays(c), _arrays(self._columns), strict=True):
+            after[tuple(slice(length) for length in before.shape)] = before
+
+
+def keep_heaviest(hashes: _U64, weights: _F64, length: int, limit: int) -> int:
+    """Move the heaviest `limit` of `length` neighbours to the front, in their order; how many are left."""
+    left: int = _keep_heaviest(hashes, weights, length, limit)
+    return left
+
+
+def _empty(rows: int, neighbours: int, partitions: int) -> _Columns:
+    def zeros(*shape: int, kind: str = "i8") -> NDArray[Any]:
+        return np.zeros((rows, *shape), kind)
+
+    columns = _Columns(
+        count=zeros(),
+        first_seen_ms=zeros(),
+        trend_ms=zeros(),
+        trend=zeros(len(TREND_DAYS), kind="f8"),
+        exposures=zeros(),
+        clicks=zeros(),
+        length=zeros(),
+        neighbours=zeros(neighbours, kind="u8"),
+        weights=zeros(neighbours, kind="f8"),
+        fences=zeros(partitions),
+    )
+    columns.first_seen_ms[:] = NEVER_MS
+    columns.fences[:] = -1
+    return columns
+
+
+def _arrays(columns: _Columns) -> list[NDArray[Any]]:
+    return [getattr(columns, name) for name in columns._fields]
+
+
+@compiled
+def _apply(c: _Columns, rows: _I64, order: _I64, starts: _I64, d: DeltaColumns, limit: int) -> None:
+    room = c.neighbours.shape[1] + len(d.neighbours)
+    hashes, weights = np.empty(room, np.uint64), np.empty(room)
+    merged_hashes, merged_weights = np.empty(room, np.uint64), np.empty(room)
+    for group in range(len(starts) - 1):
+        r = rows[order[starts[group]]]
+        length = c.length[r]
+        hashes[:length], weights[:length] = c.neighbours[r, :length], c.weights[r, :length]
+        changed = False
+        for k in range(starts[group], starts[group + 1]):
+            i = order[k]
+            if d.source_offset[i] <= c.fences[r, d.source_partition[i]]:
+                continue
+            c.fences[r, d.source_partition[i]] = d.source_offset[i]
+            changed = True
+            c.count[r] += d.count[i]
+            c.exposures[r] += d.exposures[i]
+            c.clicks[r] += d.clicks[i]
+            latest = max(c.trend_ms[r], d.trend_ms[i])
+            for t in range(3):
+                kept = c.trend[r, t] * np.exp(-(latest - c.trend_ms[r]) / TREND_MS[t])
+                more = d.trend[i, t] * np.exp(-(latest - d.trend_ms[i]) / TREND_MS[t]) if d.count[i] else 0.0
+                c.trend[r, t] = kept + more
+            c.trend_ms[r] = latest
+            if d.count[i]:
+                c.first_seen_ms[r] = min(c.first_seen_ms[r], d.first_seen_ms[i])
+            # Both ascend: merge them, adding up what both have.
+            a, b, end, n = 0, d.neighbour_start[i], d.neighbour_start[i + 1], 0
+            while a < length or b < end:
+                if b >= end or (a < length and hashes[a] < d.neighbours[b]):
+                    merged_hashes[n], merged_weights[n] = hashes[a], weights[a]
+                    a += 1
+                elif a >= length or d.neighbours[b] < hashes[a]:
+                    merged_hashes[n], merged_weights[n] = d.neighbours[b], d.neighbour_weights[b]
+                    b += 1
+                else:
+                    merged_hashes[n], merged_weights[n] = hashes[a], weights[a] + d.neighbour_weights[b]
+                    a += 1
+                    b += 1
+                n += 1
+            hashes, merged_hashes = merged_hashes, hashes
+            weights, merged_weights = merged_weights, weights
+            length = n
+        if changed:
+            length = _keep_heaviest(hashes, weights, length, limit)
+            c.neighbours[r, :length], c.weights[r, :length] = hashes[:length], weights[:length]
+            c.length[r] = length
+
+
+@compiled
+def _keep_heaviest(hashes: _U64, weights: _F64, length: int, limit: int) -> int:
+    excess = length - limit
+    if excess <= 0:
+        return length
+    bar = np.sort(weights[:length])[excess - 1]
+    lighter = 0
+    for k in range(length):
+        if weights[k] < bar:
+            lighter += 1
+    equal_stay = -(excess - lighter)
+    for k in range(length):
+        if weights[k] == bar:
+            equal_stay += 1
+    n = 0
+    for k in range(length):
+        if weights[k] > bar or (weights[k] == bar and equal_stay > 0):
+            if weights[k] == bar:
+                equal_stay -= 1
+            hashes[n], weights[n] = hashes[k], weights[k]
+            n += 1
+    return n
