@@ -1,0 +1,270 @@
+"""What must be true after a chaos run, each as lines for a person: which user or item, what was expected, what was found."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chaos_load import Load
+from confluent_kafka import Message
+from worker_process import Topics
+
+from stream.events import Attribution, OutcomeAttribution, Recommendation, attribution_decoder, recommendation_decoder
+from stream.rocks import DataDirectory
+from stream.state import HEADER
+from stream.worker import REKEYED_HEADER
+
+SHOWN = 5
+"""Differences of one kind that are told one by one; of the rest only the number."""
+TOLERANCE = 1.5e-9
+"""Of a sum: 1e-9, and what rounding both sides to nine places may add."""
+
+Items = dict[str, tuple[int, int, int, dict[str, float]]]
+
+
+@dataclass
+class Findings:
+    """`problems` empty: everything holds."""
+
+    problems: list[str] = field(default_factory=list)
+    facts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, what: str, differences: Iterable[str]) -> None:
+        found = list(differences)
+        self.problems += [f"{what}: {line}" for line in found[:SHOWN]]
+        if len(found) > SHOWN:
+            self.problems.append(f"{what}: {len(found) - SHOWN} more")
+
+
+def check_everything(topics: Topics, load: Load) -> Findings:
+    """All checks of what is on the topics; nothing may be running that still changes them."""
+    settings = topics.settings
+    findings = Findings()
+    events = topics.read(settings.topic_events)
+    state, items = topics.reference()
+    partition_of = {m.key(): m.partition() for m in events if m.key() in state}
+    last_offset = {user: _header(packed)["fence"] for user, packed in state.items()}
+
+    findings.add("user state", state_differences(state, topics.state()))
+    findings.add("item statistics", item_differences(items, topics.items()))
+    lists = [recommendation_decoder.decode(m.value()) for m in topics.read(settings.topic_recommendations)]
+    attributions = [attribution_decoder.decode(m.value()) for m in topics.read(settings.topic_attributions)]
+    findings.add("last recommendation", list_differences(lists, last_offset, partition_of))
+    findings.add("reasons of a last recommendation", missing_reasons(lists, attributions))
+    findings.add("recommendation ids", confused_ids(lists))
+    outcomes = [a for a in attributions if isinstance(a, OutcomeAttribution)]
+    findings.add("outcome credit", credit_differences(outcomes))
+    letters = topics.read(settings.topic_dead_letter)
+    findings.add("dead letters", letter_differences([m for m in events if m.value() in load.garbage], letters))
+    findings.add("events without a key", keyless_differences(events, load.garbage))
+    findings.facts = {
+        "events": len(events),
+        "users": len(state),
+        "items": len(items),
+        "garbage": len({_place(m) for m in events if m.value() in load.garbage}),
+        "dead_letter_duplicates": len(letters) - len({_origin(m) for m in letters}),
+        "rekeyed_duplicates": _repeats(_header_of(m, REKEYED_HEADER) for m in events if _header_of(m, REKEYED_HEADER)),
+        "recommendations": len(lists),
+        "recommendations_repeated": _repeats(one.recommendation_id for one in lists),
+        "recommendations_repeated_with_other_items": _republished_otherwise(lists),
+        "outcome_ids": len({o.outcome_id for o in outcomes}),
+        "stale_changelog_records": stale_records(topics.read(settings.changelog_topic)),
+        "stale_recommendations": _stale_lists(lists),
+    }
+    return findings
+
+
+def check_disks(topics: Topics, directories: Iterable[Path], expected: dict[bytes, bytes]) -> Findings:
+    """Every store on a stopped worker's disk that claims to include its whole changelog does so."""
+    findings = Findings()
+    ends = topics.ends(topics.settings.changelog_topic)
+    per_partition: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+    for message in topics.read(topics.settings.changelog_topic):
+        if message.key() in expected:
+            per_partition[message.partition()][message.key()] = expected[message.key()]
+    current = 0
+    for directory in directories:
+        if not (directory / "users").is_dir():
+            continue
+        disk = DataDirectory(directory, 1 << 20, 1 << 20)
+        try:
+            stores = disk.stores("users")
+            for partition in range(len(ends)):
+                if not (directory / "users" / f"{partition}.db").is_dir():
+                    continue
+                if stores[partition].changelog_offset() == ends[partition] - 1:
+                    current += 1
+                    found = dict(stores[partition].items())
+                    what = f"disk {directory.name}, partition {partition}"
+                    findings.add(what, state_differences(per_partition[partition], found))
+            stores.close_all()
+        finally:
+            disk.close()
+    findings.facts["disk_partitions_compared"] = current
+    return findings
+
+
+def state_differences(expected: dict[bytes, bytes], found: dict[bytes, bytes]) -> Iterator[str]:
+    """Packed states that are not the same to the byte."""
+    for user in sorted(expected.keys() | found.keys()):
+        if expected.get(user) == found.get(user):
+            continue
+        if user not in found:
+            yield f"{_name(user)} has none; expected {_header(expected[user])}"
+        elif user not in expected:
+            yield f"{_name(user)} should have none; found {_header(found[user])}"
+        else:
+            wanted, got = _header(expected[user]), _header(found[user])
+            fields = {k: (v, got[k]) for k, v in wanted.items() if v != got[k]}
+            what = ", ".join(f"{k} expected {v}, found {g}" for k, (v, g) in fields.items())
+            yield f"{_name(user)}: {what or 'the bytes after the header differ'}"
+
+
+def item_differences(expected: Items, found: Items) -> Iterator[str]:
+    """Counts that are not equal, weights that differ by more than rounding."""
+    for item in sorted(expected.keys() | found.keys()):
+        if item not in expected or item not in found:
+            yield f"{item}: {'missing' if item in expected else 'nobody met it'}"
+            continue
+        *counts, neighbours = expected[item]
+        *found_counts, found_neighbours = found[item]
+        for name, wanted, got in zip(("first engagements", "exposures", "clicks"), counts, found_counts, strict=True):
+            if wanted != got:
+                yield f"{item}: {name} expected {wanted}, found {got}"
+        apart = [
+            (other, neighbours.get(other, 0.0), found_neighbours.get(other, 0.0))
+            for other in sorted(neighbours.keys() | found_neighbours.keys())
+            if abs(neighbours.get(other, 0.0) - found_neighbours.get(other, 0.0)) > TOLERANCE
+        ]
+        if apart:
+            other, wanted_w, got_w = apart[0]
+            yield f"{item}: weight of {other} expected {wanted_w}, found {got_w} ({len(apart)} neighbours differ)"
+
+
+def list_differences(
+    lists: list[Recommendation], last_offset: dict[bytes, int], partition_of: dict[bytes, int]
+) -> Iterator[str]:
+    """Users whose last list does not reflect their last accepted event."""
+    last = {one.user_id.encode(): one.source for one in lists}
+    for user in sorted(last_offset.keys() | last.keys()):
+        if user not in last or user not in last_offset:
+            yield f"{_name(user)}: {'has no list' if user in last_offset else 'has a list but no event'}"
+        elif (last[user].partition, last[user].offset) != (partition_of[user], last_offset[user]):
+            yield (
+                f"{_name(user)}: the last list is of partition {last[user].partition} offset {last[user].offset}, the "
+                f"last event at partition {partition_of[user]} offset {last_offset[user]}"
+            )
+
+
+def missing_reasons(lists: list[Recommendation], attributions: Iterable[Attribution]) -> Iterator[str]:
+    """Places of last lists of which nobody said why."""
+    known = {(a.recommendation_id, a.rank, a.item_id) for a in attributions if not isinstance(a, OutcomeAttribution)}
+    for user, one in sorted({one.user_id: one for one in lists}.items()):
+        missing = [i.rank for i in one.items if (one.recommendation_id, i.rank, i.item_id) not in known]
+        if missing:
+            yield f"{user}, list {one.recommendation_id}: no reason for ranks {missing}"
+
+
+def confused_ids(lists: Iterable[Recommendation]) -> Iterator[str]:
+    """Ids that name lists of different users or events."""
+    named: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
+    for one in lists:
+        named[one.recommendation_id].add((one.user_id, one.source.partition, one.source.offset))
+    return (f"{list_id} names {sorted(of)}" for list_id, of in named.items() if len(of) > 1)
+
+
+def credit_differences(outcomes: Iterable[OutcomeAttribution]) -> Iterator[str]:
+    """Outcomes credited twice in different ways, or credits that are not one whole."""
+    by_id: dict[str, OutcomeAttribution] = {}
+    for outcome in outcomes:
+        first = by_id.setdefault(outcome.outcome_id, outcome)
+        if first != outcome:
+            yield f"{outcome.user_id}, outcome {outcome.outcome_id}: credited as {first} and as {outcome}"
+        whole = sum(credit.credit for credit in outcome.credits) + outcome.unattributed
+        if abs(whole - 1) > 1e-9:
+            yield f"{outcome.user_id}, outcome {outcome.outcome_id}: the credits sum to {whole}"
+
+
+def letter_differences(garbage: Iterable[Message], letters: Iterable[Message]) -> Iterator[str]:
+    """Garbage without its dead letter, letters of what was no garbage, and letters with other bytes."""
+    wanted = {_place(m): (m.key(), m.value()) for m in garbage}
+    found: dict[tuple[str, int, int], tuple[bytes | None, bytes | None]] = {}
+    for letter in letters:
+        origin, content = _origin(letter), (letter.key(), letter.value())
+        if found.setdefault(origin, content) != content or wanted.get(origin, content) != content:
+            yield f"{origin}: not the original's bytes"
+    for origin in sorted(wanted.keys() ^ found.keys()):
+        yield f"{origin}: {'no letter' if origin in wanted else 'a letter, but the record was good'}"
+
+
+def keyless_differences(events: list[Message], garbage: set[bytes]) -> Iterator[str]:
+    """Good records without a key that were not produced again under their user's."""
+    again = {_header_of(m, REKEYED_HEADER): m for m in events if _header_of(m, REKEYED_HEADER)}
+    for message in events:
+        if message.key() is None and message.value() not in garbage:
+            origin = f"{message.partition()}-{message.offset()}".encode()
+            keyed = again.get(origin)
+            if keyed is None:
+                yield f"{origin.decode()}: not produced again"
+            elif keyed.key() != json.loads(message.value())["user_id"].encode():
+                yield f"{origin.decode()}: produced again with key {keyed.key()!r}"
+
+
+def stale_records(changelog: Iterable[Message]) -> int:
+    """Changelog records that are older than one before them: written by a worker that had lost the partition."""
+    newest: dict[bytes, int] = {}
+    stale = 0
+    for message in changelog:
+        if message.key().startswith(b"\x00"):
+            continue
+        fence = _header(message.value())["fence"]
+        stale += fence < newest.get(message.key(), -1)
+        newest[message.key()] = max(fence, newest.get(message.key(), -1))
+    return stale
+
+
+def _stale_lists(lists: Iterable[Recommendation]) -> int:
+    newest: dict[str, int] = {}
+    stale = 0
+    for one in lists:
+        stale += one.source.offset < newest.get(one.user_id, -1)
+        newest[one.user_id] = max(one.source.offset, newest.get(one.user_id, -1))
+    return stale
+
+
+def _republished_otherwise(lists: Iterable[Recommendation]) -> int:
+    contents: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for one in lists:
+        contents[one.recommendation_id].add(tuple(item.item_id for item in one.items))
+    return sum(len(c) > 1 for c in contents.values())
+
+
+def _repeats(ids: Iterable[Any]) -> int:
+    return sum(n - 1 for n in Counter(ids).values())
+
+
+def _header(packed: bytes) -> dict[str, int]:
+    values = HEADER.unpack_from(packed)
+    names = ("version", "flags", "behaviours", "exposures", "points", "bought")
+    return dict(zip((*names, "events", "fence", "first_s", "last_ms", "older_s"), values, strict=True))
+
+
+def _header_of(message: Message, name: str) -> bytes | None:
+    return dict(message.headers() or []).get(name)
+
+
+def _place(message: Message) -> tuple[str, int, int]:
+    return message.topic(), message.partition(), message.offset()
+
+
+def _origin(letter: Message) -> tuple[str, int, int]:
+    headers = dict(letter.headers() or [])
+    return headers["topic"].decode(), int(headers["partition"]), int(headers["offset"])
+
+
+def _name(user: bytes) -> str:
+    return user.decode(errors="replace")
