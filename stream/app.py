@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import ssl
+import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +37,9 @@ RECOVERY_BUFFER_CHUNKS = 2
 """Chunks of changelog applied together; 1 means something else to Faust (it never pauses the changelog again)."""
 
 STREAM_BUFFER_CHUNKS = 16
+
+EXIT_GRACE_S = 5.0
+"""How long after `shutdown_timeout_s` the process may still need to end."""
 
 
 class Application:
@@ -77,6 +84,8 @@ class Application:
         self.faust.task(self._start_inside)
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
+        self.on_stopping: Callable[[], None] | None = None
+        """Called once, when the worker begins to stop."""
 
     # --- running ---
 
@@ -101,6 +110,8 @@ class Application:
             logger.info("started in %.1f s", time.monotonic() - started)
             await self._until_stopped()
         finally:
+            if self.on_stopping is not None:
+                self.on_stopping()
             await self._shut_down()
             if server is not None:
                 server.shutdown()
@@ -116,6 +127,11 @@ class Application:
         """Drain, commit and return from `run`."""
         self._stop.set()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the worker stops, if nobody asked it to."""
+        return self._failure
+
     async def fatal(self, error: BaseException) -> None:
         """Stop because of a bug or a lost guarantee; nothing more is committed."""
         if self._failure is None:
@@ -126,13 +142,17 @@ class Application:
         self._stop.set()
 
     async def _until_stopped(self) -> None:
+        """Returns as soon as the worker is to stop, for whatever reason."""
         crashed = asyncio.ensure_future(self.faust._crashed.wait())
         stopped = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait([crashed, stopped], return_when=asyncio.FIRST_COMPLETED)
         for waiter in (crashed, stopped):
             waiter.cancel()
         if self.faust._crashed.is_set():
-            await self.fatal(self.faust.crash_reason or InvariantError("Faust stopped without giving a reason"))
+            reason = self.faust.crash_reason or InvariantError("Faust stopped without giving a reason")
+            if isinstance(reason, asyncio.CancelledError):  # what aiokafka makes of a commit when it loses its membership
+                reason = InvariantError("a commit was cancelled: this worker is no longer a member of its group")
+            await self.fatal(reason)
 
     async def _shut_down(self) -> None:
         try:
@@ -264,12 +284,33 @@ def run_worker(settings: Settings) -> None:
         PenchantError: what stopped it.
     """
     _log_to_stderr(settings.log_level)
+    application = Application(settings)
+    application.on_stopping = lambda: _exit_at_last(application, settings.shutdown_timeout_s + EXIT_GRACE_S)
     try:
-        asyncio.run(Application(settings).run())
+        asyncio.run(application.run())
     except PenchantError:
         raise
     except KeyboardInterrupt:
         return
+
+
+def _exit_at_last(application: Application, after_s: float) -> None:
+    """End the process if it has not ended by then.
+
+    What is left of Faust and aiokafka when a worker has lost its group can wait for ever for a thread that has died: such a
+    worker serves nobody, and because it lives no supervisor starts another. What it committed is durable, so this is no
+    worse than a SIGKILL.
+    """
+
+    def end() -> None:
+        failure = application.failure
+        sys.stderr.write(f"penchant: {failure or 'stopped'} (did not end by itself within {after_s:g} s)\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    timer = threading.Timer(after_s, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _log_to_stderr(level: str) -> None:

@@ -198,7 +198,8 @@ class Chaos:
                     remark = self._kill(slot, step.down_s, wipe=step.action == "wipe")
             case "restart" | "leave":
                 remark = self._terminate(slots[0])
-                slots[0].wanted = step.action == "restart"
+                if step.action == "leave":
+                    slots[0].wanted, slots[0].start_at = False, 0.0
             case "pause":
                 slots[0].worker.process.send_signal(signal.SIGSTOP)
                 self._for(step.down_s, but=slots[0])
@@ -239,9 +240,10 @@ class Chaos:
         except subprocess.TimeoutExpired:
             self._problem(slot, f"did not stop within {STOP_TIMEOUT_S:g} s of SIGTERM")
             slot.worker.kill()
-            took_s = STOP_TIMEOUT_S
+            self._ended(slot, 0.0)
+            return "hung"
         self.report.killed["SIGTERM"] += 1
-        if slot.worker.process.returncode:
+        if slot.worker.process.returncode not in (0, -signal.SIGTERM):  # the latter: it was still being loaded
             self._note_crash(slot)
         self._ended(slot, 0.0)
         return f"stopped in {took_s:.1f} s"
@@ -347,12 +349,12 @@ class Chaos:
             return False
 
     def _check(self) -> None:
-        found = check_everything(self.topics, self._load)
+        expected, items = self.topics.reference()
+        found = check_everything(self.topics, self._load, expected, items)
         for slot in self._slots.values():
             if slot.wanted and slot.worker.process.poll() is None:
                 self._terminate(slot)
                 slot.wanted = False
-        expected, _ = self.topics.reference()
         disks = check_disks(self.topics, [slot.worker.data_dir for slot in self._slots.values()], expected)
         self.report.findings.problems += found.problems + disks.problems
         self.report.findings.facts |= found.facts | disks.facts
@@ -412,6 +414,7 @@ def main(arguments: list[str]) -> int:
             print(*step, sep="\t")
         print(f"{kills(steps)} kills")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # broker and workers must not outlive the run
     with ExitStack() as stack:
         if options.keep is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penchant-chaos-")))

@@ -40,12 +40,11 @@ class Findings:
             self.problems.append(f"{what}: {len(found) - SHOWN} more")
 
 
-def check_everything(topics: Topics, load: Load) -> Findings:
-    """All checks of what is on the topics; nothing may be running that still changes them."""
+def check_everything(topics: Topics, load: Load, state: dict[bytes, bytes], items: Items) -> Findings:
+    """All checks of what is on the topics, against the reference's `state` and `items`; nothing may change them any more."""
     settings = topics.settings
     findings = Findings()
     events = topics.read(settings.topic_events)
-    state, items = topics.reference()
     partition_of = {m.key(): m.partition() for m in events if m.key() in state}
     last_offset = {user: _header(packed)["fence"] for user, packed in state.items()}
 

@@ -62,7 +62,7 @@ def make_schedule(
         at += int(events_per_s * _gap_s(rng))
         steps.extend(_wakes(running, frozen, at))
         action = _choose(rng, running, frozen, actions)
-        after_work = rng.random() < 0.5
+        after_work = rng.random() < 0.5 and bool(running)
         target, down_s = "broker", rng.choice([0.0, 0.0, 0.5, 2.0])
         if action == "kill all":
             target = "+".join(sorted(running))
