@@ -30,6 +30,7 @@ from stream.table import STORE_SCHEME, StoreOptions
 from stream.tracker import Tracker
 from stream.transport import CHUNK_SCHEME, ChunkConsumer, ChunkSchema, KeepingFlowControl
 from stream.worker import Worker
+from stream.writers import PartitionWriters
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +52,12 @@ class Application:
         self._directory = DataDirectory(settings.data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
         self._log_ends = LogEnds(settings)
         self._producer = RecordProducer(settings)
+        self._writers = PartitionWriters(settings)
         self.tracker = Tracker(settings, self.metrics)
         self.faust = _faust_app(settings)
         user_stores, item_stores = self._directory.stores("users"), self._directory.stores("items")
         self._committer = Committer(
-            settings, self.metrics, self.tracker, self._producer, lambda: self._consumer, self._log_ends
+            settings, self.metrics, self.tracker, self._producer, lambda: self._consumer, self._writers.write
         )
         self._replicas = [
             TopicReplica(settings, settings.topic_items, self._replicate_items, self.fatal),
@@ -76,8 +78,8 @@ class Application:
         self._events = self.faust.topic(settings.topic_events, value_type=bytes, key_type=bytes)
         self._deltas = self.faust.topic(settings.topic_item_deltas, value_type=bytes, key_type=bytes)
         self._tables = [
-            self._table("users", settings.changelog_topic, user_stores),
-            self._table("items", settings.topic_item_stats, item_stores),
+            self._table("users", settings.topic_events, settings.changelog_topic, user_stores),
+            self._table("items", settings.topic_item_deltas, settings.topic_item_stats, item_stores),
         ]
         self.faust.agent(self._events, name="track", concurrency=1)(self._track)
         self.faust.agent(self._deltas, name="items", concurrency=1)(self._items)
@@ -150,7 +152,9 @@ class Application:
             waiter.cancel()
         if self.faust._crashed.is_set():
             reason = self.faust.crash_reason or InvariantError("Faust stopped without giving a reason")
-            if isinstance(reason, asyncio.CancelledError):  # what aiokafka makes of a commit when it loses its membership
+            if isinstance(
+                reason, asyncio.CancelledError
+            ):  # what aiokafka makes of a commit when it loses its membership
                 reason = InvariantError("a commit was cancelled: this worker is no longer a member of its group")
             await self.fatal(reason)
 
@@ -215,7 +219,7 @@ class Application:
             lags[tp] = max(0, (self._consumer.log_end(tp) or 0) - (next_offset or 0))
         return lags
 
-    def _table(self, name: str, changelog: str, stores: Any) -> Any:
+    def _table(self, name: str, source: str, changelog: str, stores: Any) -> Any:
         return self.faust.Table(
             name,
             key_type=bytes,
@@ -223,7 +227,11 @@ class Application:
             changelog_topic=self.faust.topic(changelog, key_type=bytes, value_type=bytes),
             recovery_buffer_size=RECOVERY_BUFFER_CHUNKS,
             standby_buffer_size=1,
-            options={"penchant": StoreOptions(stores, self._log_ends, self.fatal)},
+            options={
+                "penchant": StoreOptions(
+                    stores, self._log_ends, self.fatal, source, self._writers.claim, self._writers.release
+                )
+            },
         )
 
 

@@ -139,7 +139,11 @@ class LogEnds:
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.connect_timeout_s
         self._lock = threading.Lock()
-        self._consumer = Consumer(settings.client_config() | {"group.id": f"{settings.group_id}-log-ends"})
+        # The very end: a transaction that was just committed may not be visible to readers for a moment.
+        self._consumer = Consumer(
+            settings.client_config()
+            | {"group.id": f"{settings.group_id}-log-ends", "isolation.level": "read_uncommitted"}
+        )
 
     def __call__(self, topic: str, partition: int) -> int:
         """Next offset to be written.

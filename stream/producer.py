@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -22,6 +23,22 @@ QUEUE_MAX_RECORDS = 1_000_000
 Headers = Sequence[tuple[str, bytes]]
 
 
+def producer_config(settings: Settings) -> dict[str, Any]:
+    """What every producer of a worker has in common."""
+    return settings.client_config() | {
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": LINGER_MS,
+        "compression.type": "lz4",
+        "partitioner": settings.partitioner,
+        # A dead letter is as large as the record that was read.
+        "message.max.bytes": settings.fetch_max_bytes + ROOM_FOR_HEADERS_BYTES,
+        "delivery.timeout.ms": int(settings.delivery_timeout_s * 1000),
+        "queue.buffering.max.kbytes": QUEUE_MAX_BYTES >> 10,
+        "queue.buffering.max.messages": QUEUE_MAX_RECORDS,
+    }
+
+
 class RecordProducer:
     """librdkafka behind three verbs: `send`, `serve`, `flush`. Used from the event loop's thread.
 
@@ -33,18 +50,8 @@ class RecordProducer:
         self._deadline_s = settings.delivery_timeout_s
         self._failed: str | None = None
         self._producer = Producer(
-            settings.client_config()
+            producer_config(settings)
             | {
-                "enable.idempotence": True,
-                "acks": "all",
-                "linger.ms": LINGER_MS,
-                "compression.type": "lz4",
-                "partitioner": settings.partitioner,
-                # A dead letter is as large as the record that was read.
-                "message.max.bytes": settings.fetch_max_bytes + ROOM_FOR_HEADERS_BYTES,
-                "delivery.timeout.ms": int(settings.delivery_timeout_s * 1000),
-                "queue.buffering.max.kbytes": QUEUE_MAX_BYTES >> 10,
-                "queue.buffering.max.messages": QUEUE_MAX_RECORDS,
                 # A Python call per delivered record would cost more than the record; flush() tells of the good ones.
                 "delivery.report.only.error": True,
                 "on_delivery": self._on_delivery,

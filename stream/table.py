@@ -37,6 +37,11 @@ class StoreOptions:
     """Blocking: next offset to be written to a topic's partition."""
     fatal: Callable[[BaseException], Awaitable[None]]
     """Crashes the worker."""
+    source_topic: str
+    """Who owns a partition of this topic owns that of the table."""
+    claim: Callable[[str, int], None]
+    """Blocking: shuts out who wrote to this changelog partition before; see `writers`."""
+    release: Callable[[str, int], None]
 
 
 class ChangelogStore(SerializedStore):  # type: ignore[misc]
@@ -87,9 +92,19 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Close what went; wipe what is ahead of its changelog (the topic was recreated, or lived in memory only)."""
-        del assigned, generation_id
+        """Close what went, claim what is owned, wipe what is ahead of its changelog (a recreated topic, or one in memory).
+
+        Called before the changelog is read, so nobody else can write what this worker would not read. Claims are renewed at
+        every rebalance: between two of them the partition may have been another's.
+        """
+        del generation_id
         topics = self.table.changelog_topic.topics
+        source, (changelog,) = self._given.source_topic, topics
+        for tp in revoked:
+            if tp.topic == source:
+                self._given.release(changelog, tp.partition)
+        owned = [tp.partition for tp in assigned if tp.topic == source]
+        await asyncio.gather(*(asyncio.to_thread(self._given.claim, changelog, p) for p in owned))
         for tp in revoked:
             if tp.topic in topics:
                 self._stores.close(tp.partition)

@@ -50,6 +50,8 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # The driver hard-codes 1,500 ms, which is added to the freshness of every event that finds the broker idle.
         consumer._fetch_max_wait_ms = transport.fetch_max_wait_ms
         consumer._fetch_max_bytes = transport.fetch_max_bytes
+        # Faust asks for this only together with its own transactions; ours are in `writers`.
+        consumer._isolation_level = "read_committed"
         self._chunk_ends: dict[TP, int] = {}
         return consumer
 

@@ -59,13 +59,17 @@ COUNTERS = (
 )
 
 EXPECTED_CRASHES = {
-    "lost its partition": re.compile(r"another worker writes to it"),
-    "records not acknowledged": re.compile(r"not acknowledged within|was not accepted|accepts no more records"),
+    "lost its partition": re.compile(r"claimed by another worker|not this worker's to write|no longer a member"),
+    "records not acknowledged": re.compile(
+        r"not acknowledged within|was not accepted|accepts no more records|was not committed|could not be claimed"
+    ),
+    "a hole in recovery": re.compile(r"offsets \d+ to \d+ did not arrive"),
     "no broker": re.compile(
         r"no Kafka broker answers|is not known|cannot be read: .*(transport|timed out|Broker)", re.I
     ),
 }
-"""How a worker may end by itself when it lost its partition or the broker; a supervisor starts it again."""
+"""How a worker may end by itself when it lost its partition or the broker, or when Faust lost a chunk of changelog (it is
+noticed, and read again at the next start); a supervisor starts it again."""
 
 
 @dataclass

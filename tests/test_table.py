@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import faust
 import pytest
+from faust.types import TP
 
 from stream.errors import InvariantError
 from stream.rocks import DataDirectory, PartitionStores
@@ -21,8 +23,16 @@ class World:
     def __init__(self, stores: PartitionStores) -> None:
         self.stores, self.fatal_errors = stores, []
         app = faust.App("table", broker="kafka://127.0.0.1:1")
-        options = StoreOptions(stores, lambda topic, partition: 0, self.fatal)
-        table: Any = SimpleNamespace(name="users")
+        options = StoreOptions(
+            stores,
+            lambda topic, partition: 9,
+            self.fatal,
+            "events",
+            lambda *partition: self.claims.append(partition),
+            lambda *partition: self.claims.remove(partition),
+        )
+        self.claims: list[tuple[str, int]] = []
+        table: Any = SimpleNamespace(name="users", changelog_topic=SimpleNamespace(topics=("changelog",)))
         self.store = ChangelogStore("penchant://", app, table, options={"penchant": options})
 
     async def fatal(self, error: BaseException) -> None:
@@ -70,3 +80,22 @@ async def test_a_chunk_behind_one_that_did_not_arrive_stops_the_worker(world: Wo
     await world.store._crashing
     assert len(world.fatal_errors) == 1
     assert world.content == (0, {b"ann": b"1"})
+
+
+async def test_owned_partitions_are_claimed_at_every_rebalance_and_those_of_standbys_are_not(world: World) -> None:
+    events, changelog = [[TP(topic, p) for p in range(3)] for topic in ("events", "changelog")]
+    first = {events[0], events[1], *changelog}  # a standby of partition 2
+    await world.store.on_rebalance(first, set(), first)
+    assert sorted(world.claims) == [("changelog", 0), ("changelog", 1)]
+    await world.store.on_rebalance({events[0], *changelog}, {events[1]}, set())
+    assert sorted(world.claims) == [("changelog", 0), ("changelog", 0)]
+
+
+async def test_a_partition_is_claimed_before_anybody_asks_where_its_changelog_ends(world: World) -> None:
+    world.stores[0].write([(b"ann", b"1")], 9)  # at the end and not before it: not of this changelog
+    asked = []
+    world.store._given = replace(world.store._given, log_end=lambda *_: asked.append(list(world.claims)) or 9)
+    assigned = {TP("events", 0), TP("changelog", 0)}
+    await world.store.on_rebalance(assigned, set(), assigned)
+    assert asked == [[("changelog", 0)]]
+    assert world.content == (None, {})
