@@ -114,7 +114,13 @@ class Application:
         finally:
             if self.on_stopping is not None:
                 self.on_stopping()
-            await self._shut_down()
+            try:
+                await self._shut_down()
+            except (Exception, asyncio.CancelledError) as error:
+                if self._failure is None:
+                    raise
+                # Faust's remains of a lost membership; the reason is the failure that came first.
+                logger.warning("while stopping: %s: %s", type(error).__name__, error)
             if server is not None:
                 server.shutdown()
                 server.server_close()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -54,6 +56,20 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._isolation_level = "read_committed"
         self._chunk_ends: dict[TP, int] = {}
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        coordinator = self._consumer._coordinator
+        beat = coordinator._do_heartbeat
+
+        async def note_heartbeat() -> bool:
+            asked = time.monotonic()
+            is_member = bool(await beat())
+            if is_member:
+                self.consumer.note_member(asked)
+            return is_member
+
+        coordinator._do_heartbeat = note_heartbeat
 
     async def _fetch_records(
         self,
@@ -109,8 +125,24 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._durable: dict[TP, int] = {}
         self._start: dict[TP, int] = {}
+        self._member_at = -math.inf
         self.on_revoke: RevokeHook | None = None
         super().__init__(*args, **kwargs)
+
+    def note_member(self, at: float) -> None:
+        """The group's coordinator has confirmed the membership; it was asked at monotonic second `at`."""
+        self._member_at = max(self._member_at, at)
+
+    def is_member(self) -> bool:
+        """Whether the partitions are certainly still this worker's: the last confirmation is younger than the session.
+
+        False for a worker that was stopped for longer and has just woken up, before it can have heard of it.
+        """
+        return time.monotonic() - self._member_at < float(self.app.conf.broker_session_timeout)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.note_member(time.monotonic())
+        await super().on_partitions_assigned(assigned, generation_id)
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)

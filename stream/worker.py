@@ -40,6 +40,8 @@ class Source(Protocol):
 
     async def seek(self, tp: TP, offset: int) -> None: ...
 
+    def is_member(self) -> bool: ...
+
 
 class Worker:
     """Handles chunks, refreshes users, commits. All methods run on the event loop."""
@@ -241,8 +243,12 @@ class Worker:
             self._due.clear()
             due = self._caught_up()
             while due:
-                due = self.refresh_once()
-                await asyncio.sleep(0)
+                # A list from a worker that has lost its partitions, and does not know it yet, would replace a newer one.
+                if self._consumer().is_member():
+                    due = self.refresh_once()
+                    await asyncio.sleep(0)
+                else:
+                    await asyncio.sleep(BACK_PRESSURE_POLL_S)
 
     def wake(self) -> None:
         """Something became due that no event announced."""

@@ -68,6 +68,9 @@ class Broker:
     async def first_offset(self, tp: TP) -> int:
         return self.first
 
+    def is_member(self) -> bool:
+        return True
+
     async def seek(self, tp: TP, offset: int) -> None:
         self.steps.append(("seek", tp.partition, offset))
 
