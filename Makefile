@@ -3,13 +3,15 @@
 PYTHON ?= python3
 KAFKA_DIR ?= .kafka
 NAME ?= all
+SEED ?= 1
+ROUNDS ?= 50
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 LOCK := deploy/lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format kafka kafka-stop bench lock schemas clean
+.PHONY: help demo test lint format kafka kafka-stop bench chaos lock schemas clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +38,9 @@ kafka: ## A local Apache Kafka on 127.0.0.1:9092, from Maven Central's jars (Jav
 
 bench: $(VENV)/.dev ## Benchmarks (NAME=worker for one); tables, and one line of JSON last
 	@$(BIN)/python -m benchmarks.run $(NAME) $(ARGS)
+
+chaos: $(VENV)/.dev ## Kill everything at random on Apache Kafka, then compare with one sequential reader (SEED=1 ROUNDS=50)
+	@$(BIN)/python tests/chaos.py --seed $(SEED) --rounds $(ROUNDS) $(ARGS)
 
 schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again from stream/events.py
 	@$(BIN)/python -m stream.schemas.generate

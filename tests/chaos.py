@@ -93,6 +93,7 @@ class Slot:
     """It should be running: should it not, the supervisor starts it."""
     frozen: bool = False
     start_at: float = 0.0
+    sleeps_until: float = 0.0
     log_from: int = 0
     sampled_at: float = 0.0
     sample: dict[str, float] = field(default_factory=dict)
@@ -157,6 +158,7 @@ class Chaos:
         self.report = Report(seed, rounds)
         self._slots: dict[str, Slot] = {}
         self._done_at_work = 0.0
+        self._done_at_event = self._planned_at = 0
 
     def run(self) -> Report:
         """Everything: start, the schedule, quiet, checks."""
@@ -184,14 +186,17 @@ class Chaos:
 
     def _until(self, step: Step) -> None:
         """Time passes: the supervisor looks after the workers until the step is due."""
-        while self._load.written < step.at_event:
+        due = self._done_at_event + step.at_event - self._planned_at  # the gap is kept, however late the last step was
+        while self._load.written < due:
+            self._tick()
+        while step.action == "wake" and time.monotonic() < self._slots[step.target].sleeps_until:
             self._tick()
         deadline = time.monotonic() + WORK_TIMEOUT_S
         while step.after_work and self._work() <= self._done_at_work and time.monotonic() < deadline:
             self._tick()
         while any(self._slots[name].start_at for name in step.target.split("+") if name in self._slots):
             self._tick()  # it is dead: first it must live again
-        self._done_at_work = self._work()
+        self._done_at_work, self._done_at_event, self._planned_at = self._work(), self._load.written, step.at_event
 
     def _do(self, step: Step) -> None:
         at, remark = self._load.written, ""
@@ -210,7 +215,7 @@ class Chaos:
                 slots[0].worker.process.send_signal(signal.SIGCONT)
             case "freeze":
                 slots[0].worker.process.send_signal(signal.SIGSTOP)
-                slots[0].frozen = True
+                slots[0].frozen, slots[0].sleeps_until = True, time.monotonic() + step.down_s
             case "wake":
                 slots[0].worker.process.send_signal(signal.SIGCONT)
                 slots[0].frozen = False

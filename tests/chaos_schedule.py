@@ -76,7 +76,7 @@ def make_schedule(
         if action == "pause":
             down_s = round(rng.uniform(0.2, 0.8) * session_timeout_s, 1)
         if action == "freeze":
-            down_s = round(session_timeout_s + rng.uniform(0.0, 5.0), 1)
+            down_s = round(session_timeout_s + rng.uniform(0.5, 5.0), 1)
             running.discard(target)
             frozen[target] = at + int(down_s * events_per_s), number
         if action in ("restart", "leave"):
