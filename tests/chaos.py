@@ -225,9 +225,22 @@ class Chaos:
                 self._kafka.kill()
                 self.report.killed["broker"] += 1
                 self._for(step.down_s)
-                self._kafka.start()
+                self._start_broker()
         self.report.steps.append((step, at, remark))
         self._say(f"round {step.round}: {step.action} {step.target} at event {at:,} {remark}".rstrip())
+
+    def _start_broker(self) -> None:
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while True:
+            try:
+                self._kafka.start()
+            except RuntimeError:
+                # A client that seeks the dead broker may for a moment hold its port: as the source of its own connection.
+                if time.monotonic() > deadline:
+                    raise
+                self._for(0.5)
+            else:
+                return
 
     def _kill(self, slot: Slot, down_s: float, wipe: bool) -> str:
         self._sample(slot)

@@ -72,7 +72,7 @@ def check_everything(topics: Topics, load: Load, state: dict[bytes, bytes], item
         "recommendations_repeated_with_other_items": _republished_otherwise(lists),
         "outcome_ids": len({o.outcome_id for o in outcomes}),
         "stale_changelog_records": stale_records(topics.read(settings.changelog_topic)),
-        "stale_recommendations": _stale_lists(lists),
+        "recommendations_behind_an_earlier_one": _lists_behind(lists),
     }
     return findings
 
@@ -80,9 +80,10 @@ def check_everything(topics: Topics, load: Load, state: dict[bytes, bytes], item
 def check_disks(topics: Topics, directories: Iterable[Path], expected: dict[bytes, bytes]) -> Findings:
     """Every store on a stopped worker's disk that claims to include its whole changelog does so."""
     findings = Findings()
-    ends = topics.ends(topics.settings.changelog_topic)
     per_partition: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+    last: dict[int, int] = {}
     for message in topics.read(topics.settings.changelog_topic):
+        last[message.partition()] = message.offset()  # behind it there is only the marker of its transaction
         if message.key() in expected:
             per_partition[message.partition()][message.key()] = expected[message.key()]
     current = 0
@@ -92,10 +93,10 @@ def check_disks(topics: Topics, directories: Iterable[Path], expected: dict[byte
         disk = DataDirectory(directory, 1 << 20, 1 << 20)
         try:
             stores = disk.stores("users")
-            for partition in range(len(ends)):
+            for partition, last_offset in last.items():
                 if not (directory / "users" / f"{partition}.db").is_dir():
                     continue
-                if stores[partition].changelog_offset() == ends[partition] - 1:
+                if (stores[partition].changelog_offset() or -1) >= last_offset:
                     current += 1
                     found = dict(stores[partition].items())
                     what = f"disk {directory.name}, partition {partition}"
@@ -226,7 +227,8 @@ def stale_records(changelog: Iterable[Message]) -> int:
     return stale
 
 
-def _stale_lists(lists: Iterable[Recommendation]) -> int:
+def _lists_behind(lists: Iterable[Recommendation]) -> int:
+    """After a crash lists are made again from the last commit on: at least once, and for a moment behind what was out."""
     newest: dict[str, int] = {}
     stale = 0
     for one in lists:
