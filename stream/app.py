@@ -20,7 +20,7 @@ from yarl import URL
 
 from stream.commit import Committer
 from stream.errors import InvariantError, PenchantError
-from stream.kafka import LogEnds, check_topics
+from stream.kafka import LogEnds, check_topics, is_embedded
 from stream.metrics import Metrics
 from stream.producer import RecordProducer
 from stream.replica import TopicReplica
@@ -103,6 +103,8 @@ class Application:
             loop.add_signal_handler(number, self._stop_for, number)
         partitions = (await asyncio.to_thread(check_topics, self.settings))[self.settings.topic_events].partitions
         self.faust.conf.topic_partitions = partitions
+        # The embedded broker writes the markers that end a transaction without a checksum.
+        self.faust.conf.broker_check_crcs = not await asyncio.to_thread(is_embedded, self.settings)
         await asyncio.to_thread(self.tracker.warm_up)
         server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)

@@ -4,7 +4,7 @@
 2. Outputs. Everything sent so far (lists, reasons, dead letters) is acknowledged by the broker.
 3. One transaction per partition: a changelog record per changed key, the item deltas of the same events, and the boundary
    (the offset up to which these deltas go).
-4. RocksDB. One batch per partition, with the offset of its last changelog record.
+4. RocksDB. One batch per partition, with the offset up to which it includes the changelog.
 5. Source offsets, never beyond the oldest event whose user still waits for a list.
 
 Deltas and state become visible together or not at all, so item statistics count once as well: an event that the state has
@@ -38,7 +38,7 @@ from stream.writers import Keyed
 
 
 class Write(Protocol):
-    """Blocking: one transaction; the offset of the last of `values`. See `writers.PartitionWriters.write`."""
+    """Blocking: one transaction; the offset at which the changelog now ends. See `writers.PartitionWriters.write`."""
 
     def __call__(
         self, topic: str, partition: int, values: Iterable[tuple[bytes, bytes | None]], others: Iterable[Keyed]

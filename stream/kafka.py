@@ -118,6 +118,19 @@ def check_topics(settings: Settings) -> dict[str, Topic]:
     return {spec.name: existing[spec.name] for spec in specs}
 
 
+def is_embedded(settings: Settings) -> bool:
+    """Whether the broker is librdkafka's own (`stream.broker`), which says so in its cluster id.
+
+    Raises:
+        BrokerUnreachableError: no answer within `connect_timeout_s`.
+    """
+    try:
+        metadata = AdminClient(settings.client_config()).list_topics(timeout=settings.connect_timeout_s)
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    return str(metadata.cluster_id).startswith("mockCluster")
+
+
 def cleanup_policies(settings: Settings, names: list[str]) -> dict[str, str]:
     """`cleanup.policy` of topics; empty where the broker does not tell (the embedded one does not)."""
     admin = AdminClient(settings.client_config())

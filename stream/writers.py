@@ -70,7 +70,8 @@ class PartitionWriters:
         """All of these records or none: `values` to the claimed partition, `others` where their keys say.
 
         Returns:
-            Offset of the last of `values`; there must be one.
+            Offset up to which the partition now holds what this worker wrote: that of the marker which ends the transaction
+            and follows the last of `values`, of which there must be one.
 
         Raises:
             InvariantError: the partition is not claimed, or another worker has claimed it since.
@@ -97,7 +98,7 @@ class PartitionWriters:
             raise _told(error.args[0], f"{topic} partition {partition}") from error
         if last.offset is None:
             raise DeliveryError(f"{topic} partition {partition}: the broker did not say where the last record is")
-        return last.offset
+        return last.offset + 1
 
 
 class _Offset:

@@ -35,7 +35,9 @@ def test_the_earlier_owner_of_a_partition_can_write_no_more(topics: Topics) -> N
     sleeper, owner = PartitionWriters(topics.settings), PartitionWriters(topics.settings)
     sleeper.claim(changelog, 0)
     sleeper.claim(changelog, 1)
-    assert sleeper.write(changelog, 0, [(b"ann", b"1"), (b"bob", b"1")], [Keyed(deltas, b"cup", b"1")]) == 1
+    assert sleeper.write(changelog, 0, [(b"ann", b"1"), (b"bob", b"1")], [Keyed(deltas, b"cup", b"1")]) == 2, (
+        "the marker"
+    )
     owner.claim(changelog, 0)
     owner.write(changelog, 0, [(b"ann", b"2")], [Keyed(deltas, b"cup", b"2")])
     with pytest.raises(InvariantError, match="claimed by another worker"):
