@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.kafka import free_ports
+from benchmarks.kafka import GroupOffsets, free_ports
 from stream.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,14 +99,6 @@ class Worker:
         """Events applied so far."""
         return self.total("penchant_events_total")
 
-    def is_idle(self) -> bool:
-        """Nothing left to read, and nobody waits for a list."""
-        samples = self.samples()
-        return (
-            bool(samples)
-            and sum_of(samples, "penchant_lag_records") == sum_of(samples, "penchant_refresh_queue_users") == 0
-        )
-
     def cpu_s(self) -> float:
         """Processor seconds it has used so far."""
         return float(sum(psutil.Process(self._own().pid).cpu_times()[:2]))
@@ -137,6 +129,20 @@ class Worker:
 
     def _log_tail(self) -> str:
         return self._log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+
+
+def wait_until_done(worker: Worker, settings: Settings, timeout_s: float = TIMEOUT_S) -> float:
+    """Until every event and every item delta is applied, answered and committed; when, in monotonic seconds."""
+    with (
+        GroupOffsets(settings.bootstrap_servers, settings.group_id, settings.topic_events) as events,
+        GroupOffsets(settings.bootstrap_servers, settings.group_id, settings.topic_item_deltas) as deltas,
+    ):
+        # Deltas come of a commit of events, so these are asked first.
+        return worker.wait_for(
+            "everything to be committed",
+            lambda: all(offsets.committed() >= offsets.total() for offsets in (events, deltas)),
+            timeout_s,
+        )
 
 
 def sum_of(samples: dict[str, float], metric: str) -> float:

@@ -22,7 +22,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("throughput", "worker")
+BENCHMARKS = ("throughput", "refresh", "latency", "recovery", "scaling", "worker")
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "msgspec", "numpy")
 

@@ -132,7 +132,7 @@ def _show(results: Sequence[Measured]) -> None:
             f"{r.broker_cpu_s:.1f}",
         )
         table.add_row(r.label, *numbers, note)
-    console = Console()
+    console = Console(width=max(Console().width, 110))
     console.print(table)
     console.print("Durable when:", *(f"({i}) {note}." for i, note in enumerate(notes, 1)))
 

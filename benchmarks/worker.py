@@ -26,7 +26,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from benchmarks.engines import PEERS_MEASURED, NotInstallableError, measure
 from benchmarks.kafka import Broker, GroupOffsets, local_kafka
-from benchmarks.processes import TIMEOUT_S, Worker
+from benchmarks.processes import TIMEOUT_S, Worker, wait_until_done
 from benchmarks.workload import catalogue, events, produce
 from stream.kafka import create_topics
 from stream.settings import Settings, load_settings
@@ -69,7 +69,7 @@ def _throughput(settings: Settings, options: argparse.Namespace, directory: Path
         figures["lists_per_s"] = figures["lists_published"] / (done - ready)
         busy = _latency(settings, options.rate, 5.0, seed=98)
         figures |= {f"{name}_just_after_bulk": busy[name] for name in ("p50_ms", "p99_ms")}
-        worker.wait_for("it to be idle", worker.is_idle)
+        wait_until_done(worker, settings)
         return figures | _latency(settings, options.rate, options.seconds, seed=99)
 
 

@@ -1,4 +1,4 @@
-"""The peers' workload: JSON events of users and items with heavy tails, seeded, keyed, lz4, over the broker's partitions."""
+"""JSON events, seeded, keyed, lz4, over the broker's partitions: the peers' workload, with heavy tails, and an even one."""
 
 from __future__ import annotations
 
@@ -25,14 +25,33 @@ def events(n: int, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:
     for i, (user, item, at, action) in enumerate(
         zip(users.tolist(), items.tolist(), times.tolist(), actions.tolist(), strict=True)
     ):
-        event = {
-            "user_id": f"u{user}",
-            "item_id": f"i{item}",
-            "action": ACTIONS[action],
-            "event_time": at,
-            "dwell_ms": i % 30_000,
-        }
-        yield event["user_id"].encode(), msgspec.json.encode(event)
+        yield _record(i, user, item, action, at)
+
+
+def spread_events(n: int, users: int, seed: int = 0, at_ms: int = FIRST_EVENT_MS) -> Iterator[tuple[bytes, bytes]]:
+    """`(user_id, JSON)` of n events: user after user in turn, so that no list answers for two; items with a mild tail.
+
+    `n` events of `users` users take them all through the same number of events, in an order that changes every time round.
+    """
+    rng = np.random.default_rng(seed)
+    share = 1.0 / np.arange(1, ITEMS + 1) ** 0.8
+    items = rng.choice(ITEMS, n, p=share / share.sum()).tolist()
+    actions = rng.choice(len(ACTIONS), n, p=ACTION_SHARES).tolist()
+    rounds = -(-n // users)
+    order = np.concatenate([rng.permutation(users) for _ in range(rounds)])[:n].tolist()
+    for i, (user, item, action) in enumerate(zip(order, items, actions, strict=True)):
+        yield _record(i, user, item, action, at_ms + i)
+
+
+def _record(i: int, user: int, item: int, action: int, at_ms: int) -> tuple[bytes, bytes]:
+    event = {
+        "user_id": f"u{user}",
+        "item_id": f"i{item}",
+        "action": ACTIONS[action],
+        "event_time": at_ms,
+        "dwell_ms": i % 30_000,
+    }
+    return f"u{user}".encode(), msgspec.json.encode(event)
 
 
 def catalogue() -> Iterator[tuple[bytes, bytes]]:

@@ -1,0 +1,119 @@
+"""Pictures of what was measured, into benchmarks/results; without matplotlib there are none, and the figures stand all the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RESULTS = Path(__file__).parent / "results"
+OURS, PEERS, INK, GRID = "#0f766e", "#94a3b8", "#1e293b", "#e2e8f0"
+SHADES = {"p50": "#99d5cf", "p90": "#4fb3a9", "p99": "#0f766e", "p99_9": "#134e4a"}
+
+
+def throughput(rates: Mapping[str, float]) -> None:
+    """Bars of events per second by engine; those whose name starts with Penchant are ours."""
+
+    def draw(axes: Axes) -> None:
+        names, values = list(rates)[::-1], list(rates.values())[::-1]
+        colours = [OURS if name.startswith("Penchant") else PEERS for name in names]
+        axes.barh(names, values, color=colours, height=0.68)
+        for i, value in enumerate(values):
+            axes.text(value, i, f"  {value:,.0f}", va="center", fontsize=9, color=INK)
+        axes.set_xlim(0, max(values) * 1.14)
+        axes.set_xlabel("events per second, one process, the broker beside it")
+        axes.grid(axis="x")
+
+    _picture("throughput", "Events into durable, committed state", (9, 0.42 * len(rates) + 1.4), draw)
+
+
+def latency(figures: Mapping[str, float], loads: Mapping[str, float]) -> None:
+    """Percentiles of event to recommendation over the load."""
+
+    def draw(axes: Axes) -> None:
+        rates = list(loads.values())
+        for name, colour in SHADES.items():
+            values = [figures[f"{name}_ms_at_{load}"] for load in loads]
+            axes.plot(rates, values, marker="o", color=colour, linewidth=2)
+            axes.annotate(
+                f"{name.replace('_', '.')}  {values[-1]:,.0f} ms",
+                (rates[-1], values[-1]),
+                xytext=(8, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                color=colour if name != "p50" else SHADES["p90"],
+            )
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f} ms")
+        axes.set_xlim(0, rates[-1] * 1.22)
+        axes.set_xlabel("events per second, each asking for a list (10, 50 and 90 % of the peak)")
+        axes.grid(axis="both")
+
+    _picture("latency", "From event to recommendation, both on their topics", (8, 4.6), draw)
+
+
+def memory(users: Sequence[float], rss_mib: Sequence[float]) -> None:
+    """Resident memory over the users that have passed through a worker."""
+
+    def draw(axes: Axes) -> None:
+        axes.fill_between([u / 1e6 for u in users], rss_mib, color=OURS, alpha=0.15)
+        axes.plot([u / 1e6 for u in users], rss_mib, color=OURS, linewidth=2)
+        axes.set_ylim(0, max(rss_mib) * 1.25)
+        axes.set_xlim(0, max(users) / 1e6)
+        axes.set_xlabel("million different users seen")
+        axes.set_ylabel("resident memory, MiB")
+        axes.grid(axis="y")
+
+    _picture("memory", "Memory of one worker while users come and go", (8, 4), draw)
+
+
+def cost(costs: Mapping[str, Mapping[float, float]]) -> None:
+    """Processor time per event over the users in state, one line for each way of choosing users."""
+
+    def draw(axes: Axes) -> None:
+        for (name, by_users), colour in zip(costs.items(), (OURS, PEERS), strict=False):
+            axes.plot(list(by_users), list(by_users.values()), marker="o", color=colour, linewidth=2, label=name)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set_ylim(0, 1.3 * max(value for by_users in costs.values() for value in by_users.values()))
+        axes.set_xlabel("users in state")
+        axes.set_ylabel("processor time per event, µs")
+        axes.legend(frameon=False, loc="upper left")
+        axes.grid(axis="y")
+
+    _picture("cost", "What an event costs, by the size of the state", (8, 4), draw)
+
+
+def _picture(name: str, title: str, size: tuple[float, float], draw: Any) -> None:
+    try:
+        import matplotlib  # noqa: PLC0415  (a benchmark runs without it)
+    except ImportError:
+        sys.stderr.write(f"plots: no picture {name}.png without matplotlib\n")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    style = {
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": PEERS,
+        "axes.axisbelow": True,
+        "axes.labelcolor": INK,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "grid.color": GRID,
+        "font.size": 10,
+    }
+    with pyplot.rc_context(style):
+        figure, axes = pyplot.subplots(figsize=size, layout="constrained")
+        draw(axes)
+        axes.set_title(title, loc="left", fontweight="bold", pad=12)
+        RESULTS.mkdir(exist_ok=True)
+        figure.savefig(RESULTS / f"{name}.png", dpi=150)
+        pyplot.close(figure)

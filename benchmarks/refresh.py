@@ -1,0 +1,184 @@
+"""Users refreshed per second: ranked among 10,000 items with statistics, 20 places with their reasons, encoded as JSON.
+
+- `users_per_s`: the tracker alone, in this process: no Kafka, no other work. Users have 30 behaviours each and wait in line as
+  they do after an event; `refresh_batch_users` are ranked together.
+- `worker_users_per_s`: a worker process on Kafka. Every user sends one more event, all at once; from the first list published
+  until the last. That includes reading and applying the events, publishing, and commits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.kafka import local_kafka
+from benchmarks.measure import events_per_s
+from benchmarks.processes import Worker, settings_of, sum_of, wait_until_done
+from benchmarks.workload import FIRST_EVENT_MS, catalogue, produce, spread_events
+from stream.events import encode
+from stream.kafka import create_topics
+from stream.metrics import Metrics
+from stream.partitions import ItemPartition, UserPartition
+from stream.replica import Replicated
+from stream.rocks import DataDirectory
+from stream.settings import Settings, load_settings
+from stream.tracker import Tracker
+
+PARTITION = 0
+LISTS = "penchant_recommendations_total"
+
+
+class _Record(NamedTuple):
+    """What a tracker reads of a Kafka record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+
+
+def run(arguments: Sequence[str]) -> dict[str, float]:
+    """Figures of one run."""
+    options = _options(arguments)
+    with tempfile.TemporaryDirectory(prefix="penchant-bench-") as directory:
+        figures = _in_process(options, Path(directory) / "data")
+        if options.worker_users:
+            figures |= _in_worker(options, Path(directory) / "worker")
+    return figures
+
+
+# --- in this process ---
+
+
+def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]:
+    settings = load_settings()
+    data = DataDirectory(data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
+    user_stores, item_stores = data.stores("users"), data.stores("items")
+    tracker = Tracker(settings, Metrics())
+    users = tracker.users[PARTITION] = UserPartition(PARTITION, user_stores[PARTITION])
+    tracker.replicate_items([Replicated(key, value, 0, 0, 0) for key, value in catalogue()], time.monotonic())
+    _apply(tracker, users, spread_events(options.users * options.behaviours, options.users), settings)
+    _learn_items(tracker, users, ItemPartition(item_stores[PARTITION]), settings)
+    _refresh_all(tracker, settings)  # warm, and the users that the events above have queued
+    batch_s: list[float] = []
+    n_users = n_bytes = n_reasons = 0
+    cpu_before = time.process_time()
+    for round_ in range(options.rounds):
+        first = options.users * (options.behaviours + round_)
+        for i in range(options.users):
+            tracker.queue.add_event(
+                PARTITION, f"u{i}".encode(), first + i, FIRST_EVENT_MS, FIRST_EVENT_MS, time.monotonic()
+            )
+        for seconds, users_done, size, reasons in _refresh_all(tracker, settings):
+            batch_s.append(seconds)
+            n_users, n_bytes, n_reasons = n_users + users_done, n_bytes + size, n_reasons + reasons
+    cpu_s = time.process_time() - cpu_before
+    user_stores.close_all()
+    item_stores.close_all()
+    data.close()
+    return {
+        "users_per_s": events_per_s(n_users, 0.0, sum(batch_s)),
+        "users_per_cpu_s": events_per_s(n_users, 0.0, cpu_s),
+        "batch_users": float(settings.refresh_batch_users),
+        "batch_p50_ms": float(np.percentile(batch_s, 50)) * 1000,
+        "batch_p99_ms": float(np.percentile(batch_s, 99)) * 1000,
+        "items_with_statistics": float(tracker.stats.size),
+        "reasons_per_user": n_reasons / n_users,
+        "encoded_bytes_per_user": n_bytes / n_users,
+    }
+
+
+def _apply(tracker: Tracker, users: UserPartition, events: Iterator[tuple[bytes, bytes]], settings: Settings) -> None:
+    offset = 0
+    while chunk := list(islice(events, settings.chunk_max_records)):
+        records: list[Any] = [
+            _Record(settings.topic_events, PARTITION, offset + i, FIRST_EVENT_MS, key, value)
+            for i, (key, value) in enumerate(chunk)
+        ]
+        tracker.apply(users, tracker.read(records), time.monotonic())
+        offset += len(chunk)
+        users.next_offset = offset
+
+
+def _learn_items(tracker: Tracker, users: UserPartition, items: ItemPartition, settings: Settings) -> None:
+    """What the events say about items, as it comes round by way of Kafka."""
+    deltas = users.take_deltas(settings.pair_decay, tracker.names)
+    records: list[Any] = [
+        _Record(settings.topic_item_deltas, PARTITION, i, FIRST_EVENT_MS, key, value)
+        for i, (key, value) in enumerate(deltas)
+    ]
+    items.apply(records, settings.neighbours_max)
+    snapshot = items.snapshot()
+    replicated = [Replicated(key, value, 0, 0, 0) for key, value in zip(snapshot.keys, snapshot.values, strict=True)]
+    tracker.replicate_stats(replicated, time.monotonic())
+
+
+def _refresh_all(tracker: Tracker, settings: Settings) -> list[tuple[float, int, int, int]]:
+    """Refresh everyone who waits; `(seconds, users, bytes, reasons)` of each batch."""
+    batches: list[tuple[float, int, int, int]] = []
+    while True:
+        started = time.perf_counter()
+        batch = tracker.queue.next_batch(settings.refresh_batch_users)
+        if batch is None:
+            return batches
+        published = tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, time.monotonic())
+        size = reasons = 0
+        for each in published:
+            size += len(encode(each.recommendation)) + sum(len(encode(reason)) for reason in each.attributions)
+            reasons += len(each.attributions)
+        batches.append((time.perf_counter() - started, len(published), size, reasons))
+
+
+# --- through a worker ---
+
+
+def _in_worker(options: argparse.Namespace, data_dir: Path) -> dict[str, float]:
+    users = options.worker_users
+    with local_kafka() as broker:
+        settings = settings_of(broker.bootstrap_servers, "refresh")
+        create_topics(settings)
+        produce(broker.bootstrap_servers, settings.topic_items, catalogue())
+        produce(
+            broker.bootstrap_servers, settings.topic_events, spread_events(users * options.worker_behaviours, users)
+        )
+        with Worker(settings, data_dir) as worker:
+            wait_until_done(worker, settings)
+            rate, cpu_s = burst_rate(worker, settings, users)
+    return {"worker_users_per_s": rate, "worker_users_per_cpu_s": users / cpu_s}
+
+
+def burst_rate(worker: Worker, settings: Settings, users: int) -> tuple[float, float]:
+    """All `users` send one event at once: lists per second from the first to the last, and the processor seconds it took."""
+    lists_before, cpu_before = worker.total(LISTS), worker.cpu_s()
+    produce(settings.bootstrap_servers, settings.topic_events, spread_events(users, users, seed=1))
+    readings: list[tuple[float, float]] = []
+
+    def all_published() -> bool:
+        readings.append((time.monotonic(), sum_of(worker.samples(), LISTS) - lists_before))
+        return readings[-1][1] >= users
+
+    worker.wait_for("a list for every user", all_published)
+    started = max(at for at, lists in readings if lists <= 0) if readings[0][1] <= 0 else readings[0][0]
+    skipped = max(0.0, readings[0][1])
+    cpu_s = worker.cpu_s() - cpu_before
+    wait_until_done(worker, settings)
+    return events_per_s(readings[-1][1] - skipped, started, readings[-1][0]), cpu_s
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench NAME=refresh ARGS=")
+    parser.add_argument("--users", type=int, default=5_000, help="users in this process")
+    parser.add_argument("--behaviours", type=int, default=30, help="of each of them")
+    parser.add_argument("--rounds", type=int, default=4, help="times that each is refreshed")
+    parser.add_argument("--worker-users", type=int, default=20_000, help="users of the worker process; 0 = without")
+    parser.add_argument("--worker-behaviours", type=int, default=10, help="of each of them")
+    return parser.parse_args(arguments)
