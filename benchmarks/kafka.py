@@ -116,5 +116,6 @@ def configure_topic(bootstrap_servers: str, name: str, config: Mapping[str, str]
     """Set some of a topic's settings."""
     entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
     resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-    for future in AdminClient({"bootstrap.servers": bootstrap_servers}).incremental_alter_configs([resource]).values():
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})  # its futures end with it
+    for future in admin.incremental_alter_configs([resource]).values():
         future.result(TIMEOUT_S)

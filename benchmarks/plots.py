@@ -1,4 +1,4 @@
-"""Pictures of what was measured, into benchmarks/results; without matplotlib there are none, and the figures stand all the same."""
+"""Pictures of what was measured, into benchmarks/results; without matplotlib there are none, but the figures stand."""
 
 from __future__ import annotations
 
