@@ -184,7 +184,7 @@ class _Bench:
             died = self.measure(second, rate, seconds, kill)
             return figures | _after("death", died, moment_ms[1])
         finally:
-            second.__exit__()
+            second.close()
 
     def _load(self, rate: float, seconds: float) -> AbstractContextManager[Load]:
         self._seed += 1

@@ -90,22 +90,30 @@ def is_sustained(waiting: Sequence[float], rate: float) -> bool:
     return float(np.median(waiting[len(waiting) // 2 :])) <= rate * SUSTAINED_S
 
 
-def steady_events_per_s(readings: Sequence[Reading]) -> float:
-    """All workers together, while every one of them is at work: from the last one's first event to the first one's last.
+def steady_window(readings: Sequence[Reading]) -> tuple[int, int]:
+    """Readings between which every worker is at work: from the last one's first event to the first one's last.
 
     Raises:
-        ValueError: there is no such time between two readings.
+        ValueError: there is no such time.
     """
     applied = np.array([reading.applied for reading in readings])
-    at_s = np.array([reading.at_s for reading in readings])
-    started = int((applied > applied[0]).argmax(axis=0).max())
-    done = int((applied >= applied[-1]).argmax(axis=0).min())
-    if (applied[0] >= applied[-1]).any() or done <= started:
+    begin = int((applied > applied[0]).argmax(axis=0).max())
+    end = int((applied >= applied[-1]).argmax(axis=0).min())
+    if (applied[0] >= applied[-1]).any() or end <= begin:
         raise ValueError("the workers were never all at work")
-    return events_per_s(float(applied[done].sum() - applied[started].sum()), at_s[started], at_s[done])
+    return begin, end
+
+
+def steady_events_per_s(readings: Sequence[Reading]) -> float:
+    """All workers together, in the steady window."""
+    begin, end = (readings[i] for i in steady_window(readings))
+    return events_per_s(sum(end.applied) - sum(begin.applied), begin.at_s, end.at_s)
 
 
 def growth(x: Sequence[float], y: Sequence[float]) -> float:
-    """Slope of y over x in the second half: what still grows when everything bounded has filled up."""
-    half = len(x) // 2
-    return float(np.polyfit(x[half:], y[half:], 1)[0])
+    """Slope of y over x (least squares) in the second half: what still grows when everything bounded has filled up."""
+    half_x, half_y = (np.array(values[len(values) // 2 :], float) for values in (x, y))
+    from_mean = half_x - half_x.mean()
+    if not from_mean.any():
+        raise ValueError("x does not change in the second half")
+    return float((from_mean * half_y).sum() / (from_mean**2).sum())

@@ -56,6 +56,10 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop it if it runs."""
         if self._process is not None and self._process.poll() is None:
             self.stop()
 

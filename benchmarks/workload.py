@@ -28,10 +28,12 @@ def events(n: int, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:
         yield _record(i, user, item, action, at)
 
 
-def spread_events(n: int, users: int, seed: int = 0, at_ms: int = FIRST_EVENT_MS) -> Iterator[tuple[bytes, bytes]]:
+def spread_events(
+    n: int, users: int, seed: int = 0, at_ms: int = FIRST_EVENT_MS, stride: int = 1
+) -> Iterator[tuple[bytes, bytes]]:
     """`(user_id, JSON)` of n events: user after user in turn, so that no list answers for two; items with a mild tail.
 
-    `n` events of `users` users take them all through the same number of events, in an order that changes every time round.
+    Everyone has one event before anyone has the next, in an order that changes every time round. Users are u0, u`stride`, ...
     """
     rng = np.random.default_rng(seed)
     share = 1.0 / np.arange(1, ITEMS + 1) ** 0.8
@@ -40,7 +42,13 @@ def spread_events(n: int, users: int, seed: int = 0, at_ms: int = FIRST_EVENT_MS
     rounds = -(-n // users)
     order = np.concatenate([rng.permutation(users) for _ in range(rounds)])[:n].tolist()
     for i, (user, item, action) in enumerate(zip(order, items, actions, strict=True)):
-        yield _record(i, user, item, action, at_ms + i)
+        yield _record(i, user * stride, item, action, at_ms + i)
+
+
+def passing_users(first: int, n: int) -> Iterator[tuple[bytes, bytes]]:
+    """`(user_id, JSON)` of one event each of n users that nobody has seen: from number `first` on."""
+    for i in range(first, first + n):
+        yield _record(i, i, i * 7919 % ITEMS, i % len(ACTIONS), FIRST_EVENT_MS + i)
 
 
 def _record(i: int, user: int, item: int, action: int, at_ms: int) -> tuple[bytes, bytes]:
