@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 OURS, PEERS, INK, GRID = "#0f766e", "#94a3b8", "#1e293b", "#e2e8f0"
+LABEL_SHARE = 0.07
+"""Of the axis, that a label is high."""
 SHADES = {"p50": "#99d5cf", "p90": "#4fb3a9", "p99": "#0f766e", "p99_9": "#134e4a"}
 
 
@@ -25,6 +28,7 @@ def throughput(rates: Mapping[str, float]) -> None:
         for i, value in enumerate(values):
             axes.text(value, i, f"  {value:,.0f}", va="center", fontsize=9, color=INK)
         axes.set_xlim(0, max(values) * 1.14)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel("events per second, one process, the broker beside it")
         axes.grid(axis="x")
 
@@ -36,12 +40,15 @@ def latency(figures: Mapping[str, float], loads: Mapping[str, float]) -> None:
 
     def draw(axes: Axes) -> None:
         rates = list(loads.values())
+        last = [math.log10(figures[f"{name}_ms_at_{list(loads)[-1]}"]) for name in SHADES]
+        span = max(last) - math.log10(min(figures[f"p50_ms_at_{load}"] for load in loads))
+        heights = iter(_apart(last, max(span, 0.1) * LABEL_SHARE))
         for name, colour in SHADES.items():
             values = [figures[f"{name}_ms_at_{load}"] for load in loads]
             axes.plot(rates, values, marker="o", color=colour, linewidth=2)
             axes.annotate(
                 f"{name.replace('_', '.')}  {values[-1]:,.0f} ms",
-                (rates[-1], values[-1]),
+                (rates[-1], 10 ** next(heights)),
                 xytext=(8, 0),
                 textcoords="offset points",
                 va="center",
@@ -87,6 +94,14 @@ def cost(costs: Mapping[str, Mapping[float, float]]) -> None:
         axes.grid(axis="y")
 
     _picture("cost", "What an event costs, by the size of the state", (8, 4), draw)
+
+
+def _apart(ascending: Sequence[float], least: float) -> list[float]:
+    """The values, moved up where they are closer than `least`, so that their labels do not lie on each other."""
+    placed: list[float] = []
+    for value in ascending:
+        placed.append(max(value, placed[-1] + least) if placed else value)
+    return placed
 
 
 def _picture(name: str, title: str, size: tuple[float, float], draw: Any) -> None:

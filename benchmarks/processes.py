@@ -119,12 +119,16 @@ class Worker:
         """
         deadline = time.monotonic() + timeout_s
         while not condition():
-            if self._own().poll() is not None:
-                raise RuntimeError(f"the worker ended before {what}:\n{self._log_tail()}")
+            self.check(what)
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{what}: not within {timeout_s:g} s\n{self._log_tail()}")
             time.sleep(POLL_S)
         return time.monotonic()
+
+    def check(self, what: str) -> None:
+        """Raises RuntimeError if the worker has ended before `what`."""
+        if self._own().poll() is not None:
+            raise RuntimeError(f"the worker ended before {what}:\n{self._log_tail()}")
 
     def _own(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -70,6 +70,8 @@ def _measure(n: int, settings: Settings, broker: Broker, directory: Path) -> dic
         total = offsets.total()
         deadline = time.monotonic() + TIMEOUT_S
         while offsets.committed() < total:
+            for worker in workers:
+                worker.check("everything was committed")
             applied = tuple(worker.applied() for worker in workers)
             readings.append(Reading(time.monotonic(), applied))
             usage.append(_Usage(sum(worker.cpu_s() for worker in workers), broker.cpu_s()))

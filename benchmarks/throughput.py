@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import plots
 from benchmarks.engines import PEERS_MEASURED, Measured, NotInstallableError, measure
 from benchmarks.kafka import Broker, GroupOffsets, local_kafka
 from benchmarks.processes import Worker, can_switch_recommending_off, settings_of
@@ -45,7 +46,9 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
             "Penchant, with every list and reason", everything, broker, Path(directory) / "everything"
         )
         peers = _peers(broker, state.topic_events, options)
-    _show([own, all_of_it, *(result for _, result in peers)])
+    results = [own, all_of_it, *(result for _, result in peers)]
+    _show(results)
+    plots.throughput({result.label: result.per_s for result in results})
     return _figures(own, all_of_it, peers)
 
 
