@@ -101,13 +101,15 @@ class GroupOffsets:
 
 def topic_names(bootstrap_servers: str) -> set[str]:
     """All topics."""
-    return set(AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=TIMEOUT_S).topics)
+    return set(
+        AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}).list_topics(timeout=TIMEOUT_S).topics
+    )
 
 
 def delete_topics(bootstrap_servers: str, names: set[str]) -> None:
     """Delete topics, so that their compaction does not run beside the next measurement."""
     if names:
-        admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
         for future in admin.delete_topics(list(names), operation_timeout=TIMEOUT_S).values():
             future.result(TIMEOUT_S)
 
@@ -116,6 +118,6 @@ def configure_topic(bootstrap_servers: str, name: str, config: Mapping[str, str]
     """Set some of a topic's settings."""
     entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
     resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})  # its futures end with it
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})  # its futures end with it
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(TIMEOUT_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -74,8 +75,12 @@ def percentiles(latencies_ms: NDArray[np.float64]) -> dict[str, float]:
     """`p50`, `p90`, `p99`, `p99_9` and `max` in ms; an event without an answer counts as infinitely late."""
     if not len(latencies_ms):
         raise ValueError("there are no latencies")
-    # A value that occurred, not one between two: between a finite and an infinite one there is none.
-    figures = {name: float(np.percentile(latencies_ms, q, method="inverted_cdf")) for name, q in PERCENTILES.items()}
+    ascending = np.sort(latencies_ms)
+    # A value that occurred, not one between two: between a finite and an infinite one there is none. The rounding keeps the
+    # 99.9 % of 1,000 values at the 999th, which binary fractions would miss.
+    figures = {
+        name: float(ascending[math.ceil(round(len(ascending) * q / 100, 6)) - 1]) for name, q in PERCENTILES.items()
+    }
     return figures | {"max": float(latencies_ms.max())}
 
 

@@ -52,6 +52,7 @@ def latency(figures: Mapping[str, float], loads: Mapping[str, float]) -> None:
                 xytext=(8, 0),
                 textcoords="offset points",
                 va="center",
+                annotation_clip=False,  # a label moved up may stand above the axis
                 fontsize=9,
                 color=colour if name != "p50" else SHADES["p90"],
             )
