@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,31 +20,40 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
 BENCHMARKS = ("throughput", "refresh", "latency", "recovery", "scaling", "worker")
 RESULTS = Path(__file__).parent / "results"
+PEERS = Path(__file__).parent / "peers"
+KAFKA_POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"
 PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "msgspec", "numpy")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code: 0, or 2 for a name there is no benchmark of."""
+    """Exit code: 0, 1 if one failed, 2 for a name there is no benchmark of."""
     name, *options = arguments or ["all"]
     names = BENCHMARKS if name == "all" else (name,)
     for unknown in set(names) - set(BENCHMARKS):
         sys.stderr.write(f"bench: there is no benchmark {unknown!r}. Fix: one of {', '.join(BENCHMARKS)}, or all\n")
         return 2
-    results = []
+    results, failed = [], False
+    RESULTS.mkdir(exist_ok=True)
     for each in names:
-        figures = importlib.import_module(f"benchmarks.{each}").run(options)
+        try:
+            figures = importlib.import_module(f"benchmarks.{each}").run(options)
+        except (RuntimeError, ValueError, OSError, subprocess.SubprocessError, KafkaException) as error:
+            # What the others measure is not lost by it.
+            sys.stderr.write(f"bench: {each} failed: {error}\n")
+            failed = True
+            continue
         _show(each, figures)
         results.append({"benchmark": each, "figures": figures, **_circumstances()})
-    RESULTS.mkdir(exist_ok=True)
-    for result in results:
-        (RESULTS / f"{result['benchmark']}.json").write_text(json.dumps(result, indent=1) + "\n")
-    sys.stdout.write(json.dumps(results[-1] if len(results) == 1 else {"results": results}) + "\n")
-    return 0
+        (RESULTS / f"{each}.json").write_text(json.dumps(results[-1], indent=1) + "\n")
+    if results:
+        sys.stdout.write(json.dumps(results[-1] if len(names) == 1 else {"results": results}) + "\n")
+    return int(failed)
 
 
 def _show(name: str, figures: dict[str, float]) -> None:
@@ -56,7 +66,7 @@ def _show(name: str, figures: dict[str, float]) -> None:
 def _circumstances() -> dict[str, Any]:
     """Commit, machine and versions: without them a figure says nothing."""
     git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), **_pinned_versions()}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
@@ -72,6 +82,18 @@ def _circumstances() -> dict[str, Any]:
         },
         "versions": versions,
     }
+
+
+def _pinned_versions() -> dict[str, str]:
+    """Of the broker and of the engines beside us: what their requirements and pom.xml ask for."""
+    found = re.findall(r"<kafka.version>(.+?)<", KAFKA_POM.read_text())
+    versions = {"kafka": found[0]}
+    for requirements in sorted(PEERS.glob("*/requirements.txt")):
+        name, version_ = re.findall(r"^([\w-]+)\S*==(\S+)", requirements.read_text(), re.MULTILINE)[0]
+        versions[name] = version_
+    pom = (PEERS / "kafka_streams" / "pom.xml").read_text()
+    versions["kafka-streams"] = re.findall(r"kafka-streams</artifactId>\s*<version>(.+?)<", pom)[0]
+    return versions
 
 
 def _cpu() -> str:
