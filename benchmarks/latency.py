@@ -47,7 +47,7 @@ from stream.settings import Settings
 
 LOADS = {"tenth": 0.1, "half": 0.5, "nine_tenths": 0.9}
 HIGHEST_OF_BURST = 1.1
-LOWEST_OF_BURST = 0.3
+LOWEST_OF_BURST = 0.15
 STEP = 0.9
 """Each rate tried for the peak is so much of the one before."""
 
