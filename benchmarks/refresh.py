@@ -67,7 +67,7 @@ def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]
     users = tracker.users[PARTITION] = UserPartition(PARTITION, user_stores[PARTITION])
     tracker.replicate_items([Replicated(key, value, 0, 0, 0) for key, value in catalogue()], time.monotonic())
     _apply(tracker, users, spread_events(options.users * options.behaviours, options.users), settings)
-    _learn_items(tracker, users, ItemPartition(item_stores[PARTITION]), settings)
+    _learn_items(tracker, users, ItemPartition(item_stores[PARTITION], settings.neighbours_max), settings)
     _refresh_all(tracker, settings)  # warm, and the users that the events above have queued
     batch_s: list[float] = []
     n_users = n_bytes = n_reasons = 0
@@ -116,7 +116,7 @@ def _learn_items(tracker: Tracker, users: UserPartition, items: ItemPartition, s
         _Record(settings.topic_item_deltas, PARTITION, i, FIRST_EVENT_MS, key, value)
         for i, (key, value) in enumerate(deltas)
     ]
-    items.apply(records, settings.neighbours_max)
+    items.apply(records)
     snapshot = items.snapshot()
     replicated = [Replicated(key, value, 0, 0, 0) for key, value in zip(snapshot.keys, snapshot.values, strict=True)]
     tracker.replicate_stats(replicated, time.monotonic())
