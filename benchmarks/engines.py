@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -84,6 +84,8 @@ class Measured(NamedTuple):
     cpu_s: float
     """Processor time of the engine in that time."""
     broker_cpu_s: float
+    others_share: float
+    """Of the machine's processor time, what went to programs without a part in this."""
     durable_when: str
 
     @property
@@ -95,6 +97,26 @@ class Measured(NamedTuple):
     def per_cpu_s(self) -> float:
         """Events per second of processor time."""
         return events_per_s(self.events, 0.0, self.cpu_s)
+
+
+class CpuClock:
+    """Processor time of the machine from the moment this is made, and whose it was."""
+
+    def __init__(self, engine_s: Callable[[], float], broker: Broker) -> None:
+        self._engine_s, self._broker = engine_s, broker
+        self._before, self._started = self._read(), time.monotonic()
+
+    def measured(self, label: str, events: int, seconds: float, durable_when: str) -> Measured:
+        """What an engine did since then."""
+        engine, broker, own, machine = (now - then for now, then in zip(self._read(), self._before, strict=True))
+        capacity = (time.monotonic() - self._started) * (psutil.cpu_count() or 1)
+        others = max(0.0, machine - engine - broker - own) / capacity
+        return Measured(label, events, seconds, engine, broker, others, durable_when)
+
+    def _read(self) -> tuple[float, float, float, float]:
+        machine, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        busy = machine.user + machine.system + getattr(machine, "nice", 0.0)
+        return self._engine_s(), self._broker.cpu_s(), own.user + own.system, busy
 
 
 class NotInstallableError(Exception):
@@ -178,15 +200,13 @@ def measure(peer: Peer, broker: Broker, topic: str, events: int, timeout_s: floa
         }
         with _process(command, own, Path(directory)) as job:
             job.wait_for("FIRST", START_TIMEOUT_S)
-            started, cpu_s, broker_cpu_s = job.said["FIRST"], job.cpu_s(), broker.cpu_s()
+            started, clock = job.said["FIRST"], CpuClock(job.cpu_s, broker)
             if peer.says_durable:
                 job.wait_for("DURABLE", timeout_s)
                 ended, done = job.said["DURABLE"], events
             else:
                 ended, done = _wait_committed(job, offsets, events, timeout_s)
-            result = Measured(
-                peer.label, done, ended - started, job.cpu_s() - cpu_s, broker.cpu_s() - broker_cpu_s, peer.durable_when
-            )
+            result = clock.measured(peer.label, done, ended - started, peer.durable_when)
     delete_topics(broker.bootstrap_servers, topic_names(broker.bootstrap_servers) - topics_before)
     return result
 

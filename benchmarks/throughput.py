@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import plots
-from benchmarks.engines import PEERS_MEASURED, Measured, NotInstallableError, measure
+from benchmarks.engines import PEERS_MEASURED, CpuClock, Measured, NotInstallableError, measure
 from benchmarks.kafka import Broker, GroupOffsets, local_kafka
 from benchmarks.processes import Worker, can_switch_recommending_off, settings_of
 from benchmarks.workload import catalogue, events, produce
 from stream.kafka import create_topics
 from stream.settings import Settings
 
+OTHERS_TOLERATED = 0.05
 PENCHANT_DURABLE_WHEN = "its group has committed the source offsets, which it does after changelog and RocksDB"
 
 
@@ -49,7 +50,12 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
     results = [own, all_of_it, *(result for _, result in peers)]
     _show(results)
     plots.throughput({result.label: result.per_s for result in results})
-    return _figures(own, all_of_it, peers)
+    busiest = max(result.others_share for result in results)
+    if busiest > OTHERS_TOLERATED:
+        _say(
+            f"other programs took up to {busiest:.0%} of the machine: rates and ratios of this run are not to be published"
+        )
+    return _figures(own, all_of_it, peers) | {"others_share_max": busiest}
 
 
 def _penchant(label: str, settings: Settings, broker: Broker, data_dir: Path) -> Measured:
@@ -58,27 +64,20 @@ def _penchant(label: str, settings: Settings, broker: Broker, data_dir: Path) ->
         Worker(settings, data_dir) as worker,
     ):
         total = offsets.total()
-        started, cpu_s, broker_cpu_s = time.monotonic(), 0.0, 0.0
+        started, clock = time.monotonic(), CpuClock(worker.cpu_s, broker)
 
         def has_begun() -> bool:
-            """Notes the last moment at which nothing was applied: the clock runs from there."""
-            nonlocal started, cpu_s, broker_cpu_s
-            before = time.monotonic(), worker.cpu_s(), broker.cpu_s()
+            """Notes the last moment at which nothing was applied: the clocks run from there."""
+            nonlocal started, clock
+            before = time.monotonic(), CpuClock(worker.cpu_s, broker)
             if worker.applied() > 0:
                 return True
-            started, cpu_s, broker_cpu_s = before
+            started, clock = before
             return False
 
         worker.wait_for("its first event", has_begun)
         ended = worker.wait_for("everything to be committed", lambda: offsets.committed() >= total)
-        return Measured(
-            label,
-            total,
-            ended - started,
-            worker.cpu_s() - cpu_s,
-            broker.cpu_s() - broker_cpu_s,
-            PENCHANT_DURABLE_WHEN,
-        )
+        return clock.measured(label, total, ended - started, PENCHANT_DURABLE_WHEN)
 
 
 def _peers(broker: Broker, topic: str, options: argparse.Namespace) -> list[tuple[str, Measured]]:
@@ -122,7 +121,7 @@ def _figures(own: Measured, everything: Measured, peers: Sequence[tuple[str, Mea
 
 def _show(results: Sequence[Measured]) -> None:
     table = Table("engine", title="throughput")
-    for column in ("events", "s", "events/s", "per CPU s", "broker CPU s", "durable"):
+    for column in ("events", "s", "events/s", "per CPU s", "broker CPU s", "others", "durable"):
         table.add_column(column, justify="right", no_wrap=True)
     notes = list(dict.fromkeys(result.durable_when for result in results))
     for r in results:
@@ -133,9 +132,10 @@ def _show(results: Sequence[Measured]) -> None:
             f"{r.per_s:,.0f}",
             f"{r.per_cpu_s:,.0f}",
             f"{r.broker_cpu_s:.1f}",
+            f"{r.others_share:.0%}",
         )
         table.add_row(r.label, *numbers, note)
-    console = Console(width=max(Console().width, 110))
+    console = Console(width=max(Console().width, 120))
     console.print(table)
     console.print("Durable when:", *(f"({i}) {note}." for i, note in enumerate(notes, 1)))
 

@@ -14,7 +14,7 @@ from benchmarks.throughput import _figures
 
 
 def _measured(label: str, events: int, seconds: float, cpu_s: float) -> Measured:
-    return Measured(label, events, seconds, cpu_s, 1.0, "its offsets are committed")
+    return Measured(label, events, seconds, cpu_s, 1.0, 0.0, "its offsets are committed")
 
 
 def test_a_peer_is_judged_by_its_fastest_variant() -> None:
