@@ -52,3 +52,15 @@ def attribute(
     user, behaviour, value = user[at], behaviour[at], values[at, rank]
     order = np.lexsort((behaviour, -np.abs(value), user * places + rank))
     return Contributions(user[order], rank[order], behaviour[order], value[order])
+
+
+def strongest(causes: Contributions, users: int, ranks: int, limit: int) -> tuple[Contributions, NDArray[np.float64]]:
+    """The `limit` strongest contributions to each place (0 = all), and what the others add up to, (users, ranks) float64."""
+    place = causes.user * ranks + causes.rank
+    if not limit:
+        return causes, np.zeros((users, ranks))
+    starts = np.searchsorted(place, place)
+    listed = np.arange(len(place)) - starts < limit
+    others = np.bincount(place[~listed], weights=causes.value[~listed], minlength=users * ranks)
+    kept = Contributions(causes.user[listed], causes.rank[listed], causes.behaviour[listed], causes.value[listed])
+    return kept, others.reshape(users, ranks).astype(np.float64)

@@ -155,10 +155,13 @@ class RecommendationAttribution(msgspec.Struct, frozen=True, gc=False, tag_field
     rank: int
     score: float
     contributions: tuple[Contribution, ...]
+    """The strongest first."""
     residual: float
-    """`score` minus the contributions and minus the parts that no behaviour caused; ~0 where `method` is exact."""
+    """`score` minus contributions, `others` and the parts that no behaviour caused; ~0 where `method` is exact."""
     method: str
     explanation: Explanation
+    others: float
+    """Sum of the contributions of behaviours that are too weak to be listed; see the setting `contributions_max`."""
     schema_version: int = SCHEMA_VERSION
 
 

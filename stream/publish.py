@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.catalog import Catalog
 from models.interest import RecentItems
 from models.ranking import RankedBatch
-from stream.attribution import METHOD, Contributions, attribute
+from stream.attribution import METHOD, Contributions, attribute, strongest
 from stream.events import (
     ACTIONS,
     STRATEGIES,
@@ -87,17 +87,23 @@ def build_records(
     catalog: Catalog,
     name_of: Callable[[int], str | None],
     now_ms: int,
+    contributions_max: int = 0,
 ) -> list[Published]:
     """One recommendation and its attributions per user of the batch; an empty list is published too."""
     # Flat columns over all places of all lists, so that a place costs one step of a loop and not a dozen small calls.
     filled = ranked.items >= 0
     user, rank = np.nonzero(filled)
-    causes = attribute(ranked.contributions, recent.position, behaviours.gain)
+    causes, others = strongest(
+        attribute(ranked.contributions, recent.position, behaviours.gain),
+        len(listed),
+        filled.shape[1],
+        contributions_max,
+    )
     bounds = np.searchsorted(
         causes.user * filled.shape[1] + causes.rank, np.append(np.flatnonzero(filled), filled.size)
     )
     impersonal = sum((v[filled] for name, v in ranked.parts.items() if name != "co_occurrence"), np.zeros(len(user)))
-    residual = _residuals(ranked.scores[filled] - impersonal, causes.value, bounds)
+    residual = _residuals(ranked.scores[filled] - impersonal - others[filled], causes.value, bounds)
     items = [catalog.item(index) for index in ranked.items[filled].tolist()]
     names, columns = tuple(ranked.parts), [values[filled].tolist() for values in ranked.parts.values()]
     parts = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -105,7 +111,7 @@ def build_records(
     evidence = _Evidence(causes, behaviours, catalog, name_of)
     places: list[list[RecommendedItem]] = [[] for _ in listed]
     reasons: list[list[RecommendationAttribution]] = [[] for _ in listed]
-    for u, k, item, score, chance, strategy, own, left, begin, end in zip(
+    for u, k, item, score, chance, strategy, own, rest, left, begin, end in zip(
         user.tolist(),
         (rank + 1).tolist(),
         items,
@@ -113,6 +119,7 @@ def build_records(
         ranked.probability[filled].tolist(),
         ranked.strategy[filled].tolist(),
         parts,
+        others[filled].tolist(),
         residual.tolist(),
         bounds[:-1].tolist(),
         bounds[1:].tolist(),
@@ -134,6 +141,7 @@ def build_records(
                 left,
                 METHOD,
                 sentence,
+                rest,
             )
         )
     return [

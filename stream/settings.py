@@ -125,6 +125,9 @@ class Settings(BaseSettings):
 
     # Ranking
     top_k: Annotated[int, Field(gt=0, le=200)] = Field(20, description="Items in a recommendation")
+    contributions_max: Annotated[int, Field(ge=0)] = Field(
+        8, description="Behaviours listed per reason, strongest first; the others are summed up. 0 = list all"
+    )
     repeat_purchases: bool = Field(False, description="Recommend items the user has already bought (groceries, say)")
     history_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         0.95, description="Weight of a behaviour relative to the next newer one when scoring"

@@ -239,7 +239,16 @@ class Tracker:
             )
         with self._metrics.stage_seconds.labels("publish").time():
             listed = [self._listed(users, row, d) for row, d in zip(rows.tolist(), due, strict=True)]
-            published = build_records(listed, ranked, recent, behaviours, self.catalog, self.names.id_of, now_ms)
+            published = build_records(
+                listed,
+                ranked,
+                recent,
+                behaviours,
+                self.catalog,
+                self.names.id_of,
+                now_ms,
+                self._settings.contributions_max,
+            )
         for i, (d, indices) in enumerate(zip(due, ranked.items.tolist(), strict=True)):
             if not self._remember_list(partition, d.key, tuple(indices), now):
                 published[i] = published[i]._replace(changed=False)

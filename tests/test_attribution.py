@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.interest import recent_items
-from stream.attribution import attribute
+from stream.attribution import attribute, strongest
 
 FIXED = settings(derandomize=True, deadline=None)
 
@@ -73,3 +73,19 @@ def test_a_user_is_attributed_alike_alone_and_in_a_batch(seed):
         for row in rows_of(attribute(contributions[[user]], position[[user]], gains[[user]]))
     ]
     assert together == alone
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5))
+def test_the_strongest_are_kept_and_the_others_are_summed(seed, limit):
+    rng = np.random.default_rng(seed)
+    gains, position = rng.random((3, 8)), rng.integers(-1, 4, (3, 8))
+    causes = attribute(rng.normal(size=(3, 2, 4)), position, gains)
+    kept, others = strongest(causes, 3, 2, limit)
+    for user in range(3):
+        for rank in range(2):
+            of = (causes.user == user) & (causes.rank == rank)
+            values = causes.value[of].tolist()
+            listed = kept.value[(kept.user == user) & (kept.rank == rank)].tolist()
+            assert listed == (values[:limit] if limit else values)
+            assert others[user, rank] == pytest.approx(sum(values[len(listed) :]), abs=1e-12)

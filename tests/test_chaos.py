@@ -199,7 +199,7 @@ def test_the_last_list_of_a_user_must_be_of_the_last_event() -> None:
 
 
 def test_every_place_of_a_last_list_needs_its_reason() -> None:
-    reason = RecommendationAttribution("x", "ann", "cup", 1, 0.0, (), 0.0, "m", Explanation("", ""))
+    reason = RecommendationAttribution("x", "ann", "cup", 1, 0.0, (), 0.0, "m", Explanation("", ""), 0.0)
     lists = [list_of("ann", 1, "x", "cup", "pot")]
     assert list(missing_reasons(lists, [reason])) == ["ann, list x: no reason for ranks [2]"]
 

@@ -32,7 +32,7 @@ def a_list(items: str, event_time_ms: int = 1, list_id: str = "list") -> Recomme
 
 def a_reason(item: str, list_id: str = "list") -> RecommendationAttribution:
     why = Explanation(f"Because {item}.", f"因为{item}。")
-    return RecommendationAttribution(list_id, "ann", item, 1, 1.0, (), 0.0, "exact", why)
+    return RecommendationAttribution(list_id, "ann", item, 1, 1.0, (), 0.0, "exact", why, 0.0)
 
 
 def changed_shopper(chinese: bool = False) -> Shopper:

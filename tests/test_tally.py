@@ -39,7 +39,7 @@ def a_list(user: str, offset: int, items: tuple[str, ...], *, trigger: str = "ev
 
 def a_reason(user: str, list_id: str, item: str) -> bytes:
     why = Explanation("Because.", "因为。")
-    return encode(RecommendationAttribution(list_id, user, item, 1, 1.0, (), 0.0, "exact", why))
+    return encode(RecommendationAttribution(list_id, user, item, 1, 1.0, (), 0.0, "exact", why, 0.0))
 
 
 def test_freshness_runs_from_the_newest_event_in_a_list_to_the_list(tally: Tally):

@@ -65,6 +65,7 @@ def make_reason(n: int = 1, rank: int = 1, user: str = "u1", **changes: Any) -> 
         0.0,
         "exact-additive",
         Explanation(f"Because of {rank}.", f"因为{rank}。"),
+        0.0,
     )
     return msgspec.structs.replace(plain, **changes)
 

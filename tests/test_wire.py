@@ -101,6 +101,7 @@ WRITTEN: dict[str, Recommendation | RecommendationAttribution | OutcomeAttributi
         residual=0.0,
         method="exact",
         explanation=Explanation("Because you bought Trail shoe", "因为您购买了登山鞋"),
+        others=0.0,
     ),
     "attribution-outcome-v1": OutcomeAttribution(
         outcome_id="o-77",
