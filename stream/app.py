@@ -19,7 +19,7 @@ from faust.types import TP
 from yarl import URL
 
 from stream.commit import Committer
-from stream.errors import InvariantError, PenchantError
+from stream.errors import BrokerUnreachableError, InvariantError, PenchantError
 from stream.kafka import LogEnds, check_topics, is_embedded
 from stream.metrics import Metrics
 from stream.producer import RecordProducer
@@ -29,6 +29,7 @@ from stream.settings import Settings
 from stream.table import STORE_SCHEME, StoreOptions
 from stream.tracker import Tracker
 from stream.transport import CHUNK_SCHEME, ChunkConsumer, ChunkSchema, KeepingFlowControl
+from stream.watchdog import Limits, Position, Vitals, Watchdog
 from stream.worker import Worker
 from stream.writers import PartitionWriters
 
@@ -41,6 +42,7 @@ STREAM_BUFFER_CHUNKS = 16
 
 EXIT_GRACE_S = 5.0
 """How long after `shutdown_timeout_s` the process may still need to end."""
+WATCH_ENDS_S = 10.0
 
 
 class Application:
@@ -84,6 +86,16 @@ class Application:
         self.faust.agent(self._events, name="track", concurrency=1)(self._track)
         self.faust.agent(self._deltas, name="items", concurrency=1)(self._items)
         self.faust.task(self._start_inside)
+        self._vitals = Vitals()
+        self._behind: dict[TP, int] = {}
+        self._watchdog = Watchdog(
+            Limits(settings.watchdog_commit_age_s, settings.watchdog_stall_s, settings.rebalance_timeout_s),
+            self._vitals,
+            self._sample_vitals,
+            self.fatal,
+            settings.shutdown_timeout_s + EXIT_GRACE_S,
+            self.metrics.stalled.set,
+        )
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self.on_stopping: Callable[[], None] | None = None
@@ -110,6 +122,7 @@ class Application:
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
         try:
             self._consumer.on_revoke = self.worker.revoke
+            self._watchdog.start()
             await self.faust.start()
             logger.info("started in %.1f s", time.monotonic() - started)
             await self._until_stopped()
@@ -123,6 +136,8 @@ class Application:
                     raise
                 # Faust's remains of a lost membership; the reason is the failure that came first.
                 logger.warning("while stopping: %s: %s", type(error).__name__, error)
+            finally:
+                self._watchdog.close()
             if server is not None:
                 server.shutdown()
                 server.server_close()
@@ -184,8 +199,12 @@ class Application:
         """Runs as a Faust task: an exception in any of these stops the worker."""
         for replica in self._replicas:
             replica.start()
+        self._vitals.serving = True
         await asyncio.gather(
-            self.worker.refresh_forever(), self.worker.commit_forever(), self.worker.measure_forever(self._lag)
+            self.worker.refresh_forever(),
+            self.worker.commit_forever(),
+            self.worker.measure_forever(self._lag),
+            self._watch_log_ends(),
         )
 
     # --- Faust's side ---
@@ -213,19 +232,57 @@ class Application:
         consumer: ChunkConsumer = self.faust.consumer
         return consumer
 
-    def _lag(self) -> dict[TP, int]:
-        """Records not yet applied, of every partition this worker owns."""
+    def _next_offsets(self) -> dict[TP, int]:
+        """Offset from which each partition that this worker owns is still to be applied."""
         applied = {TP(self.settings.topic_events, p): users.next_offset for p, users in self.tracker.users.items()}
         applied |= {
             TP(self.settings.topic_item_deltas, p): items.next_offset for p, items in self.tracker.items.items()
         }
-        lags = {}
+        offsets = {}
         for tp in self._consumer.owned((self.settings.topic_events, self.settings.topic_item_deltas)):
             next_offset = applied.get(tp)
             if next_offset is None:  # nothing has come since the partition was assigned
                 next_offset = self._consumer.committed_offset(tp)
-            lags[tp] = max(0, (self._consumer.log_end(tp) or 0) - (next_offset or 0))
-        return lags
+            offsets[tp] = next_offset or 0
+        return offsets
+
+    def _lag(self) -> dict[TP, int]:
+        """Records not yet applied, of every partition this worker owns."""
+        return {tp: max(0, (self._consumer.log_end(tp) or 0) - offset) for tp, offset in self._next_offsets().items()}
+
+    # --- the watchdog's ---
+
+    def _sample_vitals(self) -> None:
+        vitals, consumer = self._vitals, self._consumer
+        vitals.commits = self._committer.last_completed_s
+        vitals.recovered_chunks = sum(table.data.recovered_chunks for table in self._tables)
+        vitals.rebalancing = consumer.joining
+        vitals.rebalances = self.faust.rebalancing_count
+        vitals.recovering = (
+            self.faust.rebalancing and not consumer.joining
+        )  # to Faust a rebalance ends with the recovery
+        vitals.positions = {tp: Position(at, self._behind.get(tp, 0)) for tp, at in self._next_offsets().items()}
+
+    async def _watch_log_ends(self) -> None:
+        """Find out which partitions are behind. The broker is asked: a fetch that has died sees no new end of the log."""
+        interval_s = min(WATCH_ENDS_S, self.settings.watchdog_stall_s / 4) or WATCH_ENDS_S
+        before: dict[TP, int] = {}
+        while True:
+            await asyncio.sleep(interval_s)
+            offsets = self._next_offsets()
+            unmoved = [tp for tp, offset in offsets.items() if before.get(tp) == offset]
+            self._behind = await asyncio.to_thread(self._records_behind, {tp: offsets[tp] for tp in unmoved})
+            before = offsets
+
+    def _records_behind(self, offsets: dict[TP, int]) -> dict[TP, int]:
+        behind = {}
+        try:
+            for tp, offset in offsets.items():
+                low, high = self._log_ends.bounds(tp.topic, tp.partition)
+                behind[tp] = max(0, high - max(low, offset))
+        except BrokerUnreachableError:  # then it is not this worker that is stuck; a commit will tell if that lasts
+            return {}
+        return behind
 
     def _table(self, name: str, source: str, changelog: str, stores: Any) -> Any:
         return self.faust.Table(

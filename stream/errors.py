@@ -9,6 +9,7 @@
     ├── RetryableError        transient: retried within bounds, then it becomes a crash
     └── InvariantError        a bug or a lost guarantee: the worker stops before anything is acknowledged
         ├── DeliveryError         a record was not accepted by the broker; nothing that depends on it is committed
+        ├── StuckError            nothing moves any more; a supervisor starts the worker again
         ├── StorageError          the local store could not be written (a full disk, say)
         └── CorruptStateError     stored bytes are not what this version, or any earlier one, wrote
 
@@ -57,6 +58,10 @@ class InvariantError(PenchantError):
 
 class DeliveryError(InvariantError):
     """The broker did not accept a record; nothing that depends on it may be committed."""
+
+
+class StuckError(InvariantError):
+    """Nothing moves any more, for no reason the worker knows of; started again it goes on from the last commit."""
 
 
 class StorageError(InvariantError):

@@ -164,9 +164,17 @@ class LogEnds:
         Raises:
             BrokerUnreachableError: no answer within `connect_timeout_s`.
         """
+        return self.bounds(topic, partition)[1]
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """Offset of the oldest record, and next offset to be written.
+
+        Raises:
+            BrokerUnreachableError: no answer within `connect_timeout_s`.
+        """
         with self._lock:
             try:
-                _, high = self._consumer.get_watermark_offsets(
+                low, high = self._consumer.get_watermark_offsets(
                     TopicPartition(topic, partition), timeout=self._timeout_s, cached=False
                 )
             except KafkaException as error:
@@ -174,7 +182,7 @@ class LogEnds:
                     f"the end of {topic} partition {partition} is not known: {error.args[0].str()}.",
                     "see `penchant doctor`",
                 ) from error
-        return int(high)
+        return int(low), int(high)
 
     def close(self) -> None:
         """Close the connection."""

@@ -117,6 +117,11 @@ class Metrics:
         self.catalog_items = Gauge("penchant_catalog_items", "Items in the catalogue", registry=registry)
         self.stats_items = Gauge("penchant_statistics_items", "Items with statistics", registry=registry)
         self.partitions = Gauge("penchant_partitions", "Partitions of the events topic owned", registry=registry)
+        self.stalled = Gauge(
+            "penchant_stalled_seconds",
+            "How long nothing has moved that should; at watchdog_stall_s the worker exits",
+            registry=registry,
+        )
         self.rebalances = Counter("penchant_rebalances", "Times partitions were revoked", registry=registry)
         self.build = Info("penchant_build", "Version of Penchant and Python", registry=registry)
         self.build.info({"version": __version__, "python": platform.python_version()})

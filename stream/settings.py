@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".penchant"), description="Where a worker keeps RocksDB; one directory per worker")
     commit_interval_s: PositiveFloat = Field(1.0, description="Time between two durable commits of state")
     shutdown_timeout_s: PositiveFloat = Field(10.0, description="Time a stopping worker has to drain and commit")
+    watchdog_commit_age_s: Annotated[float, Field(ge=0)] = Field(
+        180.0, description="A worker that completes no commit for this long exits with code 1; 0 = never"
+    )
+    watchdog_stall_s: Annotated[float, Field(ge=0)] = Field(
+        120.0, description="A worker that is behind and applies nothing for this long exits with code 1; 0 = never"
+    )
     standby_replicas: Annotated[int, Field(ge=0)] = Field(
         1, description="Other workers that keep a warm copy of each partition's state"
     )
@@ -170,6 +176,12 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
             raise ValueError(f"security_protocol {self.security_protocol} needs sasl_username and sasl_password")
+        for name in (
+            "watchdog_commit_age_s",
+            "watchdog_stall_s",
+        ):  # what has a deadline of its own tells why it was missed
+            if 0 < getattr(self, name) <= self.delivery_timeout_s:
+                raise ValueError(f"{name} must be more than delivery_timeout_s ({self.delivery_timeout_s:g}), or 0")
         names = [getattr(self, name) for name in type(self).model_fields if name.startswith("topic_")]
         if len(set(names)) != len(names):
             raise ValueError("every topic_* setting must name a different topic")

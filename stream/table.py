@@ -50,6 +50,8 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
     def __init__(self, *args: Any, options: dict[str, StoreOptions], **kwargs: Any) -> None:
         self._given = options["penchant"]
         self._stores = self._given.stores
+        self.recovered_chunks = 0
+        """Chunks of changelog read, for the watchdog."""
         super().__init__(*args, options=None, **kwargs)
 
     # --- recovery ---
@@ -75,6 +77,7 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
             raise
 
     def _apply_chunk(self, partition: int, chunk: Chunk) -> None:
+        self.recovered_chunks += 1
         store = self._stores[partition]
         included = store.changelog_offset()
         if included is not None:

@@ -127,6 +127,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._start: dict[TP, int] = {}
         self._member_at = -math.inf
         self.on_revoke: RevokeHook | None = None
+        self.joining = True
+        """Whether the group has not (yet, or again) said which partitions are this worker's."""
         super().__init__(*args, **kwargs)
 
     def note_member(self, at: float) -> None:
@@ -143,6 +145,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self.note_member(time.monotonic())
         await super().on_partitions_assigned(assigned, generation_id)
+        self.joining = False
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -232,6 +235,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TP]) -> None:
         """Make state durable and commit *before* forgetting; upstream forgets first and so replays acked work."""
+        self.joining = True
         revoked = frozenset(revoked)
         if self._active_partitions is not None:
             self._active_partitions.difference_update(revoked)
