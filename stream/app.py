@@ -42,6 +42,10 @@ STREAM_BUFFER_CHUNKS = 16
 
 EXIT_GRACE_S = 5.0
 """How long after `shutdown_timeout_s` the process may still need to end."""
+
+REQUEST_TIMEOUT_S = 90.0
+"""Faust's default; it refuses a longer session timeout than that, and joining a group takes as long as the rebalance."""
+
 WATCH_ENDS_S = 10.0
 
 
@@ -294,7 +298,13 @@ class Application:
             standby_buffer_size=1,
             options={
                 "penchant": StoreOptions(
-                    stores, self._log_ends, self.fatal, source, self._writers.claim, self._writers.release
+                    stores,
+                    self._log_ends,
+                    self.fatal,
+                    source,
+                    self._writers.claim,
+                    self._writers.release,
+                    self.metrics.restored.labels(name).inc,
                 )
             },
         )
@@ -305,6 +315,8 @@ def _faust_app(settings: Settings) -> Any:
         settings.group_id,
         broker=[URL(f"{CHUNK_SCHEME}://{server}") for server in settings.bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
+        consumer_group_instance_id=settings.group_instance_id,
+        broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_timeout_s, settings.rebalance_timeout_s + 5),
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 3,
         broker_rebalance_timeout=settings.rebalance_timeout_s,

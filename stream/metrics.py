@@ -80,6 +80,12 @@ class Metrics:
         self.state_keys = Gauge(
             "penchant_state_keys", "Keys in RocksDB as it estimates them, by table", ["table"], registry=registry
         )
+        self.restored = Counter(
+            "penchant_restored_records",
+            "Changelog records written to RocksDB by a recovery or to keep a standby copy, by table",
+            ["table"],
+            registry=registry,
+        )
         self.overlay_bytes = Gauge(
             "penchant_overlay_bytes", "Memory of states changed or read since the last commit", registry=registry
         )

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         60.0, description="A record not acknowledged within this time crashes the worker before anything is committed"
     )
     session_timeout_s: PositiveFloat = Field(6.0, description="A worker silent this long loses its partitions")
+    group_instance_id: TopicName | None = Field(
+        None,
+        description="Static membership: a name that this worker keeps over restarts (a StatefulSet's pod name). Restarted "
+        "within session_timeout_s, which should then be 30 or more, it gets its partitions back and no other worker pauses",
+    )
     rebalance_timeout_s: PositiveFloat = Field(60.0, description="How long a rebalance waits for a worker")
     fetch_max_wait_ms: Positive = Field(100, description="How long the broker may hold a fetch that finds no records")
     fetch_max_bytes: Positive = Field(

@@ -42,6 +42,8 @@ class StoreOptions:
     claim: Callable[[str, int], None]
     """Blocking: shuts out who wrote to this changelog partition before; see `writers`."""
     release: Callable[[str, int], None]
+    restored: Callable[[int], object]
+    """Hears how many changelog records were written to the store."""
 
 
 class ChangelogStore(SerializedStore):  # type: ignore[misc]
@@ -89,8 +91,9 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
                     f"{chunk.start_offset - 1} did not arrive"
                 )
         last = -1 if included is None else included
-        values = ((record.key, record.value) for record in chunk.records if record.offset > last)
+        values = [(record.key, record.value) for record in chunk.records if record.offset > last]
         store.write(values, chunk.next_offset - 1)
+        self._given.restored(len(values))
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0

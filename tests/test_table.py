@@ -30,6 +30,7 @@ class World:
             "events",
             lambda *partition: self.claims.append(partition),
             lambda *partition: self.claims.remove(partition),
+            lambda records: None,
         )
         self.claims: list[tuple[str, int]] = []
         table: Any = SimpleNamespace(name="users", changelog_topic=SimpleNamespace(topics=("changelog",)))
