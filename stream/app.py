@@ -43,6 +43,9 @@ STREAM_BUFFER_CHUNKS = 16
 EXIT_GRACE_S = 5.0
 """How long after `shutdown_timeout_s` the process may still need to end."""
 
+PARTITION_FETCH_MAX_BYTES = 4 << 20
+"""aiokafka keeps this much of each partition beside the fetch buffer. A larger record comes all the same, alone (KIP-74)."""
+
 REQUEST_TIMEOUT_S = 90.0
 """Faust's default; it refuses a longer session timeout than that, and joining a group takes as long as the rebalance."""
 
@@ -265,6 +268,7 @@ class Application:
         vitals.recovering = (
             self.faust.rebalancing and not consumer.joining
         )  # to Faust a rebalance ends with the recovery
+        self.metrics.fetched_bytes.set(consumer.unapplied_bytes())
         vitals.positions = {tp: Position(at, self._behind.get(tp, 0)) for tp, at in self._next_offsets().items()}
 
     async def _watch_log_ends(self) -> None:
@@ -323,7 +327,7 @@ def _faust_app(settings: Settings) -> Any:
         broker_max_poll_records=settings.chunk_max_records,
         broker_commit_interval=86_400,  # commits are the Committer's
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=settings.fetch_max_bytes,
+        consumer_max_fetch_size=min(settings.fetch_max_bytes, PARTITION_FETCH_MAX_BYTES),
         stream_buffer_maxsize=STREAM_BUFFER_CHUNKS,
         store=f"{STORE_SCHEME}://",
         Schema=ChunkSchema,
@@ -341,6 +345,7 @@ def _faust_app(settings: Settings) -> Any:
     app.flow_control = KeepingFlowControl()
     app.transport.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.transport.fetch_max_bytes = settings.fetch_max_bytes
+    app.transport.fetch_buffer_max_bytes = settings.fetch_buffer_max_bytes
     return app
 
 

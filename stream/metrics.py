@@ -61,6 +61,9 @@ class Metrics:
         self.chunk_records = Histogram(
             "penchant_chunk_records", "Records per chunk", ["topic"], buckets=SIZE_BUCKETS, registry=registry
         )
+        self.fetched_bytes = Gauge(
+            "penchant_fetched_bytes", "Records fetched and not yet applied; bounded by a setting", registry=registry
+        )
         self.lag = Gauge(
             "penchant_lag_records", "Records in the partition not yet read", ["topic", "partition"], registry=registry
         )

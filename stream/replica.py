@@ -19,7 +19,11 @@ from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+FIRST_BATCH_RECORDS = 8
 BATCH_RECORDS = 500
+BATCH_BYTES = 8 << 20
+"""What a batch should hold at most, judged by the records of the one before."""
+
 POLL_S = 0.2
 MAX_BATCHES_AHEAD = 4
 """Batches the thread may be ahead of the event loop; then it waits."""
@@ -74,18 +78,21 @@ class TopicReplica:
             "auto.offset.reset": "earliest",
             "enable.partition.eof": False,
             "fetch.wait.max.ms": self._settings.fetch_max_wait_ms,
+            "queued.max.messages.kbytes": BATCH_BYTES >> 10,
             "message.max.bytes": max(self._settings.fetch_max_bytes, 1_000_000),
         }
         consumer = Consumer(config)
         try:
             remaining: dict[int, int] | None = self._assign(consumer)
+            batch_records = FIRST_BATCH_RECORDS
             while not self._stop.is_set():
                 if remaining is not None and self._reached(consumer, remaining):
                     remaining = None
                     self._schedule(self.caught_up.set)
-                messages = consumer.consume(BATCH_RECORDS, POLL_S)
+                messages = consumer.consume(batch_records, POLL_S)
                 batch = [record for record in map(_replicated, messages) if record is not None]
                 if batch:
+                    batch_records = next_batch_records(batch)
                     self._hand_over(batch)
         finally:
             consumer.close()
@@ -134,6 +141,12 @@ class TopicReplica:
     def _schedule(self, callback: Callable[..., object], *args: object) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(callback, *args)
+
+
+def next_batch_records(batch: list[Replicated]) -> int:
+    """Records to ask for next, so that batches stay small in bytes as well."""
+    n_bytes = sum(len(record.value or b"") for record in batch)
+    return max(1, min(BATCH_RECORDS, len(batch) * BATCH_BYTES // max(1, n_bytes)))
 
 
 def _replicated(message: Message) -> Replicated | None:

@@ -53,15 +53,18 @@ class Settings(BaseSettings):
         60.0, description="A record not acknowledged within this time crashes the worker before anything is committed"
     )
     session_timeout_s: PositiveFloat = Field(6.0, description="A worker silent this long loses its partitions")
-    group_instance_id: TopicName | None = Field(
+    group_instance_id: str | None = Field(
         None,
-        description="Static membership: a name that this worker keeps over restarts (a StatefulSet's pod name). Restarted "
-        "within session_timeout_s, which should then be 30 or more, it gets its partitions back and no other worker pauses",
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="Static membership: a name that this worker alone has and keeps, see faults.md",
     )
     rebalance_timeout_s: PositiveFloat = Field(60.0, description="How long a rebalance waits for a worker")
     fetch_max_wait_ms: Positive = Field(100, description="How long the broker may hold a fetch that finds no records")
     fetch_max_bytes: Positive = Field(
         16 << 20, description="Bytes of one fetch; also the largest record that is read rather than refused"
+    )
+    fetch_buffer_max_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
+        128 << 20, description="Bytes fetched and not yet applied; at the bound fetching pauses"
     )
     chunk_max_records: Positive = Field(5000, description="Most records of one partition handled at once")
     message_max_bytes: Positive = Field(1_000_000, description="Largest value accepted as an event or item, in bytes")

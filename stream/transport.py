@@ -11,9 +11,13 @@ import asyncio
 import logging
 import math
 import time
+import weakref
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ConsumerNotStarted
 from faust.serializers.schemas import Schema
@@ -41,6 +45,58 @@ class Chunk(NamedTuple):
     """Where the fetch began: the log has no other records between it and `next_offset`."""
 
 
+BUFFER_POLL_S = 0.02
+CHUNKS_PER_BUFFER = 8
+"""A fetch returns at most this part of the buffer. Faust keeps hold of up to five chunks of changelog while it waits for
+more, so the buffer must be larger than those, or nothing would be fetched again."""
+
+
+class _Budget:
+    """Bytes that one fetch may still return."""
+
+    left = 0
+
+
+class _Prefetched(OrderedDict[Any, Any]):
+    """aiokafka's records by partition, in which a look at a partition's records ends when the budget is used up.
+
+    aiokafka bounds what it holds in bytes as they were sent. Handed out it is decompressed, and bounded by count only: 5,000
+    records of a megabyte each would be one chunk.
+    """
+
+    def __init__(self, records: Mapping[Any, Any], budget: _Budget) -> None:
+        super().__init__()
+        self._budget = budget
+        for tp, result in records.items():
+            self[tp] = result
+
+    def __setitem__(self, tp: Any, result: Any) -> None:
+        if type(result) is FetchResult:
+            result.getall = partial(_take, result, self._budget)
+        super().__setitem__(tp, result)
+
+
+def _take(result: Any, budget: _Budget, max_records: int | None = None) -> list[ConsumerRecord]:
+    """`FetchResult.getall`, within the budget too: the record that exceeds it is the last."""
+    taken: list[ConsumerRecord] = []
+    if budget.left <= 0 or not result.check_assignment(result._topic_partition) or not result.has_more():
+        return taken
+    for record in result._partition_records:
+        taken.append(record)
+        budget.left -= _size(record)
+        if budget.left <= 0 or (max_records is not None and len(taken) >= max_records):
+            result._update_position()
+            break
+    else:
+        result._update_position()
+        result._partition_records = None
+    return taken
+
+
+def _size(record: Any) -> int:
+    return len(record.key or b"") + len(record.value or b"")
+
+
 RevokeHook = Callable[[frozenset[TP]], Awaitable[None]]
 
 
@@ -55,6 +111,8 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # Faust asks for this only together with its own transactions; ours are in `writers`.
         consumer._isolation_level = "read_committed"
         self._chunk_ends: dict[TP, int] = {}
+        self._chunk_max_bytes = transport.fetch_buffer_max_bytes // CHUNKS_PER_BUFFER
+        self._budget = _Budget()
         return consumer
 
     async def on_start(self) -> None:
@@ -78,6 +136,9 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> dict[TP, list[Chunk]]:
+        if type(consumer._fetcher._records) is not _Prefetched:
+            consumer._fetcher._records = _Prefetched(consumer._fetcher._records, self._budget)
+        self._budget.left = self._chunk_max_bytes
         assignment = consumer._subscription.subscription.assignment
         before = _positions(assignment, active_partitions)
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
@@ -126,6 +187,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._durable: dict[TP, int] = {}
         self._start: dict[TP, int] = {}
         self._member_at = -math.inf
+        self._fetched: list[tuple[weakref.ref[ConsumerMessage], int]] = []
         self.on_revoke: RevokeHook | None = None
         self.joining = True
         """Whether the group has not (yet, or again) said which partitions are this worker's."""
@@ -202,9 +264,22 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         # Upstream seeks on the caller's thread, and so takes records away from under a fetch in the consumer's.
         await self._thread.call_thread(self._thread.seek, partition, offset)
 
+    def unapplied_bytes(self) -> int:
+        """Bytes of the records that were fetched and wait for their agent, or are in its hands."""
+        waiting = [(ref, n) for ref, n in self._fetched if (message := ref()) is not None and not message.acked]
+        self._fetched = waiting
+        return sum(n for _, n in waiting)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        """Back-pressure by bytes: Faust's buffers are bounded in chunks, and a chunk may be of any size."""
+        if self.unapplied_bytes() >= self.transport.fetch_buffer_max_bytes:
+            await asyncio.sleep(BUFFER_POLL_S)
+            return {}
+        return await super()._getmany(active_partitions, timeout)
+
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
         timestamp_ms = chunk.records[-1].timestamp if chunk.records else None
-        return ConsumerMessage(
+        message = ConsumerMessage(
             tp.topic,
             tp.partition,
             chunk.next_offset - 1,
@@ -219,6 +294,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             tp,
             generation_id=self.app.consumer_generation_id,
         )
+        self._fetched.append((weakref.ref(message), sum(map(_size, chunk.records))))
+        return message
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Upstream keeps an interval per missing offset; a chunk's offset is its last, so all would be gaps."""
@@ -274,6 +351,7 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]
     Consumer = ChunkConsumer
     fetch_max_wait_ms = 100
     fetch_max_bytes = 16 << 20
+    fetch_buffer_max_bytes = 128 << 20
 
 
 class ChunkSchema(Schema):  # type: ignore[misc]

@@ -11,6 +11,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.consumer.fetcher import FetchResult
 from confluent_kafka import Producer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -21,7 +22,7 @@ from stream.app import Application
 from stream.broker import EmbeddedBroker
 from stream.kafka import create_topics, topic_specs
 from stream.settings import load_settings
-from stream.transport import CHUNK_SCHEME, Chunk, ChunkConsumer, ChunkSchema, ChunkTransport
+from stream.transport import CHUNK_SCHEME, Chunk, ChunkConsumer, ChunkSchema, ChunkTransport, _Budget, _Prefetched
 
 EVENTS = TP("events", 0)
 TIMEOUT_S = 60.0
@@ -261,3 +262,56 @@ def test_control_records_at_the_end_of_the_log_are_committed_too(kafka: KafkaSer
             worker.wait_for("the end of the log", topics.all_committed)
         assert ends(kafka.bootstrap_servers, topics.settings.topic_events) == {0: 12}
         assert worker.metrics()['penchant_events_total{action="view"}'] == 10
+
+
+def fetch_result(tp: TP, sizes: list[int], start: int = 0) -> Any:
+    """What aiokafka holds of a partition: records of these sizes."""
+    records = iter([SimpleNamespace(key=b"", value=bytes(size), offset=start + i) for i, size in enumerate(sizes)])
+
+    class Records:
+        next_fetch_offset = start
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            record = next(records)
+            self.next_fetch_offset = record.offset + 1
+            return record
+
+    state = SimpleNamespace(paused=False, position=start)
+    state.consumed_to = lambda offset: setattr(state, "position", offset)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: state)
+    return FetchResult(tp, assignment=assignment, partition_records=Records(), backoff=0)
+
+
+def test_a_fetch_ends_where_its_bytes_are_used_up_and_the_next_goes_on_there() -> None:
+    budget, other = _Budget(), TP("events", 1)
+    held = _Prefetched({EVENTS: fetch_result(EVENTS, [10] * 5)}, budget)
+    held[other] = fetch_result(other, [10] * 5, start=100)
+    budget.left = 35
+    assert [r.offset for r in held[EVENTS].getall(5000)] == [0, 1, 2, 3], "the record that exceeds it is the last"
+    assert held[other].getall(5000) == []
+    assert held[other].has_more()
+    budget.left = 1000
+    assert [r.offset for r in held[EVENTS].getall(5000)] == [4]
+    assert not held[EVENTS].has_more()
+    assert [r.offset for r in held[other].getall(2)] == [100, 101]
+
+
+async def test_fetching_pauses_while_too_many_bytes_wait_and_goes_on_when_they_are_applied_or_dropped(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fetch(*_: Any, **__: Any) -> str:
+        return "fetched"
+
+    monkeypatch.setattr(type(consumer).__mro__[2], "_getmany", fetch)
+    consumer.transport.fetch_buffer_max_bytes = 100
+    record = SimpleNamespace(key=b"u", value=bytes(59), timestamp=0)
+    first, second = (consumer._to_message(EVENTS, Chunk([record], n + 1, n)) for n in (0, 1))  # type: ignore[list-item]
+    assert consumer.unapplied_bytes() == 120
+    assert await consumer._getmany({EVENTS}, 1.0) == {}
+    first.acked = True  # an agent is done with it
+    assert await consumer._getmany({EVENTS}, 1.0) == "fetched"
+    del second  # a rebalance emptied the queues
+    assert consumer.unapplied_bytes() == 0
