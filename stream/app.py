@@ -15,14 +15,16 @@ from contextlib import suppress
 from typing import Any
 
 import faust
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
 from faust.types import TP
 from yarl import URL
 
 from stream.commit import Committer
-from stream.errors import BrokerUnreachableError, InvariantError, PenchantError
+from stream.errors import BrokerUnreachableError, InvariantError, PenchantError, RefusedError, TopicsError
 from stream.kafka import LogEnds, check_topics, is_embedded
 from stream.metrics import Metrics
 from stream.producer import RecordProducer
+from stream.repeats import RepeatFilter
 from stream.replica import TopicReplica
 from stream.rocks import DataDirectory
 from stream.settings import Settings
@@ -48,6 +50,9 @@ PARTITION_FETCH_MAX_BYTES = 4 << 20
 
 REQUEST_TIMEOUT_S = 90.0
 """Faust's default; it refuses a longer session timeout than that, and joining a group takes as long as the rebalance."""
+
+NOISY = ("faust", "mode", "aiokafka", "stream.transport", "stream.table")
+"""Loggers of Faust and below; the services of ours that it runs log under our modules' names."""
 
 WATCH_ENDS_S = 10.0
 
@@ -148,6 +153,8 @@ class Application:
             if server is not None:
                 server.shutdown()
                 server.server_close()
+        if isinstance(self._failure, KafkaError):
+            raise RefusedError(f"Kafka: {self._failure}{_fix(self._failure)}") from self._failure
         if self._failure is not None:
             raise self._failure
 
@@ -169,6 +176,9 @@ class Application:
         if self._failure is None:
             self._failure = error
             logger.error("stopping: %s: %s", type(error).__name__, error)
+            if not logger.isEnabledFor(logging.DEBUG):
+                for name in NOISY:  # its threads and tasks end in tracebacks then, which say nothing of the cause
+                    logging.getLogger(name).setLevel(logging.CRITICAL)
         self._committer.abandon()
         self._consumer.on_revoke = None
         self._stop.set()
@@ -261,6 +271,8 @@ class Application:
 
     def _sample_vitals(self) -> None:
         vitals, consumer = self._vitals, self._consumer
+        if self._failure is None and (error := consumer.group_error()) is not None:
+            self._stopping = asyncio.ensure_future(self.fatal(error))
         vitals.commits = self._committer.last_completed_s
         vitals.recovered_chunks = sum(table.data.recovered_chunks for table in self._tables)
         vitals.rebalancing = consumer.joining
@@ -275,12 +287,26 @@ class Application:
         """Find out which partitions are behind. The broker is asked: a fetch that has died sees no new end of the log."""
         interval_s = min(WATCH_ENDS_S, self.settings.watchdog_stall_s / 4) or WATCH_ENDS_S
         before: dict[TP, int] = {}
+        wrong = 0
         while True:
             await asyncio.sleep(interval_s)
+            wrong = await self._check_topics(wrong)
             offsets = self._next_offsets()
             unmoved = [tp for tp, offset in offsets.items() if before.get(tp) == offset]
             self._behind = await asyncio.to_thread(self._records_behind, {tp: offsets[tp] for tp in unmoved})
             before = offsets
+
+    async def _check_topics(self, wrong: int) -> int:
+        """Times in a row that a topic was missing or had the wrong partition count. Faust would go on without it, for ever."""
+        try:
+            await asyncio.to_thread(check_topics, self.settings)
+        except TopicsError:
+            if wrong:  # a broker that has just started may not know them all yet
+                raise
+            return wrong + 1
+        except BrokerUnreachableError:
+            return wrong
+        return 0
 
     def _records_behind(self, offsets: dict[TP, int]) -> dict[TP, int]:
         behind = {}
@@ -349,6 +375,15 @@ def _faust_app(settings: Settings) -> Any:
     return app
 
 
+def _fix(error: KafkaError) -> str:
+    """What to do about what Kafka refused."""
+    if isinstance(error, TopicAuthorizationFailedError):
+        return ". Fix: give this user READ on the topic"
+    if isinstance(error, GroupAuthorizationFailedError):
+        return ". Fix: give this user READ on the group"
+    return ""
+
+
 def _credentials(settings: Settings) -> Any:
     """aiokafka's side of what `Settings.client_config` says to librdkafka."""
     context = None
@@ -405,5 +440,7 @@ def _exit_at_last(application: Application, after_s: float) -> None:
 
 def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("faust", "mode", "aiokafka", "stream.transport", "stream.table"):
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RepeatFilter())
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))

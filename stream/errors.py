@@ -9,8 +9,9 @@
     ├── RetryableError        transient: retried within bounds, then it becomes a crash
     └── InvariantError        a bug or a lost guarantee: the worker stops before anything is acknowledged
         ├── DeliveryError         a record was not accepted by the broker; nothing that depends on it is committed
+        ├── RefusedError          Kafka refuses to let the worker read or commit
         ├── StuckError            nothing moves any more; a supervisor starts the worker again
-        ├── StorageError          the local store could not be written (a full disk, say)
+        ├── StorageError          the local store could not be read or written (a full disk, say)
         └── CorruptStateError     stored bytes are not what this version, or any earlier one, wrote
 
 A bad *record* is not an exception: `decode` returns `Rejected(reason, detail)` for it and the rest of the chunk goes on.
@@ -60,12 +61,16 @@ class DeliveryError(InvariantError):
     """The broker did not accept a record; nothing that depends on it may be committed."""
 
 
+class RefusedError(InvariantError):
+    """Kafka refuses to let the worker read or commit (access rights taken away, say)."""
+
+
 class StuckError(InvariantError):
     """Nothing moves any more, for no reason the worker knows of; started again it goes on from the last commit."""
 
 
 class StorageError(InvariantError):
-    """The local store could not be written; what was to be stored is not committed."""
+    """The local store could not be read or written; what was to be stored is not committed."""
 
 
 class CorruptStateError(InvariantError):

@@ -104,7 +104,10 @@ def check_topics(settings: Settings) -> dict[str, Topic]:
     specs = topic_specs(settings)
     missing = [spec.name for spec in specs if spec.name not in existing]
     if missing:
-        raise TopicsError(f"missing topics: {', '.join(missing)}.", "run `penchant topics create`")
+        raise TopicsError(
+            f"missing topics, or not to be seen by this user: {', '.join(missing)}.",
+            "run `penchant topics create`; with access control give this user DESCRIBE on them",
+        )
     for source, changelog in (
         (settings.topic_events, settings.changelog_topic),
         (settings.topic_item_deltas, settings.topic_item_stats),

@@ -20,6 +20,16 @@ ROOM_FOR_HEADERS_BYTES = 64 << 10
 QUEUE_MAX_BYTES = 256 << 20
 QUEUE_MAX_RECORDS = 1_000_000
 
+FIXES = {
+    KafkaError.MSG_SIZE_TOO_LARGE: "raise the topic's max.message.bytes",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "give this user WRITE on the topic",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "give this user IDEMPOTENT_WRITE on the cluster, or WRITE on the topic",
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "run `penchant topics create`",
+    KafkaError._UNKNOWN_TOPIC: "run `penchant topics create`",
+    KafkaError._MSG_TIMED_OUT: "see whether the brokers are up and have enough replicas in sync",
+}
+"""What to do about a record that was not accepted; nothing that depends on it was committed, so it is sent again."""
+
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -77,7 +87,7 @@ class RecordProducer:
                     self._producer.poll(0.05)
                 self._raise_if_failed()
             except KafkaException as error:
-                self._fail(f"a record to {topic} was not accepted: {error.args[0].str()}")
+                self._fail(_not_accepted(topic, error.args[0]))
                 raise DeliveryError(self._failed) from error
             else:
                 return
@@ -111,7 +121,7 @@ class RecordProducer:
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._fail(f"a record to {message.topic()} was not accepted: {error.str()}")
+            self._fail(_not_accepted(str(message.topic()), error))
 
     def _on_error(self, error: KafkaError) -> None:
         logger.warning("Kafka: %s", error.str())
@@ -125,3 +135,8 @@ class RecordProducer:
     def _raise_if_failed(self) -> None:
         if self._failed is not None:
             raise DeliveryError(self._failed)
+
+
+def _not_accepted(topic: str, error: KafkaError) -> str:
+    fix = FIXES.get(error.code())
+    return f"a record to {topic} was not accepted: {error.str()}" + (f". Fix: {fix}" if fix else "")

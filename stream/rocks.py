@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +15,8 @@ import rocksdict
 
 from stream.errors import StorageError, UsageError
 from stream.events import MAX_ID_BYTES
+
+logger = logging.getLogger(__name__)
 
 _OFFSET_KEY = b"\x00penchant.changelog-offset".ljust(MAX_ID_BYTES + 1, b"\x00")
 """Longer than any id may be, since an id may hold any characters; `PartitionStore.items` leaves it out."""
@@ -28,15 +32,52 @@ _OWN_KEYS = (_OFFSET_KEY, BOUNDARY_KEY)
 
 
 class PartitionStore:
-    """State of one partition on disk: raw bytes by key, and the changelog offset that they include."""
+    """State of one partition on disk: raw bytes by key, and the changelog offset that they include.
+
+    A damaged database is deleted, and Faust rebuilds it from the changelog: at once where opening it fails, and at the next
+    start where a block is found damaged later, because what was read from it before may be in use.
+
+    Every method raises StorageError where the database cannot be read or written.
+    """
 
     def __init__(self, path: Path, options: rocksdict.Options) -> None:
         self.path = path
-        self._db = rocksdict.Rdict(str(path), options)
+        self._damaged = path.with_suffix(".damaged")
+        if self._damaged.exists():
+            self._delete("was found damaged")
+        try:
+            with self._errors("opened"):
+                self._db = rocksdict.Rdict(str(path), options)
+        except StorageError:
+            if not self._damaged.exists():
+                raise
+            self._delete("is damaged")
+            with self._errors("opened"):
+                self._db = rocksdict.Rdict(str(path), options)
+
+    def _delete(self, why: str) -> None:
+        logger.warning("local state in %s %s: rebuilding it from the changelog", self.path, why)
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._damaged.unlink()
+
+    @contextmanager
+    def _errors(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # rocksdict raises nothing more particular
+            then = ""
+            if str(error).startswith("Corruption"):
+                with suppress(OSError):
+                    self._damaged.touch()
+                    then = " (it is rebuilt from the changelog at the next start)"
+            raise StorageError(f"{self.path} could not be {done}: {error}{then}") from error
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values in the order of `keys`; None where there is none."""
-        values: list[bytes | None] = self._db[list(keys)] if keys else []
+        if not keys:
+            return []
+        with self._errors("read"):
+            values: list[bytes | None] = self._db[list(keys)]
         return values
 
     def write(self, values: Iterable[tuple[bytes, bytes | None]], changelog_offset: int | None) -> None:
@@ -49,19 +90,19 @@ class PartitionStore:
                 batch.put(key, value)
         if changelog_offset is not None:
             batch.put(_OFFSET_KEY, str(changelog_offset).encode())
-        try:
+        with self._errors("written"):
             self._db.write(batch)
-        except Exception as error:  # rocksdict raises nothing more particular
-            raise StorageError(f"{self.path} could not be written: {error}") from error
 
     def changelog_offset(self) -> int | None:
         """Offset of the last changelog record included; None in an empty store."""
-        value = self._db.get(_OFFSET_KEY)
+        with self._errors("read"):
+            value = self._db.get(_OFFSET_KEY)
         return None if value is None else int(value)
 
     def boundary(self) -> int | None:
         """Value of `BOUNDARY_KEY`; None if there never was one."""
-        value = self._db.get(BOUNDARY_KEY)
+        with self._errors("read"):
+            value = self._db.get(BOUNDARY_KEY)
         return None if value is None else int(value)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ConsumerNotStarted
 from faust.serializers.schemas import Schema
@@ -224,6 +225,25 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             return []
         return sorted(TP(*tp) for tp in assignment if tp.topic in topics)
 
+    def group_error(self) -> BaseException | None:
+        """Why aiokafka has given up on the group.
+
+        It keeps the error for the next call of its `getmany` and does nothing until then; but Faust fetches past that. So an
+        error that may pass is taken here and now, after which aiokafka tries again.
+        """
+        coordinator = getattr(self._thread._consumer, "_coordinator", None)
+        task = getattr(coordinator, "_coordination_task", None)
+        if coordinator is None or task is None:
+            return None
+        if task.done():
+            return None if task.cancelled() else task.exception()
+        error: KafkaError | None = coordinator._pending_exception
+        if error is None or not error.retriable:
+            return error
+        logger.warning("the group could not be joined: %s (tried again)", error)
+        self._thread.thread_loop.call_soon_threadsafe(_take_error, coordinator)
+        return None
+
     def log_end(self, tp: TP) -> int | None:
         """End of the log as the last fetch saw it; None before the first, or if the partition has just been taken away."""
         try:
@@ -367,6 +387,13 @@ class ChunkSchema(Schema):  # type: ignore[misc]
             return await plain(message, propagate=propagate)
 
         return decode
+
+
+def _take_error(coordinator: Any) -> None:
+    consumed, coordinator._error_consumed_fut = coordinator._error_consumed_fut, None
+    coordinator._pending_exception = None
+    if consumed is not None and not consumed.done():
+        consumed.set_result(None)
 
 
 def _positions(assignment: Any, partitions: Iterable[TP]) -> dict[TP, int]:

@@ -26,8 +26,9 @@ class KafkaMissingError(Exception):
 class KafkaServer:
     """One broker with its data in `data_dir`, on ports that stay the same over restarts."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+    def __init__(self, data_dir: Path, properties: str = "") -> None:
+        """`properties`: further lines of server.properties."""
+        self._data_dir, self._properties = data_dir, properties
         self._port, self._controller_port = free_ports(2)
 
     @property
@@ -79,7 +80,7 @@ class KafkaServer:
     def _run(self, command: str, *ports: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", str(RUN_SH), command, str(self._data_dir), *ports],
-            env=os.environ | {"KAFKA_HEAP_OPTS": HEAP},
+            env=os.environ | {"KAFKA_HEAP_OPTS": HEAP, "KAFKA_PROPERTIES": self._properties},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

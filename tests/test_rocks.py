@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import rocksdict
 
-from stream.errors import UsageError
+from stream.errors import StorageError, UsageError
 from stream.events import MAX_ID_BYTES
 from stream.rocks import _OFFSET_KEY, DataDirectory, PartitionStore, PartitionStores
 
@@ -182,3 +184,72 @@ def test_a_directory_that_cannot_be_made_is_named_with_its_fix(tmp_path):
     with pytest.raises(UsageError, match="cannot be written") as refused:
         DataDirectory(tmp_path / "file" / "data", MIB, MIB)
     assert "--data-dir" in refused.value.fix
+
+
+def damage(directory: Path, pattern: str) -> None:
+    """Overwrite bytes in the middle of the files."""
+    for path in directory.glob(pattern):
+        content = bytearray(path.read_bytes())
+        middle = len(content) // 3
+        content[middle : middle + 20] = b"\xa5" * 20
+        path.write_bytes(content)
+
+
+def filled(tmp_path: Path) -> Path:
+    """A closed store with all its values in a file."""
+    directory = DataDirectory(tmp_path, 8 * MIB, 8 * MIB)
+    stores = directory.stores("users")
+    stores[0].write([(b"k%d" % i, random.Random(i).randbytes(100)) for i in range(2000)], 9)
+    stores[0]._db.flush()
+    stores.close_all()
+    directory.close()
+    return tmp_path / "users" / "0.db"
+
+
+def test_a_store_that_cannot_be_opened_is_rebuilt_from_nothing_with_a_warning(tmp_path, caplog):
+    damage(filled(tmp_path), "CURRENT")
+    directory = DataDirectory(tmp_path, 8 * MIB, 8 * MIB)
+    stores = directory.stores("users")
+    assert stores[0].changelog_offset() is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "0.db is damaged: rebuilding it from the changelog" in caplog.text
+    stores.close_all()
+    directory.close()
+
+
+def test_where_rocksdb_forgives_damage_values_and_their_offset_are_gone_together(tmp_path):
+    damage(filled(tmp_path), "MANIFEST*")  # taken for a torn write, which is dropped
+    directory = DataDirectory(tmp_path, 8 * MIB, 8 * MIB)
+    stores = directory.stores("users")
+    assert (stores[0].changelog_offset(), stores[0].get_many([b"k1"])) == (None, [None])
+    stores.close_all()
+    directory.close()
+
+
+def test_a_store_found_damaged_stops_the_worker_and_is_rebuilt_at_the_next_start(tmp_path, caplog):
+    damage(filled(tmp_path), "*.sst")
+    for start in range(2):
+        directory = DataDirectory(tmp_path, 8 * MIB, 8 * MIB)
+        stores = directory.stores("users")
+        keys = [b"k%d" % i for i in range(2000)]
+        if start == 0:
+            with pytest.raises(StorageError, match="it is rebuilt from the changelog at the next start"):
+                stores[0].get_many(keys)
+        else:
+            assert stores[0].changelog_offset() is None
+            assert stores[0].get_many(keys) == [None] * 2000
+            assert "was found damaged" in caplog.text
+        stores.close_all()
+        directory.close()
+
+
+def test_a_store_that_cannot_be_opened_for_another_reason_is_left_alone(tmp_path):
+    path = filled(tmp_path)
+    directory = DataDirectory(tmp_path, 8 * MIB, 8 * MIB)
+    holder, second = directory.stores("users"), directory.stores("users")
+    assert holder[0].changelog_offset() == 9
+    with pytest.raises(StorageError, match="could not be opened"):  # RocksDB's own lock
+        second[0].changelog_offset()
+    holder.close_all()
+    assert list(path.glob("*.sst"))
+    directory.close()

@@ -21,11 +21,11 @@ MIB = 1 << 20
 
 class World:
     def __init__(self, stores: PartitionStores) -> None:
-        self.stores, self.fatal_errors = stores, []
+        self.stores, self.fatal_errors, self.log_end = stores, [], 9
         app = faust.App("table", broker="kafka://127.0.0.1:1")
         options = StoreOptions(
             stores,
-            lambda topic, partition: 9,
+            lambda topic, partition: self.log_end,
             self.fatal,
             "events",
             lambda *partition: self.claims.append(partition),
@@ -99,4 +99,16 @@ async def test_a_partition_is_claimed_before_anybody_asks_where_its_changelog_en
     assigned = {TP("events", 0), TP("changelog", 0)}
     await world.store.on_rebalance(assigned, set(), assigned)
     assert asked == [[("changelog", 0)]]
+    assert world.content == (None, {})
+
+
+async def test_a_store_ahead_of_its_changelog_is_wiped_when_it_is_assigned(world: World) -> None:
+    # The topic was deleted and made again, or lived in an embedded broker's memory: what the store holds is of another log.
+    changelog = TP("changelog", 0)
+    world.apply(0, (0, b"ann", b"1"), end=1)
+    world.log_end = 1
+    await world.store.on_rebalance({changelog}, set(), {changelog})
+    assert world.content == (0, {b"ann": b"1"}), "it ends with the log"
+    world.log_end = 0
+    await world.store.on_rebalance({changelog}, set(), {changelog})
     assert world.content == (None, {})

@@ -12,6 +12,7 @@ from typing import Any
 import faust
 import pytest
 from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import GroupAuthorizationFailedError, NodeNotReadyError
 from confluent_kafka import Producer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -315,3 +316,22 @@ async def test_fetching_pauses_while_too_many_bytes_wait_and_goes_on_when_they_a
     assert await consumer._getmany({EVENTS}, 1.0) == "fetched"
     del second  # a rebalance emptied the queues
     assert consumer.unapplied_bytes() == 0
+
+
+async def test_an_error_that_may_pass_does_not_keep_aiokafka_from_the_group_for_ever(consumer: ChunkConsumer) -> None:
+    loop = asyncio.get_running_loop()
+    coordinator = SimpleNamespace(
+        _coordination_task=loop.create_future(),
+        _pending_exception=NodeNotReadyError(),
+        _error_consumed_fut=loop.create_future(),
+    )
+    consumed = coordinator._error_consumed_fut
+    consumer._thread.thread_loop.close()
+    consumer._thread.thread_loop = loop
+    consumer._thread._consumer = SimpleNamespace(_coordinator=coordinator)
+    assert consumer.group_error() is None
+    await asyncio.wait_for(consumed, TIMEOUT_S)
+    assert consumer.group_error() is None
+    coordinator._pending_exception = GroupAuthorizationFailedError("group")
+    assert consumer.group_error() is coordinator._pending_exception, "this one does not pass by itself"
+    consumer._thread.thread_loop = asyncio.new_event_loop()  # for the fixture to close

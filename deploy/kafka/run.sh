@@ -97,6 +97,7 @@ launch() { # PORT CONTROLLER_PORT; leaves its pid in $pid and returns when reque
   data=$(printf '%s' "$dir/data" | sed 's/[#&\\]/\\&/g') # what sed would take for its own in a path
   sed -e "s#@PORT@#$port#" -e "s#@CONTROLLER_PORT@#$controller_port#" -e "s#@DATA_DIR@#$data#" \
     "$here/server.properties" > "$dir/server.properties"
+  printf '%s\n' "${KAFKA_PROPERTIES:-}" >> "$dir/server.properties" # further lines, such as an authorizer's
   if [ ! -f "$dir/data/meta.properties" ]; then
     local cluster_id
     cluster_id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=\n')
