@@ -20,7 +20,16 @@ from faust.types import TP
 from yarl import URL
 
 from stream.commit import Committer
-from stream.errors import BrokerUnreachableError, InvariantError, PenchantError, RefusedError, TopicsError
+from stream.errors import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    BrokerUnreachableError,
+    InvariantError,
+    PenchantError,
+    RefusedError,
+    TopicsError,
+    UsageError,
+)
 from stream.kafka import LogEnds, check_topics, is_embedded
 from stream.metrics import Metrics
 from stream.producer import RecordProducer
@@ -135,9 +144,10 @@ class Application:
         try:
             self._consumer.on_revoke = self.worker.revoke
             self._watchdog.start()
-            await self.faust.start()
-            logger.info("started in %.1f s", time.monotonic() - started)
-            await self._until_stopped()
+            starting = asyncio.ensure_future(self.faust.start())
+            starting.add_done_callback(lambda done: self._started(done, time.monotonic() - started))
+            await self._until_stopped()  # which may come before it has started
+            starting.cancel()
         finally:
             if self.on_stopping is not None:
                 self.on_stopping()
@@ -157,6 +167,15 @@ class Application:
             raise RefusedError(f"Kafka: {self._failure}{_fix(self._failure)}") from self._failure
         if self._failure is not None:
             raise self._failure
+
+    def _started(self, starting: asyncio.Future[Any], seconds: float) -> None:
+        if starting.cancelled():
+            return
+        error = starting.exception()
+        if error is None:
+            logger.info("started in %.1f s", seconds)
+        else:
+            self._stopping = asyncio.ensure_future(self.fatal(error))
 
     def _stop_for(self, number: signal.Signals) -> None:
         logger.info("%s: draining and committing", number.name)
@@ -431,7 +450,7 @@ def _exit_at_last(application: Application, after_s: float) -> None:
         failure = application.failure
         sys.stderr.write(f"penchant: {failure or 'stopped'} (did not end by itself within {after_s:g} s)\n")
         sys.stderr.flush()
-        os._exit(1)
+        os._exit(EXIT_USAGE if isinstance(failure, UsageError) else EXIT_FAILED)
 
     timer = threading.Timer(after_s, end)
     timer.daemon = True

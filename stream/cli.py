@@ -12,12 +12,12 @@ import typer
 from typer.core import TyperGroup
 
 from stream import __version__, options
-from stream.errors import PenchantError, UsageError
+from stream.errors import EXIT_FAILED, EXIT_USAGE, PenchantError, UsageError
 
 if TYPE_CHECKING:
     from stream.settings import Settings
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_INTERRUPTED = 130
 
 SETTINGS_NOTE = (
     'Every other setting comes from the environment (PENCHANT_GROUP_ID=…) or from penchant.toml (group_id = "…"); '

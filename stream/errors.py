@@ -19,6 +19,9 @@ A bad *record* is not an exception: `decode` returns `Rejected(reason, detail)` 
 
 from __future__ import annotations
 
+EXIT_FAILED, EXIT_USAGE = 1, 2
+"""Exit codes of a command that ends with an error; 2 is a UsageError's."""
+
 
 class PenchantError(Exception):
     """The root; never raised itself."""

@@ -24,6 +24,7 @@ FIXES = {
     KafkaError.MSG_SIZE_TOO_LARGE: "raise the topic's max.message.bytes",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "give this user WRITE on the topic",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "give this user IDEMPOTENT_WRITE on the cluster, or WRITE on the topic",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "give this user WRITE on the transactional ids that begin with the group id",
     KafkaError.UNKNOWN_TOPIC_OR_PART: "run `penchant topics create`",
     KafkaError._UNKNOWN_TOPIC: "run `penchant topics create`",
     KafkaError._MSG_TIMED_OUT: "see whether the brokers are up and have enough replicas in sync",
@@ -138,5 +139,10 @@ class RecordProducer:
 
 
 def _not_accepted(topic: str, error: KafkaError) -> str:
+    return f"a record to {topic} was not accepted: {error.str()}{fix_for(error)}"
+
+
+def fix_for(error: KafkaError) -> str:
+    """What to do about what a broker refused, to follow what it said; empty where that is all there is to say."""
     fix = FIXES.get(error.code())
-    return f"a record to {topic} was not accepted: {error.str()}" + (f". Fix: {fix}" if fix else "")
+    return "" if fix is None else f". Fix: {fix}"

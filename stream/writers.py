@@ -17,7 +17,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream.errors import DeliveryError, InvariantError
-from stream.producer import producer_config
+from stream.producer import fix_for, producer_config
 from stream.settings import Settings
 
 ROOM_WAIT_S = 0.05
@@ -57,7 +57,8 @@ class PartitionWriters:
         try:
             producer.init_transactions(settings.delivery_timeout_s)
         except KafkaException as error:
-            raise DeliveryError(f"{topic} partition {partition} could not be claimed: {error.args[0].str()}") from error
+            why = f"{error.args[0].str()}{fix_for(error.args[0])}"
+            raise DeliveryError(f"{topic} partition {partition} could not be claimed: {why}") from error
         self._claimed[topic, partition] = producer
 
     def release(self, topic: str, partition: int) -> None:
@@ -135,4 +136,4 @@ def _produce(
 def _told(error: KafkaError, where: str) -> InvariantError:
     if error.code() in _FENCED:
         return InvariantError(f"{where} has been claimed by another worker: this one has lost the partition")
-    return DeliveryError(f"a transaction on {where} was not committed: {error.str()}")
+    return DeliveryError(f"a transaction on {where} was not committed: {error.str()}{fix_for(error)}")

@@ -120,14 +120,16 @@ def test_a_broker_that_comes_back_in_time_is_waited_for(
     recovers(topics, worker, restart=worker.process.poll() is not None)
 
 
-@pytest.mark.parametrize("topics", [{"delivery_timeout_s": 3}], indirect=True)
+@pytest.mark.parametrize("topics", [{"delivery_timeout_s": 3, "commit_interval_s": 5}], indirect=True)
 def test_a_worker_whose_records_are_not_accepted_in_time_stops_and_goes_on_where_it_was(
     broker: KafkaServer, topics: Topics, worker: WorkerProcess
 ) -> None:
-    topics.produce(topics.settings.topic_events, events(20_000, 50, 20, seed=2))
+    topics.produce(topics.settings.topic_events, events(500, 50, 20, seed=2))
+    worker.wait_for("work that is not committed", lambda: worker.metrics().get("penchant_dirty_users", 0) > 0)
     broker.kill()
     try:
-        assert worker.process.wait(TIMEOUT_S) == 1, worker.log[-4000:]
+        # 2 where the broker was missed by a question, 1 where it was by a record
+        assert worker.process.wait(TIMEOUT_S) in {1, 2}, worker.log[-4000:]
     finally:
         broker.start()
     recovers(topics, worker)
@@ -145,10 +147,8 @@ def test_an_output_that_is_too_large_for_its_topic_stops_the_worker_before_anyth
         topics.produce(topics.settings.topic_events, events(200, 50, 20, seed=2))
         time.sleep(0.5)
     assert worker.process.returncode == 1
-    assert last_line(worker) == (
-        f"penchant: a record to {topic} was not accepted: Broker: Message size too large. "
-        "Fix: raise the topic's max.message.bytes"
-    )
+    why = f"a record to {topic} was not accepted: Broker: Message size too large. "
+    assert f"penchant: {why}Fix: raise the topic's max.message.bytes" in last_line(worker)
     set_limit(topics, topic, 4_000_000)
     time.sleep(1)
     recovers(topics, worker)
@@ -187,7 +187,7 @@ def test_rights_taken_away_stop_the_worker_now_and_at_its_next_start(
     topics: Topics, worker: WorkerProcess, kind: ResourceType, operation: AclOperation, code: int
 ) -> None:
     name = topics.settings.topic_events if kind is ResourceType.TOPIC else topics.settings.group_id
-    topics.produce(topics.settings.topic_events, events(1000, 50, 20, seed=2))
+    topics.produce(topics.settings.topic_events, events(1000, 50, 20, seed=7))
     deny(topics, kind, name, operation)
     assert worker.process.wait(TIMEOUT_S) == 1, worker.log[-4000:]
     assert "Fix: give this user READ on the" in last_line(worker)

@@ -116,11 +116,10 @@ class Topics:
         self.settings = load_settings(
             bootstrap_servers=bootstrap_servers,
             group_id=prefix,
-            commit_interval_s=0.2,
             metrics_port=0,
             data_dir=Path("unused"),
             **names,
-            **overrides,
+            **({"commit_interval_s": 0.2} | overrides),
         )
         self.producer = Producer(
             {"bootstrap.servers": bootstrap_servers, "linger.ms": 20, "partitioner": "murmur2_random", "log_level": 0}
