@@ -24,7 +24,7 @@ FIXES = {
     KafkaError.MSG_SIZE_TOO_LARGE: "raise the topic's max.message.bytes",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "give this user WRITE on the topic",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "give this user IDEMPOTENT_WRITE on the cluster, or WRITE on the topic",
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "give this user WRITE on the transactional ids that begin with the group id",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "give this user WRITE on transactional ids that begin with the group id",
     KafkaError.UNKNOWN_TOPIC_OR_PART: "run `penchant topics create`",
     KafkaError._UNKNOWN_TOPIC: "run `penchant topics create`",
     KafkaError._MSG_TIMED_OUT: "see whether the brokers are up and have enough replicas in sync",
