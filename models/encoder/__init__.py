@@ -1,0 +1,1 @@
+"""Text to vectors: the contract, its implementations, and how a model directory becomes an ONNX graph. No torch in here."""
