@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from stream import __version__, options
+from stream.encoder_cli import encoder
 from stream.errors import EXIT_FAILED, EXIT_USAGE, PenchantError, UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ topics = _group(help="The topics that Penchant reads and writes: create them, li
 items = _group(help="The catalogue: what can be recommended.")
 app.add_typer(topics, name="topics")
 app.add_typer(items, name="items")
+app.add_typer(encoder, name="encoder")
 
 
 def main() -> NoReturn:

@@ -4,6 +4,7 @@
     ├── UsageError            the person can mend it: one line that names the thing and the fix, exit code 2
     │   ├── SettingsError         a setting is missing, malformed or contradicts another
     │   ├── InputFileError        a file cannot be read as what it was said to be
+    │   ├── ModelUnusableError    a language model cannot be exported, loaded or run as asked
     │   ├── TopicsError           topics are missing or their partition counts do not match
     │   └── BrokerUnreachableError  nothing answered at bootstrap_servers within the deadline
     ├── RetryableError        transient: retried within bounds, then it becomes a crash
@@ -42,6 +43,10 @@ class SettingsError(UsageError):
 
 class InputFileError(UsageError):
     """A file cannot be read as what it was said to be."""
+
+
+class ModelUnusableError(UsageError):
+    """A language model cannot be exported, loaded or run as asked."""
 
 
 class TopicsError(UsageError):

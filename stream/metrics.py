@@ -16,6 +16,7 @@ from stream.errors import UsageError
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SIZE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+TOKEN_BUCKETS = (16, 64, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 
 
 class Metrics:
@@ -120,6 +121,64 @@ class Metrics:
         )
         self.producer_queue = Gauge(
             "penchant_producer_queue_records", "Records not yet acknowledged by the broker", registry=registry
+        )
+
+        # The text encoder.
+        self.encoder_queue_texts = Gauge(
+            "penchant_encoder_queue_texts", "Texts waiting for the encoder", registry=registry
+        )
+        self.encoder_queue_tokens = Gauge(
+            "penchant_encoder_queue_tokens", "Tokens waiting for the encoder", registry=registry
+        )
+        self.encoder_queue_age = Gauge(
+            "penchant_encoder_queue_oldest_seconds", "How long the longest-waiting text has waited", registry=registry
+        )
+        self.encoder_batch_texts = Histogram(
+            "penchant_encoder_batch_texts", "Texts per batch", buckets=SIZE_BUCKETS, registry=registry
+        )
+        self.encoder_batch_tokens = Histogram(
+            "penchant_encoder_batch_tokens", "Tokens per batch, padded", buckets=TOKEN_BUCKETS, registry=registry
+        )
+        self.encoder_padding = Counter(
+            "penchant_encoder_padding_tokens",
+            "Tokens that were only padding; divide by the sum of penchant_encoder_batch_tokens",
+            registry=registry,
+        )
+        self.encoder_dispatches = Counter(
+            "penchant_encoder_dispatches", "Batches, by reason: full, idle, waited, alone", ["reason"], registry=registry
+        )
+        self.encoder_stage_seconds = Histogram(
+            "penchant_encoder_stage_duration_seconds",
+            "Time by stage: prepare (per call), queue (oldest text of a batch), encode (per batch)",
+            ["stage"],
+            buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.encoder_texts = Counter(
+            "penchant_encoder_texts",
+            "Texts answered with a vector, by how: encoded, cached, coalesced",
+            ["outcome"],
+            registry=registry,
+        )
+        self.encoder_refused = Counter(
+            "penchant_encoder_texts_refused", "Texts answered without a vector, by reason", ["reason"], registry=registry
+        )
+        self.encoder_bisections = Counter(
+            "penchant_encoder_bisections", "Failing batches cut in two to find the text", registry=registry
+        )
+        self.encoder_restarts = Counter(
+            "penchant_encoder_restarts", "Times the encoder was loaded anew after it died or hung", registry=registry
+        )
+        self.encoder_budget = Gauge(
+            "penchant_encoder_budget_tokens",
+            "Tokens a batch may have now; below the setting after the device ran out of memory",
+            registry=registry,
+        )
+        self.encoder_alive = Gauge(
+            "penchant_encoder_alive", "1 while texts that wait are being encoded, 0 when not", registry=registry
+        )
+        self.encoder_provider = Gauge(
+            "penchant_encoder_provider", "1 for the provider the encoder runs on", ["provider"], registry=registry
         )
 
         # The worker itself.

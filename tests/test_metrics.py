@@ -19,7 +19,7 @@ from stream.metrics import Metrics
 
 DOCS = Path(__file__).parents[1] / "deploy" / "docs" / "metrics.md"
 UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "partitions", "lists", "commits",
-         "rebalances", "rewinds", "1"}  # fmt: skip
+         "rebalances", "rewinds", "texts", "tokens", "batches", "bisections", "restarts", "1"}  # fmt: skip
 DEADLINE_S = 30.0
 
 
@@ -58,7 +58,8 @@ def test_every_metric_has_a_unit_that_its_name_agrees_with():
 
 def test_no_label_is_a_user_or_an_item():
     labels = {label for _, names, _ in exported().values() for label in names}
-    assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python"}
+    assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python",
+                      "outcome", "provider"}  # fmt: skip
 
 
 def test_the_documentation_names_every_value_of_the_labels():
