@@ -489,7 +489,9 @@ class MicroBatcher:
         self._last_progress = self._clock()
         self._metrics.encoder_provider.labels(encoder.provider).set(1)
         self._metrics.encoder_alive.set(1)
-        logger.info("encoder: %s on %s, batches of %d tokens", encoder.model_version, encoder.provider, self._budget.tokens)
+        logger.info(
+            "encoder: %s on %s, batches of %d tokens", encoder.model_version, encoder.provider, self._budget.tokens
+        )
         if not self._ready.done():
             self._ready.set_result(None)
 

@@ -17,7 +17,7 @@ encoder = typer.Typer(
 )
 
 _EXPORT_HELP = """\
-Turn a BERT-family sentence encoder into what a worker serves: ONNX with pooling and normalisation inside, its tokenizer, a manifest.
+Turn a BERT-family sentence encoder into what a worker serves: ONNX graphs with pooling inside, tokenizer, manifest.
 
 \b
 Examples:
@@ -29,16 +29,17 @@ Next: encoder_model = "encoders/e5" in penchant.toml, then `penchant worker`.
 Every graph is compared with transformers (the extra train) and refused if its vectors differ, or depend on their neighbours."""
 
 Source = Annotated[
-    str, typer.Argument(metavar="MODEL_DIR_OR_HUB_ID", help="A model's directory, or its id on the Hugging Face hub.")
+    str,
+    typer.Argument(
+        metavar="MODEL_DIR_OR_HUB_ID", help="A model directory, or the id of a model on the Hugging Face hub."
+    ),
 ]
 
 
 @encoder.command("export", help=_EXPORT_HELP)
 def encoder_export(
     model: Source,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIRECTORY", help="Where the export goes.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIRECTORY", help="Where the export goes.", show_default=False)],
     fp16: Annotated[bool, typer.Option("--fp16", help="Also a half-precision graph, for GPUs.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Also an int8 graph, if it is near enough.")] = False,
     portable: Annotated[
@@ -68,7 +69,9 @@ def encoder_export(
     from models.training.reference import transformers_vectors  # noqa: PLC0415
 
     given = {"query": query_prompt, "passage": passage_prompt}
-    prompts = {role: text for role, text in given.items() if text} if any(x is not None for x in given.values()) else None
+    prompts = (
+        {role: text for role, text in given.items() if text} if any(x is not None for x in given.values()) else None
+    )
     precisions: tuple[Any, ...] = ("fp32", *(["fp16"] if fp16 else []), *(["int8"] if int8 else []))
 
     def work() -> Any:
@@ -91,7 +94,7 @@ def encoder_export(
     "\b\nExamples:\n  penchant encoder show encoders/e5\n\nNext: encoder_model = DIRECTORY in penchant.toml.",
 )
 def encoder_show(
-    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="What `encoder export` wrote.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A directory that `encoder export` wrote.")],
 ) -> None:
     from models.encoder.manifest import read_manifest  # noqa: PLC0415
 

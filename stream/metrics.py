@@ -145,7 +145,10 @@ class Metrics:
             registry=registry,
         )
         self.encoder_dispatches = Counter(
-            "penchant_encoder_dispatches", "Batches, by reason: full, idle, waited, alone", ["reason"], registry=registry
+            "penchant_encoder_dispatches",
+            "Batches, by reason: full, idle, waited, alone",
+            ["reason"],
+            registry=registry,
         )
         self.encoder_stage_seconds = Histogram(
             "penchant_encoder_stage_duration_seconds",
@@ -161,7 +164,10 @@ class Metrics:
             registry=registry,
         )
         self.encoder_refused = Counter(
-            "penchant_encoder_texts_refused", "Texts answered without a vector, by reason", ["reason"], registry=registry
+            "penchant_encoder_texts_refused",
+            "Texts answered without a vector, by reason",
+            ["reason"],
+            registry=registry,
         )
         self.encoder_bisections = Counter(
             "penchant_encoder_bisections", "Failing batches cut in two to find the text", registry=registry

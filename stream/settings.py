@@ -151,7 +151,9 @@ class Settings(BaseSettings):
         0.0, description="How long an idle encoder waits for more texts; only helps at low rates"
     )
     encoder_queue_max_texts: Positive = Field(32_768, description="Texts waiting for the encoder; more are refused")
-    encoder_queue_max_tokens: Positive = Field(2_097_152, description="Tokens waiting for the encoder; more are refused")
+    encoder_queue_max_tokens: Positive = Field(
+        2_097_152, description="Tokens waiting for the encoder; more are refused"
+    )
     encoder_timeout_s: PositiveFloat = Field(60.0, description="A text not encoded within this time is given up")
     encoder_ageing_s: Annotated[float, Field(ge=0)] = Field(
         5.0, description="How long periodic work lets newer urgent texts go first"

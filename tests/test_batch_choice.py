@@ -129,9 +129,7 @@ def test_suspects_go_alone_and_in_turn_with_the_others():
     assert [batch.entries for batch in batches] == [suspects[:1], harmless[:2], suspects[1:], harmless[2:]]
 
 
-@given(
-    st.floats(1e-6, 1e-3), st.floats(0, 0.1), st.lists(st.integers(100, 5000), min_size=3, max_size=30, unique=True)
-)
+@given(st.floats(1e-6, 1e-3), st.floats(0, 0.1), st.lists(st.integers(100, 5000), min_size=3, max_size=30, unique=True))
 def test_the_fit_finds_a_line(per_token, base, sizes):
     fit = TimeFit()
     for size in sizes:

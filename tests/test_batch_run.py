@@ -28,7 +28,9 @@ def check(texts, answers):
             assert answer.reason == harm, text
 
 
-@given(st.lists(st.sampled_from(["red shoes", "blue", "BOOM now", "a NAN b", "ZERO", "x y z"]), min_size=1, max_size=40))
+@given(
+    st.lists(st.sampled_from(["red shoes", "blue", "BOOM now", "a NAN b", "ZERO", "x y z"]), min_size=1, max_size=40)
+)
 def test_every_harmless_text_gets_its_vector_and_every_harmful_one_its_reason(words):
     texts = [f"{word} {i}" for i, word in enumerate(words)]
     check(texts, run(ScriptedEncoder(), texts).answers)

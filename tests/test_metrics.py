@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
+from stream.batch_run import REASONS as REFUSALS
 from stream.decode import REASONS
 from stream.errors import UsageError
 from stream.events import ACTIONS
@@ -65,7 +66,7 @@ def test_no_label_is_a_user_or_an_item():
 def test_the_documentation_names_every_value_of_the_labels():
     text = DOCS.read_text()
     stages = ("decode", "update", "items", "rank", "publish")
-    for value in (*ACTIONS, *REASONS, *stages, "users", "items", "event", "refresh", "catalog", "model"):
+    for value in (*ACTIONS, *REASONS, *REFUSALS, *stages, "users", "items", "event", "refresh", "catalog", "model"):
         assert f"`{value}`" in text, value
 
 

@@ -60,7 +60,8 @@ def default_model(cache_dir: Path, *, fp16: bool = False, progress: Progress = l
                 export(find_source(str(packaged), name=NAME), out, precisions=precisions, progress=progress)
     except OSError as error:
         raise ModelError(
-            f"{out.parent} cannot be written: {error.strerror or error}.", "set encoder_cache_dir to a writable directory"
+            f"{out.parent} cannot be written: {error.strerror or error}.",
+            "set encoder_cache_dir to a writable directory",
         ) from None
     return out
 

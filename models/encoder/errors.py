@@ -1,8 +1,8 @@
 """What can be wrong with an encoder or a model directory.
 
-    ModelError              the person can mend it: names the thing and the fix
-    EncoderError            one call failed; the caller decides whether it was the texts or the device
-    └── OutOfMemoryError        the batch was too large for the device
+ModelError              the person can mend it: names the thing and the fix
+EncoderError            one call failed; the caller decides whether it was the texts or the device
+└── OutOfMemoryError        the batch was too large for the device
 """
 
 from __future__ import annotations

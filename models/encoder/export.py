@@ -112,7 +112,9 @@ def _graph(
 
             quantise(build_graph(weights, source.shape, "portable", np.float32), source.tokenizer_json, path)
         else:
-            _save(build_graph(weights, source.shape, attention, np.float16 if precision == "fp16" else np.float32), path)
+            _save(
+                build_graph(weights, source.shape, attention, np.float16 if precision == "fp16" else np.float32), path
+            )
     except KeyError as error:
         raise ModelError(
             f"{source.directory} has no weight {error}: not a complete {source.architecture} model.",

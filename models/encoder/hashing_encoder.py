@@ -36,14 +36,17 @@ class HashingEncoder:
             for token in each.ids.tolist():
                 row += _direction(token, self.dims)
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return (rows / np.maximum(norms, 1e-12)).astype(np.float32)
+        unit: NDArray[np.float32] = (rows / np.maximum(norms, 1e-12)).astype(np.float32)
+        return unit
 
     def close(self) -> None:
         """See `Encoder`; there is nothing to give back."""
 
     def _prepared(self, text: str) -> Prepared:
         words = _words(text[: self.max_tokens * MAX_CHARS_PER_TOKEN])[: self.max_tokens]
-        ids = np.array([int.from_bytes(blake2b(w.encode(), digest_size=4).digest(), "little") >> 1 for w in words], "i4")
+        ids = np.array(
+            [int.from_bytes(blake2b(w.encode(), digest_size=4).digest(), "little") >> 1 for w in words], "i4"
+        )
         return Prepared(text, ids, ids.size)
 
 

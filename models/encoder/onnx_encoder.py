@@ -173,7 +173,8 @@ def _session(runtime: Any, path: Path, provider: str, threads: int, device: int)
         return runtime.InferenceSession(str(path), session_options(runtime, threads), providers=providers)
     except Exception as error:  # the runtime's own exception types share no base
         raise ModelError(
-            f"{path} cannot be loaded on {provider}: {str(error)[:300]}", "export the model again, or change the provider"
+            f"{path} cannot be loaded on {provider}: {str(error)[:300]}",
+            "export the model again, or change the provider",
         ) from error
 
 

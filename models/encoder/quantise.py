@@ -10,13 +10,13 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from models.encoder.parity import TEXTS
 from models.encoder.tokens import Tokeniser, padded
 
-_FEW: Final = 12
 _LEFT_OUT: Final = (".output.dense", "ffn.lin2")
 
 
@@ -80,7 +80,7 @@ def _is_left_out(matrix: str) -> bool:
 def _batches(tokenizer_json: str) -> Iterator[dict[str, Any]]:
     tokeniser = Tokeniser(tokenizer_json, {})
     sentences = [part.strip() for text in TEXTS for part in text.replace(";", ".").split(".") if part.strip()]
-    texts = [*TEXTS, *dict.fromkeys(sentences), *(f"{a} {b}" for a, b in zip(TEXTS[:_FEW], TEXTS[1:_FEW], strict=False))]
+    texts = [*TEXTS, *dict.fromkeys(sentences), *(f"{a} {b}" for a, b in pairwise(TEXTS[:-1]))]
     for each in tokeniser.prepare(texts, "passage"):
         ids, lengths = padded([each])
         yield {"input_ids": ids, "lengths": lengths}

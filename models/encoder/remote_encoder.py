@@ -103,7 +103,8 @@ class RemoteEncoder:
         if vectors.shape[1] != self.dims:
             raise EncoderError(f"the service changed from {self.dims} to {vectors.shape[1]} dimensions")
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+        unit: NDArray[np.float32] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+        return unit
 
     def close(self) -> None:
         """See `Encoder`."""

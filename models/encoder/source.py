@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, cast, get_args
 
 import numpy as np
 
@@ -154,7 +154,7 @@ def _pooling(directory: Path, model: str) -> Pooling:
         return "mean"
     mode = said.get("pooling_mode")  # newer sentence-transformers say it in one word
     if mode in get_args(Pooling):
-        return mode  # type: ignore[no-any-return]
+        return cast("Pooling", mode)
     flags = [name for name, value in said.items() if name.startswith("pooling_mode_") and value is True]
     if len(flags) != 1 or flags[0] not in _POOLING_FLAGS:
         raise ModelError(f"{model}: pooling {', '.join(flags) or mode} is not supported.", "mean, cls or max")
@@ -233,7 +233,7 @@ def _tokenizer_json(directory: Path, max_tokens: int) -> str:
             )
     except ModelError:
         raise
-    except Exception as error:  # tokenizers raises plain Exception
+    except Exception as error:  # noqa: BLE001  (tokenizers raises nothing more particular)
         raise ModelError(f"{path} cannot be read: {error}.", "download the model again") from None
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
