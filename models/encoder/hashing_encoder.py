@@ -32,9 +32,8 @@ class HashingEncoder:
     def encode(self, batch: Sequence[Prepared]) -> NDArray[np.float32]:
         """See `Encoder`."""
         rows = np.zeros((len(batch), self.dims), np.float64)
-        for row, each in zip(rows, batch, strict=True):
-            for token in each.ids.tolist():
-                row += _direction(token, self.dims)
+        for row, each in enumerate(batch):
+            rows[row] = np.sum([_direction(token, self.dims) for token in each.ids.tolist()], axis=0)
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         unit: NDArray[np.float32] = (rows / np.maximum(norms, 1e-12)).astype(np.float32)
         return unit

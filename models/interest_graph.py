@@ -1,0 +1,156 @@
+"""A person's interests as a graph over texts: points (medoids) with weights that fade, edges between points that are alike.
+
+    V = the items that best stand for groups of similar items in the history (PinnerSage's medoids, Pal et al., KDD 2020)
+    E = pairs of points whose cosine is above a threshold
+    w(v | u) = sum of the decayed gains of the items in v's group
+    score(c | u) = sum over v of w(v | u) * cos(v, c)
+
+The score is linear in the points, so it is a product with one vector per user, and each past item's share of it is
+`weight * cos(its point, c)`: exact, and equal to the score in sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_F4 = NDArray[np.float32]
+
+
+class InterestGraph(NamedTuple):
+    """Points and edges of u users, P places each, heaviest group first. Empty places: column -1, weight 0."""
+
+    medoid: NDArray[np.int64]
+    """(u, P) int64: the column of the history that stands for the group."""
+    weight: NDArray[np.float64]
+    """(u, P) float64: w(v | u); negative where dislikes prevail."""
+    group: NDArray[np.int64]
+    """(u, H) int64: the point that each column of the history belongs to, -1 for none."""
+    edge: _F4
+    """(u, P, P) float32: cosine of two points if above the threshold, else 0; 0 on the diagonal."""
+
+
+def decayed_gains(
+    gains: NDArray[np.float64],
+    ages_s: NDArray[np.float64],
+    half_lives_s: Sequence[float],
+    shares: Sequence[float],
+) -> NDArray[np.float64]:
+    """Gains as they are worth now: gain * sum_k share_k * 2^(-age / half_life_k).
+
+    Several half-lives fade fast at first and slowly later, which one cannot. The sum over behaviours does not depend on
+    the order in which they arrived.
+
+    Args:
+        gains: any shape.
+        ages_s: same shape, s; negative (an event from the future) counts as 0.
+        half_lives_s: s, each > 0.
+        shares: as many, summing to 1.
+    """
+    age = np.maximum(ages_s, 0.0)
+    fading = np.zeros(age.shape)
+    for half_life_s, share in zip(half_lives_s, shares, strict=True):
+        fading += share * np.exp2(-age / half_life_s)
+    worth: NDArray[np.float64] = gains * fading
+    return worth
+
+
+def interest_graph(
+    vectors: _F4, weights: NDArray[np.float64], points: int, *, same_point: float = 0.6, edge_above: float = 0.2
+) -> InterestGraph:
+    """Group each user's items around medoids, heaviest group first, until `points` are found.
+
+    Greedy: of the items left, the one with the largest sum of `|weight| x cosine` over those at least `same_point` near to
+    it becomes a point and takes them. Of equal sums the newer item wins. Items beyond the last point join their nearest one.
+    A user's graph does not depend on the others.
+
+    Args:
+        vectors: (u, H, dims) float32 unit vectors of the history, newest first; zeros where there is none.
+        weights: (u, H) float64; 0 = not to be used.
+        points: P, at most H are filled.
+        same_point: cosine from which on two items are one interest.
+        edge_above: cosine above which two points are joined; not negative.
+    """
+    users, width, _ = vectors.shape
+    cosine = np.einsum("uhd,ugd->uhg", vectors, vectors)
+    usable = (weights != 0.0) & np.any(vectors != 0, axis=2)
+    near = np.where(cosine >= same_point, cosine, 0.0).astype(np.float64)
+    near[:, np.arange(width), np.arange(width)] = 1.0
+    left = usable.copy()
+    medoid = np.full((users, points), -1, np.int64)
+    group = np.full((users, width), -1, np.int64)
+    everyone = np.arange(users)
+    for place in range(points if width else 0):
+        mass = np.where(left, np.abs(weights), 0.0)
+        # Summed per row of the table in a fixed order, so that a user's sums are the same in any batch.
+        pull = np.where(left, (near * mass[:, None, :]).sum(axis=2), -1.0)
+        chosen = pull.argmax(axis=1)
+        found = left[everyone, chosen]
+        medoid[found, place] = chosen[found]
+        members = left & (near[everyone, chosen] > 0.0) & found[:, None]
+        group[members] = place
+        left &= ~members
+    group = _join_nearest(group, left, medoid, cosine)
+    weight = np.zeros((users, points))
+    user, column = np.nonzero(group >= 0)
+    np.add.at(weight, (user, group[user, column]), weights[user, column])
+    return InterestGraph(medoid, weight, group, _edges(medoid, cosine, edge_above))
+
+
+def user_vectors(graph: InterestGraph, vectors: _F4) -> _F4:
+    """(u, dims) float32: sum of w(v) x v, so that its product with an item's vector is `score(item | u)`."""
+    summed: _F4 = np.einsum("up,upd->ud", graph.weight, point_vectors(graph, vectors)).astype(np.float32)
+    return summed
+
+
+def point_vectors(graph: InterestGraph, vectors: _F4) -> _F4:
+    """(u, P, dims) float32 vectors of the points, zeros for empty places."""
+    if not vectors.shape[1]:
+        return np.zeros((*graph.medoid.shape, vectors.shape[2]), np.float32)
+    rows = np.take_along_axis(vectors, np.maximum(graph.medoid, 0)[:, :, None], axis=1)
+    return np.where(graph.medoid[:, :, None] >= 0, rows, np.float32(0))
+
+
+def contributions(
+    graph: InterestGraph, vectors: _F4, weights: NDArray[np.float64], candidates: _F4
+) -> NDArray[np.float64]:
+    """(u, k, H) float64: what each past item brings to each candidate's score; sums to the score over H.
+
+    Args:
+        graph, vectors, weights: as given to and answered by `interest_graph`.
+        candidates: (u, k, dims) float32 unit vectors.
+    """
+    similar = np.einsum("upd,ukd->ukp", point_vectors(graph, vectors), candidates).astype(np.float64)
+    if not graph.group.shape[1]:
+        return np.zeros((*similar.shape[:2], 0))
+    member = np.maximum(graph.group, 0)[:, None, :]
+    share = np.take_along_axis(similar, np.broadcast_to(member, (*similar.shape[:2], member.shape[2])), axis=2)
+    exact: NDArray[np.float64] = np.where(graph.group >= 0, weights, 0.0)[:, None, :] * share
+    return exact
+
+
+def _join_nearest(
+    group: NDArray[np.int64], left: NDArray[np.bool_], medoid: NDArray[np.int64], cosine: _F4
+) -> NDArray[np.int64]:
+    user, column = np.nonzero(left)
+    if not user.size:
+        return group
+    similar = cosine[user[:, None], column[:, None], np.maximum(medoid[user], 0)]
+    similar = np.where(medoid[user] >= 0, similar, -np.inf)
+    group = group.copy()
+    group[user, column] = similar.argmax(axis=1)
+    return group
+
+
+def _edges(medoid: NDArray[np.int64], cosine: _F4, edge_above: float) -> _F4:
+    users, points = medoid.shape
+    if not cosine.shape[1]:
+        return np.zeros((users, points, points), np.float32)
+    at = np.maximum(medoid, 0)
+    between = cosine[np.arange(users)[:, None, None], at[:, :, None], at[:, None, :]]
+    real = (medoid >= 0)[:, :, None] & (medoid >= 0)[:, None, :] & ~np.eye(points, dtype=np.bool_)
+    joined: _F4 = np.where(real & (between > edge_above), between, np.float32(0))
+    return joined
