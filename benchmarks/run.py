@@ -24,11 +24,12 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("throughput", "refresh", "latency", "recovery", "scaling", "worker")
+BENCHMARKS = ("throughput", "refresh", "latency", "recovery", "scaling", "worker", "encoder")
 RESULTS = Path(__file__).parent / "results"
 PEERS = Path(__file__).parent / "peers"
 KAFKA_POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"
-PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "msgspec", "numpy")
+PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "msgspec", "numpy",
+            "onnxruntime", "onnxruntime-gpu", "tokenizers", "torch")  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -92,7 +92,7 @@ def test_the_models_maximum_length_holds_and_can_be_lowered(tmp_path):
     exported(directory, tmp_path / "out")
     encoder = OnnxEncoder(tmp_path / "out")
     assert encoder.prepare(["word " * 100], "passage")[0].tokens == 20
-    with pytest.raises(ModelError, match="takes 3 to 66 tokens, not 67|takes 3 to 20 tokens, not 67"):
+    with pytest.raises(ModelError, match="takes 3 to 20 tokens, not 67"):
         find_source(str(directory), max_tokens=67)
 
 

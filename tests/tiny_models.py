@@ -26,7 +26,7 @@ def tiny_model(directory: Path, family: str, pooling: str = "mean", **sentence) 
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = _wordpiece(directory) if family in {"bert", "distilbert", "electra"} else _unigram(directory)
     vocabulary = tokenizer.get_vocab_size()
-    size = dict(vocab_size=vocabulary, max_position_embeddings=66)
+    size = {"vocab_size": vocabulary, "max_position_embeddings": 66}
     if family == "distilbert":
         config = AutoConfig.for_model(family, dim=32, n_layers=2, n_heads=4, hidden_dim=48, **size)
     else:
@@ -40,7 +40,10 @@ def tiny_model(directory: Path, family: str, pooling: str = "mean", **sentence) 
         torch.nn.init.normal_(parameter, std=0.2, mean=0.05)
     model.save_pretrained(directory)
     kinds = [("0", "", "Transformer"), ("1", "1_Pooling", "Pooling"), ("2", "2_Normalize", "Normalize")]
-    modules = [{"idx": int(i), "name": i, "path": path, "type": f"sentence_transformers.models.{kind}"} for i, path, kind in kinds]  # fmt: skip
+    modules = [
+        {"idx": int(i), "name": i, "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, path, kind in kinds
+    ]
     (directory / "modules.json").write_text(json.dumps(modules))
     (directory / "1_Pooling").mkdir(exist_ok=True)
     (directory / "1_Pooling" / "config.json").write_text(

@@ -18,8 +18,8 @@ def transformers_vectors(source: Source) -> tuple[str, NDArray[np.float32]] | No
     """`(who, (parity texts, dims) float32)`; None where torch or transformers is not installed."""
     if find_spec("torch") is None or find_spec("transformers") is None:
         return None
-    import torch  # noqa: PLC0415
-    import transformers  # noqa: PLC0415
+    import torch
+    import transformers
 
     who = f"transformers {transformers.__version__} (torch {torch.__version__})"
     return who, reference_vectors(source, TEXTS)
@@ -31,7 +31,7 @@ def reference_vectors(source: Source, texts: Sequence[str]) -> NDArray[np.float3
     Raises:
         ModelError: transformers cannot load the directory.
     """
-    import torch  # noqa: PLC0415
+    import torch
 
     model, tokenizer = load_model(source)
     rows = []
@@ -50,8 +50,8 @@ def load_model(source: Source) -> tuple[Any, Any]:
     Raises:
         ModelError: transformers cannot load the directory.
     """
-    import torch  # noqa: PLC0415
-    import transformers  # noqa: PLC0415
+    import torch
+    import transformers
 
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
