@@ -37,8 +37,8 @@ from stream.metrics import Metrics
 
 LENGTHS = (16, 32, 128)
 SAMPLE = Path(__file__).parents[1] / "stream" / "sample" / "items.csv.gz"
-ROUNDS = 15
-TORCH_ROUNDS = 3
+ROUNDS = 9
+TORCH_ROUNDS = 2
 LATENCY_TEXTS = 200
 DUPLICATES = (0.0, 0.5, 0.9)
 CONCURRENCY = 32

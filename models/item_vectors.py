@@ -1,8 +1,9 @@
 """Vectors of the catalogue's items, by dense index, of exactly one model version; and the nearest items to a vector.
 
 Up to `APPROXIMATE_FROM` items the answer is exact: blocks of the float16 matrix are widened and multiplied. Beyond, an HNSW
-graph (usearch) proposes and the exact products decide. usearch rather than faiss: it takes float16 rows, adds and removes one
-at a time, and is 2 MB to install against faiss-cpu's 30; faiss's HNSW cannot remove.
+graph (usearch) proposes and the exact products decide. usearch rather than faiss: it adds and removes rows one at a time
+(faiss's HNSW cannot remove) and keeps them in int8, which is enough to propose. Building it takes minutes, so `index_some` does
+it in slices between other work; what is not in it yet is answered exactly.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ APPROXIMATE_FROM: Final = 100_000
 
 CANDIDATES: Final = 4
 """Times k that the graph proposes."""
+
+MAX_PENDING: Final = 16_384
+"""Vectors not yet in the graph up to which it is used nevertheless; they are compared one by one."""
 
 _BLOCK: Final = 8192  # rows widened at once: 12 MB of float32 at 384 dimensions
 _CONNECTIVITY, _EXPANSION_ADD, _EXPANSION_SEARCH = 16, 128, 128
@@ -49,6 +53,7 @@ class ItemVectors:
         """Items that have a vector."""
         self._matrix = np.zeros((0, dims), np.float16)
         self._has = np.zeros(0, np.bool_)
+        self._indexed = np.zeros(0, np.bool_)  # rows of the graph; always of items that have a vector
         self._approximate_from = approximate_from
         self._graph: Any = None
 
@@ -65,24 +70,30 @@ class ItemVectors:
         if int(indices.min()) < 0 or np.unique(indices).size != indices.size:
             raise ValueError("indices must be distinct and not negative")
         self._reserve(int(indices.max()) + 1)
-        replaced = indices[self._has[indices]]
+        self._leave_graph(indices)
+        self.size += indices.size - int(self._has[indices].sum())
         self._matrix[indices] = vectors
         self._has[indices] = True
-        self.size += indices.size - replaced.size
-        if self._graph is not None:
-            if replaced.size:
-                self._graph.remove(replaced.astype(np.uint64))
-            self._graph.add(indices.astype(np.uint64), self._matrix[indices], threads=1)
 
     def remove(self, indices: NDArray[np.int32]) -> None:
         """Forget vectors; unknown indices are ignored."""
         known = np.unique(indices[(indices >= 0) & (indices < self._has.size)])
         known = known[self._has[known]]
+        self._leave_graph(known)
         self._has[known] = False
         self._matrix[known] = 0
         self.size -= known.size
-        if self._graph is not None and known.size:
-            self._graph.remove(known.astype(np.uint64))
+
+    def index_some(self, limit: int) -> int:
+        """Put up to `limit` more vectors into the graph, about 0.3 ms each; how many are left. 0 while none is needed."""
+        if self.size <= self._approximate_from:
+            return 0
+        pending = np.flatnonzero(self._has & ~self._indexed)
+        some = pending[:limit]
+        if some.size:
+            self._ensured_graph().add(some.astype(np.uint64), self._matrix[some].astype(np.float32), threads=1)
+            self._indexed[some] = True
+        return int(pending.size - some.size)
 
     def has(self, indices: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Whether each item has a vector; False for -1. Any shape."""
@@ -103,8 +114,9 @@ class ItemVectors:
     def nearest(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> Nearest:
         """The k nearest allowed items to each of u vectors.
 
-        Exact up to `approximate_from` vectors. Beyond, the graph's nearest `CANDIDATES` x k are tried first; a user for whom
-        fewer than k of them are allowed is answered exactly.
+        Exact up to `approximate_from` vectors and while more than `MAX_PENDING` are not in the graph. Beyond, the graph's
+        nearest `CANDIDATES` x k and all that is not in it are compared; a user for whom fewer than k are allowed is answered
+        exactly.
 
         Args:
             queries: (u, dims) float32 of this model version; a zero vector gets an empty row.
@@ -119,7 +131,7 @@ class ItemVectors:
         rows = self._has.copy()
         rows[: allowed.size] &= allowed[: rows.size]
         rows[allowed.size :] = False
-        if self.size > self._approximate_from:
+        if self._graph is not None and self.size > self._approximate_from and self._pending() <= MAX_PENDING:
             asking = self._by_graph(queries, k, rows, asking, found)
         if asking.size:
             items, scores = _exact(self._matrix, np.flatnonzero(rows), queries[asking], k)
@@ -130,13 +142,13 @@ class ItemVectors:
         self, queries: NDArray[np.float32], k: int, rows: NDArray[np.bool_], asking: NDArray[np.int64], found: Nearest
     ) -> NDArray[np.int64]:
         """Fill in what the graph can answer; the users it cannot."""
-        graph = self._built_graph()
-        matches = graph.search(queries[asking].astype(np.float16), CANDIDATES * k, threads=1)
+        matches = self._graph.search(queries[asking], CANDIDATES * k, threads=1)
         keys = np.atleast_2d(matches.keys).astype(np.int64)
         counts = np.atleast_1d(matches.counts) if hasattr(matches, "counts") else np.full(asking.size, keys.shape[1])
+        pending = np.flatnonzero(self._has & ~self._indexed)
         left = []
         for user, candidates, count in zip(asking.tolist(), keys, counts.tolist(), strict=True):
-            usable = candidates[:count]
+            usable = np.concatenate([candidates[:count], pending])
             usable = usable[rows[usable]]
             if usable.size < k:
                 left.append(user)
@@ -145,28 +157,36 @@ class ItemVectors:
             found.items[user], found.scores[user] = items[0], scores[0]
         return np.array(left, np.int64)
 
-    def _built_graph(self) -> Any:
+    def _pending(self) -> int:
+        return self.size - int(self._indexed.sum())
+
+    def _ensured_graph(self) -> Any:
         if self._graph is None:
             from usearch.index import Index  # noqa: PLC0415  (only catalogues of this size need it)
 
             self._graph = Index(
                 ndim=self.dims,
-                metric="ip",
-                dtype="f16",
+                metric="cos",
+                dtype="i8",
                 connectivity=_CONNECTIVITY,
                 expansion_add=_EXPANSION_ADD,
                 expansion_search=_EXPANSION_SEARCH,
             )
-            rows = np.flatnonzero(self._has)
-            self._graph.add(rows.astype(np.uint64), self._matrix[rows])
         return self._graph
+
+    def _leave_graph(self, indices: NDArray[Any]) -> None:
+        inside = indices[self._indexed[indices]]
+        if inside.size:
+            self._graph.remove(inside.astype(np.uint64))
+            self._indexed[inside] = False
 
     def _reserve(self, length: int) -> None:
         if length > self._has.size:
             room = 1 << (length - 1).bit_length()
-            matrix, has = np.zeros((room, self.dims), np.float16), np.zeros(room, np.bool_)
-            matrix[: self._has.size], has[: self._has.size] = self._matrix, self._has
-            self._matrix, self._has = matrix, has
+            before = self._has.size
+            matrix, flags = np.zeros((room, self.dims), np.float16), np.zeros((2, room), np.bool_)
+            matrix[:before], flags[0, :before], flags[1, :before] = self._matrix, self._has, self._indexed
+            self._matrix, self._has, self._indexed = matrix, flags[0], flags[1]
 
 
 class VectorSpaces:

@@ -92,9 +92,14 @@ def test_beyond_the_bound_the_graph_finds_nearly_all_and_its_scores_are_exact():
     allowed = rng.random(n) < 0.9
     for vectors in (exact, near):
         vectors.put(np.arange(2000, dtype=np.int32), rows[:2000])
-        vectors.nearest(queries, 10, allowed)  # builds the graph; the rest is added to it
+        while vectors.index_some(300):
+            pass
+        vectors.nearest(queries, 10, allowed)
         vectors.put(np.arange(1500, n, dtype=np.int32), rows[1500:])
         vectors.remove(np.arange(100, dtype=np.int32))
+    assert exact.index_some(10) == 0
+    assert near.index_some(1000) == 500  # the others answer exactly until they are in
+    assert near._pending() == 500
     want, have = exact.nearest(queries, 10, allowed), near.nearest(queries, 10, allowed)
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(want.items.tolist(), have.items.tolist(), strict=True)])
     assert recall > 0.95
@@ -110,6 +115,7 @@ def test_a_user_whose_neighbourhood_is_withdrawn_is_answered_exactly():
     vectors = ItemVectors("m", 16, approximate_from=100)
     rows = unit(rng, 500)
     vectors.put(np.arange(500, dtype=np.int32), rows)
+    assert vectors.index_some(500) == 0
     query = rows[:1]
     allowed = np.zeros(500, bool)
     allowed[np.argsort(query[0] @ rows.T)[:5]] = True  # the farthest only
