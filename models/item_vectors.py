@@ -8,6 +8,7 @@ it in slices between other work; what is not in it yet is answered exactly.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -85,8 +86,11 @@ class ItemVectors:
         self.size -= known.size
 
     def index_some(self, limit: int) -> int:
-        """Put up to `limit` more vectors into the graph, about 0.3 ms each; how many are left. 0 while none is needed."""
-        if self.size <= self._approximate_from:
+        """Put up to `limit` more vectors into the graph, about 0.3 ms each; how many are left.
+
+        0 while none is needed, and where the extra large-catalogue is not installed: then everything is answered exactly.
+        """
+        if self.size <= self._approximate_from or find_spec("usearch") is None:
             return 0
         pending = np.flatnonzero(self._has & ~self._indexed)
         some = pending[:limit]
