@@ -1,6 +1,6 @@
 """The encoder and its micro-batcher: what the batcher costs, what it saves, and how long one text waits.
 
-    python -m benchmarks.run encoder [--provider cuda] [--texts FILE] [--seconds 3] [--plots DIRECTORY]
+    python -m benchmarks.run encoder [--provider cuda] [--texts FILE] [--seconds 3]
 
 Bare means ONNX Runtime's `session.run` on arrays that were tokenised, sorted by length, cut into batches of the same budget and
 padded beforehand: nothing is left to do but to compute. The batcher gets the same tokenised texts, unsorted. Bare and batcher
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import plots
 from models.encoder.contract import Prepared, Role
 from models.encoder.default_model import packaged_model
 from models.encoder.onnx_encoder import OnnxEncoder
@@ -93,9 +94,9 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
     figures |= asyncio.run(_latency(encoder, catalogue, budget))
     for share in DUPLICATES:
         speed = asyncio.run(_duplicates(encoder, catalogue, budget, share, options.seconds))
-        figures[f"duplicates_{share:.0%}".replace("%", "pc") + "_texts_per_s"] = speed
-    if options.plots:
-        _plot(figures, Path(options.plots))
+        figures[_duplicates_name(share)] = speed
+    plots.encoder(figures, [*(f"tokens{length}" for length in LENGTHS), "catalogue"])
+    plots.encoder_duplicates({f"{share:.0%}": figures[_duplicates_name(share)] for share in DUPLICATES})
     return figures
 
 
@@ -110,7 +111,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.5, help="least time of one measurement in a round")
     parser.add_argument("--peak-tflops", type=float, default=0.0, help="of the card, dense, in the graph's precision")
     parser.add_argument("--no-torch", dest="torch", action="store_false", help="do not compare with torch")
-    parser.add_argument("--plots", default=str(Path(__file__).parent / "results"), help="where PNGs go; empty = none")
     return parser.parse_args(arguments)
 
 
@@ -276,6 +276,10 @@ async def _duplicates(encoder: OnnxEncoder, texts: list[str], budget: int, share
     return rate
 
 
+def _duplicates_name(share: float) -> str:
+    return f"duplicates_{100 * share:.0f}pc_texts_per_s"
+
+
 def _torch(encoder: OnnxEncoder) -> Callable[[Batch], None] | None:
     """The same model in torch, fp32 on the CPU, fp16 on a GPU; None for a model whose weights are not here."""
     packaged = packaged_model()
@@ -309,35 +313,3 @@ def _flops(encoder: OnnxEncoder, texts: Sequence[Prepared]) -> float:
     layers, hidden = encoder.manifest.layers, encoder.dims
     lengths = np.array([each.tokens for each in texts], np.float64)
     return float(np.mean(2 * layers * (12 * hidden**2 * lengths + 2 * hidden * lengths**2)))
-
-
-def _plot(figures: dict[str, float], directory: Path) -> None:
-    if not find_spec("matplotlib"):
-        sys.stderr.write("no plots: matplotlib is not installed\n")
-        return
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    directory.mkdir(parents=True, exist_ok=True)
-    mixes = [*(f"tokens{length}" for length in LENGTHS), "catalogue"]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), width_ratios=[2, 1])
-    for place, who in enumerate(("bare", "batcher", "torch")):
-        values = [figures.get(f"{mix}_{who}_texts_per_s", 0.0) for mix in mixes]
-        if any(values):
-            label = {"bare": "ONNX Runtime, bare", "batcher": "micro-batcher", "torch": "torch"}[who]
-            left.bar(np.arange(len(mixes)) + 0.27 * (place - 1), values, 0.25, label=label)
-    left.set_xticks(range(len(mixes)), ["16 tokens", "32 tokens", "128 tokens", "catalogue"])
-    left.set_ylabel("texts per second")
-    left.set_yscale("log")
-    left.legend()
-    names = [f"{share:.0%}" for share in DUPLICATES]
-    right.bar(
-        names, [figures[f"duplicates_{name}".replace("%", "pc") + "_texts_per_s"] for name in names], color="tab:orange"
-    )
-    right.set_xlabel("texts asked for before")
-    right.set_ylabel("texts per second")
-    figure.tight_layout()
-    figure.savefig(directory / "encoder.png", dpi=110)
-    pyplot.close(figure)

@@ -65,6 +65,37 @@ def latency(figures: Mapping[str, float], loads: Mapping[str, float]) -> None:
     _picture("latency", "From event to recommendation, both on their topics", (8, 4.6), draw)
 
 
+def encoder(figures: Mapping[str, float], mixes: Sequence[str]) -> None:
+    """Texts per second of ONNX Runtime alone, the micro-batcher and torch, by kind of text."""
+    bars = {"bare": ("ONNX Runtime alone", PEERS), "batcher": ("micro-batcher", OURS), "torch": ("torch", INK)}
+
+    def draw(axes: Axes) -> None:
+        for place, (who, (label, colour)) in enumerate(bars.items()):
+            values = [figures.get(f"{mix}_{who}_texts_per_s", 0.0) for mix in mixes]
+            if any(values):
+                at = [i + 0.27 * (place - 1) for i in range(len(mixes))]
+                axes.bar(at, values, 0.25, label=label, color=colour)
+        axes.set_xticks(range(len(mixes)), [mix.replace("tokens", "tokens: ") for mix in mixes])
+        axes.set_yscale("log")
+        axes.set_ylabel("texts per second")
+        axes.legend(frameon=False)
+        axes.grid(axis="y")
+
+    _picture("encoder", "Texts into vectors", (8, 4), draw)
+
+
+def encoder_duplicates(rates: Mapping[str, float]) -> None:
+    """Texts per second by the share of texts that were asked for before."""
+
+    def draw(axes: Axes) -> None:
+        axes.bar(list(rates), list(rates.values()), 0.6, color=OURS)
+        axes.set_xlabel("share of texts asked for before")
+        axes.set_ylabel("texts per second")
+        axes.grid(axis="y")
+
+    _picture("encoder-duplicates", "Equal texts share one computation", (6, 4), draw)
+
+
 def memory(users: Sequence[float], rss_mib: Sequence[float]) -> None:
     """Resident memory over the users that have passed through a worker."""
 
