@@ -232,6 +232,25 @@ async def test_a_killed_thread_loses_nothing_and_the_killer_is_found():
         assert made.health().is_alive
 
 
+async def test_texts_answered_just_before_the_thread_died_are_not_encoded_again():
+    async with batcher(make=ScriptedEncoder) as made:
+        finished = []
+        real = made._finished
+
+        def remember(generation, running, outcome, at):
+            finished.append(running)
+            real(generation, running, outcome, at)
+
+        made._finished = remember
+        await ask(made, ["one", "two"])
+        made._running = finished[-1]  # what the thread last said it was doing
+        for entry in finished[-1].taken.entries:
+            entry.waiters = [(None, 0)]
+        made._died(made._generation, SystemExit("killed"))
+        assert made._backlog.texts == 0
+        same((await ask(made, ["three"]))[0], "three")
+
+
 async def test_a_thread_that_hangs_is_left_behind_and_its_texts_are_encoded_by_the_next():
     encoders = [ScriptedEncoder(), ScriptedEncoder()]
     remaining = list(encoders)
