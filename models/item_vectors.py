@@ -57,6 +57,8 @@ class ItemVectors:
         self._indexed = np.zeros(0, np.bool_)  # rows of the graph; always of items that have a vector
         self._approximate_from = approximate_from
         self._graph: Any = None
+        self._mean: NDArray[np.float32] | None = None
+        self._mean_of = 0
 
     def put(self, indices: NDArray[np.int32], vectors: NDArray[Any]) -> None:
         """Set or replace vectors: (n,) distinct dense indices >= 0, (n, dims) rows of length 1.
@@ -114,6 +116,20 @@ class ItemVectors:
         rows = self._matrix[np.where(has, indices, 0)].astype(np.float32)
         rows[~has] = 0
         return rows
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """(dims,) float32: mean of all vectors, or of nearly all: taken anew when a hundredth of them have come or gone.
+
+        Texts of one catalogue have much in common. Taken off (`centred`), what is left tells them apart, and two items that
+        have only the catalogue in common have a cosine of about 0.
+        """
+        if self._mean is None or abs(self.size - self._mean_of) > self._mean_of // 100:
+            sum_ = np.zeros(self.dims, np.float64)
+            for start in range(0, self._has.size, _BLOCK):
+                sum_ += self._matrix[start : start + _BLOCK].astype(np.float32).sum(axis=0)  # rows without one are 0
+            self._mean, self._mean_of = (sum_ / max(self.size, 1)).astype(np.float32), self.size
+        return self._mean
 
     def nearest(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> Nearest:
         """The k nearest allowed items to each of u vectors.
@@ -191,6 +207,14 @@ class ItemVectors:
             matrix, flags = np.zeros((room, self.dims), np.float16), np.zeros((2, room), np.bool_)
             matrix[:before], flags[0, :before], flags[1, :before] = self._matrix, self._has, self._indexed
             self._matrix, self._has, self._indexed = matrix, flags[0], flags[1]
+
+
+def centred(vectors: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit vectors without what they have in common; zeros stay zeros. (..., dims), (dims,) float32."""
+    moved = np.where(np.any(vectors != 0, axis=-1, keepdims=True), vectors - mean, np.float32(0))
+    length = np.linalg.norm(moved, axis=-1, keepdims=True)
+    unit: NDArray[np.float32] = np.divide(moved, length, out=np.zeros_like(moved), where=length > 1e-6)
+    return unit
 
 
 class VectorSpaces:

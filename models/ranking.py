@@ -3,13 +3,14 @@
 For user u with history h_1 (newest) .. h_H, weights w_q (`models.interest.recent_items`), and candidate j:
 
     co_occurrence = weight_co_occurrence * sum_q w_q C[h_q, j] N(h_q) N(j),   N(x) = (count[x] + 10)^-1/2
+    interest      = weight_interest * sum_v w(v) cos(v, j)     (`models.semantics`; where there are text vectors)
     trend         = weight_trend * trend[j]
     popularity    = weight_popularity * popularity[j] / (1 + number of items in the history)
-    score         = co_occurrence + trend + popularity
+    score         = co_occurrence + interest + trend + popularity
 
 Item-based nearest neighbours with cosine normalisation (Sarwar et al., WWW 2001; Deshpande and Karypis, TOIS 2004), the
-counts smoothed and the pairs decayed by position. It is linear in w, so each past item's share of `co_occurrence` is
-a term of the sum and nothing is approximated.
+counts smoothed and the pairs decayed by position. Both personal parts are linear in the history, so each past item's share of
+them is a term of the sum and nothing is approximated.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ from models.catalog import Catalog
 from models.item_index import NO_INDEX
 from models.item_stats import ItemStatistics
 from models.priors import Priors, compute_priors
+from models.semantics import Semantics
 
 __all__ = ["PARTS", "Calibration", "Priors", "RankedBatch", "RankingParams", "compute_priors", "rank"]
 
-PARTS = ("co_occurrence", "trend", "popularity")
+PARTS = ("co_occurrence", "interest", "trend", "popularity")
 """Keys of `RankedBatch.parts`, in the order in which they are added up to the score."""
+
+PERSONAL = ("co_occurrence", "interest")
+"""Parts that behaviours caused; `RankedBatch.contributions` are theirs."""
 
 INTEREST, POPULAR, COLD_START = 0, 1, 2
 """Codes in `RankedBatch.strategy`; the wire's `STRATEGIES` has the same positions."""
@@ -65,6 +70,7 @@ class RankingParams:
     weight_trend: float = 0.02
     weight_popularity: float = 0.02
     calibration: Calibration = UNCALIBRATED
+    weight_interest: float = 0.05
 
     def __post_init__(self) -> None:
         if self.top_k < 1:
@@ -81,12 +87,12 @@ class RankedBatch(NamedTuple):
     parts: dict[str, _F8]
     """(u, k) float64 each."""
     strategy: NDArray[np.uint8]
-    """(u, k) uint8: `COLD_START` for users without usable history, else `INTEREST` if co_occurrence > 0, else
+    """(u, k) uint8: `COLD_START` for users without usable history, else `INTEREST` if the personal parts are > 0, else
     `POPULAR`."""
     probability: _F8
     """(u, k) float64, see `Calibration`."""
     contributions: _F8
-    """(u, k, H) float64: what each item of the history brought to the score; sums to co_occurrence over H (1e-12)."""
+    """(u, k, H) float64: what each item of the history brought to the score; sums to the `PERSONAL` parts over H (1e-12)."""
 
 
 class _Terms(NamedTuple):
@@ -123,13 +129,14 @@ def rank(
     stats: ItemStatistics,
     priors: Priors,
     params: RankingParams,
+    semantics: Semantics | None = None,
 ) -> RankedBatch:
     """The best `params.top_k` items for each of u users.
 
-    Candidates are the neighbours of the history and `priors.candidates`, without `excluded` and what `catalog` does not
-    recommend. Items of the history are candidates like others: exclude them if they must not come back. Of equal
-    scores the item with the higher count comes first, then the one with the lower hash. A user's list does not depend
-    on the others.
+    Candidates are the neighbours of the history, `priors.candidates` and what is near by text, without `excluded` and what
+    `catalog` does not recommend. Items of the history are candidates like others: exclude them if they must not come back.
+    Of equal scores the item with the higher count comes first, then the one with the lower hash. A user's list does not
+    depend on the others.
 
     Args:
         history: (u, H) int32 dense indices, newest first, distinct; -1 pads and unknown items may stand anywhere.
@@ -138,11 +145,24 @@ def rank(
         catalog, stats: over the same `ItemIndex`.
         priors: of these or of a somewhat older catalogue and statistics.
         params: weights and the length of the lists.
+        semantics: the same users' interests by text; None where there is no encoder.
     """
     users, places = history.shape
     step = min(max(_PASS_TERMS // max(places * stats.neighbours.shape[1], 1), 1), _PASS_USERS)
     passes = [slice(start, start + step) for start in range(0, max(users, 1), step)]
-    batches = [_rank(history[p], weights[p], excluded[p], catalog, stats, priors, params) for p in passes]
+    batches = [
+        _rank(
+            history[p],
+            weights[p],
+            excluded[p],
+            catalog,
+            stats,
+            priors,
+            params,
+            None if semantics is None else semantics.take(p),
+        )
+        for p in passes
+    ]
     return batches[0] if len(batches) == 1 else _joined(batches)
 
 
@@ -154,10 +174,12 @@ def _rank(
     stats: ItemStatistics,
     priors: Priors,
     params: RankingParams,
+    semantics: Semantics | None,
 ) -> RankedBatch:
     usable = (history >= 0) & (weights != 0.0)
     terms = _terms(history, weights, usable, stats)
-    universe = _universe(terms, catalog, stats, priors)
+    near = np.full((history.shape[0], 0), NO_INDEX, np.int32) if semantics is None else semantics.candidates
+    universe = _universe(terms, catalog, stats, priors, near)
     # In the order in which equal scores are listed, so that candidates come in that order too.
     universe = universe[np.lexsort((catalog.index.hash_of(universe), -_at(stats.count, universe)))]
     users, width = history.shape[0], universe.size
@@ -165,7 +187,9 @@ def _rank(
     number[universe] = np.arange(width, dtype=np.int32)
     terms = terms.within(number)
     cell = terms.user * width + number[terms.item]  # of the users x universe table
-    candidate = _candidates(cell, users, width, number[priors.candidates], _numbers(number, excluded))
+    candidate = _candidates(
+        cell, users, width, number[priors.candidates], _numbers(number, near), _numbers(number, excluded)
+    )
     user, column = np.divmod(candidate, width)
     count = _at(stats.count, universe)
     norm = _norm(count)
@@ -174,6 +198,9 @@ def _rank(
     popularity = (params.weight_popularity * _at(priors.popularity, universe))[column]
     parts = {
         "co_occurrence": params.weight_co_occurrence * co_occurrence,
+        "interest": np.zeros(candidate.size)
+        if semantics is None
+        else params.weight_interest * semantics.scores(universe)[user, column].astype(np.float64),
         "trend": (params.weight_trend * _at(priors.trend, universe))[column],
         "popularity": popularity / (1.0 + usable.sum(axis=1))[user],
     }
@@ -187,7 +214,28 @@ def _rank(
     contributions[terms.user[shown], rank_of[cell[shown]], terms.place[shown]] = share[shown]
     items = universe[column[listed.candidate]]
     parts = {name: values[listed.candidate] for name, values in parts.items()}
+    if semantics is not None:
+        items, parts, contributions = _exactly(listed, items, parts, contributions, semantics, params)
     return _filled(listed, items, parts, usable.any(axis=1), contributions, calibration=params.calibration)
+
+
+def _exactly(
+    listed: _Listed,
+    items: _I8,
+    parts: dict[str, _F8],
+    contributions: _F8,
+    semantics: Semantics,
+    params: RankingParams,
+) -> tuple[_I8, dict[str, _F8], _F8]:
+    """Single precision chose what is listed; what is said of it, and its order, is the exact sum of its contributions."""
+    places = np.full(contributions.shape[:2], NO_INDEX, np.int32)
+    places[listed.user, listed.column] = items
+    by_text = params.weight_interest * semantics.contributions(places)
+    parts = parts | {"interest": by_text.sum(axis=2)[listed.user, listed.column]}
+    order = np.lexsort((listed.column, -_score(parts), listed.user))
+    both = np.zeros_like(contributions)
+    both[listed.user, listed.column] = (contributions + by_text)[listed.user, listed.column][order]
+    return items[order], {name: values[order] for name, values in parts.items()}, both
 
 
 def _terms(history: NDArray[np.int32], weights: _F8, usable: NDArray[np.bool_], stats: ItemStatistics) -> _Terms:
@@ -201,11 +249,12 @@ def _terms(history: NDArray[np.int32], weights: _F8, usable: NDArray[np.bool_], 
     return _Terms(user[owner], place[owner], neighbours.reshape(-1)[real], value.reshape(-1)[real])
 
 
-def _universe(terms: _Terms, catalog: Catalog, stats: ItemStatistics, priors: Priors) -> _I8:
+def _universe(terms: _Terms, catalog: Catalog, stats: ItemStatistics, priors: Priors, near: NDArray[np.int32]) -> _I8:
     """Everything that may be listed for any of the users."""
     proposed = np.zeros(max(stats.size, catalog.recommendable.size), np.bool_)
     proposed[terms.item] = True
     proposed[priors.candidates] = True
+    proposed[near[near >= 0]] = True
     proposed[: catalog.recommendable.size] &= catalog.recommendable
     proposed[catalog.recommendable.size :] = False
     return np.flatnonzero(proposed)
@@ -218,15 +267,22 @@ def _numbers(number: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.
 
 
 def _candidates(
-    cell: _I8, users: int, width: int, common: NDArray[np.int32], excluded: NDArray[np.int32]
+    cell: _I8,
+    users: int,
+    width: int,
+    common: NDArray[np.int32],
+    near: NDArray[np.int32],
+    excluded: NDArray[np.int32],
 ) -> NDArray[np.int64]:
     """Cells of the users x universe table that may be listed, ascending.
 
-    `cell` are neighbours; `common` (c,) and `excluded` (u, X) are columns, -1 = not in the table.
+    `cell` are neighbours; `common` (c,), `near` (u, n) and `excluded` (u, X) are columns, -1 = not in the table.
     """
     is_open = np.zeros((users, width), np.bool_)
     is_open.reshape(-1)[cell] = True
     is_open[:, common[common >= 0]] = True
+    user, place = np.nonzero(near >= 0)
+    is_open[user, near[user, place]] = True
     user, place = np.nonzero(excluded >= 0)
     is_open[user, excluded[user, place]] = False
     return np.flatnonzero(is_open)
@@ -270,7 +326,7 @@ def _filled(
     score = _score(parts)
     logit = calibration.slope * score + calibration.intercept
     probability = 0.5 * (1.0 + np.tanh(0.5 * logit))  # the sigmoid, without overflow
-    personal = np.where(parts["co_occurrence"] > 0.0, INTEREST, POPULAR)
+    personal = np.where(parts["co_occurrence"] + parts["interest"] > 0.0, INTEREST, POPULAR)
     strategy = np.where(warm[listed.user], personal, COLD_START)
 
     def padded(values: NDArray[Any], dtype: type[np.generic], padding: int = 0) -> NDArray[Any]:
@@ -299,7 +355,7 @@ def _joined(batches: list[RankedBatch]) -> RankedBatch:
 
 
 def _score(parts: dict[str, _F8]) -> _F8:
-    return parts["co_occurrence"] + parts["trend"] + parts["popularity"]
+    return parts["co_occurrence"] + parts["interest"] + parts["trend"] + parts["popularity"]
 
 
 def _norm(count: _F8) -> _F8:

@@ -38,11 +38,12 @@ def explain(causes: Sequence[Cause], parts: Mapping[str, float]) -> Explanation:
     """A sentence about the largest part of the score.
 
     `causes` are the strongest ones. Those that raised the score are named if what all behaviours contributed together (the
-    `co_occurrence` part), those that lowered it included, is at least every impersonal part, or if there is no other reason.
+    parts `co_occurrence` and `interest`), those that lowered it included, is at least every impersonal part, or if there is
+    no other reason.
     """
     trend, popularity = parts.get("trend", 0.0), parts.get("popularity", 0.0)
     impersonal = max(trend, popularity)
-    if causes and (impersonal <= 0 or parts.get("co_occurrence", 0.0) >= impersonal):
+    if causes and (impersonal <= 0 or parts.get("co_occurrence", 0.0) + parts.get("interest", 0.0) >= impersonal):
         raising = [cause for cause in causes if cause[2] > 0 and cause[0] in _VERBS]
         if raising:
             raising.sort(key=_CONTRIBUTION, reverse=True)

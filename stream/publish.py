@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.catalog import Catalog
 from models.interest import RecentItems
-from models.ranking import RankedBatch
+from models.ranking import PERSONAL, RankedBatch
 from stream.attribution import METHOD, Contributions, attribute, strongest
 from stream.events import (
     ACTIONS,
@@ -102,7 +102,7 @@ def build_records(
     bounds = np.searchsorted(
         causes.user * filled.shape[1] + causes.rank, np.append(np.flatnonzero(filled), filled.size)
     )
-    impersonal = sum((v[filled] for name, v in ranked.parts.items() if name != "co_occurrence"), np.zeros(len(user)))
+    impersonal = sum((v[filled] for name, v in ranked.parts.items() if name not in PERSONAL), np.zeros(len(user)))
     residual = _residuals(ranked.scores[filled] - impersonal - others[filled], causes.value, bounds)
     items = [catalog.item(index) for index in ranked.items[filled].tolist()]
     names, columns = tuple(ranked.parts), [values[filled].tolist() for values in ranked.parts.values()]

@@ -73,6 +73,7 @@ class World:
             }  # fmt: skip
             parts = {
                 "co_occurrence": sum(shares.values()),
+                "interest": 0.0,
                 "trend": params.weight_trend * trend[j],
                 "popularity": params.weight_popularity * popularity[j] / (1 + len(used)),
             }
