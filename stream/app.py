@@ -20,6 +20,7 @@ from faust.types import TP
 from yarl import URL
 
 from stream.commit import Committer
+from stream.encoder_options import encoder_choice
 from stream.errors import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -38,6 +39,7 @@ from stream.replica import TopicReplica
 from stream.rocks import DataDirectory
 from stream.settings import Settings
 from stream.table import STORE_SCHEME, StoreOptions
+from stream.texts import Texts, open_texts
 from stream.tracker import Tracker
 from stream.transport import CHUNK_SCHEME, ChunkConsumer, ChunkSchema, KeepingFlowControl
 from stream.watchdog import Limits, Position, Vitals, Watchdog
@@ -117,6 +119,7 @@ class Application:
             settings.shutdown_timeout_s + EXIT_GRACE_S,
             self.metrics.stalled.set,
         )
+        self._texts: Texts | None = None
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self.on_stopping: Callable[[], None] | None = None
@@ -139,6 +142,11 @@ class Application:
         # The embedded broker writes the markers that end a transaction without a checksum.
         self.faust.conf.broker_check_crcs = not await asyncio.to_thread(is_embedded, self.settings)
         await asyncio.to_thread(self.tracker.warm_up)
+        choice = encoder_choice(self.settings)
+        if choice is not None and self.settings.recommend:
+            self._texts = self.tracker.texts = await open_texts(
+                self.settings, choice, self._directory, self.tracker, self.metrics, self.fatal, self.worker.wake
+            )
         server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
         try:
@@ -228,6 +236,8 @@ class Application:
             for replica in self._replicas:
                 with suppress(AttributeError):  # one that was never started
                     await replica.stop()
+            if self._texts is not None:
+                await self._texts.close()
             self._log_ends.close()
             self._directory.close()
 
@@ -241,6 +251,7 @@ class Application:
             self.worker.commit_forever(),
             self.worker.measure_forever(self._lag),
             self._watch_log_ends(),
+            *([] if self._texts is None else [self._texts.run()]),
         )
 
     # --- Faust's side ---

@@ -17,6 +17,7 @@ _VERBS: dict[Action, tuple[str, str]] = {
     "like": ("liked", "喜欢了"),
     "cart": ("put in your cart", "加购了"),
     "purchase": ("bought", "购买了"),
+    "query": ("searched for", "搜索了"),
 }
 
 _PARTS: dict[str, Explanation] = {

@@ -52,6 +52,8 @@ class Intake(NamedTuple):
     keyless: list[tuple[Any, Event]]
     """Good events without a key: to be produced again with one, since their partition need not be the user's."""
     actions: Counter[str]
+    queries: list[tuple[bytes, str]]
+    """`(user_id, text)` of accepted queries."""
 
 
 def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -> Intake:
@@ -92,6 +94,7 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
     )
     refused: list[Refused] = []
     keyless: list[tuple[Any, Event]] = []
+    queries: list[tuple[bytes, str]] = []
     for i in np.flatnonzero(~plain).tolist():
         record = records[i]
         decoded = decode_event(record.key, record.value, record.timestamp, limits)
@@ -102,12 +105,14 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
         else:
             plain[i] = True
             _set(columns, i, decoded, names)
+            if decoded.event.item_id is None and decoded.event.text:
+                queries.append((record.key, decoded.event.text))
     if not plain.all():
         columns, timestamp = columns.take(plain), timestamp[plain]
         keys = [keys[i] for i in np.flatnonzero(plain).tolist()]
     counts = np.bincount(columns.action, minlength=len(ACTIONS)).tolist()
     actions: Counter[str] = Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count})
-    return Intake(keys, columns, timestamp, refused, keyless, actions)
+    return Intake(keys, columns, timestamp, refused, keyless, actions, queries)
 
 
 _UNREAD = Event(user_id="", action="view")

@@ -124,6 +124,10 @@ class Metrics:
         )
 
         # The text encoder.
+        self.vectors = Gauge("penchant_item_vectors", "Items that have a text vector", registry=registry)
+        self.vectors_waiting = Gauge(
+            "penchant_item_vectors_waiting", "Items whose text vector is being looked up or made", registry=registry
+        )
         self.encoder_queue_texts = Gauge(
             "penchant_encoder_queue_texts", "Texts waiting for the encoder", registry=registry
         )

@@ -88,6 +88,7 @@ def build_records(
     name_of: Callable[[int], str | None],
     now_ms: int,
     contributions_max: int = 0,
+    model: ModelVersions = MODEL,
 ) -> list[Published]:
     """One recommendation and its attributions per user of the batch; an empty list is published too."""
     # Flat columns over all places of all lists, so that a place costs one step of a loop and not a dozen small calls.
@@ -107,7 +108,7 @@ def build_records(
     items = [catalog.item(index) for index in ranked.items[filled].tolist()]
     names, columns = tuple(ranked.parts), [values[filled].tolist() for values in ranked.parts.values()]
     parts = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-    ids = [recommendation_id(who.user_id, who.source, MODEL, who.because) for who in listed]
+    ids = [recommendation_id(who.user_id, who.source, model, who.because) for who in listed]
     evidence = _Evidence(causes, behaviours, catalog, name_of)
     places: list[list[RecommendedItem]] = [[] for _ in listed]
     reasons: list[list[RecommendationAttribution]] = [[] for _ in listed]
@@ -147,7 +148,7 @@ def build_records(
     return [
         Published(
             Recommendation(
-                ids[u], who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, MODEL, tuple(places[u])
+                ids[u], who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, model, tuple(places[u])
             ),
             reasons[u],
         )

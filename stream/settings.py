@@ -172,6 +172,9 @@ class Settings(BaseSettings):
     strength_like: float = Field(2.0, description="How much interest a `like` shows")
     strength_dislike: float = Field(-2.0, description="How much interest a `dislike` shows")
     strength_cart: float = Field(2.0, description="How much interest a `cart` shows")
+    strength_query: float = Field(
+        1.0, description="How much interest a `query` shows in what its text is near to; needs an encoder"
+    )
     strength_purchase: float = Field(4.0, description="How much interest a `purchase` shows")
     dwell_saturation_ms: Positive = Field(
         30_000, description="Dwell time at which half of its largest extra gain (x2) is reached"
@@ -205,6 +208,18 @@ class Settings(BaseSettings):
         100, description="Co-occurring items kept per item; the lightest goes first"
     )
     weight_co_occurrence: float = Field(1.0, description="Weight of the co-occurrence part in the score")
+    weight_interest: float = Field(
+        0.05, description="Weight of the interest part: how near an item's text is to the user's interest points"
+    )
+    interest_points: Annotated[int, Field(gt=0, le=64)] = Field(
+        6, description="Interests told apart per user by text; the heaviest stay"
+    )
+    interest_candidates: Annotated[int, Field(gt=0, le=1000)] = Field(
+        50, description="Items proposed to each user because their text is near"
+    )
+    interest_half_lives_h: tuple[PositiveFloat, ...] = Field(
+        (72.0, 720.0), description="Half-lives with which interests by text fade, hours, in equal shares"
+    )
     weight_trend: float = Field(0.03, description="Weight of the trend part in the score")
     weight_popularity: float = Field(0.02, description="Weight of the popularity part, for users without history")
 

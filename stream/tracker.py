@@ -5,21 +5,24 @@ Everything here runs on the event loop and never awaits, so a chunk is applied w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog import Catalog, CatalogItem
 from models.co_occurrence import batch_deltas
-from models.interest import recent_items
+from models.interest import RecentItems, recent_items
 from models.item_index import NO_INDEX, ItemIndex
 from models.item_record import pack_deltas
 from models.item_rows import ItemRows
 from models.item_stats import ItemStatistics
+from models.item_vectors import ItemVectors
 from models.ranking import Priors, RankingParams, compute_priors, rank
+from models.semantics import Semantics, semantics
 from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
 from stream.errors import CorruptStateError
 from stream.events import EventSource, Trigger
@@ -27,7 +30,8 @@ from stream.intake import Intake, read_chunk
 from stream.metrics import Metrics
 from stream.names import ItemNames
 from stream.partitions import ItemPartition, UserPartition
-from stream.publish import Behaviours, Listed, Published, build_records
+from stream.publish import MODEL, Behaviours, Listed, Published, build_records
+from stream.query_vectors import QueryVectors
 from stream.refresh import Due, RefreshQueue
 from stream.replica import Replicated
 from stream.settings import Settings
@@ -48,6 +52,22 @@ AGED_AT_ONCE = 1_000
 
 FAR_BEHIND = 0.1
 """Share of all engagements, missing from the statistics, from which on lists are made again when they are there."""
+
+
+class TextSource(Protocol):
+    """Vectors of items and queries, of one model version each."""
+
+    @property
+    def items(self) -> ItemVectors:
+        """Those that serve now."""
+        ...
+
+    @property
+    def queries(self) -> QueryVectors: ...
+
+    def changed(self, items: Mapping[int, CatalogItem | None]) -> None:
+        """Items by dense index that are new, changed or gone."""
+        ...
 
 
 class _LastList(NamedTuple):
@@ -74,6 +94,7 @@ class Tracker:
             weight_co_occurrence=settings.weight_co_occurrence,
             weight_trend=settings.weight_trend,
             weight_popularity=settings.weight_popularity,
+            weight_interest=settings.weight_interest,
         )
         self.names = ItemNames()
         self.index = ItemIndex()
@@ -88,6 +109,8 @@ class Tracker:
         self._ranked_early: dict[tuple[int, bytes], None] = {}
         self._fingerprints: tuple[NDArray[np.uint16], NDArray[np.int64]] | None = None
         self._lists: dict[tuple[int, bytes], _LastList] = {}
+        self.texts: TextSource | None = None
+        """None: ranked without text."""
 
     def warm_up(self) -> None:
         """Compile what runs compiled, which may take some seconds the first time on a machine."""
@@ -122,6 +145,8 @@ class Tracker:
             users.overlay.mark_dirty(changes.rows)
             if self._settings.recommend:
                 users.collect(changes)
+                if self.texts is not None and intake.queries:
+                    self.texts.queries.asked(users.partition, intake.queries)
                 # Users of skipped events are queued too: the crash that makes them come again may have lost their list.
                 self.queue.add_events(
                     users.partition, intake.keys, rows, columns.offset, columns.time_ms, intake.timestamp_ms, now
@@ -170,6 +195,9 @@ class Tracker:
         self.catalog = self.catalog.apply(changes)
         self._metrics.catalog_items.set(self.catalog.size)
         self._requeue_changed(changes, now)
+        if self.texts is not None:
+            hashes = np.array([self.names.hash_of(item_id) for item_id in changes], np.uint64)
+            self.texts.changed(dict(zip(self.index.lookup(hashes).tolist(), changes.values(), strict=True)))
 
     def replicate_stats(self, records: list[Replicated], now: float) -> None:
         """Statistics records: into the arrays; users ranked while these were far behind are queued once they are not."""
@@ -188,6 +216,11 @@ class Tracker:
             for partition, key in self._ranked_early:
                 self.queue.add(partition, key, "refresh", now)
             self._ranked_early.clear()
+
+    def requeue_all(self, trigger: Trigger, now: float) -> None:
+        """Every user whose list is known gets another one."""
+        for partition, key in self._lists:
+            self.queue.add(partition, key, trigger, now)
 
     def _requeue_changed(self, changes: dict[str, CatalogItem | None], now: float) -> None:
         """Queue users whose last list holds an item that was withdrawn, or has room for one that was added."""
@@ -228,26 +261,31 @@ class Tracker:
                 self._settings.history_window,
                 self._settings.history_decay,
             )
+            history = self.index.lookup(recent.items)
+            text = self._semantics(behaviours, recent, history)
             ranked = rank(
-                self.index.lookup(recent.items),
+                history,
                 recent.weights,
                 self._excluded(users, rows, behaviours),
                 catalog=self.catalog,
                 stats=self.stats,
                 priors=self._current_priors(now_ms),
                 params=self._ranking,
+                semantics=text,
             )
         with self._metrics.stage_seconds.labels("publish").time():
             listed = [self._listed(users, row, d) for row, d in zip(rows.tolist(), due, strict=True)]
+            model = MODEL if text is None else msgspec.structs.replace(MODEL, encoder=text.vectors.model_version)
             published = build_records(
                 listed,
                 ranked,
                 recent,
                 behaviours,
                 self.catalog,
-                self.names.id_of,
+                self._name_of,
                 now_ms,
                 self._settings.contributions_max,
+                model,
             )
         for i, (d, indices) in enumerate(zip(due, ranked.items.tolist(), strict=True)):
             if not self._remember_list(partition, d.key, tuple(indices), now):
@@ -267,8 +305,50 @@ class Tracker:
         at = (rows[:, None], slots)
         used = np.arange(RING) < lengths[:, None]
         action = states.kind[at] & ACTION_MASK
+        item = np.where(used, states.item[at], np.uint64(0))
         gain = np.where(used & (action != QUERY), gain_of(action, states.dwell[at], self._update), 0.0)
-        return Behaviours(np.where(used, states.item[at], np.uint64(0)), states.time_ms[at], action, gain)
+        queried = used & (action == QUERY)
+        if self.texts is not None and queried.any():
+            # What the encoder has not seen says nothing.
+            known = self.texts.queries.get(item[queried].tolist())
+            gain[queried] = [self._settings.strength_query if each in known else 0.0 for each in item[queried].tolist()]
+        return Behaviours(item, states.time_ms[at], action, gain)
+
+    def _semantics(self, behaviours: Behaviours, recent: RecentItems, history: NDArray[np.int32]) -> Semantics | None:
+        """The users' interests by text; None where nothing has a vector."""
+        if self.texts is None or not self.texts.items.size:
+            return None
+        items, settings = self.texts.items, self._settings
+        vectors = items.get(history)
+        user, place = np.nonzero((history < 0) & (recent.items != 0))
+        if len(user) and self.texts.queries.model_version == items.model_version:
+            hashes = recent.items[user, place].tolist()
+            known = self.texts.queries.get(hashes)
+            for u, h, each in zip(user.tolist(), place.tolist(), hashes, strict=True):
+                if each in known:
+                    vectors[u, h] = known[each].vector
+        newest = np.full(recent.items.shape, np.iinfo(np.int64).min)
+        user, behaviour = np.nonzero(recent.position >= 0)
+        np.maximum.at(newest, (user, recent.position[user, behaviour]), behaviours.time_ms[user, behaviour])
+        ages_s = np.where(recent.items != 0, newest.max(axis=1, keepdims=True, initial=0) - newest, 0) / 1000.0
+        return semantics(
+            vectors,
+            recent.weights,
+            ages_s,
+            items,
+            self.catalog.recommendable,
+            points=settings.interest_points,
+            candidates=settings.interest_candidates,
+            half_lives_s=[3600.0 * hours for hours in settings.interest_half_lives_h],
+        )
+
+    def _name_of(self, hashed: int) -> str | None:
+        """Id of an item, or text of a query."""
+        name = self.names.id_of(hashed)
+        if name is None and self.texts is not None:
+            query = self.texts.queries.get([hashed]).get(hashed)
+            name = None if query is None else query.text
+        return name
 
     def _excluded(self, users: UserPartition, rows: NDArray[np.int64], behaviours: Behaviours) -> NDArray[np.int32]:
         """Dense indices that each user must not be shown, (u, x), -1 pads: bought (unless repeats are wanted), disliked."""

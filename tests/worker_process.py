@@ -41,7 +41,7 @@ class WorkerProcess:
         self.port = free_ports(1)[0]
         self.log_path = data_dir.with_suffix(".log")
         changed = {name: getattr(settings, name) for name in settings.model_fields_set} | overrides
-        changed |= {"data_dir": data_dir, "metrics_port": self.port}
+        changed = {"encoder_model": "none"} | changed | {"data_dir": data_dir, "metrics_port": self.port}
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("PENCHANT_")}
         self._env |= {f"PENCHANT_{name.upper()}": str(value) for name, value in changed.items()}
         self._env |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}

@@ -1,0 +1,105 @@
+"""A worker's text side, wired: the encoder in its micro-batcher, the catalogue's vectors, the queries' vectors."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from models.catalog import CatalogItem
+from models.encoder.contract import Encoder
+from models.encoder.opening import EncoderChoice
+from models.item_vectors import ItemVectors
+from stream.batching import MicroBatcher
+from stream.catalogue_vectors import CatalogueVectors
+from stream.encoder_options import batcher_options, open_encoder_of
+from stream.intake import query_hash
+from stream.metrics import Metrics
+from stream.query_vectors import QueryVectors
+from stream.rocks import DataDirectory
+from stream.settings import Settings
+from stream.tracker import Tracker
+from stream.vector_store import VectorStore
+
+
+class Texts:
+    """Made by `open_texts`; `run` until cancelled, then `close`."""
+
+    def __init__(self, batcher: MicroBatcher, catalogue: CatalogueVectors, queries: QueryVectors) -> None:
+        self._batcher, self._catalogue, self._queries = batcher, catalogue, queries
+
+    @property
+    def items(self) -> ItemVectors:
+        """Vectors that serve now."""
+        return self._catalogue.spaces.serving
+
+    @property
+    def queries(self) -> QueryVectors:
+        """Vectors of queries."""
+        return self._queries
+
+    def changed(self, items: Mapping[int, CatalogItem | None]) -> None:
+        """Items by dense index that are new, changed or gone."""
+        self._catalogue.changed(items)
+
+    async def run(self) -> None:
+        """Keep everything up to date."""
+        await asyncio.gather(self._catalogue.run(), self._queries.run(), self._measure())
+
+    async def _measure(self, interval_s: float = 1.0) -> None:
+        while True:
+            self._batcher.update_metrics()
+            await asyncio.sleep(interval_s)
+
+    async def close(self) -> None:
+        """End the encoder's thread."""
+        await self._batcher.stop(0.0)
+
+
+async def open_texts(
+    settings: Settings,
+    choice: EncoderChoice,
+    directory: DataDirectory,
+    tracker: Tracker,
+    metrics: Metrics,
+    on_down: Callable[[BaseException], Awaitable[None]],
+    wake: Callable[[], None],
+) -> Texts:
+    """Load the encoder and put everything together.
+
+    Raises:
+        ModelUnusableError: the encoder cannot be had as the settings say.
+    """
+    loaded: list[Encoder] = [await asyncio.to_thread(open_encoder_of, choice)]
+    encoder = loaded[0]
+    batcher = MicroBatcher(
+        lambda: loaded.pop() if loaded else open_encoder_of(choice),
+        batcher_options(settings, encoder.provider),
+        metrics,
+        on_down=on_down,
+    )
+    await batcher.start()
+    stores = directory.stores("vectors")
+
+    def swapped() -> None:
+        tracker.requeue_all("model", time.monotonic())
+        wake()
+
+    def query_ready(partition: int, user: bytes) -> None:
+        if partition in tracker.users:
+            tracker.queue.add(partition, user, "refresh", time.monotonic())
+            wake()
+
+    catalogue = CatalogueVectors(
+        batcher.encode,
+        encoder.model_version,
+        encoder.dims,
+        encoder.max_tokens,
+        VectorStore(stores[0]),
+        directory.path / "vectors" / "serving.json",
+        lambda: tracker.catalog,
+        metrics,
+        swapped,
+    )
+    queries = QueryVectors(batcher.encode, encoder.model_version, encoder.dims, stores[1], query_hash, query_ready)
+    return Texts(batcher, catalogue, queries)
