@@ -217,9 +217,11 @@ class Settings(BaseSettings):
     interest_candidates: Annotated[int, Field(gt=0, le=1000)] = Field(
         50, description="Items proposed to each user because their text is near"
     )
-    interest_half_lives_h: tuple[PositiveFloat, ...] = Field(
-        (72.0, 720.0), description="Half-lives with which interests by text fade, hours, in equal shares"
+    interest_short_half_life_h: PositiveFloat = Field(
+        72.0,
+        description="Interests by text fade with two half-lives in equal shares, counted from the user's last event",
     )
+    interest_long_half_life_h: PositiveFloat = Field(720.0, description="The longer of the two, hours")
     weight_trend: float = Field(0.03, description="Weight of the trend part in the score")
     weight_popularity: float = Field(0.02, description="Weight of the popularity part, for users without history")
 

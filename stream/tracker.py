@@ -339,7 +339,7 @@ class Tracker:
             self.catalog.recommendable,
             points=settings.interest_points,
             candidates=settings.interest_candidates,
-            half_lives_s=[3600.0 * hours for hours in settings.interest_half_lives_h],
+            half_lives_s=(3600.0 * settings.interest_short_half_life_h, 3600.0 * settings.interest_long_half_life_h),
         )
 
     def _name_of(self, hashed: int) -> str | None:
