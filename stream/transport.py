@@ -160,10 +160,13 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         for tp, position in _positions(assignment, active_partitions).items():
             if tp in chunks:
                 self._chunk_ends[tp] = chunks[tp][0].next_offset
-            elif tp not in before or position < self._chunk_ends.get(tp, position + 1):
-                self._chunk_ends[tp] = position
-            elif position > self._chunk_ends[tp]:
-                chunks[tp] = [Chunk([], position, self._chunk_ends[tp])]
+            else:
+                # From where the last chunk ended, or from further back if there was a seek, or if this is the first fetch:
+                # a log may begin with an aborted transaction, and the first fetch of it finds nothing else.
+                begin = before.get(tp, position)
+                begin = min(begin, self._chunk_ends.get(tp, begin))
+                if position > begin:
+                    chunks[tp] = [Chunk([], position, begin)]
                 self._chunk_ends[tp] = position
         return chunks
 

@@ -318,6 +318,9 @@ def test_on_apache_kafka_policies_and_clocks_are_told(kafka: KafkaServer) -> Non
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     other = settings.model_copy(update={"topic_items": "doctor.not-compacted"})
     admin.create_topics([NewTopic(other.topic_items, 1, 1)], operation_timeout=30)[other.topic_items].result(30)
-    check = doctor.check_policies(other, list_topics(other))
+    deadline = time.monotonic() + 30
+    while other.topic_items not in (listed := list_topics(other)):  # made is not yet told of
+        assert time.monotonic() < deadline
+    check = doctor.check_policies(other, listed)
     assert check.status == "fail"
     assert "doctor.not-compacted is delete, should be compact" in check.detail

@@ -265,6 +265,23 @@ def test_control_records_at_the_end_of_the_log_are_committed_too(kafka: KafkaSer
         assert worker.metrics()['penchant_events_total{action="view"}'] == 10
 
 
+@pytest.mark.kafka
+def test_a_log_that_begins_with_an_aborted_transaction_is_read_to_its_end(kafka: KafkaServer, tmp_path: Path) -> None:
+    # The first fetch finds nothing but moves on; without an empty chunk for it recovery would wait for ever.
+    topics = Topics(kafka.bootstrap_servers, "aborted-first", partitions=1)
+    create_topics(topics.settings)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": "aborted", "log_level": 0})
+    producer.init_transactions(TIMEOUT_S)
+    producer.begin_transaction()
+    producer.produce(topics.settings.changelog_topic, b"state of a commit that was never finished", b"u")
+    producer.flush(TIMEOUT_S)
+    producer.abort_transaction(TIMEOUT_S)
+    with WorkerProcess(topics.settings, tmp_path / "w") as worker:
+        topics.produce(topics.settings.topic_events, good_events(10))
+        worker.wait_for("everything", topics.all_committed)
+    assert b"state of a commit that was never finished" not in topics.state().values()
+
+
 def fetch_result(tp: TP, sizes: list[int], start: int = 0) -> Any:
     """What aiokafka holds of a partition: records of these sizes."""
     records = iter([SimpleNamespace(key=b"", value=bytes(size), offset=start + i) for i, size in enumerate(sizes)])

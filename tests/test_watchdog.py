@@ -199,16 +199,16 @@ app.Worker.handle_events = hang
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
-    ("injected", "reason"),
+    ("injected", "limit", "reason"),
     [
-        (HUNG_COMMIT, "no commit was completed for"),
-        (BLOCKED_LOOP, "the event loop has not turned for"),
-        (HUNG_AGENT, "records behind and none was applied for"),
+        (HUNG_COMMIT, "COMMIT_AGE", "no commit was completed for"),
+        (BLOCKED_LOOP, "STALL", "the event loop has not turned for"),
+        (HUNG_AGENT, "STALL", "records behind and none was applied for"),
     ],
     ids=["hung commit", "blocked loop", "hung agent"],
 )
 def test_a_stuck_worker_exits_with_code_1_and_says_why(
-    embedded: Any, tmp_path: Path, injected: str, reason: str
+    embedded: Any, tmp_path: Path, injected: str, limit: str, reason: str
 ) -> None:
     topics = Topics("127.0.0.1:1", "watchdog")
     broker: EmbeddedBroker = embedded({spec.name: 2 for spec in topic_specs(topics.settings)})
@@ -219,8 +219,9 @@ def test_a_stuck_worker_exits_with_code_1_and_says_why(
     environment |= {
         "PENCHANT_DATA_DIR": str(tmp_path / "data"),
         "PENCHANT_DELIVERY_TIMEOUT_S": "2",
-        "PENCHANT_WATCHDOG_COMMIT_AGE_S": "4",
-        "PENCHANT_WATCHDOG_STALL_S": "4",
+        "PENCHANT_WATCHDOG_COMMIT_AGE_S": "0",
+        "PENCHANT_WATCHDOG_STALL_S": "0",
+        f"PENCHANT_WATCHDOG_{limit}_S": "4",
         "PENCHANT_SHUTDOWN_TIMEOUT_S": "1",
         "PYTHONPATH": str(ROOT),
     }
