@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
     """Figures of one run."""
     options = _options(arguments)
     with local_kafka() as broker, tempfile.TemporaryDirectory(prefix="penchant-bench-") as directory:
-        settings = load_settings(bootstrap_servers=broker.bootstrap_servers)
+        settings = load_settings(bootstrap_servers=broker.bootstrap_servers, encoder_model="none")
         create_topics(settings)
         produce(broker.bootstrap_servers, settings.topic_items, catalogue())
         produce(broker.bootstrap_servers, settings.topic_events, events(options.events))
