@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Broker:
         self.settings, self.steps, self.values = settings, [], []
         self.changelog_end = 7
         self.fail_flush = self.fail_write = False
-        self.owner = True
+        self.owner = self.member = True
         self.first = 0
 
     def send_many(self, topic, keys, values, partition=-1):
@@ -69,7 +70,7 @@ class Broker:
         return self.first
 
     def is_member(self) -> bool:
-        return True
+        return self.member
 
     async def seek(self, tp: TP, offset: int) -> None:
         self.steps.append(("seek", tp.partition, offset))
@@ -264,6 +265,24 @@ async def test_a_chunk_behind_one_that_did_not_arrive_waits_until_that_one_was_r
     world.broker.first = 9  # the broker dropped 6 to 8: waiting for them would be for ever
     await worker.handle_events(tp, chunk(9, 10), 1)
     assert (states.events[0], states.fence[0]) == (7, 9)
+
+
+async def test_no_list_goes_out_while_the_membership_is_not_confirmed(world: World) -> None:
+    worker = world.worker()
+    world.events("ann")
+    world.broker.member = False
+    worker.wake()
+    refreshing = asyncio.ensure_future(worker.refresh_forever())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.broker.steps == []
+    world.broker.member = True
+    for _ in range(2000):
+        if world.broker.steps:
+            break
+        await asyncio.sleep(0.001)
+    refreshing.cancel()
+    assert world.broker.steps[0] == ("send", world.settings.topic_recommendations, b"ann")
 
 
 async def test_a_commit_without_changes_writes_nothing(world: World) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +24,7 @@ from worker_process import Topics, WorkerProcess, ends
 
 from stream.app import Application
 from stream.broker import EmbeddedBroker
+from stream.errors import InvariantError
 from stream.kafka import create_topics, topic_specs
 from stream.settings import load_settings
 from stream.transport import CHUNK_SCHEME, Chunk, ChunkConsumer, ChunkSchema, ChunkTransport, _Budget, _Prefetched
@@ -194,6 +198,58 @@ async def test_the_broker_holds_an_empty_fetch_only_as_long_as_the_setting_says(
 # --- on the embedded broker ---
 
 Embedded = Callable[[Mapping[str, int]], EmbeddedBroker]
+
+
+async def test_membership_is_certain_only_within_a_session_of_its_last_confirmation(consumer: ChunkConsumer) -> None:
+    session_s = consumer.app.conf.broker_session_timeout
+    assert not consumer.is_member()
+    consumer.note_member(time.monotonic() - session_s - 1)  # a worker that was stopped since
+    assert not consumer.is_member()
+    consumer.note_member(time.monotonic())
+    assert consumer.is_member()
+    consumer.note_member(time.monotonic() - session_s - 1)  # a late answer to an early question
+    assert consumer.is_member()
+
+
+@pytest.mark.parametrize("is_member", [True, False])
+async def test_only_a_heartbeat_that_the_group_accepted_confirms_the_membership(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch, is_member: bool
+) -> None:
+    async def beat() -> bool:
+        return is_member
+
+    async def started(_: Any) -> None: ...
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_start", started)
+    thread: Any = consumer._thread
+    coordinator = SimpleNamespace(_do_heartbeat=beat)
+    monkeypatch.setattr(thread, "_consumer", SimpleNamespace(_coordinator=coordinator))
+    await thread.on_start()
+    assert await coordinator._do_heartbeat() is is_member
+    assert consumer.is_member() is is_member
+
+
+def test_a_worker_that_hangs_while_it_stops_ends_all_the_same_and_says_why() -> None:
+    hanging = (
+        "import threading, types\n"
+        "from stream.app import _exit_at_last\n"
+        "_exit_at_last(types.SimpleNamespace(failure=RuntimeError('lost the partition')), 0.2)\n"
+        "threading.Event().wait()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", hanging], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("penchant: lost the partition (did not end by itself")
+
+
+async def test_a_commit_that_aiokafka_cancelled_is_told_as_a_lost_membership(tmp_path: Path) -> None:
+    app = Application(load_settings(data_dir=tmp_path / "data"))
+    app.faust._crashed.set()
+    app.faust._crash_reason = asyncio.CancelledError()
+    await app._until_stopped()
+    await app._shut_down()
+    app.faust.consumer._thread.thread_loop.close()
+    assert isinstance(app.failure, InvariantError)
+    assert "no longer a member" in str(app.failure)
 
 
 def on_embedded(embedded: Embedded, partitions: int = 1, **overrides: object) -> Topics:
