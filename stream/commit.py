@@ -27,6 +27,7 @@ from typing import NamedTuple, Protocol
 
 from faust.types import TP
 
+from stream.errors import InvariantError
 from stream.metrics import Metrics
 from stream.overlay import Snapshot
 from stream.producer import RecordProducer
@@ -81,6 +82,7 @@ class Committer:
         self._consumer, self._write = consumer, write
         self._one_at_a_time = asyncio.Lock()
         self._abandoned = False
+        self._failed: BaseException | None = None
         self.last_completed_s = time.monotonic()
 
     async def commit(self) -> None:
@@ -92,16 +94,15 @@ class Committer:
         async with self._one_at_a_time:
             if self._abandoned:
                 return
-            started = time.monotonic()
-            changes = self._snapshot()
-            written = [c for c in changes if c.snapshot.keys or c.boundary is not None]
-            await self._producer.flush()
-            await self._write_changelogs(written)
-            await self._commit_offsets(changes)
-            self._trim()
-            self.last_completed_s = time.monotonic()
-            self._metrics.commits.inc()
-            self._metrics.commit_seconds.observe(self.last_completed_s - started)
+            if self._failed is not None:
+                raise InvariantError(f"an earlier commit failed: {self._failed!r}") from self._failed
+            try:
+                await self._commit()
+            except BaseException as error:  # a cancellation, too
+                # Its snapshot is gone. The next one would not hold these changes, find nothing to write that the broker
+                # could refuse, and commit the offsets behind them.
+                self._failed = error
+                raise
 
     def abandon(self) -> None:
         """No commit begins any more: a chunk was left half applied, and the worker is about to stop because of it.
@@ -109,6 +110,18 @@ class Committer:
         Users it had reached already carry its offsets; were they made durable, the rest of it would never be applied.
         """
         self._abandoned = True
+
+    async def _commit(self) -> None:
+        started = time.monotonic()
+        changes = self._snapshot()
+        written = [c for c in changes if c.snapshot.keys or c.boundary is not None]
+        await self._producer.flush()
+        await self._write_changelogs(written)
+        await self._commit_offsets(changes)
+        self._trim()
+        self.last_completed_s = time.monotonic()
+        self._metrics.commits.inc()
+        self._metrics.commit_seconds.observe(self.last_completed_s - started)
 
     def _snapshot(self) -> list[_Change]:
         settings, tracker = self._settings, self._tracker

@@ -173,6 +173,25 @@ async def test_a_changelog_that_another_worker_has_claimed_stops_this_one(world:
     assert world.broker.changelog_end == 9
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_commit_that_failed_is_the_last_one(world: World, cancelled: bool) -> None:
+    # Faust commits once more while the worker is about to stop. What the failed commit took is in no later snapshot.
+    world.events("ann")
+    world.tracker.queue.next_batch(9)
+    flush = world.broker.flush
+
+    async def fail() -> None:
+        raise asyncio.CancelledError if cancelled else InvariantError("lost the partition")
+
+    world.broker.flush = fail  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError if cancelled else InvariantError):
+        await world.committer.commit()
+    world.broker.flush = flush  # type: ignore[method-assign]
+    with pytest.raises(InvariantError, match="an earlier commit failed"):
+        await world.committer.commit()
+    assert ("commit",) not in world.broker.steps
+
+
 async def test_an_event_applied_during_a_commit_is_in_the_next_one(world: World) -> None:
     world.events("ann")
     flush = world.broker.flush
