@@ -65,7 +65,7 @@ EXPECTED_CRASHES = {
     ),
     "a hole in recovery": re.compile(r"offsets \d+ to \d+ did not arrive"),
     "no broker": re.compile(
-        r"no Kafka broker answers|is not known|cannot be read: .*(transport|timed out|Broker)", re.I
+        r"Unable to bootstrap|no Kafka broker answers|is not known|cannot be read: .*(transport|timed out|Broker)", re.I
     ),
 }
 """How a worker may end by itself when it lost its partition or the broker, or when Faust lost a chunk of changelog (it is

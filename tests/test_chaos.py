@@ -116,6 +116,7 @@ def test_the_load_depends_on_its_seed_alone_and_garbage_is_what_nothing_accepts(
     [
         ("penchant: x partition 0 has been claimed by another worker: this one has lost", "lost its partition"),
         ("penchant: no Kafka broker answers at 127.0.0.1:1 (timed out).", "no broker"),
+        ("penchant: Kafka: KafkaConnectionError: Unable to bootstrap from [x]", "no broker"),
         ("penchant: 3 records were not acknowledged within 60 s", "records not acknowledged"),
         ("penchant: changelog of items partition 2: offsets 7 to 9 did not arrive", "a hole in recovery"),
         ("penchant: /data/0.db could not be written: disk full", None),
