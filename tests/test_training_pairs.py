@@ -62,7 +62,9 @@ def test_pairs_weigh_as_the_workers_co_occurrence_does(rows):
     near = Neighbourhood(places=4, within_ms=10**9, decay=0.9)
     new, history = [], []
     for row in range(events.user.size):
-        before = [events.item[row - q] + 1 for q in range(1, 5) if row >= q and events.user[row - q] == events.user[row]]
+        before = [
+            events.item[row - q] + 1 for q in range(1, 5) if row >= q and events.user[row - q] == events.user[row]
+        ]
         new.append(events.item[row] + 1)
         history.append(before + [0] * (4 - len(before)))
     source, destination, weight = pair_increments(np.array(new, np.uint64), np.array(history, np.uint64), 0.9)
@@ -155,7 +157,9 @@ def test_a_plan_trains_on_the_past_only():
 
 def test_old_events_in_the_new_windows_are_not_trained_on():
     found = plan(corpus(old=corpus().events), NEAR, FinetuneSettings())
-    assert as_dict(found.old_pairs) == as_dict(found.pairs)  # cut at the new validation window, not at its own test window
+    assert as_dict(found.old_pairs) == as_dict(
+        found.pairs
+    )  # cut at the new validation window, not at its own test window
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from models.encoder.tokens import Tokeniser
 from models.training import checkpoint, tuned_model
 from models.training.evaluation import AT, Metrics, Task, gain_and_error, metrics, reciprocal_ranks
 from models.training.keeping import keep
-from models.training.losses import anchor_loss, symmetric_info_nce
-from models.training.pairs import Neighbourhood, drawn
+from models.training.losses import Known, anchor_loss, symmetric_info_nce
+from models.training.pairs import Neighbourhood, codes_of, drawn
 from models.training.plan import Corpus, Plan, learning_rate, plan, steps_of
 from models.training.processes import Processes, processes
 from models.training.settings import FinetuneSettings
@@ -117,6 +117,8 @@ class _Run:
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=self.half is torch.float16)
         self.cumulative = np.cumsum(tasks.pairs.weight)
         self.old_cumulative = None if tasks.old_pairs is None else np.cumsum(tasks.old_pairs.weight)
+        codes = codes_of([tasks.pairs, *([tasks.old_pairs] if tasks.old_pairs else [])], len(corpus.texts))
+        self.known = Known(torch.from_numpy(codes).to(group.device), len(corpus.texts))
         self.steps = steps_of(self.cumulative.size, settings, group.world)
         self.step, self.stale = 0, 0
         self.losses: list[float] = []
@@ -212,6 +214,7 @@ class _Run:
                 loss = self._loss(part) / settings.accumulate
                 self.scaler.scale(loss).backward()
             total += loss.item()
+        total = self.group.mean(total)  # also: a loss that is not finite ends all processes, none waits for another
         if not math.isfinite(total):
             raise ModelError(f"the loss is not finite at step {self.step + 1}.", "lower --learning-rate")
         self.scaler.unscale_(self.optimizer)
@@ -235,8 +238,10 @@ class _Run:
             vectors = self.parallel(ids, mask)
         texts = torch.from_numpy(rows.astype(np.int64)).to(group.device)
         sides, numbers = (vectors[: len(left)], vectors[len(left) :]), (texts[: len(left)], texts[len(left) :])
-        gathered = (*map(group.gather, sides), *map(group.gather, numbers))
-        loss = symmetric_info_nce(*sides, numbers, gathered, group.rank * len(left), settings.temperature)
+        all_sides = group.gather(sides[0]), group.gather(sides[1])
+        all_numbers = group.gather(numbers[0]), group.gather(numbers[1])
+        own = group.rank * len(left)
+        loss = symmetric_info_nce(sides, numbers, all_sides, all_numbers, own, settings.temperature, self.known)
         if settings.anchor:
             start = torch.from_numpy(self.starting[rows]).to(group.device)
             loss = loss + settings.anchor * anchor_loss(vectors, start)

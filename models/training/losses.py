@@ -5,11 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 
-def info_nce(queries: Any, documents: Any, query_texts: Any, document_texts: Any, own: int, temperature: float) -> Any:
+class Known:
+    """The pairs that are true, so that none of them is taught as a negative: what sells together is dense in a batch."""
+
+    def __init__(self, codes: Any, n_texts: int) -> None:
+        """`codes`: of `models.training.pairs.codes_of`, an int64 tensor on the device of the batches."""
+        self._codes, self._n_texts = codes, n_texts
+
+    def holds(self, a: Any, b: Any) -> Any:
+        """bool of the shape that the int64 tensors `a` and `b` broadcast to."""
+        import torch
+
+        codes = torch.minimum(a, b) * self._n_texts + torch.maximum(a, b)
+        at = torch.searchsorted(self._codes, codes).clamp(max=len(self._codes) - 1)
+        return self._codes[at] == codes
+
+
+def info_nce(
+    queries: Any,
+    documents: Any,
+    query_texts: Any,
+    document_texts: Any,
+    own: int,
+    temperature: float,
+    known: Known,
+) -> Any:
     """Multiple negatives ranking loss (Henderson et al. 2017; InfoNCE, van den Oord et al. 2018), one direction.
 
-    The document of every other pair is a negative, unless it reads like the query or like the query's own document:
-    pushing a text away from itself is no lesson.
+    The document of every other pair is a negative, unless it reads like the query or like the query's own document, or is
+    known to go with the query: pushing these apart is no lesson.
 
     Args:
         queries: (b, d) unit vectors.
@@ -18,6 +42,7 @@ def info_nce(queries: Any, documents: Any, query_texts: Any, document_texts: Any
         document_texts: (B,) int64.
         own: row of the first query's document.
         temperature: cosines are divided by it.
+        known: true pairs.
 
     Returns:
         Mean over the queries, a scalar tensor.
@@ -26,29 +51,32 @@ def info_nce(queries: Any, documents: Any, query_texts: Any, document_texts: Any
 
     rows = torch.arange(len(queries), device=queries.device)
     logits = queries @ documents.T / temperature
-    same = (document_texts[None, :] == document_texts[own + rows][:, None]) | (
-        document_texts[None, :] == query_texts[:, None]
-    )
+    across, down = document_texts[None, :], query_texts[:, None]
+    same = (across == document_texts[own + rows][:, None]) | (across == down) | known.holds(down, across)
     same[rows, own + rows] = False
     return torch.nn.functional.cross_entropy(logits.masked_fill(same, float("-inf")), own + rows)
 
 
 def symmetric_info_nce(
-    left: Any, right: Any, texts: tuple[Any, Any], gathered: tuple[Any, Any, Any, Any], own: int, temperature: float
+    sides: tuple[Any, Any],
+    texts: tuple[Any, Any],
+    all_sides: tuple[Any, Any],
+    all_texts: tuple[Any, Any],
+    own: int,
+    temperature: float,
+    known: Known,
 ) -> Any:
     """`info_nce` both ways, averaged.
 
     Args:
-        left: (b, d) unit vectors of this process.
-        right: (b, d), the other side of each pair.
+        sides: (b, d) unit vectors each, of this process's pairs.
         texts: their numbers, (b,) int64 each.
-        gathered: `(left, right, left texts, right texts)` of all processes.
+        all_sides, all_texts: the same of all processes.
         own: this process's first row in them.
-        temperature: as in `info_nce`.
+        temperature, known: as in `info_nce`.
     """
-    all_left, all_right, all_left_texts, all_right_texts = gathered
-    forth = info_nce(left, all_right, texts[0], all_right_texts, own, temperature)
-    back = info_nce(right, all_left, texts[1], all_left_texts, own, temperature)
+    forth = info_nce(sides[0], all_sides[1], texts[0], all_texts[1], own, temperature, known)
+    back = info_nce(sides[1], all_sides[0], texts[1], all_texts[0], own, temperature, known)
     return (forth + back) / 2
 
 

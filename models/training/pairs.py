@@ -8,6 +8,7 @@ The past and what comes later are kept strictly apart: no pair reaches over a wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +87,7 @@ def between(events: Engagements, start_ms: int | None, end_ms: int | None) -> En
         inside &= events.time_ms >= start_ms
     if end_ms is not None:
         inside &= events.time_ms < end_ms
-    return Engagements(*(column[inside] for column in events))
+    return Engagements(events.user[inside], events.item[inside], events.time_ms[inside])
 
 
 def co_engaged(events: Engagements, near: Neighbourhood) -> Pairs:
@@ -97,10 +98,10 @@ def co_engaged(events: Engagements, near: Neighbourhood) -> Pairs:
         old, new = _places_back(events, near, place)
         a, b = events.item[old].astype(np.int64), events.item[new].astype(np.int64)
         codes.append(np.minimum(a, b) * n_items + np.maximum(a, b))
-        weights.append(np.full(codes[-1].size, near.decay ** (place - 1)))
+        weights.append(np.full(codes[-1].size, near.decay ** (place - 1), np.float64))
     code, at = np.unique(np.concatenate(codes), return_inverse=True)
     left, right = np.divmod(code, n_items)
-    weight = np.bincount(at, weights=np.concatenate(weights), minlength=code.size)
+    weight = np.bincount(at, weights=np.concatenate(weights), minlength=code.size).astype(np.float64)
     return Pairs(left.astype(np.int32), right.astype(np.int32), weight)
 
 
@@ -114,6 +115,12 @@ def next_queries(events: Engagements, near: Neighbourhood, start_ms: int, end_ms
     if end_ms is not None:
         inside &= events.time_ms[new] < end_ms
     return Queries(events.item[old][inside], events.item[new][inside])
+
+
+def codes_of(parts: Sequence[Pairs], n_items: int) -> _I8:
+    """Every pair in one of `parts` as `left * n_items + right`, distinct and ascending: what a batch looks up."""
+    codes = [pairs.left.astype(np.int64) * n_items + pairs.right for pairs in parts]
+    return np.unique(np.concatenate(codes))
 
 
 def drawn(pairs: Pairs, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator) -> tuple[_I4, _I4]:

@@ -33,6 +33,16 @@ class Processes(NamedTuple):
         torch.distributed.all_gather(received, rows.contiguous())
         return torch.cat(received)
 
+    def mean(self, value: float) -> float:
+        """Over all processes."""
+        if self.world == 1:
+            return value
+        import torch
+
+        total = torch.tensor([value], dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(total)
+        return float(total.item()) / self.world
+
     def agreed(self, value: Any) -> Any:
         """The first process's value, everywhere."""
         if self.world == 1:
