@@ -25,12 +25,12 @@ Examples:
   penchant encoder finetune events.jsonl --items items.jsonl --out encoders/shop
   penchant encoder finetune 2026-w2.jsonl --items items.jsonl --model encoders/shop \\
       --out encoders/shop-2 --replay 2026-w1.jsonl --anchor 0.1
-  torchrun --nproc-per-node 4 -m stream encoder finetune events.jsonl --items items.jsonl --out encoders/shop
 
 Next: encoder_model = "encoders/shop" in penchant.toml, then `penchant worker`.
 
-The last tenth of the time decides, the tenth before it says when to stop, the rest is trained on. Exit code 1, and nothing
-written: the metric did not rise. Interrupted? The same command goes on where it was. Needs the extra train."""
+The last tenth of the events decides, the tenth before it says when to stop, the rest is trained on. Exit code 1, and nothing
+written: the metric did not rise. Interrupted? The same command goes on where it was. Several GPUs:
+`torchrun --nproc-per-node 4 -m stream encoder finetune …`. Needs the extra train."""
 
 _NEEDED: Final = ("torch", "transformers", "peft", "matplotlib")
 _TRAINING, _DATA, _FORGETTING = "Training", "Data", "Against forgetting"
