@@ -164,11 +164,27 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(tmp_path, model)
 
 
 @needs_train
-def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, model):
-    """Negatives are gathered with their gradients: without that the two would differ at the first step."""
+def test_a_damaged_checkpoint_is_named_and_can_be_given_up(tmp_path, model):
     items, events = write_shop(tmp_path)
-    same = [events, "--items", items, "--model", model, "--dropout", "0", "--lora-dropout", "0", "--epochs", "1"]
-    same += ["--learning-rate", "0.001", "--lora-rank", "4", "--min-gain", "-1"]
+    damaged = tmp_path / "out.checkpoint" / "checkpoint.pt"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"half of it")
+    args = [events, "--items", items, "--model", model, "--out", tmp_path / "out", *FAST, "--precision", "bf16"]
+    result = command(*args)
+    assert result.exit_code == 2
+    assert f"{damaged} cannot be read" in result.stderr
+    assert "--restart" in result.stderr
+    assert command(*args, "--restart").exit_code == 0
+    assert not damaged.parent.exists()
+    assert json.loads((tmp_path / "out" / "finetune.json").read_text())["precision"] == "bfloat16"
+
+
+@needs_train
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, model):
+    """Negatives are gathered with their gradients: without that the losses part at the second step."""
+    items, events = write_shop(tmp_path)
+    same = [events, "--items", items, "--model", model, "--dropout", "0", "--lora-dropout", "0", "--epochs", "2"]
+    same += ["--learning-rate", "0.003", "--lora-rank", "4", "--min-gain", "-1"]
     one = process(*same, "--batch", "16", "--out", tmp_path / "one")
     assert one.returncode == 0, one.stderr
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -176,7 +192,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, model):
     assert two.returncode == 0, two.stderr[-3000:]
     one, two = (json.loads((tmp_path / name / "finetune.json").read_text()) for name in ("one", "two"))
     assert (one["processes"], two["processes"]) == (1, 2)
-    assert len(one["losses"]) == 4
+    assert len(one["losses"]) == 8
     assert one["losses"] == pytest.approx(two["losses"], abs=1e-4)
 
 
