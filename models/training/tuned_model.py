@@ -103,7 +103,7 @@ def all_vectors(module: Any, batch: Sequence[Prepared], pad: int, device: Any) -
 def save_merged(model: Any, source: Source, directory: Path) -> None:
     """A model directory like the source's, with the adapters merged into its weights. The adapters are gone afterwards."""
     merged = model.merge_and_unload()
-    merged.to("cpu").save_pretrained(directory)
+    merged.to("cpu").save_pretrained(directory, max_shard_size="100GB")  # the export reads one file
     for pattern in _KEPT:
         for path in source.directory.glob(pattern):
             copy = directory / path.relative_to(source.directory)
