@@ -1,4 +1,4 @@
-"""`penchant encoder ...`: export a model, look at one. Added to the command line by `stream.cli`."""
+"""`penchant encoder ...`: export a model, tune one, look at one. Added to the command line by `stream.cli`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from stream.encoder_finetune_cli import HELP as FINETUNE_HELP
+from stream.encoder_finetune_cli import finetune
 from stream.errors import ModelUnusableError
 
 encoder = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="The language model that turns texts into vectors: export one, look at one.",
+    help="The language model that turns texts into vectors: export one, tune one, look at one.",
 )
 
 _EXPORT_HELP = """\
@@ -99,6 +101,9 @@ def encoder_show(
     from models.encoder.manifest import read_manifest  # noqa: PLC0415
 
     _show(_mendable(lambda: read_manifest(directory)), directory)
+
+
+encoder.command("finetune", help=FINETUNE_HELP)(finetune)
 
 
 def _show(manifest: Any, directory: Path) -> None:

@@ -17,6 +17,7 @@ from models.encoder.errors import ModelError
 from models.encoder.graph import Attention, Weights, build_graph
 from models.encoder.manifest import (
     GRAPH_FILES,
+    MANIFEST_FILE,
     TOKENIZER_FILE,
     Graph,
     Manifest,
@@ -78,7 +79,7 @@ def export(
                 graphs[precision] = _graph(runtime, source, weights, made, precision, attention, expected)
             manifest = _manifest(source, attention, graphs)
             write_manifest(made, manifest)
-            _replace(made, out)
+            put_in_place(made, out)
     except OSError as error:
         raise ModelError(f"{out} cannot be written: {error.strerror or error}.", "choose another directory") from None
     return manifest
@@ -157,16 +158,29 @@ def _manifest(source: Source, attention: Attention, graphs: dict[Precision, Grap
     )
 
 
-def _replace(made: Path, out: Path) -> None:
-    """Put a finished directory in the place of `out`: only an older export or an empty directory may be there."""
+def refuse_other(out: Path) -> None:
+    """Only an older export or an empty directory may be replaced.
+
+    Raises:
+        ModelError: something else is there.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST_FILE).is_file())):
+        raise ModelError(f"{out} exists and is not an exported encoder.", "choose another --out")
+
+
+def put_in_place(made: Path, out: Path) -> None:
+    """Put a finished directory in the place of `out`. Both must be on one file system.
+
+    Raises:
+        ModelError: as `refuse_other`.
+    """
+    refuse_other(out)
+    for path in made.iterdir():
+        os.chmod(path, 0o755 if path.is_dir() else 0o644)
     if out.exists():
-        if not out.is_dir() or (any(out.iterdir()) and not (out / "manifest.json").is_file()):
-            raise ModelError(f"{out} exists and is not an exported encoder.", "choose another --out")
         old = made.parent / "old"
         out.rename(old)
         made.rename(out)
         shutil.rmtree(old)
     else:
         made.rename(out)
-    for path in out.iterdir():
-        os.chmod(path, 0o644)

@@ -1,0 +1,143 @@
+"""What a language model is tuned on: items that the same user engaged with near each other in time. Pure.
+
+Items that read the same are one here: an item's number is the number of its text. Pairs weigh as in
+`models.co_occurrence`: with h_1 (newest), h_2, .. the items a user had before and b a new one, (h_q, b) weighs d^(q-1).
+
+The past and what comes later are kept strictly apart: no pair reaches over a window's edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_I4 = NDArray[np.int32]
+_I8 = NDArray[np.int64]
+
+
+class Engagements(NamedTuple):
+    """n first engagements of users with items, by user, then time; of one moment in the order of the file."""
+
+    user: _I4
+    item: _I4
+    time_ms: _I8
+
+
+class Neighbourhood(NamedTuple):
+    """What counts as near."""
+
+    places: int = 10
+    """Items back in a user's history."""
+    within_ms: int = 30 * 86_400_000
+    decay: float = 0.9
+    """d, in (0, 1]."""
+
+
+class Pairs(NamedTuple):
+    """p unordered pairs of items, every one once, `left < right`, ascending."""
+
+    left: _I4
+    right: _I4
+    weight: NDArray[np.float64]
+    """(p,), above 0."""
+
+
+class Queries(NamedTuple):
+    """q questions: a user had `item`; which one comes next?"""
+
+    item: _I4
+    target: _I4
+
+
+class Windows(NamedTuple):
+    """Edges of train | validation | test, ms since the epoch; a window begins at its edge."""
+
+    validation_ms: int
+    test_ms: int
+
+
+def engagements(user: _I4, item: _I4, time_ms: _I8) -> Engagements:
+    """The first engagement of each user with each item, sorted. Arrays are in file order; any order of time will do."""
+    order = np.lexsort((time_ms, user))  # stable: file order breaks ties
+    user, item, time_ms = user[order], item[order], time_ms[order]
+    _, first = np.unique(user.astype(np.int64) << 32 | item.astype(np.int64), return_index=True)
+    first.sort()
+    return Engagements(user[first], item[first], time_ms[first])
+
+
+def split(time_ms: _I8, validation_share: float, test_share: float) -> Windows | None:
+    """Edges such that the last two windows hold about these shares of `time_ms`; None if a window would be empty."""
+    ordered = np.sort(time_ms)
+    n = ordered.size
+    at = int(n * (1 - validation_share - test_share)), int(n * (1 - test_share))
+    if not n or not 0 < at[0] < at[1] < n:
+        return None
+    # Everything of one moment is on one side: a basket is not torn apart.
+    windows = Windows(int(ordered[at[0]]), int(ordered[at[1]]))
+    return windows if ordered[0] < windows.validation_ms < windows.test_ms else None
+
+
+def between(events: Engagements, start_ms: int | None, end_ms: int | None) -> Engagements:
+    """Those in [start, end)."""
+    inside = np.ones(events.time_ms.size, np.bool_)
+    if start_ms is not None:
+        inside &= events.time_ms >= start_ms
+    if end_ms is not None:
+        inside &= events.time_ms < end_ms
+    return Engagements(events.user[inside], events.item[inside], events.time_ms[inside])
+
+
+def co_engaged(events: Engagements, near: Neighbourhood) -> Pairs:
+    """The pairs in `events`, each with the sum of its weights."""
+    n_items = int(events.item.max(initial=0)) + 1
+    codes, weights = [], []
+    for place in range(1, near.places + 1):
+        old, new = _places_back(events, near, place)
+        a, b = events.item[old].astype(np.int64), events.item[new].astype(np.int64)
+        codes.append(np.minimum(a, b) * n_items + np.maximum(a, b))
+        weights.append(np.full(codes[-1].size, near.decay ** (place - 1), np.float64))
+    code, at = np.unique(np.concatenate(codes), return_inverse=True)
+    left, right = np.divmod(code, n_items)
+    weight = np.bincount(at, weights=np.concatenate(weights), minlength=code.size).astype(np.float64)
+    return Pairs(left.astype(np.int32), right.astype(np.int32), weight)
+
+
+def next_queries(events: Engagements, near: Neighbourhood, start_ms: int, end_ms: int | None) -> Queries:
+    """For each engagement in [start, end) that has one before it, near: that one, and which it is.
+
+    The item asked about may lie before the window, as it does for a worker that answers live.
+    """
+    old, new = _places_back(events, near, 1)
+    inside = events.time_ms[new] >= start_ms
+    if end_ms is not None:
+        inside &= events.time_ms[new] < end_ms
+    return Queries(events.item[old][inside], events.item[new][inside])
+
+
+def codes_of(parts: Sequence[Pairs], n_items: int) -> _I8:
+    """Every pair in one of `parts` as `left * n_items + right`, distinct and ascending: what a batch looks up."""
+    codes = [pairs.left.astype(np.int64) * n_items + pairs.right for pairs in parts]
+    return np.unique(np.concatenate(codes))
+
+
+def drawn(pairs: Pairs, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator) -> tuple[_I4, _I4]:
+    """`(left, right)`: n pairs drawn with replacement, as often as they weigh, either way round.
+
+    `cumulative` is the running sum of `pairs.weight`: it is long, and the same for all batches.
+    """
+    at = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right").clip(max=cumulative.size - 1)
+    turned = rng.random(n) < 0.5
+    left, right = pairs.left[at], pairs.right[at]
+    return np.where(turned, right, left), np.where(turned, left, right)
+
+
+def _places_back(events: Engagements, near: Neighbourhood, place: int) -> tuple[_I8, _I8]:
+    """`(old, new)`: rows of the same user, `place` apart, and near."""
+    new = np.arange(place, events.user.size)
+    old = new - place
+    good = events.user[old] == events.user[new]
+    good &= events.time_ms[new] - events.time_ms[old] <= near.within_ms
+    return old[good], new[good]
