@@ -34,6 +34,8 @@ class Semantics(NamedTuple):
     graph: InterestGraph
     wanted: _F4
     """(u, dims) float32: its product with an item's centred vector is the sum above."""
+    similar: _F4 | None
+    """(u, n) float32: these products with every item by dense index, for a catalogue that is small enough to have them."""
     candidates: NDArray[np.int32]
     """(u, c) int32 dense indices of what is nearest, -1 pads."""
 
@@ -47,11 +49,16 @@ class Semantics(NamedTuple):
             self.weights[users],
             graph,
             self.wanted[users],
+            None if self.similar is None else self.similar[users],
             self.candidates[users],
         )
 
     def scores(self, items: NDArray[np.int64]) -> _F4:
         """(u, n) float32: the sum above for each user and item; 0 for items without a vector."""
+        if self.similar is not None:
+            inside = items < self.similar.shape[1]
+            known: _F4 = np.where(inside, self.similar[:, np.where(inside, items, 0)], np.float32(0))
+            return known
         found = centred(self.vectors.get(items.astype(np.int32)), self.vectors.mean)
         scores: _F4 = self.wanted @ found.T
         return scores
@@ -90,5 +97,21 @@ def semantics(
     worth = np.where(np.any(own != 0, axis=2), worth, 0.0)
     graph = interest_graph(own, worth, points)
     wanted = user_vectors(graph, own)
-    near = vectors.nearest(wanted, candidates, allowed)
-    return Semantics(vectors, own, worth, graph, wanted, near.items)
+    rows = vectors.centred_rows()
+    if rows is None:
+        return Semantics(vectors, own, worth, graph, wanted, None, vectors.nearest(wanted, candidates, allowed).items)
+    similar: _F4 = wanted @ rows.T
+    return Semantics(vectors, own, worth, graph, wanted, similar, _best(similar, vectors, allowed, candidates))
+
+
+def _best(similar: _F4, vectors: ItemVectors, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
+    """(u, k) int32: the allowed items with a vector that are most similar, in no order; -1 for users who want nothing."""
+    items = np.flatnonzero(allowed).astype(np.int32)
+    items = items[vectors.has(items)]
+    if items.size > k:
+        part = np.argpartition(-similar[:, items], k - 1, axis=1)[:, :k]
+        best = items[part]
+    else:
+        best = np.broadcast_to(items, (similar.shape[0], items.size))
+    chosen: NDArray[np.int32] = np.where(np.any(similar != 0, axis=1, keepdims=True), best, np.int32(-1))
+    return chosen

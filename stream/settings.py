@@ -209,7 +209,7 @@ class Settings(BaseSettings):
     )
     weight_co_occurrence: float = Field(1.0, description="Weight of the co-occurrence part in the score")
     weight_interest: float = Field(
-        0.05, description="Weight of the interest part: how near an item's text is to the user's interest points"
+        0.01, description="Weight of the interest part: how near an item's text is to the user's interest points"
     )
     interest_points: Annotated[int, Field(gt=0, le=64)] = Field(
         6, description="Interests told apart per user by text; the heaviest stay"
