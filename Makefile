@@ -20,7 +20,7 @@ demo: $(VENV)/.encoder ## Real shop events through an embedded broker, a worker,
 	@$(BIN)/penchant demo $(ARGS)
 
 test: lint ## Lint, types, import rules and every test (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tests/run_in_parallel.py)
 
 lint: $(VENV)/.dev ## ruff, format, mypy, import-linter, generated files
 	@$(BIN)/ruff check .
