@@ -78,8 +78,9 @@ class ItemVectors:
         self.size += indices.size - int(self._has[indices].sum())
         self._matrix[indices] = vectors
         self._has[indices] = True
+        mean = self.mean  # taken anew, it makes all that was kept ready stale
         if self._centred is not None:
-            self._centred[indices] = centred(self._matrix[indices].astype(np.float32), self.mean)
+            self._centred[indices] = centred(self._matrix[indices].astype(np.float32), mean)
 
     def remove(self, indices: NDArray[np.int32]) -> None:
         """Forget vectors; unknown indices are ignored."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.item_vectors import ItemVectors, VectorSpaces
+from models.item_vectors import ItemVectors, VectorSpaces, centred
 
 
 def unit(rng, n, dims=16):
@@ -138,3 +138,18 @@ def test_a_new_model_serves_only_once_every_item_has_its_new_vector():
     assert (spaces.serving, spaces.coming) == (new, None)
     with pytest.raises(ValueError, match="serves already"):
         spaces.begin(ItemVectors("new", 8))
+
+
+def test_what_is_kept_ready_is_what_centring_gives_however_vectors_come_and_go():
+    rng = np.random.default_rng(0)
+    items = ItemVectors("m", 8)
+    for step in range(40):
+        indices = rng.choice(600, int(rng.integers(1, 60)), replace=False).astype(np.int32)
+        if step % 4 == 3:
+            items.remove(indices)
+        else:
+            vectors = rng.normal(size=(indices.size, 8)) + 1.0
+            items.put(indices, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+        ready = items.centred_rows()
+        every = np.arange(len(ready), dtype=np.int32)
+        assert np.allclose(ready, centred(items.get(every), items.mean), atol=1e-6)
