@@ -79,7 +79,8 @@ class Demo:
         took_s = time.monotonic() - began
         self._reader.join(DEADLINE_S)
         assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
-        assert list(self.temporary.iterdir()) == [], self.output
+        # ONNX Runtime leaves a session number of its telemetry, which is switched off, in the temporary directory.
+        assert [path for path in self.temporary.iterdir() if path.name != ".ses"] == [], self.output
         assert "Traceback" not in self.output
         return code, took_s
 

@@ -143,6 +143,7 @@ def import_runtime() -> Any:
         raise ModelError(
             f"ONNX Runtime cannot be imported ({error}).", "install one of the extras encoder-cpu and encoder-gpu"
         ) from None
+    onnxruntime.disable_telemetry_events()  # nothing that serves tells others about it
     return onnxruntime
 
 
