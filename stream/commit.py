@@ -2,8 +2,7 @@
 
 1. Snapshot, without an await between: packed states, item deltas, and the offsets that they cover.
 2. Outputs. Everything sent so far (lists, reasons, dead letters) is acknowledged by the broker.
-3. One transaction per partition: a changelog record per changed key, the item deltas of the same events, and the boundary
-   (the offset up to which these deltas go).
+3. One transaction per partition: a changelog record per changed key, and the item deltas of the same events.
 4. RocksDB. One batch per partition, with the offset up to which it includes the changelog.
 5. Source offsets, never beyond the oldest event whose user still waits for a list.
 
@@ -31,7 +30,7 @@ from stream.errors import InvariantError
 from stream.metrics import Metrics
 from stream.overlay import Snapshot
 from stream.producer import RecordProducer
-from stream.rocks import BOUNDARY_KEY, PartitionStore
+from stream.rocks import PartitionStore
 from stream.settings import Settings
 from stream.tracker import Tracker
 from stream.transport import ChunkConsumer
@@ -47,22 +46,20 @@ class Write(Protocol):
 
 
 class _Change(NamedTuple):
-    """What one partition commits; `boundary` where item deltas go with it."""
+    """What one partition commits."""
 
     source: TP
     changelog: TP
     store: PartitionStore
     snapshot: Snapshot
     commit_to: int | None
-    boundary: int | None = None
     deltas: Sequence[Keyed] = ()
+    """Only where users changed, too: an event that says something about an item is in its user's state."""
 
     @property
-    def values(self) -> Iterator[tuple[bytes, bytes | None]]:
+    def values(self) -> Iterator[tuple[bytes, bytes]]:
         """What goes into the changelog and the store."""
-        yield from zip(*self.snapshot, strict=True)
-        if self.boundary is not None:
-            yield BOUNDARY_KEY, str(self.boundary).encode()
+        return zip(*self.snapshot, strict=True)
 
 
 class Committer:
@@ -114,7 +111,7 @@ class Committer:
     async def _commit(self) -> None:
         started = time.monotonic()
         changes = self._snapshot()
-        written = [c for c in changes if c.snapshot.keys or c.boundary is not None]
+        written = [c for c in changes if c.snapshot.keys]
         await self._producer.flush()
         await self._write_changelogs(written)
         await self._commit_offsets(changes)
@@ -136,9 +133,7 @@ class Committer:
             if commit_to is not None and waiting is not None:
                 commit_to = min(commit_to, waiting)
             source, changelog = TP(settings.topic_events, p), TP(settings.changelog_topic, p)
-            boundary = users.next_offset if deltas else None
-            snapshot = users.overlay.snapshot()
-            changes.append(_Change(source, changelog, users.store, snapshot, commit_to, boundary, deltas))
+            changes.append(_Change(source, changelog, users.store, users.overlay.snapshot(), commit_to, deltas))
         for p, items in tracker.items.items():
             source, changelog = TP(settings.topic_item_deltas, p), TP(settings.topic_item_stats, p)
             changes.append(_Change(source, changelog, items.store, items.snapshot(), items.next_offset))

@@ -32,14 +32,19 @@ class UserPartition:
         self.overlay = Overlay(store)
         self.next_offset: int | None = None
         """Everything before it has been applied; None before the first chunk."""
-        self.cut_at = store.boundary()
-        """Deltas must not be collected across this offset: a commit before the last stop may have sent those up to it."""
         self._pending: list[Changes] = []
+        self._pending_bytes = 0
         self._sent: deque[tuple[int, int]] = deque()
 
     def collect(self, changes: Changes) -> None:
         """Keep what the events say about items until the next commit."""
         self._pending.append(changes)
+        self._pending_bytes += sum(column.nbytes for column in changes if isinstance(column, np.ndarray))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of what waits for the next commit, and of the users held beside it, in bytes."""
+        return self.overlay.nbytes + self._pending_bytes
 
     def reflected(self, source_offset: int) -> None:
         """The item statistics include what events up to this offset say."""
@@ -53,7 +58,7 @@ class UserPartition:
 
     def take_deltas(self, pair_decay: float, names: ItemNames) -> list[tuple[bytes, bytes]]:
         """`(item_id, packed delta)` of everything collected since the last call."""
-        pending, self._pending = self._pending, []
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
         if not pending or self.next_offset is None:
             return []
         engagements = sum(len(changes.first_item) for changes in pending)

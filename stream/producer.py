@@ -93,16 +93,6 @@ class RecordProducer:
             else:
                 return
 
-    def send_many(self, topic: str, keys: Sequence[bytes], values: Sequence[bytes], partition: int = -1) -> None:
-        """Queue a record per key, as `send` does, at a fraction of its cost."""
-        self._raise_if_failed()
-        produce = self._producer.produce
-        for key, value in zip(keys, values, strict=True):
-            try:
-                produce(topic, value, key, partition)
-            except (BufferError, KafkaException):
-                self.send(topic, key, value, partition)
-
     def serve(self) -> None:
         """Let librdkafka deliver its errors; called often."""
         self._producer.poll(0)

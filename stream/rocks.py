@@ -21,14 +21,8 @@ logger = logging.getLogger(__name__)
 _OFFSET_KEY = b"\x00penchant.changelog-offset".ljust(MAX_ID_BYTES + 1, b"\x00")
 """Longer than any id may be, since an id may hold any characters; `PartitionStore.items` leaves it out."""
 
-BOUNDARY_KEY = b"\x00penchant.boundary".ljust(MAX_ID_BYTES + 1, b"\x00")
-"""Holds the offset up to which the last commit said what events add to items; see `commit`. Also in the changelog."""
-
 MAX_OPEN_FILES = 256
 """A database's; RocksDB's own default is unlimited, and aborts where the process runs out (rocksdict#573)."""
-
-
-_OWN_KEYS = (_OFFSET_KEY, BOUNDARY_KEY)
 
 
 class PartitionStore:
@@ -99,15 +93,9 @@ class PartitionStore:
             value = self._db.get(_OFFSET_KEY)
         return None if value is None else int(value)
 
-    def boundary(self) -> int | None:
-        """Value of `BOUNDARY_KEY`; None if there never was one."""
-        with self._errors("read"):
-            value = self._db.get(BOUNDARY_KEY)
-        return None if value is None else int(value)
-
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All keys and values, in key order."""
-        return ((key, value) for key, value in self._db.items() if key not in _OWN_KEYS)
+        return ((key, value) for key, value in self._db.items() if key != _OFFSET_KEY)
 
     def size_bytes(self) -> int:
         """Bytes of the live SST files and memtables, about."""

@@ -78,22 +78,7 @@ class Worker:
             users = UserPartition(tp.partition, self._user_stores[tp.partition])
             self._tracker.users[tp.partition] = users
         self._note_chunk(tp, chunk, users.next_offset)
-        if users.cut_at is not None:
-            chunk = await self._apply_up_to_cut(users, chunk)
-            if self._is_revoked(generation):
-                return
         self._apply(users, chunk)
-
-    async def _apply_up_to_cut(self, users: UserPartition, chunk: Chunk) -> Chunk:
-        """Apply what lies before the boundary of the last stop and commit exactly there; the rest of the chunk."""
-        cut_at = users.cut_at
-        assert cut_at is not None
-        before = [record for record in chunk.records if record.offset < cut_at]
-        self._apply(users, Chunk(before, min(chunk.next_offset, cut_at), chunk.start_offset))
-        if chunk.next_offset >= cut_at:
-            users.cut_at = None
-            await self._committer.commit()
-        return Chunk(chunk.records[len(before) :], chunk.next_offset, max(chunk.start_offset, cut_at))
 
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
@@ -324,4 +309,4 @@ class Worker:
         self._metrics.partitions.set(sum(tp.topic == self._settings.topic_events for tp in lag))
 
     def _overlay_bytes(self) -> int:
-        return sum(users.overlay.nbytes for users in self._tracker.users.values())
+        return sum(users.nbytes for users in self._tracker.users.values())

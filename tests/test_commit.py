@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import pytest
 from faust.types import TP
 from kafka_records import event_record
 
+from models.item_record import unpack_deltas
 from stream.commit import Committer
 from stream.errors import DeliveryError, InvariantError
 from stream.metrics import Metrics
 from stream.partitions import UserPartition
-from stream.rocks import BOUNDARY_KEY, DataDirectory
+from stream.rocks import DataDirectory
 from stream.settings import Settings, load_settings
 from stream.tracker import Tracker
 from stream.transport import Chunk
@@ -33,10 +35,6 @@ class Broker:
         self.fail_flush = self.fail_write = False
         self.owner = self.member = True
         self.first = 0
-
-    def send_many(self, topic, keys, values, partition=-1):
-        for key, value in zip(keys, values, strict=True):
-            self.send(topic, key, value, partition)
 
     def send(self, topic: str, key: bytes, value: bytes, partition: int = -1, headers: Any = None) -> None:
         self.steps.append(("send", topic, key))
@@ -131,14 +129,12 @@ async def test_outputs_come_before_the_changelog_the_store_and_the_offsets(world
             "transaction",
             (settings.changelog_topic, b"ann"),
             (settings.changelog_topic, b"bob"),
-            (settings.changelog_topic, BOUNDARY_KEY),
             (settings.topic_item_deltas, b"cup"),
         ),
         ("durable", {TP(settings.topic_events, 0): 2}),
         ("commit",),
     ]
-    assert world.store.changelog_offset() == 9
-    assert world.store.boundary() == 2
+    assert world.store.changelog_offset() == 8
     assert [key for key, _ in world.store.items()] == [b"ann", b"bob"]
 
 
@@ -147,7 +143,7 @@ async def test_offsets_are_never_committed_past_an_event_whose_user_still_waits_
     assert world.tracker.queue.next_batch(1).due[0].key == b"ann"  # type: ignore[union-attr]
     await world.committer.commit()
     assert ("durable", {TP(world.settings.topic_events, 0): 1}) in world.broker.steps
-    assert world.store.changelog_offset() == 9, "state does not wait for lists"
+    assert world.store.changelog_offset() == 8, "state does not wait for lists"
 
 
 @pytest.mark.parametrize("output", [True, False])
@@ -169,8 +165,8 @@ async def test_a_changelog_that_another_worker_has_claimed_stops_this_one(world:
     with pytest.raises(InvariantError, match="another worker"):
         await world.committer.commit()
     assert world.broker.steps.count(("commit",)) == 1
-    assert world.store.changelog_offset() == 8
-    assert world.broker.changelog_end == 9
+    assert world.store.changelog_offset() == 7
+    assert world.broker.changelog_end == 8
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -212,36 +208,60 @@ async def test_an_event_applied_during_a_commit_is_in_the_next_one(world: World)
     assert world.broker.steps[-2] == ("durable", {TP(world.settings.topic_events, 0): 2})
 
 
-async def test_after_a_commit_that_broke_behind_its_deltas_the_same_deltas_are_sent_again(
-    world: World, tmp_path: Path
+@pytest.mark.parametrize("committed", [True, False])
+async def test_what_is_read_again_after_a_crash_counts_once_for_items_however_it_is_cut(
+    world: World, tmp_path: Path, committed: bool
 ) -> None:
+    """Deltas and states are one transaction: either both were there before the crash, or neither."""
     records = [event_record(i, f"u{i % 3}", action="click", item_id=f"i{i % 4}") for i in range(8)]
 
-    def deltas(broker: Broker) -> list[tuple[str, bytes, bytes]]:
-        return [value for value in broker.values if value[0] == world.settings.topic_item_deltas]
+    def counted(*brokers: Broker) -> Counter[bytes]:
+        """First engagements by item, in all deltas that readers of the topic get to see."""
+        counts: Counter[bytes] = Counter()
+        for broker in brokers:
+            sent = [(key, value) for topic, key, value in broker.values if topic == broker.settings.topic_item_deltas]
+            for (key, _), count in zip(sent, unpack_deltas([value for _, value in sent]).count.tolist(), strict=True):
+                counts[key] += count
+        return counts
 
     world.tracker.apply(world.users, world.tracker.read(records[:5]), 0.0)
     world.users.next_offset = 5
-    world.broker.fail_write = True
-    with pytest.raises(DeliveryError):
+    world.broker.fail_write = not committed
+    if committed:
         await world.committer.commit()
-    sent = deltas(world.broker)
-    assert len(sent) == 4
-    world.stores.close_all()
-    world.directory.close()
+    else:
+        with pytest.raises(DeliveryError):
+            await world.committer.commit()
+        world.broker.values.clear()  # an aborted transaction is not to be seen
+    recovered = list(world.store.items())
+    assert bool(recovered) is committed
 
-    again = World(tmp_path / "again")
-    again.store.write([(BOUNDARY_KEY, b"5")], 7)  # what recovery finds in the changelog
+    again, never_crashed = World(tmp_path / "again"), World(tmp_path / "never")
+    again.store.write(recovered, 7)  # what recovery finds in the changelog
     again.tracker.users.clear()
     worker = again.worker()
-    await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[:2], 2, 0), 1)
-    await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[2:], 8, 2), 1)
-    assert deltas(again.broker) == sent, "cut where it was cut before, the chunks notwithstanding"
-    await again.committer.commit()
-    assert len(deltas(again.broker)) > len(sent)
-    assert again.store.boundary() == 8
-    again.stores.close_all()
-    again.directory.close()
+    for start, end in ((0, 2), (2, 6), (6, 8)):  # from the committed offset, and cut otherwise
+        await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[start:end], end, start), 1)
+        await again.committer.commit()
+    never_crashed.tracker.apply(never_crashed.users, never_crashed.tracker.read(records), 0.0)
+    never_crashed.users.next_offset = 8
+    await never_crashed.committer.commit()
+    assert counted(world.broker, again.broker) == counted(never_crashed.broker)
+    assert dict(again.store.items()) == dict(never_crashed.store.items())
+    for other in (again, never_crashed):
+        other.stores.close_all()
+        other.directory.close()
+
+
+async def test_what_one_user_says_about_items_is_bounded_too_while_a_commit_waits(world: World) -> None:
+    world.events(*["ann"] * 500)
+    before = world.users.nbytes
+    assert before > world.users.overlay.nbytes
+    world.events(*["ann"] * 500)
+    assert world.users.nbytes > before
+    assert world.worker()._overlay_bytes() == world.users.nbytes
+    await world.committer.commit()
+    assert world.users.nbytes == world.users.overlay.nbytes
 
 
 async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(

@@ -71,14 +71,6 @@ async def test_key_value_headers_and_partition_arrive_as_they_were_sent(broker):
     ]  # fmt: skip
 
 
-async def test_many_records_arrive_in_order(broker):
-    producer = producer_for(broker)
-    keys = [b"%d" % n for n in range(3000)]
-    producer.send_many(TOPIC, keys, [b"v" + key for key in keys], 1)
-    await flush(producer)
-    assert read_all(broker, len(keys)) == [(1, key, b"v" + key, None) for key in keys]
-
-
 async def test_a_key_chooses_the_partition_that_java_clients_would_choose(broker):
     producer = producer_for(broker)
     keys = [b"u%d" % n for n in range(20)]

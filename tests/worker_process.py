@@ -24,7 +24,6 @@ from stream.decode import DecodeLimits, parse_time_ms
 from stream.intake import read_chunk
 from stream.names import ItemNames
 from stream.overlay import Overlay
-from stream.rocks import BOUNDARY_KEY
 from stream.settings import Settings, load_settings
 from stream.update import Changes, UpdateParams, apply_events
 
@@ -163,9 +162,7 @@ class Topics:
 
     def state(self) -> dict[bytes, bytes]:
         """Packed state by user, as the changelog has it."""
-        last = {m.key(): m.value() for m in self.read(self.settings.changelog_topic)}
-        last.pop(BOUNDARY_KEY, None)
-        return last
+        return {m.key(): m.value() for m in self.read(self.settings.changelog_topic)}
 
     def items(self) -> dict[str, tuple[int, int, int, dict[str, float]]]:
         """Item statistics as the topic has them: `(first engagements, exposures, clicks, neighbours)` by item."""
