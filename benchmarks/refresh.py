@@ -74,10 +74,10 @@ def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]
     cpu_before = time.process_time()
     for round_ in range(options.rounds):
         first = options.users * (options.behaviours + round_)
-        for i in range(options.users):
-            tracker.queue.add_event(
-                PARTITION, f"u{i}".encode(), first + i, FIRST_EVENT_MS, FIRST_EVENT_MS, time.monotonic()
-            )
+        users_ = np.arange(options.users)
+        times_ms = np.full(options.users, FIRST_EVENT_MS)
+        keys = [f"u{i}".encode() for i in range(options.users)]
+        tracker.queue.add_events(PARTITION, keys, users_, first + users_, times_ms, times_ms, time.monotonic())
         for seconds, users_done, size, reasons in _refresh_all(tracker, settings):
             batch_s.append(seconds)
             n_users, n_bytes, n_reasons = n_users + users_done, n_bytes + size, n_reasons + reasons

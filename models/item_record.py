@@ -1,4 +1,4 @@
-"""Stored bytes about one item: `ItemRecord`, all that is known, and `ItemDelta`, what one commit adds to it.
+"""Stored bytes about items, read and written in columns: records, all that is known of one; deltas, what a commit adds to one.
 
 Everything is little endian without padding; the last four bytes are CRC-32 (zlib) of all bytes before them.
 
@@ -24,8 +24,7 @@ Equal values have equal bytes. The item itself is the key of the Kafka record an
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -40,8 +39,6 @@ NEVER_MS = 2**63 - 1
 """`first_seen_ms` of an item that nobody has engaged with."""
 
 _VERSION = 1
-_RECORD = struct.Struct("<BQqq3dQQIH")
-_DELTA = struct.Struct("<BHqQqq3dQQI")
 _CRC = struct.Struct("<I")
 _DELTA_DTYPE = np.dtype(
     [
@@ -56,7 +53,7 @@ _DELTA_DTYPE = np.dtype(
         ("clicks", "<u8"),
         ("neighbours", "<u4"),
     ]
-)  # fmt: skip  (in the order of _DELTA)
+)  # fmt: skip
 
 _RECORD_DTYPE = np.dtype(
     [
@@ -70,52 +67,15 @@ _RECORD_DTYPE = np.dtype(
         ("neighbours", "<u4"),
         ("fences", "<u2"),
     ]
-)  # fmt: skip  (in the order of _RECORD)
-
-Trend = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class ItemRecord:
-    """Statistics of one item. The default is an item nobody has met. Never mutate the mappings."""
-
-    count: int = 0
-    """First-time engagements: how many users have ever engaged with it."""
-    first_seen_ms: int = NEVER_MS
-    """Earliest of these engagements (event time)."""
-    trend_ms: int = 0
-    """Time to which `trend` is decayed: the newest of these engagements."""
-    trend: Trend = (0.0, 0.0, 0.0)
-    """The same engagements decayed with each of `TREND_DAYS`."""
-    exposures: int = 0
-    clicks: int = 0
-    neighbours: Mapping[int, float] = field(default_factory=dict)
-    """Co-occurring items: hash -> weight."""
-    fences: Mapping[int, int] = field(default_factory=dict)
-    """Source partition -> offset of the last event already in this record."""
-
-
-@dataclass(frozen=True, slots=True)
-class ItemDelta:
-    """What one commit of one source partition adds to one item; fields as in `ItemRecord`."""
-
-    source_partition: int
-    source_offset: int
-    """Last event offset the commit covers: an `ItemRecord` whose fence is there already has this delta."""
-    count: int = 0
-    first_seen_ms: int = NEVER_MS
-    trend_ms: int = 0
-    trend: Trend = (0.0, 0.0, 0.0)
-    exposures: int = 0
-    clicks: int = 0
-    neighbours: Mapping[int, float] = field(default_factory=dict)
+)  # fmt: skip
 
 
 class DeltaColumns(NamedTuple):
-    """n deltas: columns as the fields of `ItemDelta`, neighbours in compressed rows."""
+    """What a commit of one source partition adds to each of n items; neighbours in compressed rows. (n,) where not said."""
 
     source_partition: NDArray[np.int64]
     source_offset: NDArray[np.int64]
+    """Last event offset that the commit covers: a record whose fence is there already has the delta."""
     count: NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     first_seen_ms: NDArray[np.int64]
     trend_ms: NDArray[np.int64]
@@ -132,12 +92,16 @@ class DeltaColumns(NamedTuple):
 
 
 class RecordColumns(NamedTuple):
-    """n records: columns as the fields of `ItemRecord`, neighbours and fences in compressed rows as in `DeltaColumns`."""
+    """All that is known of n items; neighbours and fences in compressed rows, as in `DeltaColumns`."""
 
     count: NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    """First-time engagements: how many users have ever engaged with the item."""
     first_seen_ms: NDArray[np.int64]
+    """Earliest of these engagements (event time); `NEVER_MS` where there is none."""
     trend_ms: NDArray[np.int64]
+    """Time to which `trend` is decayed: the newest of these engagements."""
     trend: NDArray[np.float64]
+    """(n, 3) float64: the same engagements decayed with each of `TREND_DAYS`."""
     exposures: NDArray[np.int64]
     clicks: NDArray[np.int64]
     neighbour_start: NDArray[np.int64]
@@ -149,60 +113,8 @@ class RecordColumns(NamedTuple):
     fence_offset: NDArray[np.int64]
 
 
-def pack_record(record: ItemRecord) -> bytes:
-    """Bytes of a record, layout above."""
-    fences = sorted(record.fences)
-    head = _RECORD.pack(
-        _VERSION, record.count, record.first_seen_ms, record.trend_ms, *record.trend, record.exposures, record.clicks,
-        len(record.neighbours), len(fences),
-    )  # fmt: skip
-    tail = struct.pack(f"<{len(fences)}H{len(fences)}q", *fences, *map(record.fences.__getitem__, fences))
-    return _sealed(head + _packed_neighbours(record.neighbours) + tail)
-
-
-def unpack_record(value: bytes) -> ItemRecord:
-    """The record in `value`.
-
-    Raises:
-        ValueError: not the bytes of a record: cut, changed, or of a version this release does not know.
-    """
-    _check(value, _RECORD.size, "item record")
-    _, count, first_seen_ms, trend_ms, *trend, exposures, clicks, n, m = _RECORD.unpack_from(value)
-    _check_length(value, _RECORD.size + 16 * n + 10 * m, "item record")
-    neighbours = _unpacked_neighbours(value, _RECORD.size, n)
-    fences = struct.unpack_from(f"<{m}H{m}q", value, _RECORD.size + 16 * n)
-    return ItemRecord(
-        count, first_seen_ms, trend_ms, (trend[0], trend[1], trend[2]), exposures, clicks, neighbours,
-        dict(zip(fences[:m], fences[m:], strict=True)),
-    )  # fmt: skip
-
-
-def pack_delta(delta: ItemDelta) -> bytes:
-    """Bytes of a delta, layout above. For all deltas of a commit at once there is `pack_deltas`."""
-    head = _DELTA.pack(
-        _VERSION, delta.source_partition, delta.source_offset, delta.count, delta.first_seen_ms, delta.trend_ms,
-        *delta.trend, delta.exposures, delta.clicks, len(delta.neighbours),
-    )  # fmt: skip
-    return _sealed(head + _packed_neighbours(delta.neighbours))
-
-
-def unpack_delta(value: bytes) -> ItemDelta:
-    """The delta in `value`.
-
-    Raises:
-        ValueError: not the bytes of a delta: cut, changed, or of a version this release does not know.
-    """
-    _check(value, _DELTA.size, "item delta")
-    _, partition, offset, count, first_seen_ms, trend_ms, *trend, exposures, clicks, n = _DELTA.unpack_from(value)
-    _check_length(value, _DELTA.size + 16 * n, "item delta")
-    return ItemDelta(
-        partition, offset, count, first_seen_ms, trend_ms, (trend[0], trend[1], trend[2]), exposures, clicks,
-        _unpacked_neighbours(value, _DELTA.size, n),
-    )  # fmt: skip
-
-
 def pack_deltas(columns: DeltaColumns) -> list[bytes]:
-    """Bytes of n deltas: what `pack_delta` makes of each, without n dicts."""
+    """Bytes of n deltas, layout above."""
     heads = _heads(_DELTA_DTYPE, columns)
     heads["source_partition"], heads["source_offset"] = columns.source_partition, columns.source_offset
     size, packed = _DELTA_DTYPE.itemsize, heads.tobytes()
@@ -215,7 +127,7 @@ def pack_deltas(columns: DeltaColumns) -> list[bytes]:
 
 
 def pack_records(columns: RecordColumns) -> list[bytes]:
-    """Bytes of n records: what `pack_record` makes of each."""
+    """Bytes of n records, layout above."""
     heads = _heads(_RECORD_DTYPE, columns)
     heads["fences"] = np.diff(columns.fence_start)
     size, packed = _RECORD_DTYPE.itemsize, heads.tobytes()
@@ -238,9 +150,9 @@ def unpack_deltas(values: Sequence[bytes]) -> DeltaColumns:
     """The deltas in `values` (n,).
 
     Raises:
-        ValueError: as `unpack_delta`.
+        ValueError: one is not the bytes of a delta: cut, changed, or of a version this release does not know.
     """
-    size = _DELTA.size
+    size = _DELTA_DTYPE.itemsize
     for value in values:
         _check(value, size, "item delta")
     heads = np.frombuffer(b"".join([value[:size] for value in values]), _DELTA_DTYPE)
@@ -262,9 +174,9 @@ def unpack_records(values: Sequence[bytes]) -> RecordColumns:
     """The records in `values` (n,).
 
     Raises:
-        ValueError: as `unpack_record`.
+        ValueError: one is not the bytes of a record: cut, changed, or of a version this release does not know.
     """
-    size = _RECORD.size
+    size = _RECORD_DTYPE.itemsize
     for value in values:
         _check(value, size, "item record")
     heads = np.frombuffer(b"".join([value[:size] for value in values]), _RECORD_DTYPE)
@@ -319,16 +231,6 @@ def _joined_neighbours(
 
 def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.append(0, np.cumsum(lengths)).astype(np.int64)
-
-
-def _packed_neighbours(neighbours: Mapping[int, float]) -> bytes:
-    hashes = sorted(neighbours)
-    return struct.pack(f"<{len(hashes)}Q{len(hashes)}d", *hashes, *map(neighbours.__getitem__, hashes))
-
-
-def _unpacked_neighbours(value: bytes, offset: int, n: int) -> dict[int, float]:
-    both: tuple[Any, ...] = struct.unpack_from(f"<{n}Q{n}d", value, offset)
-    return dict(zip(both[:n], both[n:], strict=True))
 
 
 def _sealed(body: bytes) -> bytes:

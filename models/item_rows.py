@@ -39,7 +39,7 @@ _F64 = NDArray[np.float64]
 
 
 class _Columns(NamedTuple):
-    """Row by row what `ItemRecord` holds; the first axis of each is the row."""
+    """Row by row what `RecordColumns` holds; the first axis of each is the row."""
 
     count: _I64  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     first_seen_ms: _I64

@@ -12,9 +12,7 @@ from models.item_index import NO_INDEX, ItemIndex
 from models.item_record import (
     NEVER_MS,
     TREND_DAYS,
-    ItemRecord,
     RecordColumns,
-    pack_record,
     ragged,
     unpack_records,
 )
@@ -79,32 +77,18 @@ class ItemStatistics:
         """(n, W) float64: C[item, neighbour], 0 where padded."""
         return self._neighbour_weights[: self.size]
 
-    def put(self, rows: ArrayLike, records: Sequence[ItemRecord]) -> None:
-        """Replace whole rows: record i is all that is known of the item with dense index `rows[i]`, (n,) int.
+    def put(self, rows: ArrayLike, values: Sequence[bytes]) -> RecordColumns:
+        """Replace whole rows: packed record i is all that is known of the item with dense index `rows[i]`, (n,) different int.
 
-        Neighbours not met before are added to the index. Of a row given twice the later record stays.
-        """
-        at = np.asarray(rows, np.int64)
-        if not at.size:
-            return
-        last = {row: i for i, row in enumerate(at.tolist())}
-        if len(last) < at.size:
-            at, records = np.fromiter(last, np.int64), [records[i] for i in last.values()]
-        columns = unpack_records([pack_record(record) for record in records])
-        self._put(at, columns)
-
-    def put_packed(self, rows: ArrayLike, values: Sequence[bytes]) -> RecordColumns:
-        """`put` packed records, (n,), of rows that are all different; what is in them.
+        Neighbours not met before are added to the index. Returns what is in the records.
 
         Raises:
-            ValueError: bytes that are no record.
+            ValueError: bytes that are no record; nothing has been changed then.
         """
-        columns = unpack_records(values)
-        if len(values):
-            self._put(np.asarray(rows, np.int64), columns)
-        return columns
-
-    def _put(self, at: NDArray[np.int64], records: RecordColumns) -> None:
+        records = unpack_records(values)
+        if not len(values):
+            return records
+        at = np.asarray(rows, np.int64)
         starts, hashes, weights = records.neighbour_start, records.neighbours, records.neighbour_weights
         if int(np.diff(starts).max(initial=0)) > self._width:
             starts, hashes, weights = _narrowed(starts, hashes, weights, self._width)
@@ -118,6 +102,7 @@ class ItemStatistics:
         self._neighbours[at[owner], column] = found
         self._neighbour_weights[at[owner], column] = weights
         self.version += 1
+        return records
 
     def _allocate(self, capacity: int) -> None:
         self._count = np.zeros(capacity, np.float64)

@@ -62,18 +62,6 @@ class RefreshQueue:
     def __len__(self) -> int:
         return sum(len(queue) for queues in (self._events, self._others) for queue in queues.values())
 
-    def add_event(
-        self, partition: int, key: bytes, offset: int, event_time_ms: int, timestamp_ms: int, now: float
-    ) -> None:
-        """An event of `key` was applied (or met again after a crash). Offsets of a partition come in order."""
-        queue = self._events.setdefault(partition, {})
-        due = queue.get(key)
-        if due is None:
-            queue[key] = Due(key, offset, offset, event_time_ms, timestamp_ms, now, "event")
-            self._others.get(partition, {}).pop(key, None)
-        elif offset > due.last_offset:
-            due.last_offset, due.event_time_ms = offset, event_time_ms
-
     def add_events(
         self,
         partition: int,
@@ -84,7 +72,10 @@ class RefreshQueue:
         timestamp_ms: NDArray[np.int64],
         now: float,
     ) -> None:
-        """`add_event` for a chunk, with one step per user of it; `rows` tells users apart, and each array is `(n,)`."""
+        """Events of a chunk were applied (or met again after a crash); one step per user of it.
+
+        Offsets of a partition come in order. `rows` tells users apart; each array is `(n,)`.
+        """
         order = np.argsort(rows, kind="stable")
         starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
         first, last = order[starts], order[np.append(starts[1:], len(order)) - 1]

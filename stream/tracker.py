@@ -204,7 +204,7 @@ class Tracker:
         latest = {record.key: record.value for record in records if record.key and record.value is not None}
         try:
             hashes = np.array([self.names.hash_of(key.decode()) for key in latest], np.uint64)
-            columns = self.stats.put_packed(self.index.intern(hashes), list(latest.values()))
+            columns = self.stats.put(self.index.intern(hashes), list(latest.values()))
         except ValueError as error:
             raise CorruptStateError(f"topic {self._settings.topic_item_stats}: {error}") from error
         self._metrics.stats_items.set(self.stats.size)

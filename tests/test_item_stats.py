@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from models.co_occurrence import batch_deltas, pair_increments
-from models.item_index import ItemIndex
-from models.item_record import (
-    NEVER_MS,
+from item_records import (
     ItemDelta,
     ItemRecord,
     pack_delta,
-    pack_deltas,
     pack_record,
+    sealed,
     unpack_delta,
     unpack_record,
 )
+
+from models.co_occurrence import batch_deltas, pair_increments
+from models.item_index import ItemIndex
+from models.item_record import NEVER_MS, pack_deltas
 from models.item_rows import DAY_MS, ItemRows
 from models.item_stats import ItemStatistics
 
@@ -57,6 +57,11 @@ def apply_deltas(given_records, given_deltas, limit):
     owner = [row for row, batch in zip(at, given_deltas, strict=True) for _ in batch]
     rows.apply(np.array(owner, np.int64), [pack_delta(delta) for batch in given_deltas for delta in batch])
     return [unpack_record(value) for value in rows.pack(at)]
+
+
+def put(stats, rows, given_records):
+    """What `ItemStatistics.put` does with records of these rows."""
+    stats.put(rows, [pack_record(record) for record in given_records])
 
 
 def heaviest(given_neighbours, limit):
@@ -102,11 +107,9 @@ def test_bytes_that_are_cut_longer_changed_or_of_another_version_are_refused(val
 
 
 def test_a_sealed_value_whose_counts_do_not_fit_its_length_is_refused():
-    from models.item_record import _sealed  # noqa: PLC0415
-
     value = pack_delta(ItemDelta(0, 0))
     with pytest.raises(ValueError, match="counts ask for"):
-        unpack_delta(_sealed(value[:-8] + b"\1\0\0\0"))
+        unpack_delta(sealed(value[:-8] + b"\1\0\0\0"))
 
 
 # --- deltas into records
@@ -199,7 +202,7 @@ def test_put_replaces_whole_rows_and_numbers_new_neighbours():
     index = ItemIndex()
     index.intern(np.array([10, 20], np.uint64))
     stats = ItemStatistics(index, neighbours_max=3)
-    stats.put([1], [ItemRecord(4, NOW, NOW, (1.0, 2.0, 3.0), 7, 2, {10: 0.5, 30: 0.25})])
+    put(stats, [1], [ItemRecord(4, NOW, NOW, (1.0, 2.0, 3.0), 7, 2, {10: 0.5, 30: 0.25})])
     assert (stats.size, stats.version, len(index)) == (3, 1, 3)
     assert stats.count.tolist() == [0.0, 4.0, 0.0]
     assert stats.first_seen_ms.tolist() == [NEVER_MS, NOW, NEVER_MS]
@@ -207,28 +210,35 @@ def test_put_replaces_whole_rows_and_numbers_new_neighbours():
     assert (stats.trend_ms[1], stats.exposures[1], stats.clicks[1]) == (NOW, 7, 2)
     assert stats.neighbours[1].tolist() == [0, 2, -1]
     assert stats.neighbour_weights[1].tolist() == [0.5, 0.25, 0.0]
-    stats.put(np.array([1]), [ItemRecord(5, neighbours={30: 9.0})])
+    put(stats, np.array([1]), [ItemRecord(5, neighbours={30: 9.0})])
     assert stats.neighbours[1].tolist() == [2, -1, -1]
     assert stats.neighbour_weights[1].tolist() == [9.0, 0.0, 0.0]
     assert stats.trend[1].tolist() == [0.0, 0.0, 0.0]
 
 
-def test_put_keeps_the_later_of_two_records_of_a_row_and_only_the_heaviest_neighbours():
+def test_put_keeps_only_the_heaviest_neighbours_of_a_more_generous_workers_records():
     stats = ItemStatistics(ItemIndex(), neighbours_max=2)
-    stats.put([0, 0], [ItemRecord(1, neighbours={8: 1.0, 9: 2.0}), ItemRecord(2, neighbours={5: 1.0, 6: 3.0, 7: 2.0})])
-    assert stats.count[0] == 2.0
-    assert stats.neighbour_weights[0].tolist() == [3.0, 2.0]
-    stats.put([0, 0], [ItemRecord(1, neighbours={8: 1.0, 9: 2.0}), ItemRecord(2, neighbours={5: 1.0})])
+    put(stats, [1, 0], [ItemRecord(1, neighbours={8: 1.0}), ItemRecord(2, neighbours={5: 1.0, 6: 3.0, 7: 2.0})])
+    assert stats.count[:2].tolist() == [2, 1]
+    assert stats.neighbour_weights[:2].tolist() == [[3.0, 2.0], [1.0, 0.0]]
+    put(stats, [0], [ItemRecord(2, neighbours={5: 1.0})])
     assert stats.neighbour_weights[0].tolist() == [1.0, 0.0]
-    stats.put([], [])
+    put(stats, [], [])
     assert stats.version == 2
+
+
+def test_of_records_of_which_one_is_none_nothing_is_put():
+    stats = ItemStatistics(ItemIndex(), neighbours_max=2)
+    with pytest.raises(ValueError, match=r"^item record: "):
+        stats.put([0, 1], [pack_record(ItemRecord(4)), b"\x01junk"])
+    assert (stats.size, stats.version) == (0, 0)
 
 
 def test_rows_survive_growth():
     index = ItemIndex()
     stats = ItemStatistics(index, neighbours_max=2)
     for row in range(3000):
-        stats.put([row], [ItemRecord(row + 1, neighbours={row + 1: float(row)})])
+        put(stats, [row], [ItemRecord(row + 1, neighbours={row + 1: float(row)})])
     assert stats.count.tolist() == list(range(1, 3001))
     assert (stats.neighbour_weights[:, 0] == np.arange(3000)).all()
     assert (index.hash_of(stats.neighbours[:, 0]) == np.arange(1, 3001)).all()

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from item_records import ItemRecord, pack_record
 
 from models.catalog import Catalog, CatalogItem
 from models.hashing import item_hash
 from models.interest import recent_items
 from models.item_index import ItemIndex
-from models.item_record import ItemRecord
 from models.item_stats import ItemStatistics
 from models.ranking import RankingParams, compute_priors, rank
 from stream.events import ACTIONS, EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
@@ -37,7 +37,7 @@ def world(rng, unavailable=(), untold=False):
     for n in range(0 if untold else ITEMS):
         near = {int(HASHES[m]): float(rng.random() * 3) for m in rng.permutation(ITEMS)[:6] if m != n}
         count = int(rng.integers(0, 30))
-        stats.put([n], [ItemRecord(count, NOW_MS, NOW_MS, (count / 3, count / 2, count), neighbours=near)])
+        stats.put([n], [pack_record(ItemRecord(count, NOW_MS, NOW_MS, (count / 3, count / 2, count), neighbours=near))])
     return catalog, stats
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from item_records import ItemRecord, pack_record
 
 from models import ranking
 from models.catalog import Catalog, CatalogItem
 from models.hashing import item_hash
 from models.item_index import ItemIndex
-from models.item_record import ItemRecord
 from models.item_rows import DAY_MS
 from models.item_stats import ItemStatistics
 from models.ranking import COLD_START, INTEREST, PARTS, POPULAR, Calibration, RankingParams, compute_priors, rank
@@ -34,7 +34,9 @@ class World:
         for n in sorted({*self.counts, *self.links}):
             near = {self.hashes[other]: weight for other, weight in self.links.get(n, {}).items()}
             count = self.counts.get(n, 0)
-            self.stats.put([n], [ItemRecord(count, NOW, NOW - DAY_MS * n, (0.0, count / 2, 0.0), neighbours=near)])
+            self.stats.put(
+                [n], [pack_record(ItemRecord(count, NOW, NOW - DAY_MS * n, (0.0, count / 2, 0.0), neighbours=near))]
+            )
         self.recommendable = set(range(items)) - set(missing)
 
     def rank(self, history, weights=None, excluded=None, params=PARAMS, candidates_each=50):
@@ -138,7 +140,7 @@ def test_an_empty_catalogue_recommends_nothing():
         assert ranked.items.tolist() == [[-1] * 3] * 2
         assert not ranked.scores.any()
         index.intern(np.array([4, 5], np.uint64))
-        stats.put([0], [ItemRecord(3, neighbours={5: 1.0})])
+        stats.put([0], [pack_record(ItemRecord(3, neighbours={5: 1.0}))])
         nothing[0, 0] = 0
 
 
@@ -192,7 +194,7 @@ def test_items_met_after_the_priors_were_computed_are_ranked_without_them():
     world = World(3, counts=[9, 3, 1])
     priors = compute_priors(world.catalog, world.stats, candidates_each=50, now_ms=NOW)
     catalog = world.catalog.apply({"new": CatalogItem("new", "t")})
-    world.stats.put([0], [ItemRecord(9, neighbours={item_hash("new"): 4.0})])
+    world.stats.put([0], [pack_record(ItemRecord(9, neighbours={item_hash("new"): 4.0}))])
     history, nothing = np.array([[0]], np.int32), np.zeros((1, 0), np.int32)
     ranked = rank(history, np.ones((1, 1)), nothing, catalog=catalog, stats=world.stats, priors=priors, params=PARAMS)
     assert catalog.id_of(int(ranked.items[0, 0])) == "new"

@@ -11,7 +11,9 @@ from stream.refresh import OTHERS_SHARE, OTHERS_TURN, RefreshQueue
 
 
 def event(queue, key, offset, partition=0, now=0.0, time_ms=None, timestamp_ms=None):
-    queue.add_event(partition, key, offset, 1000 + offset if time_ms is None else time_ms, timestamp_ms or offset, now)
+    time_ms = 1000 + offset if time_ms is None else time_ms
+    one = np.zeros(1, np.int64)
+    queue.add_events(partition, [key], one, one + offset, one + time_ms, one + (timestamp_ms or offset), now)
 
 
 def keys(batch):
@@ -180,7 +182,7 @@ def test_a_chunk_of_events_queues_what_its_events_one_by_one_would(chunks, other
         offset += len(users)
         together.add_events(3, keys, np.array(users), offsets, offsets + 1000, offsets + 7, float(now))
         for key, at in zip(keys, offsets.tolist(), strict=True):
-            one_by_one.add_event(3, key, at, at + 1000, at + 7, float(now))
+            event(one_by_one, key, at, partition=3, now=float(now), timestamp_ms=at + 7)
     assert together.oldest_offset(3) == one_by_one.oldest_offset(3)
     assert len(together) == len(one_by_one)
     while (batch := together.next_batch(2)) is not None:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from item_records import ItemRecord, pack_record
 from kafka_records import NOW_MS, Record, event_record, garbage_values
 from sequential_reference import Event, Reference
 
 from models.hashing import item_hash
-from models.item_record import ItemRecord, pack_record
 from stream.errors import CorruptStateError
 from stream.events import ACTIONS
 from stream.intake import context_bucket, event_id_hash

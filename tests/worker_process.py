@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from item_records import unpack_record
 from kafka_server import free_ports
 
 from models.co_occurrence import pair_increments
 from models.hashing import item_hash
-from models.item_record import unpack_record
 from stream.decode import DecodeLimits, parse_time_ms
 from stream.intake import read_chunk
 from stream.names import ItemNames

@@ -1,0 +1,93 @@
+"""Item records and deltas one at a time, the slow and obvious way: what tests say they want, and what they compare with."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from models.item_record import NEVER_MS, unpack_deltas, unpack_records
+
+Trend = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """Statistics of one item; fields as in `RecordColumns`. The default is an item nobody has met."""
+
+    count: int = 0
+    first_seen_ms: int = NEVER_MS
+    trend_ms: int = 0
+    trend: Trend = (0.0, 0.0, 0.0)
+    exposures: int = 0
+    clicks: int = 0
+    neighbours: Mapping[int, float] = field(default_factory=dict)
+    """Hash -> weight."""
+    fences: Mapping[int, int] = field(default_factory=dict)
+    """Source partition -> offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDelta:
+    """What one commit adds to one item; fields as in `DeltaColumns`."""
+
+    source_partition: int
+    source_offset: int
+    count: int = 0
+    first_seen_ms: int = NEVER_MS
+    trend_ms: int = 0
+    trend: Trend = (0.0, 0.0, 0.0)
+    exposures: int = 0
+    clicks: int = 0
+    neighbours: Mapping[int, float] = field(default_factory=dict)
+
+
+def pack_record(record: ItemRecord) -> bytes:
+    fences = sorted(record.fences)
+    head = struct.pack(
+        "<BQqq3dQQIH", 1, record.count, record.first_seen_ms, record.trend_ms, *record.trend, record.exposures,
+        record.clicks, len(record.neighbours), len(fences),
+    )  # fmt: skip
+    tail = struct.pack(f"<{len(fences)}H{len(fences)}q", *fences, *(record.fences[each] for each in fences))
+    return sealed(head + _neighbours(record.neighbours) + tail)
+
+
+def pack_delta(delta: ItemDelta) -> bytes:
+    head = struct.pack(
+        "<BHqQqq3dQQI", 1, delta.source_partition, delta.source_offset, delta.count, delta.first_seen_ms,
+        delta.trend_ms, *delta.trend, delta.exposures, delta.clicks, len(delta.neighbours),
+    )  # fmt: skip
+    return sealed(head + _neighbours(delta.neighbours))
+
+
+def sealed(body: bytes) -> bytes:
+    return body + struct.pack("<I", crc32(body))
+
+
+def unpack_record(value: bytes) -> ItemRecord:
+    c = unpack_records([value])
+    return ItemRecord(
+        *(int(column[0]) for column in (c.count, c.first_seen_ms, c.trend_ms)),
+        tuple(c.trend[0].tolist()),
+        int(c.exposures[0]),
+        int(c.clicks[0]),
+        dict(zip(c.neighbours.tolist(), c.neighbour_weights.tolist(), strict=True)),
+        dict(zip(c.fence_partition.tolist(), c.fence_offset.tolist(), strict=True)),
+    )
+
+
+def unpack_delta(value: bytes) -> ItemDelta:
+    c = unpack_deltas([value])
+    return ItemDelta(
+        *(int(column[0]) for column in (c.source_partition, c.source_offset, c.count, c.first_seen_ms, c.trend_ms)),
+        tuple(c.trend[0].tolist()),
+        int(c.exposures[0]),
+        int(c.clicks[0]),
+        dict(zip(c.neighbours.tolist(), c.neighbour_weights.tolist(), strict=True)),
+    )
+
+
+def _neighbours(neighbours: Mapping[int, float]) -> bytes:
+    hashes = sorted(neighbours)
+    return struct.pack(f"<{len(hashes)}Q{len(hashes)}d", *hashes, *(neighbours[each] for each in hashes))
