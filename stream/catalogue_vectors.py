@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.catalog import Catalog, CatalogItem
+from models.catalog import Catalog
 from models.encoder.contract import Role
 from models.encoder.text import clean_text, item_text, text_hash
 from models.item_vectors import ItemVectors, VectorSpaces
@@ -86,9 +86,9 @@ class CatalogueVectors:
             self.spaces.begin(new)
             logger.info("encoder %s instead of %s: making the catalogue's vectors anew", model_version, last[0])
 
-    def changed(self, items: Mapping[int, CatalogItem | None]) -> None:
-        """These items, by dense index, are new, changed or gone (None)."""
-        self._waiting.update(dict.fromkeys(items))
+    def changed(self, indices: Iterable[int]) -> None:
+        """The items with these dense indices are new, changed or gone."""
+        self._waiting.update(dict.fromkeys(indices))
         self._work.set()
 
     @property
@@ -101,7 +101,7 @@ class CatalogueVectors:
         while True:
             self._metrics.vectors_waiting.set(len(self._waiting))
             if not self._waiting:
-                self._swap()
+                await self._swap()
                 self._work.clear()
                 await self._index_while_idle()
                 await self._work.wait()
@@ -167,12 +167,14 @@ class CatalogueVectors:
         into.put(indices[found], vectors[found])
         return np.flatnonzero(~found)
 
-    def _swap(self) -> None:
-        if self.spaces.coming is None or not self.spaces.swap_if_complete(self._catalog().recommendable):
+    async def _swap(self) -> None:
+        if not self.spaces.swap_if_complete(self._catalog().recommendable):
             return
-        _write(self._serving_file, self.spaces.serving)
-        logger.info("vectors of %s serve now", self.spaces.serving.model_version)
+        serving = self.spaces.serving
+        _write(self._serving_file, serving)
+        logger.info("vectors of %s serve now", serving.model_version)
         self._on_swap()
+        await asyncio.to_thread(self._store.forget_others, serving.model_version)
 
 
 def _is_final(reason: str) -> bool:

@@ -1,4 +1,4 @@
-"""What `penchant doctor` can find out about this machine: nothing here asks Kafka, and nothing is changed."""
+"""What `penchant doctor` can find out about this machine: nothing here asks Kafka, and nothing of a worker's is changed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import shutil
 import socket
 import subprocess
 from importlib import import_module, metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from models.encoder.errors import ModelError
+from models.encoder.opening import open_encoder
+from stream.encoder_options import encoder_choice
 from stream.rocks import MAX_OPEN_FILES
 from stream.settings import DEFAULT_CONFIG_FILE, ENV_PREFIX, Settings
 
@@ -148,29 +150,29 @@ def check_open_files(partitions: int) -> Check:
     return Check("open files", "ok", detail)
 
 
-def check_encoder() -> Check:
-    """The text encoder: not part of this version, so never a problem."""
-    this_version = "this version ranks without text vectors"
-    if find_spec("onnxruntime") is None:
-        detail = (
-            f"onnxruntime is not installed and not needed: {this_version} (the encoder-* extras are for a coming one)"
-        )
-        return Check("encoder", "skip", detail)
+def check_encoder(settings: Settings) -> Check:
+    """The text encoder, loaded as a worker would load it (the default one is converted if it never was)."""
+    choice = encoder_choice(settings)
+    if choice is None:
+        return Check("encoder", "skip", "encoder_model is `none`: lists are ranked without text")
+    if choice.remote_url is not None:
+        return Check("encoder", "skip", f"{choice.remote_url} is asked when a worker starts")
     try:
-        runtime = import_module("onnxruntime")
-        providers = ", ".join(name.removesuffix("ExecutionProvider") for name in runtime.get_available_providers())
-        version = runtime.__version__
-    except (ImportError, AttributeError, OSError) as error:
-        detail = f"onnxruntime cannot be imported ({error}); {this_version}, so nothing is lost yet"
-        return Check("encoder", "warn", detail, "install one of the extras encoder-cpu and encoder-gpu, not both")
-    return Check("encoder", "skip", f"onnxruntime {version} with {providers}; {this_version}, so it is not used yet")
+        encoder = open_encoder(choice)
+    except ModelError as error:
+        return Check("encoder", "fail", error.message, error.fix)
+    detail = f"{encoder.model_version} on {encoder.provider}, {encoder.dims} dimensions"
+    encoder.close()
+    if encoder.provider == "hashing":
+        return Check("encoder", "warn", f"{detail}: it understands nothing", "set encoder_model to `default`")
+    return Check("encoder", "ok", detail)
 
 
 def check_accelerator() -> Check:
-    """An NVIDIA GPU; not needed by this version."""
-    unused = "this version does not use one"
+    """An NVIDIA GPU; only the encoder uses one."""
+    use = "the encoder runs on one with the extra encoder-gpu"
     if shutil.which("nvidia-smi") is None:
-        return Check("accelerator", "skip", f"no NVIDIA GPU to be seen; {unused}")
+        return Check("accelerator", "skip", f"no NVIDIA GPU to be seen; {use}")
     try:
         answer = subprocess.run(
             ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
@@ -180,8 +182,8 @@ def check_accelerator() -> Check:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        return Check("accelerator", "skip", f"nvidia-smi is there but fails ({type(error).__name__}); {unused}")
-    return Check("accelerator", "skip", f"{'; '.join(answer.stdout.split(chr(10))).strip('; ')}; {unused}")
+        return Check("accelerator", "skip", f"nvidia-smi is there but fails ({type(error).__name__}); {use}")
+    return Check("accelerator", "ok", f"{'; '.join(answer.stdout.split(chr(10))).strip('; ')}; {use}")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -28,8 +28,13 @@ def examine(flags: dict[str, Any]) -> list[Check]:
     try:
         settings = load_settings(**flags)
     except SettingsError as error:
-        return [Check("settings", "fail", error.message, error.fix), *_of_this_machine(), _skipped("broker")]
-    found = [checks.check_sources(settings, flags), *_of_this_machine()]
+        return [
+            Check("settings", "fail", error.message, error.fix),
+            *_of_this_machine(),
+            _skipped("encoder"),
+            _skipped("broker"),
+        ]
+    found = [checks.check_sources(settings, flags), *_of_this_machine(), checks.check_encoder(settings)]
     broker, topics = check_broker(settings)
     found.append(broker)
     partitions = settings.partitions
@@ -168,7 +173,7 @@ def check_clocks(settings: Settings, topics: Mapping[str, Topic]) -> Check:
 
 
 def _of_this_machine() -> list[Check]:
-    return [checks.check_versions(), checks.check_codecs(), checks.check_encoder(), checks.check_accelerator()]
+    return [checks.check_versions(), checks.check_codecs(), checks.check_accelerator()]
 
 
 def _skipped(name: str, why: str = "not asked, see above") -> Check:

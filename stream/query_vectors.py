@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from stream.batch_choice import Priority
 from stream.catalogue_vectors import Encode
+from stream.metrics import Metrics
 from stream.rocks import PartitionStore
 
 REMEMBERED = 50_000
 MAX_WAITING = 10_000
-"""Queries waiting for the encoder; further ones are looked for again at their user's next refresh."""
+"""Queries waiting for the encoder; further ones are refused, and counted as the encoder's refusals are."""
 
 MAX_TEXT = 200
 """Characters of a query kept for explanations."""
@@ -45,10 +46,11 @@ class QueryVectors:
         store: PartitionStore,
         hash_of: Callable[[str], int],
         on_ready: Callable[[int, bytes], None],
+        metrics: Metrics,
     ) -> None:
         """`on_ready(partition, user_id)` is called when a query of that user has got its vector."""
         self._encode, self.model_version, self._dims, self._store = encode, model_version, dims, store
-        self._hash_of, self._on_ready = hash_of, on_ready
+        self._hash_of, self._on_ready, self._metrics = hash_of, on_ready, metrics
         self._prefix = b"query" + blake2b(model_version.encode(), digest_size=8).digest()
         self._known: OrderedDict[int, Query | None] = OrderedDict()
         self._waiting: asyncio.Queue[tuple[int, bytes, str]] = asyncio.Queue(MAX_WAITING)
@@ -56,7 +58,11 @@ class QueryVectors:
     def asked(self, partition: int, queries: Iterable[tuple[bytes, str]]) -> None:
         """Users searched for texts: `(user_id, text)`."""
         for user, text in queries:
-            if text.strip() and not self._waiting.full():
+            if not text.strip():
+                continue
+            if self._waiting.full():
+                self._metrics.encoder_refused.labels("queue_full").inc()
+            else:
                 self._waiting.put_nowait((partition, user, text))
 
     def get(self, hashes: Sequence[int]) -> dict[int, Query]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from models.catalog import CatalogItem
 from models.encoder.contract import Encoder
 from models.encoder.opening import EncoderChoice
 from models.item_vectors import ItemVectors
@@ -16,17 +15,26 @@ from stream.encoder_options import batcher_options, open_encoder_of
 from stream.intake import query_hash
 from stream.metrics import Metrics
 from stream.query_vectors import QueryVectors
-from stream.rocks import DataDirectory
+from stream.rocks import DataDirectory, PartitionStores
 from stream.settings import Settings
 from stream.tracker import Tracker
 from stream.vector_store import VectorStore
+
+ONLY = 0
+"""Vectors are not partitioned: every worker has all of the catalogue's."""
 
 
 class Texts:
     """Made by `open_texts`; `run` until cancelled, then `close`."""
 
-    def __init__(self, batcher: MicroBatcher, catalogue: CatalogueVectors, queries: QueryVectors) -> None:
-        self._batcher, self._catalogue, self._queries = batcher, catalogue, queries
+    def __init__(
+        self,
+        batcher: MicroBatcher,
+        catalogue: CatalogueVectors,
+        queries: QueryVectors,
+        stores: Sequence[PartitionStores],
+    ) -> None:
+        self._batcher, self._catalogue, self._queries, self._stores = batcher, catalogue, queries, stores
 
     @property
     def items(self) -> ItemVectors:
@@ -38,9 +46,9 @@ class Texts:
         """Vectors of queries."""
         return self._queries
 
-    def changed(self, items: Mapping[int, CatalogItem | None]) -> None:
-        """Items by dense index that are new, changed or gone."""
-        self._catalogue.changed(items)
+    def changed(self, indices: Iterable[int]) -> None:
+        """The items with these dense indices are new, changed or gone."""
+        self._catalogue.changed(indices)
 
     async def run(self) -> None:
         """Keep everything up to date."""
@@ -52,8 +60,10 @@ class Texts:
             await asyncio.sleep(interval_s)
 
     async def close(self) -> None:
-        """End the encoder's thread."""
+        """End the encoder's thread and close what is on disk."""
         await self._batcher.stop(0.0)
+        for stores in self._stores:
+            stores.close_all()
 
 
 async def open_texts(
@@ -79,7 +89,7 @@ async def open_texts(
         on_down=on_down,
     )
     await batcher.start()
-    stores = directory.stores("vectors")
+    vectors, texts = directory.stores("vectors"), directory.stores("queries")
 
     def swapped() -> None:
         tracker.requeue_all("model", time.monotonic())
@@ -95,11 +105,13 @@ async def open_texts(
         encoder.model_version,
         encoder.dims,
         encoder.max_tokens,
-        VectorStore(stores[0]),
+        VectorStore(vectors[ONLY]),
         directory.path / "vectors" / "serving.json",
         lambda: tracker.catalog,
         metrics,
         swapped,
     )
-    queries = QueryVectors(batcher.encode, encoder.model_version, encoder.dims, stores[1], query_hash, query_ready)
-    return Texts(batcher, catalogue, queries)
+    queries = QueryVectors(
+        batcher.encode, encoder.model_version, encoder.dims, texts[ONLY], query_hash, query_ready, metrics
+    )
+    return Texts(batcher, catalogue, queries, (vectors, texts))

@@ -5,7 +5,7 @@ Everything here runs on the event loop and never awaits, so a chunk is applied w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -65,8 +65,8 @@ class TextSource(Protocol):
     @property
     def queries(self) -> QueryVectors: ...
 
-    def changed(self, items: Mapping[int, CatalogItem | None]) -> None:
-        """Items by dense index that are new, changed or gone."""
+    def changed(self, indices: Iterable[int]) -> None:
+        """The items with these dense indices are new, changed or gone."""
         ...
 
 
@@ -197,7 +197,7 @@ class Tracker:
         self._requeue_changed(changes, now)
         if self.texts is not None:
             hashes = np.array([self.names.hash_of(item_id) for item_id in changes], np.uint64)
-            self.texts.changed(dict(zip(self.index.lookup(hashes).tolist(), changes.values(), strict=True)))
+            self.texts.changed(self.index.lookup(hashes).tolist())
 
     def replicate_stats(self, records: list[Replicated], now: float) -> None:
         """Statistics records: into the arrays; users ranked while these were far behind are queued once they are not."""

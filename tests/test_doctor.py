@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 import tomllib
 from collections.abc import Callable, Mapping
@@ -152,12 +153,25 @@ def test_too_few_open_files_for_the_partitions_are_told() -> None:
     assert "ulimit -n" in checks.check_open_files(10**6).fix
 
 
-def test_the_encoder_is_told_as_coming_and_never_as_a_problem() -> None:
-    check = checks.check_encoder()
+def test_the_encoder_is_loaded_as_a_worker_would_and_what_is_wrong_has_its_fix(tmp_path: Path) -> None:
+    told = checks.check_encoder(Settings(encoder_model="none"))
+    assert (told.status, "without text" in told.detail) == ("skip", True)
+    told = checks.check_encoder(Settings(encoder_model="x", encoder_remote_url="http://127.0.0.1:9/v1"))
+    assert (told.status, "127.0.0.1:9" in told.detail) == ("skip", True)
+    told = checks.check_encoder(Settings(encoder_model="hashing"))
+    assert (told.status, "understands nothing" in told.detail) == ("warn", True)
+    told = checks.check_encoder(Settings(encoder_model=str(tmp_path)))
+    assert (told.status, "penchant encoder export" in told.fix) == ("fail", True)
+    assert checks.check_accelerator().status in {"skip", "ok"}
 
-    assert check.status == "skip"
-    assert "ranks without text vectors" in check.detail
-    assert checks.check_accelerator().status == "skip"
+
+def test_without_onnx_runtime_the_encoder_is_a_problem_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    told = checks.check_encoder(Settings())
+    assert told.status == "fail"
+    assert "encoder-cpu" in told.fix
+    assert "`none`" in told.fix
+    assert "`hashing`" in told.fix
 
 
 # --- the broker's answers

@@ -13,6 +13,7 @@ from test_tracker import Harness
 
 from models.catalog import Catalog, CatalogItem
 from models.encoder.hashing_encoder import HashingEncoder
+from models.encoder.text import clean_text, text_hash
 from models.item_index import ItemIndex
 from stream.batch_run import Refused
 from stream.catalogue_vectors import CatalogueVectors
@@ -69,7 +70,7 @@ class World:
         from models.hashing import item_hash  # noqa: PLC0415
 
         indices = self.catalog.index.lookup(np.array([item_hash(item) for item in changes], np.uint64))
-        self.vectors.changed(dict(zip(indices.tolist(), changes.values(), strict=True)))
+        self.vectors.changed(indices.tolist())
         return indices.tolist()
 
     async def settle(self):
@@ -151,6 +152,9 @@ async def test_another_models_vectors_serve_only_when_all_are_there_and_never_mi
     assert seen == [("m1", 2)], "the old vectors served, all of them, while the new ones were made"
     serving = new.vectors.spaces.serving
     assert (serving.model_version, serving.dims, serving.size, new.swaps) == ("m2", 16, 2, 1)
+    text = [text_hash(clean_text("Green tea", 64))]
+    assert not new.vectors._store.get(text, "m1", 32)[1].any(), "the old ones are not kept for ever"
+    assert new.vectors._store.get(text, "m2", 16)[1].all()
     new.vectors._store._store.close()
     assert World(directory, "m2", 16).vectors.spaces.coming is None
 
@@ -160,7 +164,9 @@ async def test_a_query_gets_its_vector_once_and_keeps_its_text(directory):
     stores = directory.stores("queries")
 
     def opened():
-        return QueryVectors(batcher.encode, "m1", 32, stores[1], query_hash, lambda p, user: ready.append((p, user)))
+        return QueryVectors(
+            batcher.encode, "m1", 32, stores[1], query_hash, lambda p, user: ready.append((p, user)), Metrics()
+        )
 
     queries = opened()
     queries.asked(3, [(b"ann", "green tea"), (b"bob", "   ")])
@@ -178,6 +184,16 @@ async def test_a_query_gets_its_vector_once_and_keeps_its_text(directory):
         assert found[query_hash("green tea")].vector == pytest.approx(
             batcher.encoder.encode(batcher.encoder.prepare(["green tea"], "query"))[0], abs=1e-3
         )
+
+
+async def test_queries_beyond_the_bound_are_counted_as_refused(directory, monkeypatch):
+    monkeypatch.setattr("stream.query_vectors.MAX_WAITING", 1)
+    metrics = Metrics()
+    queries = QueryVectors(
+        FakeBatcher().encode, "m1", 32, directory.stores("queries")[0], query_hash, lambda *_: None, metrics
+    )
+    queries.asked(0, [(b"ann", "tea"), (b"bob", "cup"), (b"eve", " ")])
+    assert metrics.registry.get_sample_value("penchant_encoder_texts_refused_total", {"reason": "queue_full"}) == 1
 
 
 # --- in the tracker
@@ -202,14 +218,14 @@ async def with_texts(harness, titles):
         harness.directory.path / "serving.json", lambda: harness.tracker.catalog, Metrics(), lambda: None,
     )  # fmt: skip
     queries = QueryVectors(
-        batcher.encode, "m1", 64, harness.directory.stores("queries")[0], query_hash, lambda *_: None
+        batcher.encode, "m1", 64, harness.directory.stores("queries")[0], query_hash, lambda *_: None, Metrics()
     )
     harness.tracker.texts = SimpleNamespace(items=vectors.spaces.serving, queries=queries, changed=vectors.changed)
     changes = {item: CatalogItem(item_id=item, title=title) for item, title in titles.items()}
     tracker = harness.tracker
     tracker.catalog = tracker.catalog.apply(changes)
     indices = tracker.index.lookup(np.array([tracker.names.hash_of(item) for item in changes], np.uint64))
-    vectors.changed(dict(zip(indices.tolist(), changes.values(), strict=True)))
+    vectors.changed(indices.tolist())
     tasks = [asyncio.ensure_future(vectors.run()), asyncio.ensure_future(queries.run())]
     await asyncio.sleep(0.1)
     return tasks

@@ -141,7 +141,9 @@ def import_runtime() -> Any:
         import onnxruntime  # noqa: PLC0415  (optional, and a second to load)
     except ImportError as error:
         raise ModelError(
-            f"ONNX Runtime cannot be imported ({error}).", "install one of the extras encoder-cpu and encoder-gpu"
+            f"there is no encoder: ONNX Runtime cannot be imported ({error}).",
+            "install one of the extras encoder-cpu and encoder-gpu, or set encoder_model to `none` (rank without text) "
+            "or to `hashing` (for tests: no understanding)",
         ) from None
     onnxruntime.disable_telemetry_events()  # nothing that serves tells others about it
     return onnxruntime
