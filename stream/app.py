@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
 import sys
 import threading
 import time
@@ -14,10 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import faust
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 from faust.types import TP
-from yarl import URL
 
 from stream.commit import Committer
 from stream.encoder_options import encoder_choice
@@ -31,6 +33,7 @@ from stream.errors import (
     TopicsError,
     UsageError,
 )
+from stream.faust_app import make_faust_app
 from stream.kafka import LogEnds, check_topics, is_embedded
 from stream.metrics import Metrics
 from stream.producer import RecordProducer
@@ -38,10 +41,10 @@ from stream.repeats import RepeatFilter
 from stream.replica import TopicReplica
 from stream.rocks import DataDirectory
 from stream.settings import Settings
-from stream.table import STORE_SCHEME, StoreOptions
+from stream.table import StoreOptions
 from stream.texts import Texts, open_texts
 from stream.tracker import Tracker
-from stream.transport import CHUNK_SCHEME, ChunkConsumer, ChunkSchema, KeepingFlowControl
+from stream.transport import ChunkConsumer
 from stream.watchdog import Limits, Position, Vitals, Watchdog
 from stream.worker import Worker
 from stream.writers import PartitionWriters
@@ -51,16 +54,8 @@ logger = logging.getLogger(__name__)
 RECOVERY_BUFFER_CHUNKS = 2
 """Chunks of changelog applied together; 1 means something else to Faust (it never pauses the changelog again)."""
 
-STREAM_BUFFER_CHUNKS = 16
-
 EXIT_GRACE_S = 5.0
 """How long after `shutdown_timeout_s` the process may still need to end."""
-
-PARTITION_FETCH_MAX_BYTES = 4 << 20
-"""aiokafka keeps this much of each partition beside the fetch buffer. A larger record comes all the same, alone (KIP-74)."""
-
-REQUEST_TIMEOUT_S = 90.0
-"""Faust's default; it refuses a longer session timeout than that, and joining a group takes as long as the rebalance."""
 
 NOISY = ("faust", "mode", "aiokafka", "stream.transport", "stream.table")
 """Loggers of Faust and below; the services of ours that it runs log under our modules' names."""
@@ -79,7 +74,7 @@ class Application:
         self._producer = RecordProducer(settings)
         self._writers = PartitionWriters(settings)
         self.tracker = Tracker(settings, self.metrics)
-        self.faust = _faust_app(settings)
+        self.faust = make_faust_app(settings)
         user_stores, item_stores = self._directory.stores("users"), self._directory.stores("items")
         self._committer = Committer(
             settings, self.metrics, self.tracker, self._producer, lambda: self._consumer, self._writers.write
@@ -171,6 +166,8 @@ class Application:
             if server is not None:
                 server.shutdown()
                 server.server_close()
+        if isinstance(self._failure, KafkaConnectionError):
+            raise BrokerUnreachableError(f"Kafka: {self._failure}.", "see `penchant doctor`") from self._failure
         if isinstance(self._failure, KafkaError):
             raise RefusedError(f"Kafka: {self._failure}{_fix(self._failure)}") from self._failure
         if self._failure is not None:
@@ -370,41 +367,6 @@ class Application:
         )
 
 
-def _faust_app(settings: Settings) -> Any:
-    app = faust.App(
-        settings.group_id,
-        broker=[URL(f"{CHUNK_SCHEME}://{server}") for server in settings.bootstrap_servers.split(",")],
-        broker_credentials=_credentials(settings),
-        consumer_group_instance_id=settings.group_instance_id,
-        broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_timeout_s, settings.rebalance_timeout_s + 5),
-        broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / 3,
-        broker_rebalance_timeout=settings.rebalance_timeout_s,
-        broker_max_poll_records=settings.chunk_max_records,
-        broker_commit_interval=86_400,  # commits are the Committer's
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=min(settings.fetch_max_bytes, PARTITION_FETCH_MAX_BYTES),
-        stream_buffer_maxsize=STREAM_BUFFER_CHUNKS,
-        store=f"{STORE_SCHEME}://",
-        Schema=ChunkSchema,
-        datadir=str(settings.data_dir / "faust"),
-        key_serializer="raw",
-        value_serializer="raw",
-        table_standby_replicas=settings.standby_replicas,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        topic_partitions=settings.partitions,
-        web_enabled=False,
-        # An exception in an agent acknowledges the chunk; a restarted agent would go on behind a hole.
-        agent_supervisor="mode.supervisors.CrashingSupervisor",
-    )
-    app.flow_control = KeepingFlowControl()
-    app.transport.fetch_max_wait_ms = settings.fetch_max_wait_ms
-    app.transport.fetch_max_bytes = settings.fetch_max_bytes
-    app.transport.fetch_buffer_max_bytes = settings.fetch_buffer_max_bytes
-    return app
-
-
 def _fix(error: KafkaError) -> str:
     """What to do about what Kafka refused."""
     if isinstance(error, TopicAuthorizationFailedError):
@@ -412,24 +374,6 @@ def _fix(error: KafkaError) -> str:
     if isinstance(error, GroupAuthorizationFailedError):
         return ". Fix: give this user READ on the group"
     return ""
-
-
-def _credentials(settings: Settings) -> Any:
-    """aiokafka's side of what `Settings.client_config` says to librdkafka."""
-    context = None
-    if settings.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=settings.ssl_ca_location and str(settings.ssl_ca_location))
-        if settings.ssl_certificate_location is not None:
-            password = settings.ssl_key_password.get_secret_value() if settings.ssl_key_password else None
-            context.load_cert_chain(settings.ssl_certificate_location, settings.ssl_key_location, password)
-    if settings.security_protocol.startswith("SASL") and settings.sasl_password is not None:
-        return faust.SASLCredentials(
-            username=settings.sasl_username,
-            password=settings.sasl_password.get_secret_value(),
-            ssl_context=context,
-            mechanism=settings.sasl_mechanism,
-        )
-    return None if context is None else faust.SSLCredentials(context)
 
 
 def run_worker(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -19,6 +20,8 @@ from stream.rocks import DataDirectory, PartitionStores
 from stream.settings import Settings
 from stream.tracker import Tracker
 from stream.vector_store import VectorStore
+
+logger = logging.getLogger(__name__)
 
 ONLY = 0
 """Vectors are not partitioned: every worker has all of the catalogue's."""
@@ -88,6 +91,10 @@ async def open_texts(
         metrics,
         on_down=on_down,
     )
+    if encoder.provider == "hashing":
+        logger.warning(
+            "encoder_model is `hashing`, which understands nothing and is for tests: lists follow shared words"
+        )
     await batcher.start()
     vectors, texts = directory.stores("vectors"), directory.stores("queries")
 
