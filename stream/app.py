@@ -93,7 +93,7 @@ class Application:
             item_stores,
             consumer=lambda: self._consumer,
             generation=lambda: int(self.faust.consumer_generation_id),
-            replicas_caught_up=lambda: all(replica.caught_up.is_set() for replica in self._replicas),
+            replicas_caught_up=self._replicas_caught_up,
         )
         self._events = self.faust.topic(settings.topic_events, value_type=bytes, key_type=bytes)
         self._deltas = self.faust.topic(settings.topic_item_deltas, value_type=bytes, key_type=bytes)
@@ -140,7 +140,14 @@ class Application:
         choice = encoder_choice(self.settings)
         if choice is not None and self.settings.recommend:
             self._texts = self.tracker.texts = await open_texts(
-                self.settings, choice, self._directory, self.tracker, self.metrics, self.fatal, self.worker.wake
+                self.settings,
+                choice,
+                self._directory,
+                self.tracker,
+                self.metrics,
+                self.fatal,
+                self.worker.wake,
+                self._replicas_caught_up,
             )
         server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
@@ -270,6 +277,10 @@ class Application:
     def _replicate_stats(self, records: Any) -> None:
         self.tracker.replicate_stats(records, time.monotonic())
         self.worker.wake()
+
+    def _replicas_caught_up(self) -> bool:
+        """Whether catalogue and item statistics have been read to their ends."""
+        return all(replica.caught_up.is_set() for replica in self._replicas)
 
     @property
     def _consumer(self) -> ChunkConsumer:

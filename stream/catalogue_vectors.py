@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +34,8 @@ AT_ONCE = 256
 
 RETRY_S = 1.0
 """Wait before items that were refused for want of room or time are tried again."""
+
+SWAP_POLL_S = 1.0
 
 INDEXED_AT_ONCE = 30
 """Vectors put into the graph of a large catalogue between two turns of the loop, about 10 ms."""
@@ -58,6 +61,7 @@ class CatalogueVectors:
         store: VectorStore,
         serving_file: Path,
         catalog: Callable[[], Catalog],
+        is_read: Callable[[], bool],
         metrics: Metrics,
         on_swap: Callable[[], None],
     ) -> None:
@@ -69,11 +73,13 @@ class CatalogueVectors:
             store: vectors by text.
             serving_file: says which model's vectors served last.
             catalog: the current one.
+            is_read: whether that has been read to its end; before, no set of vectors can be complete.
             metrics: the worker's.
             on_swap: called when another model's vectors have begun to serve.
         """
         self._encode, self._max_tokens, self._store = encode, max_tokens, store
-        self._serving_file, self._catalog, self._metrics, self._on_swap = serving_file, catalog, metrics, on_swap
+        self._serving_file, self._catalog, self._is_read = serving_file, catalog, is_read
+        self._metrics, self._on_swap = metrics, on_swap
         self._waiting: dict[int, None] = {}
         self._work = asyncio.Event()
         new = ItemVectors(model_version, dims)
@@ -101,10 +107,12 @@ class CatalogueVectors:
         while True:
             self._metrics.vectors_waiting.set(len(self._waiting))
             if not self._waiting:
+                self._work.clear()  # first: what changes while the rest goes on must not be overlooked
                 await self._swap()
-                self._work.clear()
                 await self._index_while_idle()
-                await self._work.wait()
+                with suppress(TimeoutError):  # nothing says that the catalogue has been read to its end
+                    await asyncio.wait_for(self._work.wait(), None if self.spaces.coming is None else SWAP_POLL_S)
+                continue
             some = list(islice(self._waiting, AT_ONCE))
             for index in some:
                 del self._waiting[index]
@@ -168,7 +176,7 @@ class CatalogueVectors:
         return np.flatnonzero(~found)
 
     async def _swap(self) -> None:
-        if not self.spaces.swap_if_complete(self._catalog().recommendable):
+        if not self._is_read() or not self.spaces.swap_if_complete(self._catalog().recommendable):
             return
         serving = self.spaces.serving
         _write(self._serving_file, serving)

@@ -77,6 +77,7 @@ async def open_texts(
     metrics: Metrics,
     on_down: Callable[[BaseException], Awaitable[None]],
     wake: Callable[[], None],
+    catalogue_is_read: Callable[[], bool],
 ) -> Texts:
     """Load the encoder and put everything together.
 
@@ -115,6 +116,7 @@ async def open_texts(
         VectorStore(vectors[ONLY]),
         directory.path / "vectors" / "serving.json",
         lambda: tracker.catalog,
+        catalogue_is_read,
         metrics,
         swapped,
     )

@@ -54,9 +54,10 @@ class World:
         self.catalog = Catalog.empty(ItemIndex())
         self.batcher = FakeBatcher(dims)
         self.swaps = 0
+        self.is_read = True
         self.vectors = CatalogueVectors(
             self.batcher.encode, model, dims, 64, VectorStore(directory.stores("vectors")[0]),
-            directory.path / "vectors" / "serving.json", lambda: self.catalog, Metrics(), self.on_swap,
+            directory.path / "vectors" / "serving.json", lambda: self.catalog, lambda: self.is_read, Metrics(), self.on_swap,
         )  # fmt: skip
 
     def on_swap(self):
@@ -152,11 +153,35 @@ async def test_another_models_vectors_serve_only_when_all_are_there_and_never_mi
     assert seen == [("m1", 2)], "the old vectors served, all of them, while the new ones were made"
     serving = new.vectors.spaces.serving
     assert (serving.model_version, serving.dims, serving.size, new.swaps) == ("m2", 16, 2, 1)
+    await asyncio.sleep(0)
     text = [text_hash(clean_text("Green tea", 64))]
     assert not new.vectors._store.get(text, "m1", 32)[1].any(), "the old ones are not kept for ever"
     assert new.vectors._store.get(text, "m2", 16)[1].all()
     new.vectors._store._store.close()
     assert World(directory, "m2", 16).vectors.spaces.coming is None
+
+
+async def test_before_the_catalogue_has_been_read_no_set_of_vectors_is_complete(directory, monkeypatch):
+    monkeypatch.setattr("stream.catalogue_vectors.SWAP_POLL_S", 0.01)
+    old = World(directory, "m1")
+    old.change(tea="Green tea")
+    await old.settle()
+    old.vectors._store._store.close()
+    new = World(directory, "m2")
+    new.is_read = False
+    task = asyncio.ensure_future(new.vectors.run())  # starts before anything of the catalogue has come
+    await asyncio.sleep(0.05)
+    new.change(tea="Green tea")
+    await asyncio.sleep(0.1)
+    assert new.vectors.spaces.serving.model_version == "m1"
+    assert new.vectors.spaces.serving.size == 1
+    new.is_read = True
+    await asyncio.sleep(0.1)
+    assert (new.vectors.spaces.serving.model_version, new.swaps) == ("m2", 1)
+    new.change(cup="Blue cup")
+    await asyncio.sleep(0.1)
+    assert new.vectors.spaces.serving.size == 2
+    task.cancel()
 
 
 async def test_a_query_gets_its_vector_once_and_keeps_its_text(directory):
@@ -215,7 +240,7 @@ async def with_texts(harness, titles):
     batcher = FakeBatcher(64)
     vectors = CatalogueVectors(
         batcher.encode, "m1", 64, 64, VectorStore(harness.directory.stores("vectors")[0]),
-        harness.directory.path / "serving.json", lambda: harness.tracker.catalog, Metrics(), lambda: None,
+        harness.directory.path / "serving.json", lambda: harness.tracker.catalog, lambda: True, Metrics(), lambda: None,
     )  # fmt: skip
     queries = QueryVectors(
         batcher.encode, "m1", 64, harness.directory.stores("queries")[0], query_hash, lambda *_: None, Metrics()
