@@ -3,7 +3,7 @@
     python -m benchmarks.retail_events online_retail.csv.zst items.tsv OUT_DIRECTORY
 
 Usable: the customer is known, the quantity above 0, the invoice not a cancellation ("C..."), the code not one of a service.
-Writes OUT_DIRECTORY/events.csv (in the order of the file) and OUT_DIRECTORY/items.csv with the columns that Penchant reads by name.
+Writes events.csv (in the order of the file) and items.csv with the columns that Penchant reads by name.
 """
 
 from __future__ import annotations

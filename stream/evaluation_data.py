@@ -55,7 +55,7 @@ class Rows(NamedTuple):
 
     def take(self, index: NDArray[np.int64]) -> Rows:
         """The events at these positions."""
-        return Rows(*(column[index] for column in self))
+        return Rows._make(column[index] for column in self)
 
 
 def read_data(
@@ -92,7 +92,9 @@ def read_data(
     all_items = seen + [item_id for item_id in described if item_id not in set(seen)]
     positive = (rows.item != NO_ITEM_NUMBER) & (np.array(strengths)[rows.action] > 0)
     if not positive.any():
-        raise InputFileError(f"No event in {events} shows interest in an item.", "map action to view, click, purchase, ..")
+        raise InputFileError(
+            f"No event in {events} shows interest in an item.", "map action to view, click, purchase, .."
+        )
     first = first_of_pairs(user, item, positive)
     stream = Stream(user, item, *rows[2:], positive=positive, first=first)
     catalogue = [described.get(item_id) for item_id in all_items]
@@ -153,7 +155,9 @@ def _read_rows(
     total = len(user) + sum(refused.values())
     if not user:
         reason, number = refused.most_common(1)[0]
-        raise InputFileError(f"Every row of {path} is refused, {number} of them: {reason}.", "correct the rows or the --map")
+        raise InputFileError(
+            f"Every row of {path} is refused, {number} of them: {reason}.", "correct the rows or the --map"
+        )
     names = (user, item, time_ms, action, dwell, context, event_id, slot, text)
     kinds = (np.int32, np.int32, np.int64, np.uint8, np.int64, np.uint8, np.uint32, np.uint8, np.int32)
     rows = Rows(*(np.array(values, kind) for values, kind in zip(names, kinds, strict=True)))

@@ -86,13 +86,18 @@ class Answer(NamedTuple):
 
 
 class Contender(Protocol):
-    """Something that ranks. Calls come from one thread: `warm_up` once, then for every event `ask` if it is a question, `learn`.
+    """Something that ranks. One thread calls `warm_up` once, then for every event `ask` if it is a question, and `learn`.
 
     A contender may look at events before the one it is asked about, and of that one at its user and time, nothing else.
+    If it has an attribute `chosen: dict[str, Any]` (what it chose in `warm_up`, JSON-able), that goes into the report.
     """
 
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
-        """Learn events `[0, end)`; tune and fit on them only. `stream` and `known` stay valid for later calls."""
+        """Learn events `[0, end)`; tune and fit on them only. `stream` and `known` stay valid for later calls.
+
+        Raises:
+            UnavailableError: it cannot take part with these data.
+        """
 
     def ask(self, at: int) -> Answer:
         """Rank for the user of event `at` as of its time; events `[0, at)` have been learned, `at` has not."""
@@ -108,8 +113,8 @@ class Setup(NamedTuple):
 
 
 Factory = Callable[[Setup], Contender]
-"""Makes a contender. May raise `Unavailable`."""
+"""Makes a contender. May raise `UnavailableError`."""
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """A contender cannot take part here (a package or the text vectors are missing); the message says why, in one line."""

@@ -35,4 +35,5 @@ class Past:
         """The user's items, newest first, at most `limit`."""
         start = self.by_user.starts[user]
         stop = start + self.length[user]
-        return self.by_user.values[max(start, stop - limit) : stop][::-1]
+        found: NDArray[np.int32] = self.by_user.values[max(start, stop - limit) : stop][::-1]
+        return found

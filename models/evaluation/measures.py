@@ -20,6 +20,7 @@ _F8 = NDArray[np.float64]
 CUTOFFS: Final = (10, 20)
 DIVERSITY_AT: Final = 10
 _BLOCK: Final = 4096
+_LISTS_AT_ONCE: Final = 50_000
 
 
 def per_question(answers: Answers, known: NDArray[np.bool_], diversity: _F8) -> dict[str, _F8]:
@@ -109,35 +110,46 @@ def diversity_by_audience(listed: NDArray[np.int32], audience: Histories) -> _F8
     users = audience.values.copy()
     for start, stop in zip(audience.starts[:-1].tolist(), audience.starts[1:].tolist(), strict=True):
         users[start:stop].sort()
-    return _diversity(listed[:, :DIVERSITY_AT], audience.starts, users)
+    blocks = range(0, len(listed), _LISTS_AT_ONCE)
+    return np.concatenate(
+        [np.empty(0)]
+        + [_distances(listed[at : at + _LISTS_AT_ONCE, :DIVERSITY_AT], audience.starts, users) for at in blocks]
+    )
+
+
+def _distances(listed: NDArray[np.int32], starts: NDArray[np.int64], users: NDArray[np.int32]) -> _F8:
+    """The distance of every distinct pair is found once: lists have much in common."""
+    a, b = np.triu_indices(listed.shape[1], 1)
+    first, second = np.minimum(listed[:, a], listed[:, b]), np.maximum(listed[:, a], listed[:, b])
+    pairs, place = np.unique(np.where(first < 0, -1, first.astype(np.int64) << 32 | second), return_inverse=True)
+    distance = 1.0 - _cosines(pairs >> 32, pairs & 0xFFFFFFFF, starts, users)
+    real = first >= 0
+    total = np.where(real, distance[place.reshape(real.shape)], 0.0).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        mean: _F8 = total / real.sum(axis=1)
+    return mean
 
 
 @compiled
-def _diversity(listed: NDArray[np.int32], starts: NDArray[np.int64], users: NDArray[np.int32]) -> _F8:
-    found = np.full(len(listed), np.nan)
-    for q in range(len(listed)):
-        total, pairs = 0.0, 0
-        for a in range(listed.shape[1]):
-            for b in range(a):
-                i, j = listed[q, a], listed[q, b]
-                if i < 0 or j < 0:
-                    continue
-                n_i, n_j = starts[i + 1] - starts[i], starts[j + 1] - starts[j]
-                pairs += 1
-                if n_i == 0 or n_j == 0:
-                    total += 1.0
-                    continue
-                at, other, both = starts[i], starts[j], 0
-                while at < starts[i + 1] and other < starts[j + 1]:
-                    if users[at] == users[other]:
-                        both += 1
-                        at += 1
-                        other += 1
-                    elif users[at] < users[other]:
-                        at += 1
-                    else:
-                        other += 1
-                total += 1.0 - both / np.sqrt(n_i * n_j)
-        if pairs:
-            found[q] = total / pairs
+def _cosines(
+    first: NDArray[np.int64], second: NDArray[np.int64], starts: NDArray[np.int64], users: NDArray[np.int32]
+) -> _F8:
+    """Of the ascending rows of two items each; 0 where one of them is empty or the first item is -1."""
+    found = np.zeros(len(first))
+    for n in range(len(first)):
+        i, j = first[n], second[n]
+        if i < 0:
+            continue
+        at, other, both = starts[i], starts[j], 0
+        while at < starts[i + 1] and other < starts[j + 1]:
+            if users[at] == users[other]:
+                both += 1
+                at += 1
+                other += 1
+            elif users[at] < users[other]:
+                at += 1
+            else:
+                other += 1
+        if both:
+            found[n] = both / np.sqrt((starts[i + 1] - starts[i]) * (starts[j + 1] - starts[j]))
     return found

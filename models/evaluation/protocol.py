@@ -59,7 +59,7 @@ def run(
 
     Raises:
         ValueError: a score is NaN or an answer has the wrong length.
-        Unavailable: from the contender.
+        UnavailableError: from the contender.
     """
     stop = stream.n_events if stop is None else stop
     contender.warm_up(stream, known, end)
@@ -138,9 +138,7 @@ class _Keep:
             self._probability[place, real] = answer.probability[listed[real]]
 
     def answers(self) -> Answers:
-        return Answers(
-            self._rank, self._candidates, self._listed, self._novelty, self._probability, self._own_lists
-        )
+        return Answers(self._rank, self._candidates, self._listed, self._novelty, self._probability, self._own_lists)
 
 
 @compiled

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from models.evaluation.contract import NEVER_MS, Known, Stream
 
-_I4, _I8 = NDArray[np.int32], NDArray[np.int64]
+_I4 = NDArray[np.int32]
+_I8 = NDArray[np.int64]
 
 
 class Histories(NamedTuple):
@@ -47,12 +48,18 @@ class Questions(NamedTuple):
 
     def take(self, index: _I8) -> Questions:
         """The questions at these positions."""
-        return Questions(*(column[index] for column in self))
+        return Questions._make(column[index] for column in self)
 
 
-def warm_up_end(n_events: int, share: float) -> int:
-    """How many events come before the mark: the whole part of `share` of them."""
-    return int(share * n_events)
+def warm_up_end(stream: Stream, share: float, stop: int | None = None) -> int:
+    """The mark: how many events come before the question that follows on the first `share` of all questions before `stop`.
+
+    Counted in first engagements, so that a repeated line moves nothing.
+    """
+    stop = stream.n_events if stop is None else stop
+    firsts = np.flatnonzero(stream.first[:stop])
+    before = int(share * firsts.size)
+    return int(firsts[before]) if before < firsts.size else stop
 
 
 def first_of_pairs(user: _I4, item: _I4, positive: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.bootstrap import Resamples
+from models.evaluation.bootstrap import Interval, Part, Resamples
 from models.evaluation.calibration import area_under_roc, expected_calibration_error, log_loss, outcomes, reliability
 from models.evaluation.contract import Known, Stream
 from models.evaluation.measures import (
@@ -56,10 +56,16 @@ def make_report(
         seed: of the bootstrap.
     """
     before = _before(stream, end)
-    possible = _possible(stream, known, asked)
+    possible = _possible(known, asked)
     values = {name: _values(result, known, asked, before) for name, result in results.items()}
     parts = {"all": np.ones(asked.at.size, np.bool_), **slices(asked, stream, end)}
-    figures = {part: _figures(values, asked, mask, seed) for part, mask in parts.items()}
+    wanted = _wanted(values)
+    rows = np.stack([_row(values, each) for each in wanted])
+    drawn = Resamples(asked.user, seed).intervals([Part(mask, rows) for mask in parts.values()])
+    figures = {
+        part: _figures(values, wanted, rows, mask, intervals)
+        for (part, mask), intervals in zip(parts.items(), drawn, strict=True)
+    }
     models = {
         name: {
             **figures["all"]["models"][name],
@@ -102,7 +108,8 @@ def category_vectors(known: Known) -> NDArray[np.float32] | None:
         if item is not None:
             vectors[row, [place[name] for name in item.categories]] = 1.0
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=vectors, where=length > 0)
+    vectors /= np.maximum(length, 1e-9)
+    return vectors
 
 
 _MAX_CATEGORIES: Final = 2048  # more are tags or names, and would take too much memory
@@ -114,41 +121,58 @@ def _before(stream: Stream, end: int) -> Any:
     return audiences(earlier, int(stream.item.max(initial=-1)) + 1)
 
 
-def _possible(stream: Stream, known: Known, asked: Questions) -> NDArray[np.int32]:
+def _possible(known: Known, asked: Questions) -> NDArray[np.int32]:
     """Items that were candidates at the last question, those its user had included."""
     last = -1
     seen = np.arange(known.n_items) < asked.seen_items[last]
     return np.flatnonzero(seen | (known.listed_from_ms <= asked.time_ms[last])).astype(np.int32)
 
 
-def _figures(
-    values: Mapping[str, Mapping[str, _F8]], asked: Questions, mask: NDArray[np.bool_], seed: int
-) -> dict[str, Any]:
-    """Means and intervals of the questions in a slice, and of the differences to the reference."""
-    rows: list[_F8] = []
-    places: list[tuple[str, str, str]] = []
-    reference = values.get(REFERENCE)
+class _Wanted(NamedTuple):
+    """A row that gets an interval: a metric of a contender, or its difference to the reference."""
+
+    model: str
+    metric: str
+    difference: bool
+
+
+def _wanted(values: Mapping[str, Mapping[str, _F8]]) -> list[_Wanted]:
+    found = []
+    reference = values.get(REFERENCE, {})
     for name, metrics in values.items():
         for metric in (*WITH_INTERVAL, *OWN_LISTS):
-            if metric not in metrics:
-                continue
-            rows.append(metrics[metric][mask])
-            places.append(("models", name, metric))
-            if reference is not None and name != REFERENCE and metric in reference:
-                rows.append((metrics[metric] - reference[metric])[mask])
-                places.append(("differences", name, metric))
-    intervals = Resamples(asked.user[mask], seed).intervals(np.array(rows).reshape(len(rows), -1))
-    found: dict[str, Any] = {"models": {}, "differences": {}}
+            if metric in metrics:
+                found.append(_Wanted(name, metric, False))
+                if name != REFERENCE and metric in reference:
+                    found.append(_Wanted(name, metric, True))
+    return found
+
+
+def _row(values: Mapping[str, Mapping[str, _F8]], wanted: _Wanted) -> _F8:
+    own = values[wanted.model][wanted.metric]
+    return own - values[REFERENCE][wanted.metric] if wanted.difference else own
+
+
+def _figures(
+    values: Mapping[str, Mapping[str, _F8]],
+    wanted: list[_Wanted],
+    rows: _F8,
+    mask: NDArray[np.bool_],
+    intervals: list[Interval],
+) -> dict[str, Any]:
+    """Means and intervals over the questions of a slice, and those of the differences to the reference."""
+    models: dict[str, Any] = {}
     for name, metrics in values.items():
         means = {metric: _mean(each[mask]) for metric, each in metrics.items()}
-        found["models"][name] = {"questions": int(mask.sum()), **means, "intervals": {}}
-    for (kind, name, metric), row, interval in zip(places, rows, intervals, strict=True):
+        models[name] = {"questions": int(mask.sum()), **means, "intervals": {}}
+    differences: dict[str, Any] = {}
+    for each, row, interval in zip(wanted, rows, intervals, strict=True):
         pair = [_number(interval.low), _number(interval.high)]
-        if kind == "models":
-            found["models"][name]["intervals"][metric] = pair
+        if each.difference:
+            differences.setdefault(each.model, {})[each.metric] = {"mean": _mean(row[mask]), "interval": pair}
         else:
-            found["differences"].setdefault(name, {})[metric] = {"mean": _mean(row), "interval": pair}
-    return found
+            models[each.model]["intervals"][each.metric] = pair
+    return {"models": models, "differences": differences}
 
 
 def _whole_run(result: Result, asked: Questions, possible: NDArray[np.int32]) -> dict[str, Any]:
@@ -165,7 +189,11 @@ def _whole_run(result: Result, asked: Questions, possible: NDArray[np.int32]) ->
             "ece": _number(expected_calibration_error(bins)),
             "pairs": int(clicked.size),
             "clicks": int(clicked.sum()),
-            "reliability": {"stated": bins.stated.tolist(), "observed": bins.observed.tolist(), "pairs": bins.pairs.tolist()},
+            "reliability": {
+                "stated": bins.stated.tolist(),
+                "observed": bins.observed.tolist(),
+                "pairs": bins.pairs.tolist(),
+            },
         }
     return found
 

@@ -19,7 +19,7 @@ MONTH: Final = "month:"
 def slices(asked: Questions, stream: Stream, end: int) -> dict[str, NDArray[np.bool_]]:
     """`(q,)` masks by name; months (UTC) as `month:2011-10`. Empty ones are there, too: that there are none says something."""
     months = asked.time_ms.astype("datetime64[ms]").astype("datetime64[M]")
-    found = {
+    found: dict[str, NDArray[np.bool_]] = {
         "users_under_5": asked.history < FEW,
         "users_without_history": asked.history == 0,
         "users_not_in_warm_up": ~np.isin(asked.user, stream.user[:end]),

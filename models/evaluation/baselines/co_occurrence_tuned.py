@@ -1,4 +1,4 @@
-"""`co_occurrence_tuned`: pairs decayed by their distance in the history, read through the window that does best on the warm-up part."""
+"""`co_occurrence_tuned`: pairs decayed by their distance in the history, read through the window that suits the data."""
 
 from __future__ import annotations
 

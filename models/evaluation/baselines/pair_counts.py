@@ -1,11 +1,11 @@
 """Item-to-item statistics that grow with the stream, and how a history is scored with them. Used by three baselines.
 
-With h_1 (newest), h_2, .. what a user had and b the new item: C[h_q, b] += d^(q-1) and C[b, h_q] += d^(q-1), q up to W. The score
-of j for a history is sum over q <= L of g^(q-1) C[h_q, j] N(h_q) N(j), N(x) = (n[x] + s)^(-1/2), n = users who had x.
+With h_1 (newest), h_2, .. what a user had and b the new item: C[h_q, b] += d^(q-1) and C[b, h_q] += d^(q-1), q up to W. The
+score of j for a history is sum over q <= L of g^(q-1) C[h_q, j] N(h_q) N(j), N(x) = (n[x] + s)^(-1/2), n = users who had x.
 
-C is a dense matrix up to `DENSE_ITEMS` items. Above, a row of it is read off the users' histories when it is asked for: C[h, j] only
-depends on how far apart h and j stand in each. That needs no memory beyond the events but more time, which is bounded by looking at
-the newest `AUDIENCE` users of an item only.
+C is a dense matrix up to `DENSE_ITEMS` items. Above, a row of it is read off the users' histories when it is asked for: C[h, j]
+only depends on how far apart h and j stand in each. That needs no memory beyond the events but more time, which is bounded by
+looking at the newest `AUDIENCE` users of an item only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from models.compiled import compiled
 from models.evaluation.contract import Answer, Known, Stream
 from models.evaluation.history import Past
 
-_F8, _I4, _I8 = NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]
+_F8 = NDArray[np.float64]
+_I4 = NDArray[np.int32]
+_I8 = NDArray[np.int64]
 
 DENSE_ITEMS: Final = 10_000
 AUDIENCE: Final = 5000
@@ -66,7 +68,14 @@ class PairCounts:
         if self._dense:
             return Answer(_score(self._pairs, newest, self._gain, past.count, self._recipe.smoothing))
         scores = _score_from_histories(
-            *past.by_user, past.length, *past.by_item, past.count, newest, self._gain, self._decay, self._recipe.smoothing
+            *past.by_user,
+            past.length,
+            *past.by_item,
+            past.count,
+            newest,
+            self._gain,
+            self._decay,
+            self._recipe.smoothing,
         )
         return Answer(scores)
 

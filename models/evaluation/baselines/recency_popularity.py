@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.evaluation.contract import Answer, Known, Setup, Stream
 from models.evaluation.tuning import choose
 
-HALF_LIVES_DAYS: Final = (1.0, 3.0, 7.0, 30.0, 90.0, 365.0)
+HALF_LIVES_DAYS: Final = (30.0, 1.0, 3.0, 7.0, 90.0, 365.0)
 DAY_MS: Final = 86_400_000
 _LARGEST_EXPONENT: Final = 600.0  # 2^600 is a float64; beyond, everything is scaled down
 
@@ -32,9 +32,8 @@ class DecayedCounts:
         firsts = np.flatnonzero(stream.first[:end])
         self._zero_ms = int(stream.time_ms[firsts[-1]]) if firsts.size else int(stream.time_ms[0])
         age = (stream.time_ms[firsts] - self._zero_ms) / self._half_life_ms
-        self._sum: NDArray[np.float64] = np.bincount(
-            stream.item[firsts], weights=np.exp2(np.maximum(age, -1000.0)), minlength=known.n_items
-        )
+        self._sum: NDArray[np.float64] = np.zeros(known.n_items)
+        np.add.at(self._sum, stream.item[firsts], np.exp2(np.maximum(age, -1000.0)))
 
     def ask(self, at: int) -> Answer:
         del at
@@ -61,7 +60,8 @@ class RecencyPopularity:
 
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
         choice = choose(DecayedCounts, HALF_LIVES_DAYS, stream, known, end)
-        self.chosen = {"half_life_days": HALF_LIVES_DAYS[choice.best], "tried": dict(zip(HALF_LIVES_DAYS, choice.ndcg))}
+        tried = dict(zip(map(str, HALF_LIVES_DAYS), choice.ndcg, strict=True))
+        self.chosen = {"half_life_days": HALF_LIVES_DAYS[choice.best], "tried": tried}
         self._best = DecayedCounts(HALF_LIVES_DAYS[choice.best])
         self._best.warm_up(stream, known, end)
 
