@@ -34,8 +34,8 @@ class Resamples:
     """Draws of users with replacement, as many as there are.
 
     The draws are the same for every metric, slice and contender, so the difference of two contenders has the interval of a
-    paired comparison. The metric of a draw is the sum over its users' questions divided by their number (a ratio estimator). Draws
-    without a question in a slice are left out of that slice's interval.
+    paired comparison. The metric of a draw is the sum over its users' questions divided by their number (a ratio estimator).
+    Draws without a question in a slice are left out of that slice's interval.
     """
 
     def __init__(self, user: NDArray[np.int32], seed: int, resamples: int = RESAMPLES) -> None:

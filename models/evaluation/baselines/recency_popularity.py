@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream
-from models.evaluation.tuning import choose
 
+NAME: Final = "recency_popularity"
 HALF_LIVES_DAYS: Final = (30.0, 1.0, 3.0, 7.0, 90.0, 365.0)
 DAY_MS: Final = 86_400_000
 _LARGEST_EXPONENT: Final = 600.0  # 2^600 is a float64; beyond, everything is scaled down
+
+
+def recency_popularity(setup: Setup) -> Chosen[float]:
+    """The contender."""
+    del setup
+    return Chosen(NAME, DecayedCounts, {f"half-life {days:g} d": days for days in HALF_LIVES_DAYS})
 
 
 class DecayedCounts:
@@ -22,7 +29,7 @@ class DecayedCounts:
     before they overflow.
     """
 
-    name = "recency_popularity"
+    name = NAME
 
     def __init__(self, half_life_days: float) -> None:
         self._half_life_ms = half_life_days * DAY_MS
@@ -47,26 +54,3 @@ class DecayedCounts:
             self._sum *= 2.0 ** max(-exponent, -1074.0)
             self._zero_ms, exponent = int(self._stream.time_ms[at]), 0.0
         self._sum[self._stream.item[at]] += 2.0**exponent
-
-
-class RecencyPopularity:
-    """`DecayedCounts` with the half-life chosen from `HALF_LIVES_DAYS`."""
-
-    name = "recency_popularity"
-
-    def __init__(self, setup: Setup) -> None:
-        del setup
-        self.chosen: dict[str, Any] = {}
-
-    def warm_up(self, stream: Stream, known: Known, end: int) -> None:
-        choice = choose(DecayedCounts, HALF_LIVES_DAYS, stream, known, end)
-        tried = dict(zip(map(str, HALF_LIVES_DAYS), choice.ndcg, strict=True))
-        self.chosen = {"half_life_days": HALF_LIVES_DAYS[choice.best], "tried": tried}
-        self._best = DecayedCounts(HALF_LIVES_DAYS[choice.best])
-        self._best.warm_up(stream, known, end)
-
-    def ask(self, at: int) -> Answer:
-        return self._best.ask(at)
-
-    def learn(self, at: int) -> None:
-        self._best.learn(at)
