@@ -192,10 +192,10 @@ def usual(priors: Priors, params: RankingParams) -> tuple[int, _I4]:
 
 def of_users(asked: Asked, items: Items, weights: RankingWeights, semantics: Semantics | None) -> _F8:
     """(u, F) float64: the weights of the features for each user."""
-    return user_weights(weights, _usable(asked, items, semantics), asked.idle_s)
+    return user_weights(weights, usable_places(asked, items, semantics), asked.idle_s)
 
 
-def _usable(asked: Asked, items: Items, semantics: Semantics | None) -> _I8:
+def usable_places(asked: Asked, items: Items, semantics: Semantics | None) -> _I8:
     """(u,) int64: of how many places of each history anything is known: statistics of the item, or a vector of the text."""
     known = (asked.history >= 0) & (asked.history < len(items.count)) & (asked.gains != 0.0)
     if semantics is not None:
@@ -232,7 +232,7 @@ def _rank(
     users, k, places = len(asked.history), params.top_k, asked.history.shape[1]
     limit, common = usual(priors, params)
     found = gather(asked, items, _proposed(users, common, semantics, sequence), limit)
-    usable = _usable(asked, items, semantics)
+    usable = usable_places(asked, items, semantics)
     weights = user_weights(params.weights, usable, asked.idle_s)
     listed = _Listed(
         np.full((users, k), NO_INDEX, np.int32),

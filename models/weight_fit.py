@@ -1,7 +1,6 @@
 """Learning the ranking's weights from what people chose next.
 
-Every example is a choice: the features of the item that was engaged with and of others that might have been. With p the softmax
-probability of the chosen one under the scores, the loss is
+With p the softmax probability of the chosen item among its candidates, the loss of a choice is
 
     (1 - p^a) / a,  a = 0.4
 
@@ -17,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.weights import GATES, RankingWeights, make_weights, open_gates, user_weights
+from models.choices import Choices
+from models.features import FEATURES, PART_OF, PARTS, POPULARITY, TREND
+from models.weights import Calibration, RankingWeights, make_weights, open_gates, user_weights
 
 _F8 = NDArray[np.float64]
 _F4 = NDArray[np.float32]
@@ -25,22 +26,13 @@ _F4 = NDArray[np.float32]
 ROBUSTNESS = 0.4
 """a in the loss."""
 
+LISTED = 20
+"""The calibration is of the best so many of each choice."""
 
-class Choices(NamedTuple):
-    """e choices among up to c candidates each; the first candidate is the one that was chosen."""
+MIN_NEWCOMERS = 200
+"""Choices of users without history from which on other weights than counts are considered for them."""
 
-    features: _F4
-    """(e, c, F) float32."""
-    real: NDArray[np.bool_]
-    """(e, c) bool: False pads."""
-    history: NDArray[np.int64]
-    """(e,) int64: usable items in the history."""
-    idle_s: _F8
-    """(e,) float64."""
-
-    def take(self, rows: NDArray[np.generic]) -> Choices:
-        """Those at `rows` (positions or mask)."""
-        return Choices(self.features[rows], self.real[rows], self.history[rows], self.idle_s[rows])
+_IMPERSONAL = np.array([PARTS[part] in ("context", "trend", "popularity", "age") for part in PART_OF])
 
 
 class FitOptions(NamedTuple):
@@ -52,33 +44,140 @@ class FitOptions(NamedTuple):
     gate_l2: float = 1e-3
 
 
+def learn(
+    choices: Choices, start: RankingWeights, parts: tuple[str, ...] = PARTS, options: FitOptions | None = None
+) -> RankingWeights:
+    """Everything that choices tell: the table, the newcomers' weights, the calibration.
+
+    Args:
+        choices: oldest first.
+        start: what serves until now; it stays as it is where nothing can be learned.
+        parts: the others get weight 0.
+        options: of the fit.
+    """
+    warm = choices.take(choices.history > 0)
+    weights = start
+    if len(warm.real):
+        weights = fit(warm, start, _of_parts(parts), options)
+    newcomers = choices.take(choices.history == 0)
+    weights = make_weights(weights.table, newcomer_weights(newcomers, start.cold, options), weights.calibration)
+    return make_weights(weights.table, weights.cold, calibrate(choices, weights))
+
+
 def fit(
     choices: Choices,
     start: RankingWeights,
     features: NDArray[np.bool_] | None = None,
     options: FitOptions | None = None,
 ) -> RankingWeights:
-    """Weights that explain the choices of users with a history; `cold` and the calibration stay those of `start`.
+    """Weights of the table that explain choices of users with a history; `cold` and calibration stay those of `start`.
 
     Args:
-        choices: at least one with history.
+        choices: at least one.
         start: where to start from.
         features: (F,) bool: which may be used; the others get 0. None = those that vary.
-
-    Raises:
-        ValueError: there is no choice with history.
+        options: how.
     """
-    options = options or FitOptions()
-    choices = choices.take(choices.history > 0)
+    gates = open_gates(choices.history, choices.idle_s).astype(np.float32)
+    table = _descend(choices, gates, start.table, features, options or FitOptions())
+    return make_weights(table, start.cold, start.calibration)
+
+
+def newcomer_weights(choices: Choices, start: _F8, options: FitOptions | None = None) -> _F8:
+    """(F,) weights of users without history: counts, unless something else is clearly better on the newest half.
+
+    Contenders are each single count or trend and a fit of all that is impersonal on the older half. "Clearly" means by
+    more than two standard errors of the mean difference in NDCG@10, paired by choice.
+    """
+    older, newer = np.array_split(np.arange(len(choices.real)), 2)
+    if len(choices.real) < MIN_NEWCOMERS:
+        return start
+    counts = _single(POPULARITY)
+    fitted = _descend(
+        choices.take(older), np.ones((len(older), 1), np.float32), counts[None, :], _IMPERSONAL, options or FitOptions()
+    )[0]
+    contenders = [counts, *(_single(TREND + t) for t in range(3)), fitted]
+    held_out = choices.take(newer)
+    gains = np.stack([_ndcg(held_out, weights) for weights in contenders])
+    better = gains - gains[0]
+    error = better.std(axis=1) / np.sqrt(len(newer))
+    sure = better.mean(axis=1) - 2.0 * error
+    best = int(np.argmax(np.where(sure > 0, better.mean(axis=1), 0.0)))
+    chosen: _F8 = contenders[best]
+    return chosen
+
+
+def calibrate(choices: Choices, weights: RankingWeights) -> Calibration:
+    """Slope and intercept of the probability that a listed item is the next one (Platt, 1999), by Newton's method.
+
+    The best `LISTED` candidates of each choice stand for its list.
+    """
     if not len(choices.real):
-        raise ValueError("there is no choice of a user with history to learn from")
+        return weights.calibration
+    scores = np.where(choices.real, _scores(choices, weights), -np.inf)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :LISTED]
+    listed = np.take_along_axis(scores, best, axis=1)
+    x, y = listed[np.isfinite(listed)], (best == 0)[np.isfinite(listed)].astype(np.float64)
+    design = np.stack((x - x.mean(), np.ones_like(x)), axis=1)
+    target = (y * y.sum() + 1.0) / (y.sum() + 2.0) if y.sum() else y  # Platt's smoothed targets
+    beta = np.array([0.0, np.log(max(y.mean(), 1e-6) / max(1.0 - y.mean(), 1e-6))])
+    for _ in range(25):
+        p = 1.0 / (1.0 + np.exp(-design @ beta))
+        hessian = design.T @ (design * (p * (1 - p))[:, None]) + 1e-6 * np.eye(2)
+        step = np.linalg.solve(hessian, design.T @ (target - p))
+        beta += step
+        if np.abs(step).max() < 1e-10:
+            break
+    slope = max(float(beta[0]), 1e-3)  # a higher score never means a lower probability
+    return Calibration(slope, float(beta[1] - slope * x.mean()))
+
+
+def loss(choices: Choices, weights: RankingWeights) -> float:
+    """Mean robust loss."""
+    p = np.exp(_log_softmax(_scores(choices, weights), choices.real)[:, 0])
+    return float(np.mean((1.0 - p**ROBUSTNESS) / ROBUSTNESS))
+
+
+def ndcg(choices: Choices, weights: RankingWeights) -> _F8:
+    """(e,) float64: NDCG@10 of each choice among its candidates."""
+    return _gain(_scores(choices, weights), choices.real)
+
+
+def _of_parts(parts: tuple[str, ...]) -> NDArray[np.bool_]:
+    return np.array([PARTS[part] in parts for part in PART_OF])
+
+
+def _single(feature: int) -> _F8:
+    weights = np.zeros(len(FEATURES))
+    weights[feature] = 1.0
+    return weights
+
+
+def _ndcg(choices: Choices, weights: _F8) -> _F8:
+    return _gain(choices.features @ weights, choices.real)
+
+
+def _gain(scores: NDArray[Any], real: NDArray[np.bool_]) -> _F8:
+    above = (real & (scores > scores[:, :1])).sum(axis=1)
+    equal = (real & (scores == scores[:, :1])).sum(axis=1) - 1
+    rank = 1.0 + above + 0.5 * equal
+    return np.where(rank <= 10, 1.0 / np.log2(rank + 1.0), 0.0)
+
+
+def _scores(choices: Choices, weights: RankingWeights) -> _F8:
+    w = user_weights(weights, choices.history, choices.idle_s)
+    scores: _F8 = (choices.features @ w[:, :, None])[:, :, 0]
+    return scores
+
+
+def _descend(choices: Choices, gates: _F4, start: _F8, features: NDArray[np.bool_] | None, options: FitOptions) -> _F8:
+    """(G, F) table, from `start`; gates (e, G)."""
     scale = _deviation(choices)
     used = scale > 0 if features is None else (scale > 0) & features
     scale = np.where(used, scale, 1.0)
     x = (choices.features * np.where(used, 1.0 / scale, 0.0).astype(np.float32)).astype(np.float32)
-    gates = open_gates(choices.history, choices.idle_s).astype(np.float32)
-    table = np.where(used, start.table * scale, 0.0)
-    pull = np.full((len(GATES), 1), options.gate_l2)
+    table = np.where(used, start * scale, 0.0)
+    pull = np.full((len(table), 1), options.gate_l2)
     pull[0] = options.l2
     mean, square = np.zeros_like(table), np.zeros_like(table)
     for step in range(1, options.steps + 1):
@@ -88,32 +187,7 @@ def fit(
         square = 0.999 * square + 0.001 * gradient**2
         rate = options.learning_rate * min(1.0, 2.0 * (1.0 - step / (options.steps + 1)))
         table -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
-    return make_weights(table / scale, start.cold, start.calibration)
-
-
-def loss(choices: Choices, weights: RankingWeights) -> float:
-    """Mean robust loss."""
-    p = probability(choices, weights)
-    return float(np.mean((1.0 - p**ROBUSTNESS) / ROBUSTNESS))
-
-
-def probability(choices: Choices, weights: RankingWeights) -> _F8:
-    """(e,) float64: softmax probability of each chosen item."""
-    p: _F8 = np.exp(_log_softmax(_scores(choices, weights), choices.real)[:, 0])
-    return p
-
-
-def _scores(choices: Choices, weights: RankingWeights) -> _F8:
-    w = user_weights(weights, choices.history, choices.idle_s)
-    scores: _F8 = np.einsum("ecf,ef->ec", choices.features, w, optimize=True)
-    return scores
-
-
-def _log_softmax(scores: NDArray[Any], real: NDArray[np.bool_]) -> NDArray[Any]:
-    scores = np.where(real, scores, -np.inf)
-    scores = scores - scores.max(axis=1, keepdims=True)
-    logged: NDArray[Any] = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-    return logged
+    return table / scale
 
 
 def _gradient(x: _F4, real: NDArray[np.bool_], gates: _F4, table: _F8) -> _F8:
@@ -126,6 +200,13 @@ def _gradient(x: _F4, real: NDArray[np.bool_], gates: _F4, table: _F8) -> _F8:
     per_choice = (pull[:, None, :].astype(np.float32) @ x)[:, 0, :]
     gradient: _F8 = (gates.T @ per_choice).astype(np.float64) / len(x)
     return gradient
+
+
+def _log_softmax(scores: NDArray[Any], real: NDArray[np.bool_]) -> NDArray[Any]:
+    scores = np.where(real, scores, -np.inf)
+    scores = scores - scores.max(axis=1, keepdims=True)
+    logged: NDArray[Any] = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    return logged
 
 
 def _deviation(choices: Choices) -> _F8:

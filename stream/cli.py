@@ -14,6 +14,8 @@ from typer.core import TyperGroup
 from stream import __version__, options
 from stream.encoder_cli import encoder
 from stream.errors import EXIT_FAILED, EXIT_USAGE, PenchantError, UsageError
+from stream.evaluate_cli import HELP as EVALUATE_HELP
+from stream.evaluate_cli import EvaluateCommand, evaluate
 from stream.models_cli import models
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ app.add_typer(topics, name="topics")
 app.add_typer(items, name="items")
 app.add_typer(encoder, name="encoder")
 app.add_typer(models, name="models")
+app.command("evaluate", cls=EvaluateCommand, help=EVALUATE_HELP)(evaluate)
 
 
 def main() -> NoReturn:

@@ -1,0 +1,207 @@
+"""All figures of an evaluation as one JSON-able dictionary. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.bootstrap import Interval, Part, Resamples
+from models.evaluation.calibration import area_under_roc, expected_calibration_error, log_loss, outcomes, reliability
+from models.evaluation.contract import Known, Stream
+from models.evaluation.measures import (
+    DIVERSITY_AT,
+    diversity_by_audience,
+    diversity_by_vectors,
+    list_hits,
+    per_question,
+    spread,
+)
+from models.evaluation.protocol import Answers
+from models.evaluation.questions import Questions, audiences
+from models.evaluation.slices import slices
+
+_F8 = NDArray[np.float64]
+
+REFERENCE: Final = "co_occurrence_tuned"
+"""Every contender's difference is to this one: the strongest simple method we know."""
+
+WITH_INTERVAL: Final = ("hr@10", "hr@20", "ndcg@10", "ndcg@20", "mrr")
+OWN_LISTS: Final = ("list_hr@10", "list_hr@20", "list_ndcg@10", "list_ndcg@20")
+
+
+class Result(NamedTuple):
+    """What one contender did."""
+
+    answers: Answers
+    chosen: dict[str, Any]
+    """What it chose on the warm-up part."""
+    seconds: float
+    """Of the whole pass, warm-up included."""
+
+
+def make_report(
+    results: Mapping[str, Result], stream: Stream, known: Known, asked: Questions, end: int, seed: int
+) -> dict[str, Any]:
+    """`models`, `slices` and `differences` of the report; figures that do not exist are None.
+
+    Args:
+        results: by contender, in the order in which they are to be shown.
+        stream, known: the data.
+        asked: the q > 0 questions.
+        end: the warm-up mark.
+        seed: of the bootstrap.
+    """
+    before = _before(stream, end)
+    possible = _possible(known, asked)
+    values = {name: _values(result, known, asked, before) for name, result in results.items()}
+    parts = {"all": np.ones(asked.at.size, np.bool_), **slices(asked, stream, end)}
+    wanted = _wanted(values)
+    rows = np.stack([_row(values, each) for each in wanted])
+    drawn = Resamples(asked.user, seed).intervals([Part(mask, rows) for mask in parts.values()])
+    figures = {
+        part: _figures(values, wanted, rows, mask, intervals)
+        for (part, mask), intervals in zip(parts.items(), drawn, strict=True)
+    }
+    models = {
+        name: {
+            **figures["all"]["models"][name],
+            **_whole_run(result, asked, possible),
+            "chosen": result.chosen,
+            "seconds": round(result.seconds, 3),
+        }
+        for name, result in results.items()
+    }
+    return {
+        "models": models,
+        "slices": {part: each["models"] for part, each in figures.items() if part != "all"},
+        "differences": {part: each["differences"] for part, each in figures.items()},
+        "questions": {part: int(mask.sum()) for part, mask in parts.items()},
+    }
+
+
+def _values(result: Result, known: Known, asked: Questions, before: Any) -> dict[str, _F8]:
+    listed = result.answers.listed
+    if known.text_vectors is not None:
+        diversity = diversity_by_vectors(listed, known.text_vectors)
+    elif (vectors := category_vectors(known)) is not None:
+        diversity = diversity_by_vectors(listed, vectors)
+    else:
+        diversity = diversity_by_audience(listed, before)
+    found = per_question(result.answers, asked.known, diversity)
+    if result.answers.own_lists:
+        found |= list_hits(result.answers, asked.item)
+    return found
+
+
+def category_vectors(known: Known) -> NDArray[np.float32] | None:
+    """(n_items, categories) unit vectors of the categories; None where no item has one."""
+    names = {name for item in known.catalogue if item is not None for name in item.categories}
+    if not names or len(names) > _MAX_CATEGORIES:
+        return None
+    place = {name: number for number, name in enumerate(sorted(names))}
+    vectors = np.zeros((known.n_items, len(names)), np.float32)
+    for row, item in enumerate(known.catalogue):
+        if item is not None:
+            vectors[row, [place[name] for name in item.categories]] = 1.0
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.maximum(length, 1e-9)
+    return vectors
+
+
+_MAX_CATEGORIES: Final = 2048  # more are tags or names, and would take too much memory
+
+
+def _before(stream: Stream, end: int) -> Any:
+    """Audiences as of the warm-up mark."""
+    earlier = stream._replace(first=stream.first & (np.arange(stream.n_events) < end))
+    return audiences(earlier, int(stream.item.max(initial=-1)) + 1)
+
+
+def _possible(known: Known, asked: Questions) -> NDArray[np.int32]:
+    """Items that were candidates at the last question, those its user had included."""
+    last = -1
+    seen = np.arange(known.n_items) < asked.seen_items[last]
+    return np.flatnonzero(seen | (known.listed_from_ms <= asked.time_ms[last])).astype(np.int32)
+
+
+class _Wanted(NamedTuple):
+    """A row that gets an interval: a metric of a contender, or its difference to the reference."""
+
+    model: str
+    metric: str
+    difference: bool
+
+
+def _wanted(values: Mapping[str, Mapping[str, _F8]]) -> list[_Wanted]:
+    found = []
+    reference = values.get(REFERENCE, {})
+    for name, metrics in values.items():
+        for metric in (*WITH_INTERVAL, *OWN_LISTS):
+            if metric in metrics:
+                found.append(_Wanted(name, metric, False))
+                if name != REFERENCE and metric in reference:
+                    found.append(_Wanted(name, metric, True))
+    return found
+
+
+def _row(values: Mapping[str, Mapping[str, _F8]], wanted: _Wanted) -> _F8:
+    own = values[wanted.model][wanted.metric]
+    return own - values[REFERENCE][wanted.metric] if wanted.difference else own
+
+
+def _figures(
+    values: Mapping[str, Mapping[str, _F8]],
+    wanted: list[_Wanted],
+    rows: _F8,
+    mask: NDArray[np.bool_],
+    intervals: list[Interval],
+) -> dict[str, Any]:
+    """Means and intervals over the questions of a slice, and those of the differences to the reference."""
+    models: dict[str, Any] = {}
+    for name, metrics in values.items():
+        means = {metric: _mean(each[mask]) for metric, each in metrics.items()}
+        models[name] = {"questions": int(mask.sum()), **means, "intervals": {}}
+    differences: dict[str, Any] = {}
+    for each, row, interval in zip(wanted, rows, intervals, strict=True):
+        pair = [_number(interval.low), _number(interval.high)]
+        if each.difference:
+            differences.setdefault(each.model, {})[each.metric] = {"mean": _mean(row[mask]), "interval": pair}
+        else:
+            models[each.model]["intervals"][each.metric] = pair
+    return {"models": models, "differences": differences}
+
+
+def _whole_run(result: Result, asked: Questions, possible: NDArray[np.int32]) -> dict[str, Any]:
+    """What is no mean over questions."""
+    listed = result.answers.listed
+    share = spread(listed, possible, DIVERSITY_AT)
+    found: dict[str, Any] = {"coverage@10": _number(share.coverage), "gini@10": _number(share.gini)}
+    probability, clicked = outcomes(listed, result.answers.probability, asked.item)
+    if probability.size:
+        bins = reliability(probability, clicked)
+        found["probability"] = {
+            "auc": _number(area_under_roc(probability, clicked)),
+            "log_loss": _number(log_loss(probability, clicked)),
+            "ece": _number(expected_calibration_error(bins)),
+            "pairs": int(clicked.size),
+            "clicks": int(clicked.sum()),
+            "reliability": {
+                "stated": bins.stated.tolist(),
+                "observed": bins.observed.tolist(),
+                "pairs": bins.pairs.tolist(),
+            },
+        }
+    return found
+
+
+def _mean(values: _F8) -> float | None:
+    real = values[~np.isnan(values)]
+    return float(real.mean()) if real.size else None
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
