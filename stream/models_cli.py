@@ -21,15 +21,44 @@ models = typer.Typer(
     help="What ranks: list its versions, publish another one to all workers, go back to the one before.",
 )
 
-_KIND = Annotated[str, typer.Argument(metavar="ranker|sequence", help="Which of the two.")]
+_LIST_HELP = """\
+Versions on the models topic, oldest first, with what they were measured at; the current ones are marked.
+
+\b
+Examples:
+  penchant models list
+  penchant models list --json
+
+Next: `penchant models rollback ranker`, if the current one is no good."""
+
+_PUBLISH_HELP = """\
+Give weights to all workers: each ranks with them from its next batch on and makes every list anew.
+
+\b
+Examples:
+  penchant models publish weights.json
+  penchant models publish weights.json --bootstrap-servers kafka:9092
+
+Next: `penchant models list`."""
+
+_ROLLBACK_HELP = """\
+Make the version before the current one current, in every worker.
+
+\b
+Examples:
+  penchant models rollback ranker
+  penchant models rollback sequence
+
+Next: `penchant models list`."""
+
+_KIND = Annotated[str, typer.Argument(metavar="KIND", help="The kind of model: ranker or sequence.")]
 
 
-@models.command("list")
+@models.command("list", help=_LIST_HELP)
 def list_versions(
     bootstrap_servers: options.BootstrapServers = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object per version and line.")] = False,
 ) -> None:
-    """Versions on the models topic, oldest first, with what they were measured at; the current ones are marked."""
     settings = _connected(bootstrap_servers)
     import msgspec  # noqa: PLC0415
 
@@ -55,17 +84,16 @@ def list_versions(
     say(stderr(), "Next: penchant models rollback ranker, if the current one is no good.", "dim")
 
 
-@models.command("publish")
+@models.command("publish", help=_PUBLISH_HELP)
 def publish(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE|DIRECTORY", help="Weights from `train weights`, or a model from `train sequence`."
+            metavar="FILE", help="The file that `penchant train weights` wrote."
         ),
     ],
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
-    """Give it to all workers: each ranks with it from its next batch on, and makes every list anew."""
     if not file.exists():
         raise InputFileError(f"{file} does not exist.", "name a file of weights or a model directory")
     settings = _connected(bootstrap_servers)
@@ -76,9 +104,8 @@ def publish(
     _said("published", model)
 
 
-@models.command("rollback")
+@models.command("rollback", help=_ROLLBACK_HELP)
 def rollback(kind: _KIND, bootstrap_servers: options.BootstrapServers = None) -> None:
-    """Make the version before the current one current, in every worker."""
     from stream.model_topic import KINDS, roll_back  # noqa: PLC0415
 
     if kind not in KINDS:
