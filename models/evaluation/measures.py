@@ -100,7 +100,7 @@ def diversity_by_vectors(listed: NDArray[np.int32], vectors: NDArray[np.float32]
         n = has[block].sum(axis=1)
         pairs = n * (n - 1.0)
         cosines = (total * total).sum(axis=1) - n
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             found[start : start + _BLOCK] = np.where(pairs > 0, 1.0 - cosines / pairs, np.nan)
     return found
 
