@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from stream import __version__, options
 from stream.encoder_cli import encoder
 from stream.errors import EXIT_FAILED, EXIT_USAGE, PenchantError, UsageError
+from stream.train_cli import train
 
 if TYPE_CHECKING:
     from stream.settings import Settings
@@ -73,6 +74,7 @@ items = _group(help="The catalogue: what can be recommended.")
 app.add_typer(topics, name="topics")
 app.add_typer(items, name="items")
 app.add_typer(encoder, name="encoder")
+app.add_typer(train, name="train")
 
 
 def main() -> NoReturn:
