@@ -17,6 +17,7 @@ from models.evaluation.contract import Answer, Contender, Factory, Known, Setup,
 from models.features import PARTS
 from models.weight_fit import FitOptions, learn
 from models.weights import default_weights
+from stream.evaluation_sequence import can_train, trained
 from stream.prequential import Question, Replayed
 from stream.settings import Settings
 
@@ -42,6 +43,7 @@ class Penchant:
     ) -> None:
         """`parts` are used; `learned` False: the weights that Penchant comes with."""
         self._settings, self._parts, self._learned = settings, parts, learned
+        self._setup = setup
         self._rng = np.random.default_rng(setup.seed)
         self._log = ChoiceLog(LEARNED_FROM)
         self.weights = default_weights()
@@ -58,12 +60,14 @@ class Penchant:
         firsts = np.flatnonzero(stream.first[:end])
         window = firsts[int((1.0 - LEARNING_SHARE) * len(firsts)) :]
         if self._learned and len(window):
+            self._train_sequence(int(window[0]))
             step = max(1, len(window) // LEARNED_FROM)
             for at in window[::step].tolist():
                 self._replayed.advance(at)
                 self._note(self._question(at), at)
             self._learn(FitOptions())
         self._replayed.advance(end)
+        self._train_sequence(end)
         left = int(stream.first[end:].sum())
         self._note_every = max(1, left // LEARNED_FROM)
         self._relearn_every = max(1000, left // RELEARN_TIMES)
@@ -90,10 +94,17 @@ class Penchant:
                 self._learn(RELEARN)
         self._replayed.advance(at + 1)
 
+    def _train_sequence(self, end: int) -> None:
+        """Weights must be learned with a model that had not seen the choices, so it is trained twice."""
+        if "sequence" in self._parts and self._learned and can_train():
+            self._replayed.sequence = trained(self._stream, self._known, end, self._setup.seed)
+            model = self._replayed.sequence
+            self.chosen["sequence"] = "none: counting was better" if model is None else model.model_version
+
     def _learn(self, options: FitOptions) -> None:
         if len(self._log):
             self.weights = learn(self._log.choices(), self.weights, self._parts, options)
-            self.chosen = {"weights": self.weights.version, "choices": float(len(self._log))}
+            self.chosen |= {"weights": self.weights.version, "choices": float(len(self._log))}
 
     def _question(self, at: int) -> Question:
         return self._replayed.question(int(self._stream.user[at]), int(self._stream.time_ms[at]))

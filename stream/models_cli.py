@@ -88,9 +88,7 @@ def list_versions(
 def publish(
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE", help="The file that `penchant train weights` wrote."
-        ),
+        typer.Argument(metavar="FILE", help="The file that `penchant train weights` wrote."),
     ],
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:

@@ -24,8 +24,10 @@ from models.item_vectors import ItemVectors
 from models.priors import Priors, compute_priors
 from models.ranking import SequenceScores, features_of, score_all, usable_places
 from models.semantics import Semantics, semantics
+from models.sequence.expectation import expectation
+from models.sequence.model import SequenceModel
 from models.weights import RankingWeights
-from stream.asking import ages_s, asked_of, behaviours_of
+from stream.asking import ages_s, asked_of, behaviours_of, first_engagements
 from stream.intake import query_hash
 from stream.settings import Settings
 from stream.state import States, dwell_code
@@ -73,6 +75,8 @@ class Replayed:
         )
         self._columns = _columns(stream, hashes, known)
         self._vectors = None if known.text_vectors is None else _vectors(self.number, known.text_vectors)
+        self.sequence: SequenceModel | None = None
+        """What names the items that are likely to follow; may be replaced between two questions."""
         self.applied = 0
         self._priors: Priors | None = None
         self._asked_since = 0
@@ -111,7 +115,7 @@ class Replayed:
         recent, asked = asked_of(
             self.states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
         )
-        return Question(asked, self._semantics(asked, ages_s(behaviours, recent)))
+        return Question(asked, self._semantics(asked, ages_s(behaviours, recent)), self._expected(rows, asked))
 
     def items(self) -> Items:
         """What is known of all items."""
@@ -165,6 +169,12 @@ class Replayed:
         if rows is not None:
             history = int(usable_places(question.asked, items, question.text)[0])
             log.add(x[kept][rows].astype(np.float32), history, float(question.asked.idle_s[0]))
+
+    def _expected(self, rows: NDArray[np.int64], asked: Asked) -> SequenceScores | None:
+        if self.sequence is None:
+            return None
+        history = first_engagements(self.states, rows, self.sequence.length)
+        return expectation(self.sequence, *history, asked.now_ms, self.index)
 
     def _semantics(self, asked: Asked, ages: NDArray[np.float64]) -> Semantics | None:
         if self._vectors is None:

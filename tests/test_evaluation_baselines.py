@@ -7,8 +7,8 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-
 from evaluation_streams import Fixed, make_known, make_stream, random_stream
+
 from models.evaluation.baselines import BASELINES, pair_counts
 from models.evaluation.baselines.als import fold_in
 from models.evaluation.baselines.content import TextMean, Window
