@@ -114,16 +114,31 @@ class Replayed:
         now_ms: int,
         excluded: NDArray[np.int32] | None = None,
         strengths: NDArray[np.float64] | None = None,
+        states: States | None = None,
     ) -> Question:
-        """What would be asked of this user now; `excluded` (x,) int32 dense indices, `strengths` others than the settings'."""
-        rows = np.array([user], np.int64)
+        """What would be asked of this user now.
+
+        Args:
+            user: number.
+            now_ms: the moment.
+            excluded: (x,) int32 dense indices.
+            strengths: others than the settings'.
+            states: others than those of everything applied, such as what was known a while ago.
+        """
+        rows, states = np.array([user], np.int64), self.states if states is None else states
         params = self._params if strengths is None else self._params._replace(strengths=strengths)
-        behaviours = behaviours_of(self.states, rows, params)
+        behaviours = behaviours_of(states, rows, params)
         out = np.empty((1, 0), np.int32) if excluded is None else excluded[None, :]
         recent, asked = asked_of(
-            self.states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
+            states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
         )
-        return Question(asked, self._semantics(asked, ages_s(behaviours, recent)), self._expected(rows, asked))
+        text = self._semantics(asked, ages_s(behaviours, recent))
+        return Question(asked, text, self._expected(states, rows, asked))
+
+    def apply_to(self, states: States, events: slice) -> None:
+        """Apply events to other states; statistics stay as they are."""
+        columns = self._columns.take(np.arange(events.start, events.stop))
+        apply_events(states, columns, self._params)
 
     def items(self) -> Items:
         """What is known of all items."""
@@ -178,10 +193,10 @@ class Replayed:
             history = int(usable_places(question.asked, items, question.text)[0])
             log.add(x[kept][rows].astype(np.float32), history, float(question.asked.idle_s[0]))
 
-    def _expected(self, rows: NDArray[np.int64], asked: Asked) -> SequenceScores | None:
+    def _expected(self, states: States, rows: NDArray[np.int64], asked: Asked) -> SequenceScores | None:
         if self.sequence is None:
             return None
-        history = first_engagements(self.states, rows, self.sequence.length)
+        history = first_engagements(states, rows, self.sequence.length)
         return expectation(self.sequence, *history, asked.now_ms, self.index)
 
     def _semantics(self, asked: Asked, ages: NDArray[np.float64]) -> Semantics | None:
