@@ -191,6 +191,43 @@ class Metrics:
             "penchant_encoder_provider", "1 for the provider the encoder runs on", ["provider"], registry=registry
         )
 
+        # The sequence model.
+        self.sequence_queue = Gauge(
+            "penchant_sequence_queue_users", "Users waiting for the sequence model", registry=registry
+        )
+        self.sequence_users = Counter(
+            "penchant_sequence_users", "Users answered by the sequence model", registry=registry
+        )
+        self.sequence_refused = Counter(
+            "penchant_sequence_users_refused",
+            "Users whose question to the sequence model was dropped, by reason",
+            ["reason"],
+            registry=registry,
+        )
+        self.sequence_batch_users = Histogram(
+            "penchant_sequence_batch_users", "Users per batch", buckets=SIZE_BUCKETS, registry=registry
+        )
+        self.sequence_seconds = Histogram(
+            "penchant_sequence_duration_seconds",
+            "Time of a batch of the sequence model",
+            buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.sequence_age = Histogram(
+            "penchant_sequence_age_seconds",
+            "How old the sequence model's answer was when a list used it",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.sequence_restarts = Counter(
+            "penchant_sequence_restarts",
+            "Times the sequence model's thread was replaced because it hung",
+            registry=registry,
+        )
+        self.sequence_alive = Gauge(
+            "penchant_sequence_alive", "1 while the sequence model answers, 0 when not", registry=registry
+        )
+
         # The worker itself.
         self.catalog_items = Gauge("penchant_catalog_items", "Items in the catalogue", registry=registry)
         self.stats_items = Gauge("penchant_statistics_items", "Items with statistics", registry=registry)
