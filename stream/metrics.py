@@ -72,9 +72,26 @@ class Metrics:
         # Work: how long each stage takes.
         self.stage_seconds = Histogram(
             "penchant_stage_duration_seconds",
-            "Time per chunk or batch, by stage: decode, update, items, rank, publish",
+            "Time per chunk or batch, by stage: decode, update, items, sequence, rank, publish",
             ["stage"],
             buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.sequence_age = Gauge(
+            "penchant_sequence_model_age_seconds",
+            "Event time since the newest event that the sequence model was trained on",
+            registry=registry,
+        )
+        self.sequence_items = Gauge(
+            "penchant_sequence_items", "Items the sequence model has a place for; 0 without a model", registry=registry
+        )
+        self.models_refused = Counter(
+            "penchant_models_refused", "Published sequence models that this worker could not load", registry=registry
+        )
+        self.prequential = Counter(
+            "penchant_prequential_questions",
+            "First engagements of users whose last list is known, by whether the item was among its first 10",
+            ["outcome"],
             registry=registry,
         )
         self.dirty_users = Gauge("penchant_dirty_users", "Users changed since the last commit", registry=registry)
@@ -189,43 +206,6 @@ class Metrics:
         )
         self.encoder_provider = Gauge(
             "penchant_encoder_provider", "1 for the provider the encoder runs on", ["provider"], registry=registry
-        )
-
-        # The sequence model.
-        self.sequence_queue = Gauge(
-            "penchant_sequence_queue_users", "Users waiting for the sequence model", registry=registry
-        )
-        self.sequence_users = Counter(
-            "penchant_sequence_users", "Users answered by the sequence model", registry=registry
-        )
-        self.sequence_refused = Counter(
-            "penchant_sequence_users_refused",
-            "Users whose question to the sequence model was dropped, by reason",
-            ["reason"],
-            registry=registry,
-        )
-        self.sequence_batch_users = Histogram(
-            "penchant_sequence_batch_users", "Users per batch", buckets=SIZE_BUCKETS, registry=registry
-        )
-        self.sequence_seconds = Histogram(
-            "penchant_sequence_duration_seconds",
-            "Time of a batch of the sequence model",
-            buckets=DURATION_BUCKETS_S,
-            registry=registry,
-        )
-        self.sequence_age = Histogram(
-            "penchant_sequence_age_seconds",
-            "How old the sequence model's answer was when a list used it",
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
-        )
-        self.sequence_restarts = Counter(
-            "penchant_sequence_restarts",
-            "Times the sequence model's thread was replaced because it hung",
-            registry=registry,
-        )
-        self.sequence_alive = Gauge(
-            "penchant_sequence_alive", "1 while the sequence model answers, 0 when not", registry=registry
         )
 
         # The worker itself.

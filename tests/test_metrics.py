@@ -17,7 +17,6 @@ from stream.decode import REASONS
 from stream.errors import UsageError
 from stream.events import ACTIONS
 from stream.metrics import Metrics
-from stream.sequences import REFUSALS as SEQUENCE_REFUSALS
 
 DOCS = Path(__file__).parents[1] / "deploy" / "docs" / "metrics.md"
 UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "partitions", "lists", "commits",
@@ -67,19 +66,7 @@ def test_no_label_is_a_user_or_an_item():
 def test_the_documentation_names_every_value_of_the_labels():
     text = DOCS.read_text()
     stages = ("decode", "update", "items", "rank", "publish")
-    for value in (
-        *ACTIONS,
-        *REASONS,
-        *REFUSALS,
-        *SEQUENCE_REFUSALS,
-        *stages,
-        "users",
-        "items",
-        "event",
-        "refresh",
-        "catalog",
-        "model",
-    ):
+    for value in (*ACTIONS, *REASONS, *REFUSALS, *stages, "users", "items", "event", "refresh", "catalog", "model"):
         assert f"`{value}`" in text, value
 
 
