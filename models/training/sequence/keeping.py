@@ -59,8 +59,8 @@ def keep(
         history = np.where(valid, numbers[asked.rows], -1)
         return trainer.queries(Batch(history, times_of(asked.times_ms, asked.lengths, asked.now_ms), asked.lengths))
 
-    def beside(directory: Path) -> None:
-        write_report(report, directory / REPORT_FILE)
+    def beside(directory: Path, model_version: str) -> None:
+        write_report(report | {"model_version": model_version}, directory / REPORT_FILE)
         draw(report, directory / PLOT_FILE)
 
     manifest = export(trained, out, (f"torch {torch.__version__}", reference), beside=beside)
