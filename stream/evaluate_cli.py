@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from stream import options
-from stream.errors import ModelUnusableError, UsageError
+from stream.errors import UsageError
 
 if TYPE_CHECKING:
     from models.evaluation.questions import Questions
@@ -162,6 +162,7 @@ def _judge(
     from models.evaluation.report import Result, make_report  # noqa: PLC0415
     from stream.evaluation_run import Task, fingerprint, judge  # noqa: PLC0415
     from stream.evaluation_screen import Bars  # noqa: PLC0415
+    from stream.evaluation_texts import with_text  # noqa: PLC0415
     from stream.screen import stderr  # noqa: PLC0415
 
     stream = data.stream
@@ -170,7 +171,7 @@ def _judge(
     if not asked.at.size:
         raise UsageError("No first engagement is left to ask about.", "give more events, or a smaller --warm-up")
     with Bars(stderr()) as bars:
-        known, why_no_text = _with_text(settings, data, work_dir, bars.step)
+        known, why_no_text = with_text(settings, data.known, work_dir, bars.step)
         mark = fingerprint(
             data=data.sha256,
             columns=[sha256(column.tobytes()).hexdigest() for column in stream],
@@ -187,29 +188,6 @@ def _judge(
         raise UsageError(f"No model could take part: {'; '.join(skipped.values())}.", "choose other --models")
     report = make_report(done, stream, known, asked, end, seed)
     return {**report, "skipped": skipped, "data": _described(data, asked, end), "command": " ".join(sys.argv)}
-
-
-def _with_text(settings: Settings, data: Data, work_dir: Path, on_step: Any) -> tuple[Any, str]:
-    """`(known with text vectors where they can be had, the encoder's version or why there are none)`."""
-    from stream.encoder_options import encoder_choice, open_encoder_of  # noqa: PLC0415
-    from stream.evaluation_vectors import vectors_of  # noqa: PLC0415
-    from stream.screen import say, stderr  # noqa: PLC0415
-
-    known, choice = data.known, encoder_choice(settings)
-    if choice is None or not any(known.catalogue):
-        return known, "none"
-    try:
-        encoder = open_encoder_of(choice)
-    except ModelUnusableError as error:
-        if settings.encoder_model != "default":
-            raise
-        say(stderr(), f"without texts: {error.message}")
-        return known, "none"
-    try:
-        vectors = vectors_of(known.catalogue, encoder, work_dir, lambda done, total: on_step("texts", done, total))
-        return known._replace(text_vectors=vectors), encoder.model_version
-    finally:
-        encoder.close()
 
 
 def _described(data: Data, asked: Questions, end: int) -> dict[str, Any]:
