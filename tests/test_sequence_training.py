@@ -1,10 +1,11 @@
-"""Training the sequence model: what is taught and asked, that it learns, resumes to the bit and is kept only if it is better."""
+"""Training the sequence model: what is taught and asked, that it learns, resumes to the bit, is kept only if better."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from models.training.sequence.histories import before, histories, lesson, segmen
 from models.training.sequence.texts import scaled, scaling
 from stream import train_cli
 from stream.cli import app
+from stream.mapping import EVENTS_AS_NAMED
 from stream.replay import limits_of
 from stream.sequence_data import events_of_file, events_of_topic, items_of_topic, text_vectors
 from stream.settings import Settings
@@ -112,7 +114,7 @@ def test_an_event_left_out_leaves_the_gap_between_those_that_remain():
         assert history == told[:-1]
         # 100 s is in bucket 4 ([64, 256) s), 300 s and more in 5 ([256, 1024) s).
         gaps = taught.history.times.gap[0, 1 : len(history) + 1].tolist()
-        assert gaps == [4 if b - a < 3 else 5 for a, b in zip(told[:-1], told[1:], strict=True)]
+        assert gaps == [4 if b - a < 3 else 5 for a, b in pairwise(told)]
 
 
 def test_a_history_is_what_the_same_user_had_before_the_newest_of_it():
@@ -376,17 +378,11 @@ def test_the_topics_say_what_the_files_say(tmp_path, embedded):
     assert producer.flush(20) == 0
     strengths = dict.fromkeys(("view", "click", "like", "dislike", "cart", "purchase", "impression", "query"), 0.0)
     reading = {"limits": limits_of(settings), "now_ms": START_MS + 10**9, "reading": {}}
-    of_file = events_of_file(events, train_cli_mapping(), strengths | {"click": 1.0}, **reading)
+    of_file = events_of_file(events, EVENTS_AS_NAMED, strengths | {"click": 1.0}, **reading)
     of_topic = events_of_topic(settings, limits_of(settings))
     assert (of_topic.rows, of_topic.refused) == (len(lines) + 3, 1)
     assert walks(of_topic) == walks(of_file)
     assert items_of_topic(settings, limits_of(settings)) == {"i1": CatalogItem("i1", "one")}
-
-
-def train_cli_mapping():
-    from stream.mapping import parse_mapping
-
-    return parse_mapping("")
 
 
 def walks(read):
@@ -406,3 +402,39 @@ def test_an_items_vector_is_its_texts_whatever_the_batches_are():
     np.testing.assert_array_equal(found[:8], one_by_one)
     assert not found[8].any()
     assert text_vectors(["unknown"], catalogue, encoder, 7) is None
+
+
+# --- the evaluation ---
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="the extra encoder-cpu is not there")
+def test_the_contender_asks_with_what_the_user_had_before_and_the_moment_of_the_question(tmp_path, monkeypatch):
+    from sequence_models import IDS, exported
+
+    from models.evaluation.contract import Known, Setup, Stream
+    from models.sequence.model import SequenceModel
+    from stream import evaluation_sequence
+
+    exported(tmp_path / "m")
+    model = SequenceModel.open(tmp_path / "m")
+    monkeypatch.setattr(evaluation_sequence, "can_train", lambda: True)
+    monkeypatch.setattr(evaluation_sequence, "trained", lambda *_: model)
+    user, item = np.array([0, 1, 0, 0, 1, 0, 1], np.int32), np.array([2, 0, 1, 1, 3, 4, 12], np.int32)
+    first = np.array([1, 1, 1, 0, 1, 1, 1], bool)
+    time = START_MS + np.arange(7) * MINUTE_MS
+    nothing = [np.zeros(7, kind) for kind in (np.uint8, np.int64, np.uint8, np.uint32, np.uint8)]
+    stream = Stream(user, item, time, *nothing, np.full(7, -1, np.int32), np.ones(7, bool), first)
+    ids = [*IDS, "no place"]
+    known = Known(["a", "b"], ids, [None] * len(ids), np.zeros(len(ids), np.int64), [])
+    contender = evaluation_sequence.SequenceAlone(Setup())
+    contender.warm_up(stream, known, 2)
+    vectors, biases = model.items.table
+    expected = {2: ([2], [0]), 4: ([0], [1]), 5: ([2, 1], [0, 2]), 6: ([0, 3], [1, 4])}
+    for at in range(2, 7):
+        if first[at]:
+            rows, events = (np.array(each)[None] for each in expected[at])
+            query = model.queries(rows.astype(np.int32), time[events], np.array([rows.shape[1]]), time[at : at + 1])
+            scores = contender.ask(at).scores
+            np.testing.assert_allclose(scores[: len(IDS)], vectors @ query[0] + biases, rtol=1e-5)
+            assert scores[-1] < scores[: len(IDS)].min()
+        contender.learn(at)
