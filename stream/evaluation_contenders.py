@@ -9,12 +9,14 @@ from models.evaluation.baselines import BASELINES
 from models.evaluation.contract import Factory
 from stream.errors import UsageError
 from stream.evaluation_penchant import serving, with_default_weights, without
+from stream.evaluation_sequence import SequenceAlone
 from stream.settings import Settings
 
 OWN: Final[dict[str, Callable[[Settings], Factory]]] = {
     "penchant": serving,
     "penchant_without_sequence": without("sequence"),
     "penchant_defaults": with_default_weights,
+    "sequence": lambda _: SequenceAlone,
 }
 """Contenders that follow the settings: Penchant's ranking as it serves. They stand before the baselines."""
 

@@ -81,7 +81,6 @@ def sequence(
     bootstrap_servers: options.BootstrapServers = None,
     validation_share: Annotated[float, _option("Of the events: says when to stop.", _DATA, min=0.001, max=0.5)] = 0.1,
     test_share: Annotated[float, _option("Of the events, the last: decides.", _DATA, min=0.001, max=0.5)] = 0.1,
-    kind: Annotated[Literal["sasrec", "lru"], _option("Attention, or linear recurrences.", _SHAPE)] = "sasrec",
     layers: Annotated[int, _option("Of the network.", _SHAPE, "N", min=1)] = 2,
     heads: Annotated[int, _option("Of attention; a divisor of --dims.", _SHAPE, "N", min=1)] = 2,
     dims: Annotated[int, _option("Of an item's vector.", _SHAPE, "N", min=1)] = 64,
