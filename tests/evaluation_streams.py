@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from models.evaluation.contract import ALWAYS_MS, NEVER_MS, Answer, Known, Stream
+from models.evaluation.contract import NEVER_MS, Answer, Known, Stream
 from models.evaluation.questions import first_of_pairs
 
 MINUTE_MS = 60_000
@@ -79,7 +79,11 @@ def by_hand(stream, known, end, scores_of, k=20):
             top = sorted(candidates, key=lambda j: (-scores[j], j))[:k]
             if item in candidates:
                 others = candidates - {item}
-                rank = 1 + sum(scores[j] > scores[item] for j in others) + sum(scores[j] == scores[item] for j in others) / 2
+                rank = (
+                    1
+                    + sum(scores[j] > scores[item] for j in others)
+                    + sum(scores[j] == scores[item] for j in others) / 2
+                )
             else:
                 rank = len(candidates) + 1
             surprise = [-math.log2((len(owners[j]) + 1) / (len(seen_users) + 1)) for j in top[:10]]
@@ -92,5 +96,3 @@ def by_hand(stream, known, end, scores_of, k=20):
             had[user].add(item)
             owners[item].add(user)
     return found
-
-

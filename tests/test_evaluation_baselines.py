@@ -7,8 +7,8 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-
 from evaluation_streams import Fixed, make_known, make_stream, random_stream
+
 from models.evaluation.baselines import BASELINES, pair_counts
 from models.evaluation.baselines.als import fold_in
 from models.evaluation.baselines.content import TextMean, Window
@@ -204,13 +204,15 @@ def test_folding_in_is_what_implicit_does():
     pytest.importorskip("implicit")
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
+    from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(9)
     matrix = csr_matrix((rng.random((40, 25)) < 0.2).astype(np.float32))
-    model = AlternatingLeastSquares(
-        factors=6, regularization=0.3, alpha=5.0, iterations=30, num_threads=1, random_state=1, use_cg=False
-    )
-    model.fit(matrix, show_progress=False)
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=6, regularization=0.3, alpha=5.0, iterations=30, num_threads=1, random_state=1, use_cg=False
+        )
+        model.fit(matrix, show_progress=False)
     factors = np.asarray(model.item_factors)
 
     for user in range(5):

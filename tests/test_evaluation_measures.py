@@ -7,10 +7,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from evaluation_streams import NEVER_MS, make_known, make_stream, random_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation_streams import NEVER_MS, make_known, make_stream, random_stream
 from models.evaluation.bootstrap import Part, Resamples
 from models.evaluation.calibration import (
     area_under_roc,
@@ -85,7 +85,13 @@ def test_metrics_are_those_of_ranx(ranked):
     scores, target, found = ranked
     truth = ranx.Qrels({f"q{q}": {str(item): 1} for q, item in enumerate(target)})
     given = ranx.Run({f"q{q}": {str(j): float(s) for j, s in enumerate(row)} for q, row in enumerate(scores)})
-    names = {"hit_rate@10": "hr@10", "ndcg@20": "ndcg@20", "mrr": "mrr", "precision@10": "precision@10", "f1@10": "f1@10"}
+    names = {
+        "hit_rate@10": "hr@10",
+        "ndcg@20": "ndcg@20",
+        "mrr": "mrr",
+        "precision@10": "precision@10",
+        "f1@10": "f1@10",
+    }
     theirs = ranx.evaluate(truth, given, list(names))
     for name, ours in names.items():
         assert found[ours].mean() == pytest.approx(theirs[name])
@@ -213,7 +219,9 @@ def test_intervals_cover_the_normal_approximation_and_those_of_no_difference_are
     assert metric == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
     assert nothing == (0.0, 0.0)
     assert few == pytest.approx(sorted((values[0], values[3])))
-    assert metric.high - metric.low > 1.5 * 2 * 1.96 * values.std() / math.sqrt(6000)  # a user's questions are not independent
+    assert metric.high - metric.low > 1.5 * 2 * 1.96 * values.std() / math.sqrt(
+        6000
+    )  # a user's questions are not independent
 
 
 def test_the_interval_of_a_slice_without_questions_is_none():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from evaluation_streams import ALWAYS_MS, MINUTE_MS, NEVER_MS, Fixed, by_hand, make_known, make_stream, random_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation_streams import ALWAYS_MS, MINUTE_MS, NEVER_MS, Fixed, by_hand, make_known, make_stream, random_stream
 from models.evaluation.protocol import run
 from models.evaluation.questions import questions, warm_up_end
 
