@@ -111,7 +111,7 @@ def _apply(tracker: Tracker, users: UserPartition, events: Iterator[tuple[bytes,
 
 def _learn_items(tracker: Tracker, users: UserPartition, items: ItemPartition, settings: Settings) -> None:
     """What the events say about items, as it comes round by way of Kafka."""
-    deltas = users.take_deltas(settings.pair_decay, tracker.names)
+    deltas = users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.names)
     records: list[Any] = [
         _Record(settings.topic_item_deltas, PARTITION, i, FIRST_EVENT_MS, key, value)
         for i, (key, value) in enumerate(deltas)

@@ -7,48 +7,67 @@ ago.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models.compiled import compiled
 from models.hashing import NO_ITEM
-from models.item_record import NEVER_MS, DeltaColumns
-from models.item_rows import TREND_MS
+from models.item_record import MOMENT_STARTS, MOMENTS, NEVER_MS, DeltaColumns
+from models.item_rows import DAY_MS, TREND_MS
 
 _U64 = NDArray[np.uint64]
 
 
-def pair_increments(new_item: _U64, history: _U64, pair_decay: float) -> tuple[_U64, _U64, NDArray[np.float64]]:
-    """Increments of the co-occurrence matrix C by first-time engagements of users with `new_item`.
+class Pairs(NamedTuple):
+    """What engagements add to the co-occurrence of items: every pair once, ascending by source, then destination."""
+
+    source: _U64
+    """(p,) uint64."""
+    destination: _U64
+    """(p,) uint64."""
+    weight: NDArray[np.float64]
+    """(p,) float64: C[source, destination] += weight."""
+    forward: NDArray[np.float64]
+    """(p,) float64: F[source, destination] += forward; 0 where the source never came before the destination."""
+
+
+def pair_increments(new_item: _U64, history: _U64, pair_decay: float, forward_decay: float) -> Pairs:
+    """Increments of the co-occurrence matrices by first-time engagements of users with `new_item`.
 
     With h_1 (newest), h_2, .. the items a user had before and b the new one:
-    C[h_q, b] += d^(q-1) and C[b, h_q] += d^(q-1).
+    C[h_q, b] += d^(q-1), C[b, h_q] += d^(q-1), and F[h_q, b] += f^(q-1): what follows what.
 
     Args:
         new_item: (m,) uint64, one per engagement.
         history: (m, H) uint64, newest first, distinct, padded with 0; a place that holds `new_item` itself
             adds nothing.
-        pair_decay: d, in (0, 1].
-
-    Returns:
-        `(source, destination, weight)`: (p,) uint64, (p,) uint64, (p,) float64; C[source, destination] += weight,
-        every pair once, ascending by source, then destination.
+        pair_decay, forward_decay: d and f, in (0, 1].
     """
     real = (history != NO_ITEM) & (history != new_item[:, None]) & (new_item[:, None] != NO_ITEM)
     row, place = np.nonzero(real)
     number, hashes = _numbered(np.concatenate((new_item, history.ravel())))
     new, old = number[: new_item.size][row], number[new_item.size :].reshape(history.shape)[row, place]
-    # Pair and place in one integer: sorting integers is many times faster than finding an order, and what is summed is then
-    # summed in the same order however the engagements came.
-    width = max(1, history.shape[1])
-    coded = np.concatenate((new * hashes.size + old, old * hashes.size + new)) * width + np.tile(place, 2)
+    # Pair, place and direction in one integer: sorting integers is many times faster than finding an order, and what is
+    # summed is then summed in the same order however the engagements came.
+    width = 2 * max(1, history.shape[1])
+    coded = np.concatenate((new * hashes.size + old, old * hashes.size + new)) * width
+    coded += 2 * np.tile(place, 2) + np.repeat(np.array([0, 1]), place.size)
     coded.sort()
     pair, place = np.divmod(coded, width)
     starts = np.flatnonzero(np.diff(pair, prepend=-1))
-    decayed = pair_decay ** np.arange(width, dtype=np.float64)
-    weight = np.add.reduceat(decayed[place], starts) if starts.size else np.empty(0)
+    place, is_forward = np.divmod(place, 2)
+    distance = np.arange(max(1, history.shape[1]), dtype=np.float64)
+    weight = _summed((pair_decay**distance)[place], starts)
+    forward = _summed(np.where(is_forward, (forward_decay**distance)[place], 0.0), starts)
     source, destination = np.divmod(pair[starts], max(1, hashes.size))
-    return hashes[source], hashes[destination], weight
+    return Pairs(hashes[source], hashes[destination], weight, forward)
+
+
+def _summed(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    summed: NDArray[np.float64] = np.add.reduceat(values, starts) if starts.size else np.empty(0)
+    return summed
 
 
 def _numbered(values: _U64) -> tuple[NDArray[np.int64], _U64]:
@@ -81,8 +100,10 @@ def _number(values: _U64, table: NDArray[np.int64], distinct: _U64, found: NDArr
 def batch_deltas(
     new_item: _U64,
     new_item_ms: NDArray[np.int64],
+    new_context: NDArray[np.uint8],
     history: _U64,
     pair_decay: float,
+    forward_decay: float,
     *,
     exposed: _U64,
     clicked: _U64,
@@ -94,13 +115,14 @@ def batch_deltas(
     Args:
         new_item: (m,) uint64, the items of first-time engagements.
         new_item_ms: (m,) int64, their event times.
+        new_context: (m,) uint8, their context buckets, 0 to 7.
         history: (m, H) uint64, as in `pair_increments`.
-        pair_decay: as in `pair_increments`.
+        pair_decay, forward_decay: as in `pair_increments`.
         exposed: (e,) uint64, one per exposure.
         clicked: (c,) uint64, one per click on an exposed item.
         source_partition, source_offset: where the batch comes from, and the last event in it.
     """
-    source, destination, weight = pair_increments(new_item, history, pair_decay)
+    source, destination, weight, forward = pair_increments(new_item, history, pair_decay, forward_decay)
     items = np.unique(np.concatenate((new_item, source, exposed, clicked)))
     items = items[items != NO_ITEM]
     engaged = new_item != NO_ITEM
@@ -112,6 +134,8 @@ def batch_deltas(
     age_ms = (trend_ms[at] - times_ms).astype(np.float64)
     trend = [np.bincount(at, weights=np.exp(-age_ms / constant), minlength=items.size) for constant in TREND_MS]
     starts = np.append(np.searchsorted(source, items), source.size)
+    moments = np.zeros((items.size, MOMENTS), np.int64)
+    np.add.at(moments, (at[:, None], moment_bins(times_ms, new_context[engaged])), 1)
     return items, DeltaColumns(
         source_partition=np.full(items.size, source_partition, np.int64),
         source_offset=np.full(items.size, source_offset, np.int64),
@@ -121,10 +145,19 @@ def batch_deltas(
         trend=np.stack(trend, axis=1),
         exposures=_counted(exposed, items),
         clicks=_counted(clicked, items),
+        moments=moments,
         neighbour_start=starts.astype(np.int64),
         neighbours=destination,
         neighbour_weights=weight,
+        neighbour_forwards=forward,
     )
+
+
+def moment_bins(times_ms: NDArray[np.int64], context: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(m, 3) int64: the bins of `models.item_record.MOMENTS` that behaviours at these times (UTC) in these contexts fall in."""
+    hour = times_ms // (DAY_MS // 24) % 24
+    weekday = (times_ms // DAY_MS + 3) % 7  # 1970-01-01 was a Thursday
+    return np.stack((hour // 3, MOMENT_STARTS[1] + weekday, MOMENT_STARTS[2] + (context & 7)), axis=1).astype(np.int64)
 
 
 def _counted(hashes: _U64, items: _U64) -> NDArray[np.int64]:

@@ -11,12 +11,12 @@ from models.hashing import NO_ITEM
 
 
 class RecentItems(NamedTuple):
-    """The distinct items of u users, newest first, and how much each speaks for the user's interest now."""
+    """The distinct items of u users, newest first, and how much interest was shown in each."""
 
     items: NDArray[np.uint64]
     """(u, H) uint64 hashes, each once per row, padded with 0."""
-    weights: NDArray[np.float64]
-    """(u, H) float64; negative for a disliked item; absolute values of a row sum to 1, or to 0 if nothing counts."""
+    gains: NDArray[np.float64]
+    """(u, H) float64: summed over the behaviours with the item; negative for a disliked one."""
     position: NDArray[np.int64]
     """(u, R) int64: the column of `items` that each behaviour belongs to, -1 for none."""
 
@@ -43,22 +43,18 @@ def recent_items(
     times_ms: NDArray[np.int64],
     gains: NDArray[np.float64],
     window: int,
-    history_decay: float,
 ) -> RecentItems:
-    """The last `window` distinct items of each user and their weights.
+    """The last `window` distinct items of each user and their gains.
 
-    An item is as new as its newest behaviour, and its gain is the sum of the gains of all its behaviours here. Its
-    weight is that gain x `history_decay` ^ (0 for the newest item, 1 for the next, ..), over the row's sum of
-    absolute weights. Within an item each behaviour's share is its gain over that sum. Behaviours without item or with
-    gain 0 are ignored. Of equal times the later column is the newer; otherwise the order of the columns does not
-    matter.
+    An item is as new as its newest behaviour, and its gain is the sum of the gains of all its behaviours here; within an
+    item each behaviour's share is its gain over that sum. Behaviours without item or with gain 0 are ignored. Of equal
+    times the later column is the newer; otherwise the order of the columns does not matter.
 
     Args:
         items: (u, R) uint64 hashes, 0 = none.
         times_ms: (u, R) int64 event times.
         gains: (u, R) float64, from `behaviour_gain`.
         window: H, the width of the answer.
-        history_decay: in (0, 1].
     """
     users, width = items.shape
     counts = (items != NO_ITEM) & (gains != 0.0)
@@ -84,11 +80,8 @@ def recent_items(
     row, column = np.nonzero(rank >= 0)
     place = row * window + rank[row, column]
     gain = np.bincount(place, weights=gains[row, newest[row, column]], minlength=users * window)
-    weights = gain.reshape(users, window) * history_decay ** np.arange(window)
-    total = np.abs(weights).sum(axis=1, keepdims=True)
-    weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     recent = np.zeros((users, window), np.uint64)
     recent.reshape(-1)[place] = item[row, column]
     position = np.empty((users, width), np.int64)
     np.put_along_axis(position, newest, rank, 1)
-    return RecentItems(recent, weights, position)
+    return RecentItems(recent, gain.reshape(users, window).astype(np.float64), position)

@@ -2,29 +2,32 @@
 
 Everything is little endian without padding; the last four bytes are CRC-32 (zlib) of all bytes before them.
 
-    record, version 1                             delta, version 1
-    u8     version = 1                            u8     version = 1
+    record, version 2                             delta, version 2
+    u8     version = 2                            u8     version = 2
     u64    count                                  u16    source_partition
     i64    first_seen_ms                          i64    source_offset
     i64    trend_ms                               u64    count
     f64x3  trend, one per TREND_DAYS              i64    first_seen_ms
     u64    exposures                              i64    trend_ms
     u64    clicks                                 f64x3  trend
-    u32    n, number of neighbours                u64    exposures
-    u16    m, number of fences                    u64    clicks
+    u32x23 moments, see MOMENTS                   u64    exposures
+    u32    n, number of neighbours                u64    clicks
+    u16    m, number of fences                    u32x23 moments
     u64xn  neighbours, hashes ascending           u32    n, number of neighbours
     f64xn  their weights                          u64xn  neighbours, hashes ascending
-    u16xm  source partitions, ascending           f64xn  their weights
+    f64xn  their forward weights                  f64xn  their weights
+    u16xm  source partitions, ascending           f64xn  their forward weights
     i64xm  their last applied offsets             u32    CRC-32
     u32    CRC-32
 
-Equal values have equal bytes. The item itself is the key of the Kafka record and not in the value.
+Equal values have equal bytes. The item itself is the key of the Kafka record and not in the value. Version 1 had neither
+moments nor forward weights; it is read as if they were 0.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -38,7 +41,16 @@ TREND_DAYS = (1.0, 7.0, 60.0)
 NEVER_MS = 2**63 - 1
 """`first_seen_ms` of an item that nobody has engaged with."""
 
-_VERSION = 1
+MOMENTS = 23
+"""When and where an item is engaged with: counts for 8 three-hour bins of the day (UTC), 7 weekdays (Monday first) and 8
+context buckets (0 = none told). Each engagement counts once in each of the three groups."""
+
+MOMENT_STARTS = (0, 8, 15)
+"""First bin of each group; the last one ends at `MOMENTS`."""
+
+_VERSION = 2
+_MOMENTS_BYTES = 4 * MOMENTS
+_NEIGHBOUR_BYTES = 8 + 8 + 8
 _CRC = struct.Struct("<I")
 _DELTA_DTYPE = np.dtype(
     [
@@ -51,6 +63,7 @@ _DELTA_DTYPE = np.dtype(
         ("trend", "<f8", 3),
         ("exposures", "<u8"),
         ("clicks", "<u8"),
+        ("moments", "<u4", MOMENTS),
         ("neighbours", "<u4"),
     ]
 )  # fmt: skip
@@ -64,6 +77,7 @@ _RECORD_DTYPE = np.dtype(
         ("trend", "<f8", 3),
         ("exposures", "<u8"),
         ("clicks", "<u8"),
+        ("moments", "<u4", MOMENTS),
         ("neighbours", "<u4"),
         ("fences", "<u2"),
     ]
@@ -83,12 +97,16 @@ class DeltaColumns(NamedTuple):
     """(n, 3) float64."""
     exposures: NDArray[np.int64]
     clicks: NDArray[np.int64]
+    moments: NDArray[np.int64]
+    """(n, MOMENTS) int64."""
     neighbour_start: NDArray[np.int64]
     """(n + 1,) int64: item i's neighbours are `neighbours[neighbour_start[i] : neighbour_start[i + 1]]`."""
     neighbours: NDArray[np.uint64]
     """(p,) uint64 hashes, ascending within an item."""
     neighbour_weights: NDArray[np.float64]
-    """(p,) float64."""
+    """(p,) float64: C, whichever came first."""
+    neighbour_forwards: NDArray[np.float64]
+    """(p,) float64: the same of engagements with the item before those with the neighbour."""
 
 
 class RecordColumns(NamedTuple):
@@ -104,9 +122,12 @@ class RecordColumns(NamedTuple):
     """(n, 3) float64: the same engagements decayed with each of `TREND_DAYS`."""
     exposures: NDArray[np.int64]
     clicks: NDArray[np.int64]
+    moments: NDArray[np.int64]
+    """(n, MOMENTS) int64."""
     neighbour_start: NDArray[np.int64]
     neighbours: NDArray[np.uint64]
     neighbour_weights: NDArray[np.float64]
+    neighbour_forwards: NDArray[np.float64]
     fence_start: NDArray[np.int64]
     fence_partition: NDArray[np.int64]
     """Ascending within an item."""
@@ -118,11 +139,10 @@ def pack_deltas(columns: DeltaColumns) -> list[bytes]:
     heads = _heads(_DELTA_DTYPE, columns)
     heads["source_partition"], heads["source_offset"] = columns.source_partition, columns.source_offset
     size, packed = _DELTA_DTYPE.itemsize, heads.tobytes()
-    hashes, weights = columns.neighbours.astype("<u8").tobytes(), columns.neighbour_weights.astype("<f8").tobytes()
-    bounds = (8 * columns.neighbour_start).tolist()
+    neighbours = _neighbour_bytes(columns)
     return [
-        _sealed(packed[i * size : (i + 1) * size] + hashes[begin:end] + weights[begin:end])
-        for i, (begin, end) in enumerate(pairwise(bounds))
+        _sealed(packed[i * size : (i + 1) * size] + neighbours(begin, end))
+        for i, (begin, end) in enumerate(pairwise(columns.neighbour_start.tolist()))
     ]
 
 
@@ -131,14 +151,13 @@ def pack_records(columns: RecordColumns) -> list[bytes]:
     heads = _heads(_RECORD_DTYPE, columns)
     heads["fences"] = np.diff(columns.fence_start)
     size, packed = _RECORD_DTYPE.itemsize, heads.tobytes()
-    hashes, weights = columns.neighbours.astype("<u8").tobytes(), columns.neighbour_weights.astype("<f8").tobytes()
+    neighbours = _neighbour_bytes(columns)
     partitions, offsets = columns.fence_partition.astype("<u2").tobytes(), columns.fence_offset.astype("<i8").tobytes()
     neighbour_bounds, fence_bounds = pairwise(columns.neighbour_start.tolist()), pairwise(columns.fence_start.tolist())
     return [
         _sealed(
             packed[i * size : (i + 1) * size]
-            + hashes[8 * begin : 8 * end]
-            + weights[8 * begin : 8 * end]
+            + neighbours(begin, end)
             + partitions[2 * first : 2 * last]
             + offsets[8 * first : 8 * last]
         )
@@ -153,13 +172,12 @@ def unpack_deltas(values: Sequence[bytes]) -> DeltaColumns:
         ValueError: one is not the bytes of a delta: cut, changed, or of a version this release does not know.
     """
     size = _DELTA_DTYPE.itemsize
-    for value in values:
-        _check(value, size, "item delta")
+    values = [_current(value, size, "item delta") for value in values]
     heads = np.frombuffer(b"".join([value[:size] for value in values]), _DELTA_DTYPE)
     n = heads["neighbours"].astype(np.int64)
     for value, length in zip(values, n.tolist(), strict=True):
-        _check_length(value, size + 16 * length, "item delta")
-    hashes, weights = _joined_neighbours(values, n.tolist(), size)
+        _check_length(value, size + _NEIGHBOUR_BYTES * length, "item delta")
+    hashes, weights, forwards = _joined_neighbours(values, n.tolist(), size)
     return DeltaColumns(
         source_partition=heads["source_partition"].astype(np.int64),
         source_offset=heads["source_offset"].astype(np.int64),
@@ -167,6 +185,7 @@ def unpack_deltas(values: Sequence[bytes]) -> DeltaColumns:
         neighbour_start=_starts(n),
         neighbours=hashes,
         neighbour_weights=weights,
+        neighbour_forwards=forwards,
     )
 
 
@@ -177,21 +196,21 @@ def unpack_records(values: Sequence[bytes]) -> RecordColumns:
         ValueError: one is not the bytes of a record: cut, changed, or of a version this release does not know.
     """
     size = _RECORD_DTYPE.itemsize
-    for value in values:
-        _check(value, size, "item record")
+    values = [_current(value, size, "item record") for value in values]
     heads = np.frombuffer(b"".join([value[:size] for value in values]), _RECORD_DTYPE)
     n, m = heads["neighbours"].astype(np.int64), heads["fences"].astype(np.int64)
     partitions, offsets = [], []
-    for value, at, fences in zip(values, (size + 16 * n).tolist(), m.tolist(), strict=True):
+    for value, at, fences in zip(values, (size + _NEIGHBOUR_BYTES * n).tolist(), m.tolist(), strict=True):
         _check_length(value, at + 10 * fences, "item record")
         partitions.append(value[at : at + 2 * fences])
         offsets.append(value[at + 2 * fences : at + 10 * fences])
-    hashes, weights = _joined_neighbours(values, n.tolist(), size)
+    hashes, weights, forwards = _joined_neighbours(values, n.tolist(), size)
     return RecordColumns(
         **_shared(heads),
         neighbour_start=_starts(n),
         neighbours=hashes,
         neighbour_weights=weights,
+        neighbour_forwards=forwards,
         fence_start=_starts(m),
         fence_partition=np.frombuffer(b"".join(partitions), "<u2").astype(np.int64),
         fence_offset=np.frombuffer(b"".join(offsets), "<i8").astype(np.int64),
@@ -205,7 +224,7 @@ def ragged(starts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     return row, np.arange(row.size) - starts[row]
 
 
-_SHARED = ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks")
+_SHARED = ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments")
 
 
 def _heads(dtype: np.dtype[Any], columns: DeltaColumns | RecordColumns) -> NDArray[np.void]:
@@ -220,13 +239,33 @@ def _shared(heads: NDArray[np.void]) -> dict[str, NDArray[Any]]:
     return {name: heads[name].astype(np.float64 if name == "trend" else np.int64) for name in _SHARED}
 
 
+def _neighbour_bytes(columns: DeltaColumns | RecordColumns) -> Callable[[int, int], bytes]:
+    """`bytes_of(begin, end)`: what is stored of these neighbours."""
+    hashes = columns.neighbours.astype("<u8").tobytes()
+    weights, forwards = (
+        each.astype("<f8").tobytes() for each in (columns.neighbour_weights, columns.neighbour_forwards)
+    )
+
+    def bytes_of(begin: int, end: int) -> bytes:
+        eight = slice(8 * begin, 8 * end)
+        return hashes[eight] + weights[eight] + forwards[eight]
+
+    return bytes_of
+
+
 def _joined_neighbours(
     values: Sequence[bytes], lengths: list[int], at: int
-) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
-    hashes = b"".join([value[at : at + 8 * n] for value, n in zip(values, lengths, strict=True)])
-    weights = b"".join([value[at + 8 * n : at + 16 * n] for value, n in zip(values, lengths, strict=True)])
+) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64]]:
+    hashes, weights, forwards = (
+        b"".join([value[at + 8 * k * n : at + 8 * (k + 1) * n] for value, n in zip(values, lengths, strict=True)])
+        for k in range(3)
+    )
     # Copied, because what is made from bytes cannot be written to, and so is another type to a compiled loop.
-    return np.frombuffer(hashes, "<u8").astype(np.uint64), np.frombuffer(weights, "<f8").astype(np.float64)
+    return (
+        np.frombuffer(hashes, "<u8").astype(np.uint64),
+        np.frombuffer(weights, "<f8").astype(np.float64),
+        np.frombuffer(forwards, "<f8").astype(np.float64),
+    )
 
 
 def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -237,13 +276,28 @@ def _sealed(body: bytes) -> bytes:
     return body + _CRC.pack(crc32(body))
 
 
-def _check(value: bytes, head_size: int, what: str) -> None:
-    if not value or value[0] != _VERSION:
-        raise ValueError(f"{what}: version {value[0] if value else None}, this release reads {_VERSION}")
-    if len(value) < head_size + _CRC.size:
+def _current(value: bytes, head_size: int, what: str) -> bytes:
+    """The value, checked, in the current version."""
+    version = value[0] if value else None
+    if version not in (1, _VERSION):
+        raise ValueError(f"{what}: version {version}, this release reads up to {_VERSION}")
+    if len(value) < head_size + _CRC.size - (_MOMENTS_BYTES if version == 1 else 0):
         raise ValueError(f"{what}: {len(value)} bytes are too few")
     if _CRC.unpack_from(value, len(value) - _CRC.size)[0] != crc32(memoryview(value)[: -_CRC.size]):
         raise ValueError(f"{what}: checksum does not match")
+    return _from_version_1(value, head_size, what) if version == 1 else value
+
+
+def _from_version_1(value: bytes, head_size: int, what: str) -> bytes:
+    counts = 4 if what == "item delta" else 6  # u32 neighbours, of a record also u16 fences
+    old_head = head_size - _MOMENTS_BYTES
+    at = old_head - counts
+    n = int.from_bytes(value[at : at + 4], "little")
+    pairs_end = old_head + 16 * n
+    if pairs_end > len(value) - _CRC.size:
+        raise ValueError(f"{what}: {len(value)} bytes where its counts ask for more")
+    head = bytes([_VERSION]) + value[1:at] + bytes(_MOMENTS_BYTES) + value[at:old_head]
+    return _sealed(head + value[old_head:pairs_end] + bytes(8 * n) + value[pairs_end : -_CRC.size])
 
 
 def _check_length(value: bytes, body: int, what: str) -> None:

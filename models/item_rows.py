@@ -1,9 +1,9 @@
 """Item records while deltas are added to them: one row an item, columns of fixed width, a compiled loop over the deltas.
 
-At most so many neighbours stay per item: the lightest go first; of equal ones the highest hash goes. This is truncation, not
-one of the frequent-item sketches with an error bound. SpaceSaving (Metwally et al., 2005) lets a newcomer inherit the weight
-of the one it evicts, which overstates it, and weights here are shown to people as reasons. Misra-Gries (1982) subtracts from
-every neighbour at each eviction, which understates the strong ones and rewrites the row each time. Truncation keeps every
+At most so many neighbours stay per item: the lightest go first; of equal ones the highest hash goes. This is truncation,
+not one of the frequent-item sketches with an error bound. SpaceSaving (Metwally et al., 2005) lets a newcomer inherit the
+weight of the one it evicts, which overstates it, and weights here are shown to people as reasons. Misra-Gries (1982) subtracts
+from every neighbour at each eviction, which understates the strong ones and rewrites the row each time. Truncation keeps every
 weight that is there a true lower bound; its price is that a pair evicted again and again before it repeats never gathers
 weight. Deltas are summed per commit before it, which lets repeated pairs in.
 """
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.compiled import compiled
 from models.item_record import (
+    MOMENTS,
     NEVER_MS,
     TREND_DAYS,
     DeltaColumns,
@@ -48,11 +49,15 @@ class _Columns(NamedTuple):
     """(n, 3)."""
     exposures: _I64
     clicks: _I64
+    moments: _I64
+    """(n, MOMENTS)."""
     length: _I64
     """Neighbours in use."""
     neighbours: _U64
     """(n, W), ascending."""
     weights: _F64
+    """(n, W)."""
+    forwards: _F64
     """(n, W)."""
     fences: _I64
     """(n, P): by source partition the last applied offset, -1 for none."""
@@ -82,11 +87,13 @@ class ItemRows:
         self._reserve(self._size + len(values), longest, int(records.fence_partition.max(initial=0)) + 1)
         self._size += len(values)
         at, c = rows[stored], self._columns
-        for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks"):
+        for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments"):
             getattr(c, name)[at] = getattr(records, name)
         c.length[at] = np.diff(records.neighbour_start)
         owner, place = ragged(records.neighbour_start)
-        c.neighbours[at[owner], place], c.weights[at[owner], place] = records.neighbours, records.neighbour_weights
+        owner = at[owner]
+        c.neighbours[owner, place], c.weights[owner, place] = records.neighbours, records.neighbour_weights
+        c.forwards[owner, place] = records.neighbour_forwards
         c.fences[at[ragged(records.fence_start)[0]], records.fence_partition] = records.fence_offset
         return rows
 
@@ -101,7 +108,10 @@ class ItemRows:
         Raises:
             ValueError: bytes that are no delta; nothing has been changed then.
         """
-        deltas = unpack_deltas(values)
+        self.apply_columns(rows, unpack_deltas(values))
+
+    def apply_columns(self, rows: NDArray[np.int64], deltas: DeltaColumns) -> None:
+        """What `apply` does with deltas that were never packed."""
         self._reserve(self._size, 0, int(deltas.source_partition.max(initial=0)) + 1)
         order = np.argsort(rows, kind="stable")
         starts = np.append(np.flatnonzero(np.diff(rows[order], prepend=-1)), len(rows))
@@ -109,24 +119,28 @@ class ItemRows:
 
     def pack(self, rows: NDArray[np.int64]) -> list[bytes]:
         """Packed records of `rows` (m,)."""
+        return pack_records(self.records(rows))
+
+    def records(self, rows: NDArray[np.int64]) -> RecordColumns:
+        """All that is known of `rows` (m,)."""
         c = self._columns
         used = np.arange(c.neighbours.shape[1]) < c.length[rows][:, None]
         fenced = c.fences[rows] >= 0
-        return pack_records(
-            RecordColumns(
-                count=c.count[rows],
-                first_seen_ms=c.first_seen_ms[rows],
-                trend_ms=c.trend_ms[rows],
-                trend=c.trend[rows],
-                exposures=c.exposures[rows],
-                clicks=c.clicks[rows],
-                neighbour_start=np.append(0, np.cumsum(c.length[rows])),
-                neighbours=c.neighbours[rows][used],
-                neighbour_weights=c.weights[rows][used],
-                fence_start=np.append(0, np.cumsum(fenced.sum(axis=1))),
-                fence_partition=np.nonzero(fenced)[1],
-                fence_offset=c.fences[rows][fenced],
-            )
+        return RecordColumns(
+            count=c.count[rows],
+            first_seen_ms=c.first_seen_ms[rows],
+            trend_ms=c.trend_ms[rows],
+            trend=c.trend[rows],
+            exposures=c.exposures[rows],
+            clicks=c.clicks[rows],
+            moments=c.moments[rows],
+            neighbour_start=np.append(0, np.cumsum(c.length[rows])),
+            neighbours=c.neighbours[rows][used],
+            neighbour_weights=c.weights[rows][used],
+            neighbour_forwards=c.forwards[rows][used],
+            fence_start=np.append(0, np.cumsum(fenced.sum(axis=1))),
+            fence_partition=np.nonzero(fenced)[1],
+            fence_offset=c.fences[rows][fenced],
         )
 
     def keep(self, rows: NDArray[np.int64]) -> None:
@@ -148,12 +162,6 @@ class ItemRows:
             after[tuple(slice(length) for length in before.shape)] = before
 
 
-def keep_heaviest(hashes: _U64, weights: _F64, length: int, limit: int) -> int:
-    """Move the heaviest `limit` of `length` neighbours to the front, in their order; how many are left."""
-    left: int = _keep_heaviest(hashes, weights, length, limit)
-    return left
-
-
 def _empty(rows: int, neighbours: int, partitions: int) -> _Columns:
     def zeros(*shape: int, kind: str = "i8") -> NDArray[Any]:
         return np.zeros((rows, *shape), kind)
@@ -165,9 +173,11 @@ def _empty(rows: int, neighbours: int, partitions: int) -> _Columns:
         trend=zeros(len(TREND_DAYS), kind="f8"),
         exposures=zeros(),
         clicks=zeros(),
+        moments=zeros(MOMENTS),
         length=zeros(),
         neighbours=zeros(neighbours, kind="u8"),
         weights=zeros(neighbours, kind="f8"),
+        forwards=zeros(neighbours, kind="f8"),
         fences=zeros(partitions),
     )
     columns.first_seen_ms[:] = NEVER_MS
@@ -179,15 +189,23 @@ def _arrays(columns: _Columns) -> list[NDArray[Any]]:
     return [getattr(columns, name) for name in columns._fields]
 
 
+class Neighbours(NamedTuple):
+    """Of one row, by hash ascending, in the first places of arrays that may be longer."""
+
+    hashes: _U64
+    weights: _F64
+    forwards: _F64
+
+
 @compiled
 def _apply(c: _Columns, rows: _I64, order: _I64, starts: _I64, d: DeltaColumns, limit: int) -> None:
     room = c.neighbours.shape[1] + len(d.neighbours)
-    hashes, weights = np.empty(room, np.uint64), np.empty(room)
-    merged_hashes, merged_weights = np.empty(room, np.uint64), np.empty(room)
+    row, merged = _room(room), _room(room)
     for group in range(len(starts) - 1):
         r = rows[order[starts[group]]]
         length = c.length[r]
-        hashes[:length], weights[:length] = c.neighbours[r, :length], c.weights[r, :length]
+        row.hashes[:length], row.weights[:length] = c.neighbours[r, :length], c.weights[r, :length]
+        row.forwards[:length] = c.forwards[r, :length]
         changed = False
         for k in range(starts[group], starts[group + 1]):
             i = order[k]
@@ -195,59 +213,76 @@ def _apply(c: _Columns, rows: _I64, order: _I64, starts: _I64, d: DeltaColumns, 
                 continue
             c.fences[r, d.source_partition[i]] = d.source_offset[i]
             changed = True
-            c.count[r] += d.count[i]
-            c.exposures[r] += d.exposures[i]
-            c.clicks[r] += d.clicks[i]
-            latest = max(c.trend_ms[r], d.trend_ms[i])
-            for t in range(3):
-                kept = c.trend[r, t] * np.exp(-(latest - c.trend_ms[r]) / TREND_MS[t])
-                more = d.trend[i, t] * np.exp(-(latest - d.trend_ms[i]) / TREND_MS[t]) if d.count[i] else 0.0
-                c.trend[r, t] = kept + more
-            c.trend_ms[r] = latest
-            if d.count[i]:
-                c.first_seen_ms[r] = min(c.first_seen_ms[r], d.first_seen_ms[i])
-            # Both ascend: merge them, adding up what both have.
-            a, b, end, n = 0, d.neighbour_start[i], d.neighbour_start[i + 1], 0
-            while a < length or b < end:
-                if b >= end or (a < length and hashes[a] < d.neighbours[b]):
-                    merged_hashes[n], merged_weights[n] = hashes[a], weights[a]
-                    a += 1
-                elif a >= length or d.neighbours[b] < hashes[a]:
-                    merged_hashes[n], merged_weights[n] = d.neighbours[b], d.neighbour_weights[b]
-                    b += 1
-                else:
-                    merged_hashes[n], merged_weights[n] = hashes[a], weights[a] + d.neighbour_weights[b]
-                    a += 1
-                    b += 1
-                n += 1
-            hashes, merged_hashes = merged_hashes, hashes
-            weights, merged_weights = merged_weights, weights
-            length = n
+            _add_counts(c, r, d, i)
+            length = _merge(row, length, d, i, merged)
+            row, merged = merged, row
         if changed:
-            length = _keep_heaviest(hashes, weights, length, limit)
-            c.neighbours[r, :length], c.weights[r, :length] = hashes[:length], weights[:length]
+            length = keep_heaviest(row, length, limit)
+            c.neighbours[r, :length], c.weights[r, :length] = row.hashes[:length], row.weights[:length]
+            c.forwards[r, :length] = row.forwards[:length]
             c.length[r] = length
 
 
 @compiled
-def _keep_heaviest(hashes: _U64, weights: _F64, length: int, limit: int) -> int:
+def _room(size: int) -> Neighbours:
+    return Neighbours(np.empty(size, np.uint64), np.empty(size), np.empty(size))
+
+
+@compiled
+def _add_counts(c: _Columns, r: int, d: DeltaColumns, i: int) -> None:
+    """Everything of delta i but its neighbours."""
+    c.count[r] += d.count[i]
+    c.exposures[r] += d.exposures[i]
+    c.clicks[r] += d.clicks[i]
+    c.moments[r] += d.moments[i]
+    latest = max(c.trend_ms[r], d.trend_ms[i])
+    for t in range(3):
+        kept = c.trend[r, t] * np.exp(-(latest - c.trend_ms[r]) / TREND_MS[t])
+        more = d.trend[i, t] * np.exp(-(latest - d.trend_ms[i]) / TREND_MS[t]) if d.count[i] else 0.0
+        c.trend[r, t] = kept + more
+    c.trend_ms[r] = latest
+    if d.count[i]:
+        c.first_seen_ms[r] = min(c.first_seen_ms[r], d.first_seen_ms[i])
+
+
+@compiled
+def _merge(row: Neighbours, length: int, d: DeltaColumns, i: int, merged: Neighbours) -> int:
+    """Write a row and delta i's neighbours, both ascending, to `merged`, adding up what both have; how many there are."""
+    a, b, end, n = 0, d.neighbour_start[i], d.neighbour_start[i + 1], 0
+    while a < length or b < end:
+        ours = a < length and (b >= end or row.hashes[a] <= d.neighbours[b])
+        theirs = b < end and (a >= length or d.neighbours[b] <= row.hashes[a])
+        merged.hashes[n] = row.hashes[a] if ours else d.neighbours[b]
+        merged.weights[n], merged.forwards[n] = 0.0, 0.0
+        if ours:
+            merged.weights[n], merged.forwards[n] = row.weights[a], row.forwards[a]
+            a += 1
+        if theirs:
+            merged.weights[n] += d.neighbour_weights[b]
+            merged.forwards[n] += d.neighbour_forwards[b]
+            b += 1
+        n += 1
+    return n
+
+
+@compiled
+def keep_heaviest(row: Neighbours, length: int, limit: int) -> int:
+    """Move the `limit` heaviest of `length` neighbours to the front, in their order; how many are left."""
     excess = length - limit
     if excess <= 0:
         return length
-    bar = np.sort(weights[:length])[excess - 1]
-    lighter = 0
+    worth = row.weights[:length].copy()
+    bar = np.sort(worth)[excess - 1]
+    lighter, equal = 0, 0
     for k in range(length):
-        if weights[k] < bar:
-            lighter += 1
-    equal_stay = -(excess - lighter)
-    for k in range(length):
-        if weights[k] == bar:
-            equal_stay += 1
+        lighter += worth[k] < bar
+        equal += worth[k] == bar
+    equal_stay = equal - (excess - lighter)
     n = 0
     for k in range(length):
-        if weights[k] > bar or (weights[k] == bar and equal_stay > 0):
-            if weights[k] == bar:
+        if worth[k] > bar or (worth[k] == bar and equal_stay > 0):
+            if worth[k] == bar:
                 equal_stay -= 1
-            hashes[n], weights[n] = hashes[k], weights[k]
+            row.hashes[n], row.weights[n], row.forwards[n] = row.hashes[k], row.weights[k], row.forwards[k]
             n += 1
     return n

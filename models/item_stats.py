@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from models.item_index import NO_INDEX, ItemIndex
 from models.item_record import (
+    MOMENTS,
     NEVER_MS,
     TREND_DAYS,
     RecordColumns,
     ragged,
     unpack_records,
 )
-from models.item_rows import keep_heaviest
+from models.item_rows import Neighbours, keep_heaviest
 
 _FIRST_CAPACITY = 1024
 
@@ -68,6 +69,11 @@ class ItemStatistics:
         return self._clicks[: self.size]
 
     @property
+    def moments(self) -> NDArray[np.int64]:
+        """(n, MOMENTS) int64: when and where it was engaged with."""
+        return self._moments[: self.size]
+
+    @property
     def neighbours(self) -> NDArray[np.int32]:
         """(n, W) int32: co-occurring items, each once, padded with -1. Every one of them is below `size`."""
         return self._neighbours[: self.size]
@@ -76,6 +82,15 @@ class ItemStatistics:
     def neighbour_weights(self) -> NDArray[np.float64]:
         """(n, W) float64: C[item, neighbour], 0 where padded."""
         return self._neighbour_weights[: self.size]
+
+    @property
+    def neighbour_forwards(self) -> NDArray[np.float64]:
+        """(n, W) float64: the same of engagements with the item before those with the neighbour."""
+        return self._neighbour_forwards[: self.size]
+
+    def cover(self, size: int) -> None:
+        """Have rows for at least `size` items; those that nobody told about are empty."""
+        self._grow(size)
 
     def put(self, rows: ArrayLike, values: Sequence[bytes]) -> RecordColumns:
         """Replace whole rows: packed record i is all that is known of the item with dense index `rows[i]`, (n,) different int.
@@ -86,23 +101,29 @@ class ItemStatistics:
             ValueError: bytes that are no record; nothing has been changed then.
         """
         records = unpack_records(values)
-        if not len(values):
-            return records
+        if len(values):
+            self.put_columns(rows, records)
+        return records
+
+    def put_columns(self, rows: ArrayLike, records: RecordColumns) -> None:
+        """What `put` does with records that were never packed."""
         at = np.asarray(rows, np.int64)
-        starts, hashes, weights = records.neighbour_start, records.neighbours, records.neighbour_weights
+        starts = records.neighbour_start
+        neighbours = Neighbours(records.neighbours, records.neighbour_weights, records.neighbour_forwards)
         if int(np.diff(starts).max(initial=0)) > self._width:
-            starts, hashes, weights = _narrowed(starts, hashes, weights, self._width)
-        found = self._index.intern(hashes)
+            starts, neighbours = _narrowed(starts, neighbours, self._width)
+        found = self._index.intern(neighbours.hashes)
         self._grow(max(len(self._index), int(at.max()) + 1))
-        for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks"):
+        for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments"):
             getattr(self, f"_{name}")[at] = getattr(records, name)
         owner, column = ragged(starts)
         self._neighbours[at] = NO_INDEX
         self._neighbour_weights[at] = 0.0
+        self._neighbour_forwards[at] = 0.0
         self._neighbours[at[owner], column] = found
-        self._neighbour_weights[at[owner], column] = weights
+        self._neighbour_weights[at[owner], column] = neighbours.weights
+        self._neighbour_forwards[at[owner], column] = neighbours.forwards
         self.version += 1
-        return records
 
     def _allocate(self, capacity: int) -> None:
         self._count = np.zeros(capacity, np.float64)
@@ -111,8 +132,10 @@ class ItemStatistics:
         self._trend_ms = np.zeros(capacity, np.int64)
         self._exposures = np.zeros(capacity, np.int64)
         self._clicks = np.zeros(capacity, np.int64)
+        self._moments = np.zeros((capacity, MOMENTS), np.int64)
         self._neighbours = np.full((capacity, self._width), NO_INDEX, np.int32)
         self._neighbour_weights = np.zeros((capacity, self._width), np.float64)
+        self._neighbour_forwards = np.zeros((capacity, self._width), np.float64)
 
     def _grow(self, size: int) -> None:
         if size > self._count.size:
@@ -124,13 +147,15 @@ class ItemStatistics:
         self.size = max(self.size, size)
 
 
-def _narrowed(
-    starts: NDArray[np.int64], hashes: NDArray[np.uint64], weights: NDArray[np.float64], width: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.float64]]:
+def _narrowed(starts: NDArray[np.int64], rows: Neighbours, width: int) -> tuple[NDArray[np.int64], Neighbours]:
     """The same compressed rows with the heaviest `width` neighbours of each: the records may be a more generous worker's."""
     kept = []
     for begin, end in pairwise(starts.tolist()):
-        left = keep_heaviest(hashes[begin:end], weights[begin:end], end - begin, width)
+        left = keep_heaviest(_at(rows, slice(begin, end)), end - begin, width)
         kept.append(np.arange(begin, begin + left))
     index = np.concatenate(kept)
-    return np.append(0, np.cumsum([len(each) for each in kept])), hashes[index], weights[index]
+    return np.append(0, np.cumsum([len(each) for each in kept])), _at(rows, index)
+
+
+def _at(rows: Neighbours, index: slice | NDArray[np.int64]) -> Neighbours:
+    return Neighbours(rows.hashes[index], rows.weights[index], rows.forwards[index])

@@ -1,4 +1,4 @@
-"""What speaks for an item whoever is asking: its trend and its popularity."""
+"""What is the same whoever is asking: the items proposed to everyone, and how often anything happens at each moment."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog import Catalog
+from models.item_record import MOMENT_STARTS, MOMENTS
 from models.item_rows import TREND_MS
 from models.item_stats import ItemStatistics
 
@@ -15,44 +16,46 @@ _TREND = 1  # the 7-day one of TREND_DAYS
 
 
 class Priors(NamedTuple):
-    """Computed once per version of statistics and catalogue and per minute or so; a little out of date is harmless."""
+    """Computed once per version of statistics and catalogue and per second or so; a little out of date is harmless."""
 
-    trend: NDArray[np.float64]
-    """(n,) float64 in [0, 1] by dense index: log(1 + engagements decayed with 7 days), 1 = the most of any item."""
-    popularity: NDArray[np.float64]
-    """(n,) float64 in [0, 1]: the same of all engagements ever."""
     candidates: NDArray[np.int32]
-    """(c,) int32 ascending, distinct: the recommendable items that lead by either, proposed to every user."""
+    """(c,) int32 ascending, distinct: the recommendable items that lead by trend or popularity or are new, proposed to all."""
+    moment_shares: NDArray[np.float64]
+    """(MOMENTS,) float64: share of each bin in its group, over all engagements; 0 where there are none."""
     stats_version: int
     catalog_version: int
     now_ms: int
 
 
-def compute_priors(catalog: Catalog, stats: ItemStatistics, *, candidates_each: int, now_ms: int) -> Priors:
-    """Priors of all items at `now_ms`; items that cannot be recommended get 0.
+def compute_priors(
+    catalog: Catalog, stats: ItemStatistics, *, candidates_each: int, new_items: int = 0, now_ms: int
+) -> Priors:
+    """Priors of all items at `now_ms`.
 
     `candidates_each` items are proposed by trend and as many by popularity. Of equal ones the higher count comes
-    first, then the lower hash, so without any statistics there still are candidates, the same on every worker.
+    first, then the lower hash, so without any statistics there still are candidates, the same on every worker. `new_items`
+    more are those that nobody has engaged with and that were numbered last.
     """
     size = max(stats.size, catalog.recommendable.size)
-    recommendable = catalog.is_recommendable(np.arange(size))
+    allowed = np.flatnonzero(catalog.is_recommendable(np.arange(size)))
     count, trend = np.zeros(size), np.zeros(size)
     count[: stats.size] = stats.count
     age_ms = np.maximum(now_ms - stats.trend_ms, 0)
     trend[: stats.size] = stats.trend[:, _TREND] * np.exp(-age_ms / TREND_MS[_TREND])
-    trend, popularity = _to_unit(trend, recommendable), _to_unit(count, recommendable)
-
-    allowed = np.flatnonzero(recommendable)
     count, hashes = count[allowed], catalog.index.hash_of(allowed)
-    leading = [_leading(values[allowed], count, hashes, candidates_each) for values in (trend, popularity)]
+    leading = [_leading(values, count, hashes, candidates_each) for values in (trend[allowed], count)]
+    untouched = np.flatnonzero(count == 0)
+    leading.append(untouched[max(0, untouched.size - new_items) :] if new_items else untouched[:0])
     candidates = allowed[np.unique(np.concatenate(leading))].astype(np.int32)
-    return Priors(trend, popularity, candidates, stats.version, catalog.version, now_ms)
+    return Priors(candidates, _moment_shares(stats), stats.version, catalog.version, now_ms)
 
 
-def _to_unit(values: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
-    logs = np.where(allowed, np.log1p(values), 0.0)
-    largest = logs.max(initial=0.0)
-    return logs / largest if largest > 0 else logs
+def _moment_shares(stats: ItemStatistics) -> NDArray[np.float64]:
+    counted: NDArray[np.float64] = stats.moments.sum(axis=0).astype(np.float64)
+    for begin, end in zip(MOMENT_STARTS, (*MOMENT_STARTS[1:], MOMENTS), strict=True):
+        total = counted[begin:end].sum()
+        counted[begin:end] /= max(total, 1.0)
+    return counted
 
 
 def _leading(

@@ -1,86 +1,94 @@
 """Which items a user sees, with scores that are sums of named parts and exact shares of every past item.
 
-For user u with history h_1 (newest) .. h_H, weights w_q (`models.interest.recent_items`), and candidate j:
+    score(u, j) = sum over features f of w_f(u) x_f(u, j)          (`models.features`, `models.weights`)
+                = sum over parts, each the sum of its features
 
-    co_occurrence = weight_co_occurrence * sum_q w_q C[h_q, j] N(h_q) N(j),   N(x) = (count[x] + 10)^-1/2
-    interest      = weight_interest * sum_v w(v) cos(v, j)     (`models.semantics`; where there are text vectors)
-    trend         = weight_trend * trend[j]
-    popularity    = weight_popularity * popularity[j] / (1 + number of items in the history)
-    score         = co_occurrence + interest + trend + popularity
-
-Item-based nearest neighbours with cosine normalisation (Sarwar et al., WWW 2001; Deshpande and Karypis, TOIS 2004), the
-counts smoothed and the pairs decayed by position. Both personal parts are linear in the history, so each past item's share of
-them is a term of the sum and nothing is approximated.
+What behaviours caused is split among them: the `interest` part is linear in the past items, so each one's share is a term of a
+sum; a co-occurrence feature is the logarithm of such a sum, and a past item's share of it is its share of the sum. Nothing is
+approximated. What the sequence model adds is personal too, but no sum over behaviours: it is named, not split here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.candidates import Candidates, Proposed, gather
 from models.catalog import Catalog
+from models.compiled import compiled
+from models.features import (
+    FEATURES,
+    FORWARD,
+    NEAR_UNIT,
+    PART_OF,
+    PARTS,
+    PERSONAL,
+    SCALES,
+    TEXT,
+    Asked,
+    Items,
+    fill_features,
+    items_of,
+    norm,
+    place_weights,
+)
 from models.item_index import NO_INDEX
 from models.item_stats import ItemStatistics
-from models.priors import Priors, compute_priors
+from models.priors import Priors
 from models.semantics import Semantics
+from models.weights import RankingWeights, default_weights, user_weights
 
-__all__ = ["PARTS", "Calibration", "Priors", "RankedBatch", "RankingParams", "compute_priors", "rank"]
+__all__ = ["PARTS", "PERSONAL", "RankedBatch", "RankingParams", "SequenceScores", "rank", "score_all"]
 
-PARTS = ("co_occurrence", "interest", "trend", "popularity")
-"""Keys of `RankedBatch.parts`, in the order in which they are added up to the score."""
-
-PERSONAL = ("co_occurrence", "interest")
-"""Parts that behaviours caused; `RankedBatch.contributions` are theirs."""
+SPLIT = ("co_occurrence", "interest")
+"""Parts that `RankedBatch.contributions` divide among past items."""
 
 INTEREST, POPULAR, COLD_START = 0, 1, 2
 """Codes in `RankedBatch.strategy`; the wire's `STRATEGIES` has the same positions."""
 
-_COUNT_SMOOTHING = 10.0
-# Users are ranked in passes whose arrays stay in the cache and in malloc's heap: half the time of one big pass.
-_PASS_TERMS = 1 << 16
+# Users are ranked in passes whose arrays stay in the cache.
 _PASS_USERS = 64
 
 _F8 = NDArray[np.float64]
+_F4 = NDArray[np.float32]
 _I8 = NDArray[np.int64]
-
-
-class Calibration(NamedTuple):
-    """probability = 1 / (1 + exp(-(slope * score + intercept))).
-
-    The defaults are NOT calibrated: a fixed guess, 5 % at score 0, that grows with the score and says nothing about
-    true click rates until it is fitted to outcomes.
-    """
-
-    slope: float = 4.0
-    intercept: float = -2.9444389791664403  # log(0.05 / 0.95)
-
-
-UNCALIBRATED = Calibration()
+_I4 = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class RankingParams:
-    """How to rank. The weights are per part; see the module."""
+    """How to rank."""
 
     top_k: int = 20
-    weight_co_occurrence: float = 1.0
-    weight_trend: float = 0.02
-    weight_popularity: float = 0.02
-    calibration: Calibration = UNCALIBRATED
-    weight_interest: float = 0.05
+    neighbours_limit: int = 300
+    """Neighbours of the history that are scored, per user; the nearest."""
+    weights: RankingWeights = field(default_factory=default_weights)
 
     def __post_init__(self) -> None:
         if self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {self.top_k}")
 
 
+class SequenceScores(NamedTuple):
+    """What the sequence model expects of u users."""
+
+    items: _I4
+    """(u, m) int32 dense indices, -1 pads."""
+    values: _F4
+    """(u, m) float32, each >= 0: how much more likely than the last one named, as a difference of logarithms."""
+
+    def take(self, users: slice) -> SequenceScores:
+        """Of these users."""
+        return SequenceScores(self.items[users], self.values[users])
+
+
 class RankedBatch(NamedTuple):
     """Lists of u users, best first. After the last item of a list: item -1, and 0 in everything else."""
 
-    items: NDArray[np.int32]
+    items: _I4
     """(u, k) int32 dense indices."""
     scores: _F8
     """(u, k) float64: bit for bit the parts added in the order of `PARTS`."""
@@ -90,257 +98,198 @@ class RankedBatch(NamedTuple):
     """(u, k) uint8: `COLD_START` for users without usable history, else `INTEREST` if the personal parts are > 0, else
     `POPULAR`."""
     probability: _F8
-    """(u, k) float64, see `Calibration`."""
+    """(u, k) float64, see `models.weights.Calibration`."""
     contributions: _F8
-    """(u, k, H) float64: what each item of the history brought to the score; sums to the `PERSONAL` parts over H (1e-12)."""
-
-
-class _Terms(NamedTuple):
-    """Terms of all users' co-occurrence sums, t in number, by user, then place in the history."""
-
-    user: _I8
-    place: _I8
-    item: NDArray[np.int32]
-    value: _F8
-    """w_q C[h_q, item] N(h_q)."""
-
-    def within(self, number: NDArray[np.int32]) -> _Terms:
-        """Those whose item has a number."""
-        kept = number[self.item] >= 0
-        if kept.all():
-            return self
-        return _Terms(self.user[kept], self.place[kept], self.item[kept], self.value[kept])
-
-
-class _Listed(NamedTuple):
-    """The filled places of all lists, f in number, by user, then rank."""
-
-    user: _I8
-    column: _I8
-    candidate: _I8
+    """(u, k, H) float64: what each item of the history brought to the score; sums to the `SPLIT` parts over H (1e-12)."""
 
 
 def rank(
-    history: NDArray[np.int32],
-    weights: _F8,
-    excluded: NDArray[np.int32],
+    asked: Asked,
     *,
     catalog: Catalog,
     stats: ItemStatistics,
     priors: Priors,
     params: RankingParams,
     semantics: Semantics | None = None,
+    sequence: SequenceScores | None = None,
 ) -> RankedBatch:
     """The best `params.top_k` items for each of u users.
 
-    Candidates are the neighbours of the history, `priors.candidates` and what is near by text, without `excluded` and what
-    `catalog` does not recommend. Items of the history are candidates like others: exclude them if they must not come back.
-    Of equal scores the item with the higher count comes first, then the one with the lower hash. A user's list does not
-    depend on the others.
+    Candidates are what `models.candidates` gathers, without `asked.excluded` and what `catalog` does not recommend. Items of
+    the history are candidates like others: exclude them if they must not come back. Of equal scores the item with the higher
+    count comes first, then the one with the lower hash. A user's list does not depend on the others.
 
     Args:
-        history: (u, H) int32 dense indices, newest first, distinct; -1 pads and unknown items may stand anywhere.
-        weights: (u, H) float64; 0 makes an item unusable, negative ones push its neighbours down.
-        excluded: (u, X) int32 dense indices, padded with -1.
+        asked: who, with what history, and when.
         catalog, stats: over the same `ItemIndex`.
         priors: of these or of a somewhat older catalogue and statistics.
         params: weights and the length of the lists.
         semantics: the same users' interests by text; None where there is no encoder.
+        sequence: what the sequence model expects of the same users; None where there is none.
     """
-    users, places = history.shape
-    step = min(max(_PASS_TERMS // max(places * stats.neighbours.shape[1], 1), 1), _PASS_USERS)
-    passes = [slice(start, start + step) for start in range(0, max(users, 1), step)]
+    items = items_of(catalog, stats)
+    users = len(asked.history)
+    passes = [slice(start, start + _PASS_USERS) for start in range(0, max(users, 1), _PASS_USERS)]
     batches = [
         _rank(
-            history[p],
-            weights[p],
-            excluded[p],
-            catalog,
-            stats,
+            asked.take(p),
+            items,
             priors,
             params,
             None if semantics is None else semantics.take(p),
+            None if sequence is None else sequence.take(p),
         )
         for p in passes
     ]
     return batches[0] if len(batches) == 1 else _joined(batches)
 
 
-def _rank(
-    history: NDArray[np.int32],
-    weights: _F8,
-    excluded: NDArray[np.int32],
+def score_all(
+    asked: Asked,
+    *,
     catalog: Catalog,
     stats: ItemStatistics,
     priors: Priors,
+    weights: RankingWeights,
+    semantics: Semantics | None = None,
+    sequence: SequenceScores | None = None,
+) -> _F8:
+    """(u, n) float64: the score of every item by dense index as `rank` computes it, -inf for what may not be listed."""
+    items = items_of(catalog, stats)
+    candidates, x = features_of(asked, items, priors, everything(items, len(asked.history)), semantics, sequence)
+    scores = np.full((len(asked.history), len(items.count)), -np.inf)
+    user = np.repeat(np.arange(len(asked.history)), np.diff(candidates.start))
+    scores[user, candidates.item] = np.einsum("cf,cf->c", x, of_users(asked, items, weights, semantics)[user])
+    return scores
+
+
+def features_of(
+    asked: Asked,
+    items: Items,
+    priors: Priors,
+    candidates: tuple[int, _I4],
+    semantics: Semantics | None,
+    sequence: SequenceScores | None,
+) -> tuple[Candidates, _F8]:
+    """Candidates of every user and their (c, F) float64 features; `candidates` as `everything` or `usual` gives them."""
+    limit, common = candidates
+    found = gather(asked, items, _proposed(len(asked.history), common, semantics, sequence), limit)
+    x = np.empty((len(found.item), len(FEATURES)))
+    _all_features(x, asked, items, found, _text(found, semantics), priors.moment_shares)
+    return found, x
+
+
+def everything(items: Items, users: int) -> tuple[int, _I4]:
+    """For `features_of`: every item that may be listed."""
+    del users
+    return len(items.count), np.flatnonzero(items.recommendable).astype(np.int32)
+
+
+def usual(priors: Priors, params: RankingParams) -> tuple[int, _I4]:
+    """For `features_of`: what `rank` scores."""
+    return params.neighbours_limit, priors.candidates
+
+
+def of_users(asked: Asked, items: Items, weights: RankingWeights, semantics: Semantics | None) -> _F8:
+    """(u, F) float64: the weights of the features for each user."""
+    return user_weights(weights, usable_places(asked, items, semantics), asked.idle_s)
+
+
+def usable_places(asked: Asked, items: Items, semantics: Semantics | None) -> _I8:
+    """(u,) int64: of how many places of each history anything is known: statistics of the item, or a vector of the text."""
+    known = (asked.history >= 0) & (asked.history < len(items.count)) & (asked.gains != 0.0)
+    if semantics is not None:
+        known |= semantics.weights != 0.0
+    usable: _I8 = known.sum(axis=1)
+    return usable
+
+
+def _proposed(users: int, common: _I4, semantics: Semantics | None, sequence: SequenceScores | None) -> Proposed:
+    nobody = np.full((users, 0), NO_INDEX, np.int32)
+    return Proposed(
+        common,
+        nobody if semantics is None else semantics.candidates,
+        nobody if sequence is None else sequence.items,
+        np.zeros((users, 0), np.float32) if sequence is None else sequence.values,
+    )
+
+
+def _text(found: Candidates, semantics: Semantics | None) -> _F4:
+    """(c, 2) float32: the text features of all candidates."""
+    if semantics is None:
+        return np.zeros((len(found.item), 2), np.float32)
+    return semantics.scores(found.start, found.item)
+
+
+def _rank(
+    asked: Asked,
+    items: Items,
+    priors: Priors,
     params: RankingParams,
     semantics: Semantics | None,
+    sequence: SequenceScores | None,
 ) -> RankedBatch:
-    usable = (history >= 0) & (weights != 0.0)
-    terms = _terms(history, weights, usable, stats)
-    near = np.full((history.shape[0], 0), NO_INDEX, np.int32) if semantics is None else semantics.candidates
-    universe = _universe(terms, catalog, stats, priors, near)
-    # In the order in which equal scores are listed, so that candidates come in that order too.
-    universe = universe[np.lexsort((catalog.index.hash_of(universe), -_at(stats.count, universe)))]
-    users, width = history.shape[0], universe.size
-    number = np.full(max(stats.size, catalog.recommendable.size), NO_INDEX, np.int32)  # dense index -> column
-    number[universe] = np.arange(width, dtype=np.int32)
-    terms = terms.within(number)
-    cell = terms.user * width + number[terms.item]  # of the users x universe table
-    candidate = _candidates(
-        cell, users, width, number[priors.candidates], _numbers(number, near), _numbers(number, excluded)
+    users, k, places = len(asked.history), params.top_k, asked.history.shape[1]
+    limit, common = usual(priors, params)
+    found = gather(asked, items, _proposed(users, common, semantics, sequence), limit)
+    usable = usable_places(asked, items, semantics)
+    weights = user_weights(params.weights, usable, asked.idle_s)
+    listed = _Listed(
+        np.full((users, k), NO_INDEX, np.int32),
+        np.zeros((users, k, len(PARTS))),
+        np.zeros((users, k, places)),
     )
-    user, column = np.divmod(candidate, width)
-    count = _at(stats.count, universe)
-    norm = _norm(count)
-    # Item by item first and then user by user: fewer operations, the same numbers whatever the batch.
-    co_occurrence = np.bincount(cell, weights=terms.value, minlength=users * width)[candidate] * norm[column]
-    popularity = (params.weight_popularity * _at(priors.popularity, universe))[column]
-    parts = {
-        "co_occurrence": params.weight_co_occurrence * co_occurrence,
-        "interest": np.zeros(candidate.size)
-        if semantics is None
-        else params.weight_interest * semantics.scores(universe)[user, column].astype(np.float64),
-        "trend": (params.weight_trend * _at(priors.trend, universe))[column],
-        "popularity": popularity / (1.0 + usable.sum(axis=1))[user],
-    }
-    listed = _best(user, _score(parts), users, params.top_k)
-
-    rank_of = np.full(users * width, NO_INDEX, np.int32)
-    rank_of[candidate[listed.candidate]] = listed.column
-    shown = np.flatnonzero(rank_of[cell] >= 0)
-    share = params.weight_co_occurrence * (terms.value * norm[number[terms.item]])
-    contributions = np.zeros((users, params.top_k, history.shape[1]))
-    contributions[terms.user[shown], rank_of[cell[shown]], terms.place[shown]] = share[shown]
-    items = universe[column[listed.candidate]]
-    parts = {name: values[listed.candidate] for name, values in parts.items()}
+    _list(asked, items, found, _text(found, semantics), weights, priors.moment_shares, listed)
     if semantics is not None:
-        items, parts, contributions = _exactly(listed, items, parts, contributions, semantics, params)
-    return _filled(listed, items, parts, usable.any(axis=1), contributions, calibration=params.calibration)
+        _exactly(listed, semantics, weights)
+    return _filled(listed, usable > 0, params)
 
 
-def _exactly(
-    listed: _Listed,
-    items: _I8,
-    parts: dict[str, _F8],
-    contributions: _F8,
-    semantics: Semantics,
-    params: RankingParams,
-) -> tuple[_I8, dict[str, _F8], _F8]:
+class _Listed(NamedTuple):
+    items: _I4
+    """(u, k)."""
+    parts: _F8
+    """(u, k, P)."""
+    contributions: _F8
+    """(u, k, H)."""
+
+
+def _exactly(listed: _Listed, semantics: Semantics, weights: _F8) -> None:
     """Single precision chose what is listed; what is said of it, and its order, is the exact sum of its contributions."""
-    places = np.full(contributions.shape[:2], NO_INDEX, np.int32)
-    places[listed.user, listed.column] = items
-    by_text = params.weight_interest * semantics.contributions(places)
-    parts = parts | {"interest": by_text.sum(axis=2)[listed.user, listed.column]}
-    order = np.lexsort((listed.column, -_score(parts), listed.user))
-    both = np.zeros_like(contributions)
-    both[listed.user, listed.column] = (contributions + by_text)[listed.user, listed.column][order]
-    return items[order], {name: values[order] for name, values in parts.items()}, both
+    by_text = semantics.contributions(listed.items, weights[:, TEXT : TEXT + 2])
+    listed.contributions[:] += by_text
+    listed.parts[:, :, PARTS.index("interest")] = by_text.sum(axis=2)
+    place = np.arange(listed.items.shape[1])
+    scores = np.where(listed.items >= 0, _score(listed.parts), -np.inf)
+    order = np.lexsort((np.broadcast_to(place, scores.shape), -scores), axis=-1)
+    listed.items[:] = np.take_along_axis(listed.items, order, axis=1)
+    listed.parts[:] = np.take_along_axis(listed.parts, order[:, :, None], axis=1)
+    listed.contributions[:] = np.take_along_axis(listed.contributions, order[:, :, None], axis=1)
 
 
-def _terms(history: NDArray[np.int32], weights: _F8, usable: NDArray[np.bool_], stats: ItemStatistics) -> _Terms:
-    user, place = np.nonzero(usable & (history < stats.size))
-    known = history[user, place]
-    neighbours = stats.neighbours[known]
-    value = stats.neighbour_weights[known]
-    value *= (weights[user, place] * _norm(stats.count[known]))[:, None]
-    real = np.flatnonzero(neighbours >= 0)
-    owner = real // max(neighbours.shape[1], 1)
-    return _Terms(user[owner], place[owner], neighbours.reshape(-1)[real], value.reshape(-1)[real])
+def _score(parts: _F8) -> _F8:
+    """The parts, (.., P), added in their order."""
+    score = parts[..., 0].copy()
+    for p in range(1, parts.shape[-1]):
+        score += parts[..., p]
+    return score
 
 
-def _universe(terms: _Terms, catalog: Catalog, stats: ItemStatistics, priors: Priors, near: NDArray[np.int32]) -> _I8:
-    """Everything that may be listed for any of the users."""
-    proposed = np.zeros(max(stats.size, catalog.recommendable.size), np.bool_)
-    proposed[terms.item] = True
-    proposed[priors.candidates] = True
-    proposed[near[near >= 0]] = True
-    proposed[: catalog.recommendable.size] &= catalog.recommendable
-    proposed[catalog.recommendable.size :] = False
-    return np.flatnonzero(proposed)
-
-
-def _numbers(number: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.int32]:
-    """`number[items]`, -1 where an item is -1 or beyond the end."""
-    inside = (items >= 0) & (items < number.size)
-    return np.where(inside, number[np.where(inside, items, 0)], NO_INDEX) if number.size else np.full_like(items, -1)
-
-
-def _candidates(
-    cell: _I8,
-    users: int,
-    width: int,
-    common: NDArray[np.int32],
-    near: NDArray[np.int32],
-    excluded: NDArray[np.int32],
-) -> NDArray[np.int64]:
-    """Cells of the users x universe table that may be listed, ascending.
-
-    `cell` are neighbours; `common` (c,), `near` (u, n) and `excluded` (u, X) are columns, -1 = not in the table.
-    """
-    is_open = np.zeros((users, width), np.bool_)
-    is_open.reshape(-1)[cell] = True
-    is_open[:, common[common >= 0]] = True
-    user, place = np.nonzero(near >= 0)
-    is_open[user, near[user, place]] = True
-    user, place = np.nonzero(excluded >= 0)
-    is_open[user, excluded[user, place]] = False
-    return np.flatnonzero(is_open)
-
-
-def _best(user: _I8, score: _F8, users: int, top_k: int) -> _Listed:
-    """The best `top_k` candidates of each user (ascending). Of equal scores the earlier candidate wins.
-
-    Cut at the k-th score first, with the earliest of those equal to it, so that only what is listed has to be sorted.
-    """
-    sizes = np.bincount(user, minlength=users)
-    starts = np.cumsum(sizes) - sizes
-    best = np.arange(user.size)
-    longest = int(sizes.max(initial=0))
-    if longest > top_k:
-        table = np.full((users, longest), -np.inf)
-        table[user, best - starts[user]] = score
-        bar = np.partition(table, longest - top_k, axis=1)[:, longest - top_k]
-        above = score > bar[user]
-        equal = score == bar[user]
-        room = top_k - np.bincount(user[above], minlength=users)
-        earlier = np.cumsum(equal) - equal  # equals before each, of all users
-        before = np.append(earlier, earlier[-1:])[starts]
-        best = np.flatnonzero(above | (equal & (earlier - before[user] < room[user])))
-    best = best[np.lexsort((-score[best], user[best]))]
-    sizes = np.bincount(user[best], minlength=users)
-    column = np.arange(best.size) - (np.cumsum(sizes) - sizes)[user[best]]
-    return _Listed(user[best], column, best)
-
-
-def _filled(
-    listed: _Listed,
-    items: _I8,
-    parts: dict[str, _F8],
-    warm: NDArray[np.bool_],
-    contributions: _F8,
-    *,
-    calibration: Calibration,
-) -> RankedBatch:
-    """Put what is known of the listed places, (f,) each, into padded lists."""
-    score = _score(parts)
+def _filled(listed: _Listed, warm: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
+    filled = listed.items >= 0
+    score = _score(listed.parts)
+    calibration = params.weights.calibration
     logit = calibration.slope * score + calibration.intercept
     probability = 0.5 * (1.0 + np.tanh(0.5 * logit))  # the sigmoid, without overflow
-    personal = np.where(parts["co_occurrence"] + parts["interest"] > 0.0, INTEREST, POPULAR)
-    strategy = np.where(warm[listed.user], personal, COLD_START)
-
-    def padded(values: NDArray[Any], dtype: type[np.generic], padding: int = 0) -> NDArray[Any]:
-        lists = np.full(contributions.shape[:2], padding, dtype)
-        lists[listed.user, listed.column] = values
-        return lists
-
+    personal = sum((listed.parts[..., PARTS.index(name)] for name in PERSONAL), np.zeros(score.shape))
+    strategy = np.where(warm[:, None], np.where(personal > 0.0, INTEREST, POPULAR), COLD_START)
     return RankedBatch(
-        padded(items, np.int32, NO_INDEX),
-        padded(score, np.float64),
-        {name: padded(values, np.float64) for name, values in parts.items()},
-        padded(strategy, np.uint8),
-        padded(probability, np.float64),
-        contributions,
+        listed.items,
+        score,
+        {name: np.ascontiguousarray(listed.parts[..., p]) for p, name in enumerate(PARTS)},
+        np.where(filled, strategy, 0).astype(np.uint8),
+        np.where(filled, probability, 0.0),
+        listed.contributions,
     )
 
 
@@ -354,16 +303,120 @@ def _joined(batches: list[RankedBatch]) -> RankedBatch:
     )
 
 
-def _score(parts: dict[str, _F8]) -> _F8:
-    return parts["co_occurrence"] + parts["interest"] + parts["trend"] + parts["popularity"]
+@compiled
+def _all_features(x: _F8, asked: Asked, items: Items, found: Candidates, text: _F4, moment_shares: _F8) -> None:
+    for u in range(len(asked.history)):
+        for c in range(found.start[u], found.start[u + 1]):
+            fill_features(
+                x[c], items, found.item[c], found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u],
+                moment_shares,
+            )  # fmt: skip
 
 
-def _norm(count: _F8) -> _F8:
-    """N(x): (count + 10)^-1/2."""
-    return 1.0 / np.sqrt(count + _COUNT_SMOOTHING)
+@compiled
+def _list(
+    asked: Asked, items: Items, found: Candidates, text: _F4, weights: _F8, moment_shares: _F8, listed: _Listed
+) -> None:
+    k = listed.items.shape[1]
+    x = np.empty(len(FEATURES))
+    counts = np.empty((asked.history.shape[1], len(SCALES)))
+    best, at = np.empty(k), np.empty(k, np.int64)
+    stamp, place = np.zeros(len(items.count), np.int64), np.empty(len(items.count), np.int64)
+    for u in range(len(asked.history)):
+        n = 0
+        for c in range(found.start[u], found.start[u + 1]):
+            fill_features(
+                x, items, found.item[c], found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u],
+                moment_shares,
+            )  # fmt: skip
+            n = _insert(best, at, n, _parts_and_score(x, weights[u], listed.parts[u, 0]), c, items, found)
+        for r in range(n):
+            c = at[r]
+            j = found.item[c]
+            fill_features(
+                x, items, j, found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u], moment_shares
+            )
+            _parts_and_score(x, weights[u], listed.parts[u, r])
+            listed.items[u, r] = j
+            stamp[j], place[j] = u + 1, r
+        if n == 0:
+            listed.parts[u, 0] = 0.0
+        place_weights(asked, u, len(items.count), counts)
+        _contribute(asked, items, found, u, weights[u], counts, at, stamp, place, listed.contributions[u])
 
 
-def _at(values: _F8, index: NDArray[np.int64]) -> _F8:
-    """`values[index]`, 0 beyond the end: the index grows while statistics and priors are older."""
-    inside = index < values.size
-    return np.where(inside, values[np.where(inside, index, 0)], 0.0) if values.size else np.zeros(index.shape)
+@compiled
+def _parts_and_score(x: _F8, weights: _F8, parts: _F8) -> float:
+    """Fill (P,) `parts`; their sum in order."""
+    parts[:] = 0.0
+    for f in range(len(x)):
+        parts[PART_OF[f]] += weights[f] * x[f]
+    score = 0.0
+    for p in range(len(parts)):
+        score += parts[p]
+    return score
+
+
+@compiled
+def _insert(best: _F8, at: _I8, n: int, score: float, c: int, items: Items, found: Candidates) -> int:
+    """Put candidate c among the n best so far, in order, if it belongs there; how many there are then."""
+    k = len(best)
+    if n == k and not _before(score, found.item[c], best[k - 1], found.item[at[k - 1]], items):
+        return n
+    r = min(n, k - 1)
+    while r > 0 and _before(score, found.item[c], best[r - 1], found.item[at[r - 1]], items):
+        best[r], at[r] = best[r - 1], at[r - 1]
+        r -= 1
+    best[r], at[r] = score, c
+    return min(n + 1, k)
+
+
+@compiled
+def _before(score: float, item: int, other_score: float, other: int, items: Items) -> bool:
+    if score != other_score:
+        return score > other_score
+    if items.count[item] != items.count[other]:
+        return bool(items.count[item] > items.count[other])
+    return bool(items.hashes[item] < items.hashes[other])
+
+
+@compiled
+def _contribute(
+    asked: Asked,
+    items: Items,
+    found: Candidates,
+    u: int,
+    weights: _F8,
+    counts: _F8,
+    at: _I8,
+    stamp: _I8,
+    place: _I8,
+    contributions: _F8,
+) -> None:
+    """Add to (k, H) `contributions` each past item's share of the co-occurrence features of what is listed."""
+    factor = np.empty((len(at), len(SCALES)))
+    for q in range(len(counts)):
+        h = asked.history[u, q]
+        used = False
+        for s in range(len(SCALES)):
+            used = used or counts[q, s] != 0.0
+        if not used:
+            continue
+        scale = norm(items.count[h])
+        for k in range(items.neighbours.shape[1]):
+            j = items.neighbours[h, k]
+            if j < 0:
+                break
+            if stamp[j] != u + 1 and stamp[j] != -u - 1:
+                continue
+            r = place[j]
+            if stamp[j] == u + 1:  # met for the first time: what a unit of each sum is worth
+                stamp[j] = -u - 1
+                for s in range(len(SCALES)):
+                    a = abs(found.near[at[r], s]) / NEAR_UNIT
+                    slope = np.log1p(a) / a if a > 0.0 else 1.0
+                    factor[r, s] = weights[s] * slope / NEAR_UNIT * norm(items.count[j])
+            share = factor[r, FORWARD] * counts[q, FORWARD] * items.forwards[h, k]
+            for s in range(FORWARD):
+                share += factor[r, s] * counts[q, s] * items.weights[h, k]
+            contributions[r, q] += share * scale

@@ -82,6 +82,7 @@ class Application:
         self._replicas = [
             TopicReplica(settings, settings.topic_items, self._replicate_items, self.fatal),
             TopicReplica(settings, settings.topic_item_stats, self._replicate_stats, self.fatal),
+            TopicReplica(settings, settings.topic_models, self._replicate_models, self.fatal),
         ]
         self.worker = Worker(
             settings,
@@ -278,8 +279,12 @@ class Application:
         self.tracker.replicate_stats(records, time.monotonic())
         self.worker.wake()
 
+    def _replicate_models(self, records: Any) -> None:
+        self.tracker.replicate_models(records, time.monotonic())
+        self.worker.wake()
+
     def _replicas_caught_up(self) -> bool:
-        """Whether catalogue and item statistics have been read to their ends."""
+        """Whether catalogue, item statistics and models have been read to their ends."""
         return all(replica.caught_up.is_set() for replica in self._replicas)
 
     @property

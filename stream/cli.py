@@ -16,6 +16,7 @@ from stream.encoder_cli import encoder
 from stream.errors import EXIT_FAILED, EXIT_USAGE, PenchantError, UsageError
 from stream.evaluate_cli import HELP as EVALUATE_HELP
 from stream.evaluate_cli import EvaluateCommand, evaluate
+from stream.models_cli import models
 
 if TYPE_CHECKING:
     from stream.settings import Settings
@@ -75,6 +76,7 @@ items = _group(help="The catalogue: what can be recommended.")
 app.add_typer(topics, name="topics")
 app.add_typer(items, name="items")
 app.add_typer(encoder, name="encoder")
+app.add_typer(models, name="models")
 app.command("evaluate", cls=EvaluateCommand, help=EVALUATE_HELP)(evaluate)
 
 

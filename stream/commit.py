@@ -126,7 +126,7 @@ class Committer:
         for p, users in tracker.users.items():
             deltas = [
                 Keyed(settings.topic_item_deltas, key, value)
-                for key, value in users.take_deltas(settings.pair_decay, tracker.names)
+                for key, value in users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.names)
             ]
             waiting = tracker.queue.oldest_offset(p)
             commit_to = users.next_offset

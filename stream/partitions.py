@@ -56,7 +56,7 @@ class UserPartition:
         """First engagements applied here that the item statistics do not include yet."""
         return sum(len(c.first_item) for c in self._pending) + sum(n for _, n in self._sent)
 
-    def take_deltas(self, pair_decay: float, names: ItemNames) -> list[tuple[bytes, bytes]]:
+    def take_deltas(self, pair_decay: float, forward_decay: float, names: ItemNames) -> list[tuple[bytes, bytes]]:
         """`(item_id, packed delta)` of everything collected since the last call."""
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         if not pending or self.next_offset is None:
@@ -67,8 +67,10 @@ class UserPartition:
         items, deltas = batch_deltas(
             np.concatenate([c.first_item for c in pending]),
             np.concatenate([c.first_time_ms for c in pending]),
+            np.concatenate([c.first_context for c in pending]),
             np.concatenate([c.first_history for c in pending]),
             pair_decay,
+            forward_decay,
             exposed=np.concatenate([c.exposed_item for c in pending]),
             clicked=np.concatenate([c.clicked_item for c in pending]),
             source_partition=self.partition,

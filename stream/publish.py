@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from models.catalog import Catalog
 from models.interest import RecentItems
-from models.ranking import PERSONAL, RankedBatch
+from models.ranking import SPLIT, RankedBatch
+from stream.asking import Behaviours
 from stream.attribution import METHOD, Contributions, attribute, strongest
 from stream.events import (
     ACTIONS,
@@ -29,8 +30,10 @@ from stream.explain import Cause, explain
 STRONGEST = 8
 """Causes looked at for the sentence, strongest first."""
 
-RANKER_VERSION = "additive-1"
-MODEL = ModelVersions(encoder=None, sequence=None, ranker=RANKER_VERSION)
+
+def model_versions(ranker: str, encoder: str | None = None, sequence: str | None = None) -> ModelVersions:
+    """What a list was made with."""
+    return ModelVersions(encoder=encoder, sequence=sequence, ranker=ranker)
 
 
 class Listed(NamedTuple):
@@ -42,15 +45,6 @@ class Listed(NamedTuple):
     trigger: Trigger
     because: str = ""
     """Where the trigger is no event: what else went in, so that another list at the same offset has another id."""
-
-
-class Behaviours(NamedTuple):
-    """Behaviours in the rings of u users, (u, R) each, as they were given to the ranking."""
-
-    item: NDArray[np.uint64]
-    time_ms: NDArray[np.int64]
-    action: NDArray[np.uint8]
-    gain: NDArray[np.float64]
 
 
 class Published(NamedTuple):
@@ -87,8 +81,8 @@ def build_records(
     catalog: Catalog,
     name_of: Callable[[int], str | None],
     now_ms: int,
-    contributions_max: int = 0,
-    model: ModelVersions = MODEL,
+    contributions_max: int,
+    model: ModelVersions,
 ) -> list[Published]:
     """One recommendation and its attributions per user of the batch; an empty list is published too."""
     # Flat columns over all places of all lists, so that a place costs one step of a loop and not a dozen small calls.
@@ -103,7 +97,7 @@ def build_records(
     bounds = np.searchsorted(
         causes.user * filled.shape[1] + causes.rank, np.append(np.flatnonzero(filled), filled.size)
     )
-    impersonal = sum((v[filled] for name, v in ranked.parts.items() if name not in PERSONAL), np.zeros(len(user)))
+    impersonal = sum((v[filled] for name, v in ranked.parts.items() if name not in SPLIT), np.zeros(len(user)))
     residual = _residuals(ranked.scores[filled] - impersonal - others[filled], causes.value, bounds)
     items = [catalog.item(index) for index in ranked.items[filled].tolist()]
     names, columns = tuple(ranked.parts), [values[filled].tolist() for values in ranked.parts.values()]

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     topic_dead_letter: TopicName = Field("interest.dead-letter", description="Refused records, original bytes")
     topic_item_deltas: TopicName = Field("interest.item-deltas", description="Internal: what events add to items")
     topic_item_stats: TopicName = Field("interest.item-stats", description="Internal: statistics per item, compacted")
+    topic_models: TopicName = Field(
+        "interest.models", description="Internal: versions of what ranks, compacted, see `penchant models`"
+    )
     partitioner: Literal["murmur2_random", "consistent_random"] = Field(
         "murmur2_random",
         description="How a key chooses its partition: Java clients use murmur2, librdkafka's own default is consistent",
@@ -192,24 +195,23 @@ class Settings(BaseSettings):
         8, description="Behaviours listed per reason, strongest first; the others are summed up. 0 = list all"
     )
     repeat_purchases: bool = Field(False, description="Recommend items the user has already bought (groceries, say)")
-    history_decay: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.95, description="Weight of a behaviour relative to the next newer one when scoring"
-    )
     history_window: Annotated[int, Field(gt=0, le=64)] = Field(
-        20, description="Distinct items scored from, newest first"
+        64, description="Distinct items scored from, newest first"
     )
     pair_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         0.9, description="Weight of a co-occurrence relative to one a position nearer in the history"
     )
     pair_window: Annotated[int, Field(gt=0, le=64)] = Field(
-        20, description="Earlier items that a new item co-occurs with"
+        30, description="Earlier items that a new item co-occurs with"
+    )
+    forward_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.6, description="The same of what follows what, whose statistics are kept beside"
     )
     neighbours_max: Annotated[int, Field(gt=0, le=1000)] = Field(
-        100, description="Co-occurring items kept per item; the lightest goes first"
+        300, description="Co-occurring items kept per item; the lightest goes first"
     )
-    weight_co_occurrence: float = Field(1.0, description="Weight of the co-occurrence part in the score")
-    weight_interest: float = Field(
-        0.01, description="Weight of the interest part: how near an item's text is to the user's interest points"
+    neighbours_scored: Annotated[int, Field(gt=0, le=100_000)] = Field(
+        300, description="Nearest neighbours of a user's history that are scored; bounds the work per list"
     )
     interest_points: Annotated[int, Field(gt=0, le=64)] = Field(
         6, description="Interests told apart per user by text; the heaviest stay"
@@ -222,8 +224,6 @@ class Settings(BaseSettings):
         description="Interests by text fade with two half-lives in equal shares, counted from the user's last event",
     )
     interest_long_half_life_h: PositiveFloat = Field(720.0, description="The longer of the two, hours")
-    weight_trend: float = Field(0.03, description="Weight of the trend part in the score")
-    weight_popularity: float = Field(0.02, description="Weight of the popularity part, for users without history")
 
     @field_validator("bootstrap_servers")
     @classmethod

@@ -9,37 +9,43 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog import Catalog, CatalogItem
 from models.co_occurrence import batch_deltas
-from models.interest import RecentItems, recent_items
+from models.interest import RecentItems
 from models.item_index import NO_INDEX, ItemIndex
 from models.item_record import pack_deltas
 from models.item_rows import ItemRows
 from models.item_stats import ItemStatistics
 from models.item_vectors import ItemVectors
-from models.ranking import Priors, RankingParams, compute_priors, rank
+from models.priors import Priors, compute_priors
+from models.ranking import RankingParams, rank
 from models.semantics import Semantics, semantics
+from models.weights import RankingWeights, default_weights
+from stream.asking import Behaviours, ages_s, asked_of, behaviours_of
 from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
 from stream.errors import CorruptStateError
 from stream.events import EventSource, Trigger
 from stream.intake import Intake, read_chunk
 from stream.metrics import Metrics
+from stream.model_topic import RankerModel, current, weights_of
 from stream.names import ItemNames
 from stream.partitions import ItemPartition, UserPartition
-from stream.publish import MODEL, Behaviours, Listed, Published, build_records
+from stream.publish import Listed, Published, build_records, model_versions
 from stream.query_vectors import QueryVectors
 from stream.refresh import Due, RefreshQueue
 from stream.replica import Replicated
 from stream.settings import Settings
-from stream.state import ACTION_MASK, BOUGHT, RING
-from stream.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, gain_of, warm_up
+from stream.state import BOUGHT, RING
+from stream.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, warm_up
 
 PRIOR_CANDIDATES = 200
 """Items proposed to everyone by trend, and as many by popularity."""
+
+NEW_CANDIDATES = 50
+"""Items that nobody has engaged with, proposed to everyone: the ones that came last."""
 
 PRIORS_MAX_AGE_MS = 1000
 """How old trend and popularity may be when statistics keep changing."""
@@ -89,13 +95,7 @@ class Tracker:
         self._update = UpdateParams(
             np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
         )
-        self._ranking = RankingParams(
-            top_k=settings.top_k,
-            weight_co_occurrence=settings.weight_co_occurrence,
-            weight_trend=settings.weight_trend,
-            weight_popularity=settings.weight_popularity,
-            weight_interest=settings.weight_interest,
-        )
+        self._ranking = RankingParams(settings.top_k, settings.neighbours_scored, default_weights())
         self.names = ItemNames()
         self.index = ItemIndex()
         self.catalog = Catalog.empty(self.index)
@@ -105,6 +105,7 @@ class Tracker:
         self.items: dict[int, ItemPartition] = {}
         self._priors: Priors | None = None
         self._priors_made_ms = 0
+        self._newest_ms = 0
         self._engagements = 0.0
         self._ranked_early: dict[tuple[int, bytes], None] = {}
         self._fingerprints: tuple[NDArray[np.uint16], NDArray[np.int64]] | None = None
@@ -119,7 +120,9 @@ class Tracker:
         _, deltas = batch_deltas(
             one,
             np.ones(1, np.int64),
+            np.zeros(1, np.uint8),
             one[:, None] + one,
+            1.0,
             1.0,
             exposed=none,
             clicked=none,
@@ -143,6 +146,7 @@ class Tracker:
             columns = intake.columns._replace(row=rows)
             changes = apply_events(users.overlay.states, columns, self._update)
             users.overlay.mark_dirty(changes.rows)
+            self._newest_ms = max(self._newest_ms, int(columns.time_ms.max(initial=0)))
             if self._settings.recommend:
                 users.collect(changes)
                 if self.texts is not None and intake.queries:
@@ -209,6 +213,7 @@ class Tracker:
             raise CorruptStateError(f"topic {self._settings.topic_item_stats}: {error}") from error
         self._metrics.stats_items.set(self.stats.size)
         self._engagements = float(self.stats.count.sum())
+        self._newest_ms = max(self._newest_ms, int(columns.trend_ms.max(initial=0)))
         for partition, users in self.users.items():
             own = columns.fence_offset[columns.fence_partition == partition]
             users.reflected(int(own.max(initial=-1)))
@@ -216,6 +221,13 @@ class Tracker:
             for partition, key in self._ranked_early:
                 self.queue.add(partition, key, "refresh", now)
             self._ranked_early.clear()
+
+    def replicate_models(self, records: list[Replicated], now: float) -> None:
+        """Versions of what ranks: the next batch uses the newest; a version that is withdrawn makes way for the default."""
+        for kind, model in current((record.key, record.value) for record in records).items():
+            if kind == "ranker":
+                weights = weights_of(model) if isinstance(model, RankerModel) else default_weights()
+                self._use_weights(weights, now)
 
     def requeue_all(self, trigger: Trigger, now: float) -> None:
         """Every user whose list is known gets another one."""
@@ -254,28 +266,25 @@ class Tracker:
         with self._metrics.stage_seconds.labels("rank").time():
             rows = users.overlay.rows([d.key for d in due])
             behaviours = self._behaviours(users, rows)
-            recent = recent_items(
-                behaviours.item,
-                behaviours.time_ms,
-                behaviours.gain,
-                self._settings.history_window,
-                self._settings.history_decay,
+            # The newest event's time, not the clock's: a replayed year is ranked as it was then.
+            moment_ms = np.full(len(rows), self._stream_time_ms(now_ms))
+            excluded = self._excluded(users, rows, behaviours)
+            recent, asked = asked_of(
+                users.overlay.states, rows, behaviours, self._settings.history_window, self.index, excluded, moment_ms
             )
-            history = self.index.lookup(recent.items)
-            text = self._semantics(behaviours, recent, history)
+            text = self._semantics(behaviours, recent, asked.history)
+            ranking = self._ranking
             ranked = rank(
-                history,
-                recent.weights,
-                self._excluded(users, rows, behaviours),
+                asked,
                 catalog=self.catalog,
                 stats=self.stats,
                 priors=self._current_priors(now_ms),
-                params=self._ranking,
+                params=ranking,
                 semantics=text,
             )
         with self._metrics.stage_seconds.labels("publish").time():
             listed = [self._listed(users, row, d) for row, d in zip(rows.tolist(), due, strict=True)]
-            model = MODEL if text is None else msgspec.structs.replace(MODEL, encoder=text.vectors.model_version)
+            model = model_versions(ranking.weights.version, None if text is None else text.vectors.model_version)
             published = build_records(
                 listed,
                 ranked,
@@ -300,19 +309,14 @@ class Tracker:
         return unreflected > FAR_BEHIND * self._engagements
 
     def _behaviours(self, users: UserPartition, rows: NDArray[np.int64]) -> Behaviours:
-        states = users.overlay.states
-        slots, lengths = states.chronological(rows)
-        at = (rows[:, None], slots)
-        used = np.arange(RING) < lengths[:, None]
-        action = states.kind[at] & ACTION_MASK
-        item = np.where(used, states.item[at], np.uint64(0))
-        gain = np.where(used & (action != QUERY), gain_of(action, states.dwell[at], self._update), 0.0)
-        queried = used & (action == QUERY)
+        behaviours = behaviours_of(users.overlay.states, rows, self._update)
+        item, gain = behaviours.item, behaviours.gain
+        queried = (behaviours.action == QUERY) & (item != 0)
         if self.texts is not None and queried.any():
             # What the encoder has not seen says nothing.
             known = self.texts.queries.get(item[queried].tolist())
             gain[queried] = [self._settings.strength_query if each in known else 0.0 for each in item[queried].tolist()]
-        return Behaviours(item, states.time_ms[at], action, gain)
+        return behaviours
 
     def _semantics(self, behaviours: Behaviours, recent: RecentItems, history: NDArray[np.int32]) -> Semantics | None:
         """The users' interests by text; None where nothing has a vector."""
@@ -327,14 +331,10 @@ class Tracker:
             for u, h, each in zip(user.tolist(), place.tolist(), hashes, strict=True):
                 if each in known:
                     vectors[u, h] = known[each].vector
-        newest = np.full(recent.items.shape, np.iinfo(np.int64).min)
-        user, behaviour = np.nonzero(recent.position >= 0)
-        np.maximum.at(newest, (user, recent.position[user, behaviour]), behaviours.time_ms[user, behaviour])
-        ages_s = np.where(recent.items != 0, newest.max(axis=1, keepdims=True, initial=0) - newest, 0) / 1000.0
         return semantics(
             vectors,
-            recent.weights,
-            ages_s,
+            recent.gains,
+            ages_s(behaviours, recent),
             items,
             self.catalog.recommendable,
             points=settings.interest_points,
@@ -398,13 +398,25 @@ class Tracker:
         # item costs about 0.5 us, so this keeps it to a twentieth of the time however large the catalogue.
         max_age_ms = max(PRIORS_MAX_AGE_MS, len(self.index) // 100)
         if priors is None or (changed and now_ms - self._priors_made_ms >= max_age_ms):
-            # The newest event's time, not the clock's: trends of a replayed year are those of that year.
-            stream_time_ms = int(self.stats.trend_ms.max(initial=0))
             priors = self._priors = compute_priors(
-                self.catalog, self.stats, candidates_each=PRIOR_CANDIDATES, now_ms=min(now_ms, stream_time_ms)
+                self.catalog,
+                self.stats,
+                candidates_each=PRIOR_CANDIDATES,
+                new_items=NEW_CANDIDATES,
+                now_ms=self._stream_time_ms(now_ms),
             )
             self._priors_made_ms = now_ms
         return priors
+
+    def _stream_time_ms(self, now_ms: int) -> int:
+        """The newest event's time, or now where that has not come yet."""
+        return min(now_ms, self._newest_ms)
+
+    def _use_weights(self, weights: RankingWeights, now: float) -> None:
+        """Rank with these from the next batch on; every list that is known is made again."""
+        if weights.version != self._ranking.weights.version:
+            self._ranking = RankingParams(self._ranking.top_k, self._ranking.neighbours_limit, weights)
+            self.requeue_all("model", now)
 
     def _listed(self, users: UserPartition, row: int, due: Due) -> Listed:
         states = users.overlay.states

@@ -89,6 +89,8 @@ class Changes(NamedTuple):
     first_item: NDArray[np.uint64]
     """`(m,)` items that a user engaged with for the first time within the ring."""
     first_time_ms: NDArray[np.int64]
+    first_context: NDArray[np.uint8]
+    """`(m,)` context buckets."""
     first_history: NDArray[np.uint64]
     """`(m, pair_window)` earlier first engagements of that user, newest first; 0 pads."""
     exposed_item: NDArray[np.uint64]
@@ -100,13 +102,13 @@ def apply_events(states: States, events: EventColumns, params: UpdateParams) -> 
     n = len(events.row)
     fate = np.empty(n, np.uint8)
     first_item, first_time_ms = np.empty(n, np.uint64), np.empty(n, np.int64)
+    first_context = np.empty(n, np.uint8)
     first_history = np.zeros((n, params.pair_window), np.uint64)
     liked = params.strengths > 0
     liked[QUERY] = False
     half_lives = HalfLives(params.long_half_life_s, params.short_half_life_s, params.histogram_half_life_s)
-    m = _apply(
-        states.columns, events, _gains(params), liked, half_lives, fate, first_item, first_time_ms, first_history
-    )
+    first = _First(first_item, first_time_ms, first_context, first_history)
+    m = _apply(states.columns, events, _gains(params), liked, half_lives, fate, first)
     applied = fate == _APPLIED
     return Changes(
         rows=np.unique(events.row[fate != _FENCED]),
@@ -116,6 +118,7 @@ def apply_events(states: States, events: EventColumns, params: UpdateParams) -> 
         applied=applied,
         first_item=first_item[:m].copy(),
         first_time_ms=first_time_ms[:m].copy(),
+        first_context=first_context[:m].copy(),
         first_history=first_history[:m].copy(),
         exposed_item=events.item[applied & (events.action == IMPRESSION)],
         clicked_item=events.item[applied & (events.action == CLICK)],
@@ -148,6 +151,15 @@ def warm_up(params: UpdateParams) -> None:
 _FENCED, _REPEAT, _APPLIED = 0, 1, 2
 
 
+class _First(NamedTuple):
+    """First engagements, filled from the front."""
+
+    item: NDArray[np.uint64]
+    time_ms: NDArray[np.int64]
+    context: NDArray[np.uint8]
+    history: NDArray[np.uint64]
+
+
 @compiled
 def _apply(
     c: Columns,
@@ -156,9 +168,7 @@ def _apply(
     liked: NDArray[np.bool_],
     half_lives: HalfLives,
     fate: NDArray[np.uint8],
-    first_item: NDArray[np.uint64],
-    first_time_ms: NDArray[np.int64],
-    first_history: NDArray[np.uint64],
+    firsts: _First,
 ) -> int:
     """Number of first engagements; `fate` says of each event what became of it."""
     m = 0
@@ -188,8 +198,8 @@ def _apply(
             continue
         first = liked[action] and not _is_liked(c, r, e.item[i], liked)
         if first:
-            first_item[m], first_time_ms[m] = e.item[i], e.time_ms[i]
-            _write_history(c, r, first_history[m])
+            firsts.item[m], firsts.time_ms[m], firsts.context[m] = e.item[i], e.time_ms[i], e.context[i]
+            _write_history(c, r, firsts.history[m])
             m += 1
         slot = c.n_ring[r] % RING
         if c.n_ring[r] >= RING:

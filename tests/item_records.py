@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from models.item_record import NEVER_MS, unpack_deltas, unpack_records
+from models.item_record import MOMENTS, NEVER_MS, DeltaColumns, RecordColumns, unpack_deltas, unpack_records
 
 Trend = tuple[float, float, float]
+Moments = tuple[int, ...]
+NO_MOMENTS: Moments = (0,) * MOMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,9 @@ class ItemRecord:
     """Hash -> weight."""
     fences: Mapping[int, int] = field(default_factory=dict)
     """Source partition -> offset."""
+    forwards: Mapping[int, float] = field(default_factory=dict)
+    """Hash -> forward weight; of neighbours only, 0 where it is not said."""
+    moments: Moments = NO_MOMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +46,27 @@ class ItemDelta:
     exposures: int = 0
     clicks: int = 0
     neighbours: Mapping[int, float] = field(default_factory=dict)
+    forwards: Mapping[int, float] = field(default_factory=dict)
+    moments: Moments = NO_MOMENTS
 
 
 def pack_record(record: ItemRecord) -> bytes:
     fences = sorted(record.fences)
     head = struct.pack(
-        "<BQqq3dQQIH", 1, record.count, record.first_seen_ms, record.trend_ms, *record.trend, record.exposures,
-        record.clicks, len(record.neighbours), len(fences),
+        "<BQqq3dQQ23IIH", 2, record.count, record.first_seen_ms, record.trend_ms, *record.trend, record.exposures,
+        record.clicks, *record.moments, len(record.neighbours), len(fences),
     )  # fmt: skip
     tail = struct.pack(f"<{len(fences)}H{len(fences)}q", *fences, *(record.fences[each] for each in fences))
-    return sealed(head + _neighbours(record.neighbours) + tail)
+    return sealed(head + _neighbours(record.neighbours, record.forwards) + tail)
 
 
 def pack_delta(delta: ItemDelta) -> bytes:
     head = struct.pack(
-        "<BHqQqq3dQQI", 1, delta.source_partition, delta.source_offset, delta.count, delta.first_seen_ms,
-        delta.trend_ms, *delta.trend, delta.exposures, delta.clicks, len(delta.neighbours),
+        "<BHqQqq3dQQ23II", 2, delta.source_partition, delta.source_offset, delta.count, delta.first_seen_ms,
+        delta.trend_ms, *delta.trend, delta.exposures, delta.clicks, *delta.moments,
+        len(delta.neighbours),
     )  # fmt: skip
-    return sealed(head + _neighbours(delta.neighbours))
+    return sealed(head + _neighbours(delta.neighbours, delta.forwards))
 
 
 def sealed(body: bytes) -> bytes:
@@ -74,6 +82,8 @@ def unpack_record(value: bytes) -> ItemRecord:
         int(c.clicks[0]),
         dict(zip(c.neighbours.tolist(), c.neighbour_weights.tolist(), strict=True)),
         dict(zip(c.fence_partition.tolist(), c.fence_offset.tolist(), strict=True)),
+        _forwards(c),
+        tuple(c.moments[0].tolist()),
     )
 
 
@@ -85,9 +95,19 @@ def unpack_delta(value: bytes) -> ItemDelta:
         int(c.exposures[0]),
         int(c.clicks[0]),
         dict(zip(c.neighbours.tolist(), c.neighbour_weights.tolist(), strict=True)),
+        _forwards(c),
+        tuple(c.moments[0].tolist()),
     )
 
 
-def _neighbours(neighbours: Mapping[int, float]) -> bytes:
+def _forwards(columns: RecordColumns | DeltaColumns) -> dict[int, float]:
+    pairs = zip(columns.neighbours.tolist(), columns.neighbour_forwards.tolist(), strict=True)
+    return {each: forward for each, forward in pairs if forward}
+
+
+def _neighbours(neighbours: Mapping[int, float], forwards: Mapping[int, float]) -> bytes:
     hashes = sorted(neighbours)
-    return struct.pack(f"<{len(hashes)}Q{len(hashes)}d", *hashes, *(neighbours[each] for each in hashes))
+    weights = (neighbours[each] for each in hashes)
+    return struct.pack(
+        f"<{len(hashes)}Q{2 * len(hashes)}d", *hashes, *weights, *(forwards.get(each, 0.0) for each in hashes)
+    )

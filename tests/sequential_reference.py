@@ -85,7 +85,7 @@ class Reference:
 
     strengths: dict[str, float]
     dwell_saturation_ms: float = 30_000.0
-    pair_window: int = 20
+    pair_window: int = 30
     users: dict[int, User] = field(default_factory=lambda: defaultdict(User))
     firsts: list[First] = field(default_factory=list)
     exposed: list[int] = field(default_factory=list)

@@ -9,10 +9,10 @@ from models.interest import behaviour_gain, recent_items
 STRENGTHS = (0.2, 1.0, 2.0, -2.0, 2.0, 4.0, 0.0, 0.0)
 
 
-def _recent(rows, window=4, history_decay=0.5):
+def _recent(rows, window=4):
     """`rows`: per user, (item, time, gain) per behaviour."""
     items, times, gains = (np.array([[b[n] for b in row] for row in rows]) for n in range(3))
-    return recent_items(items.astype(np.uint64), times.astype(np.int64), gains.astype(float), window, history_decay)
+    return recent_items(items.astype(np.uint64), times.astype(np.int64), gains.astype(float), window)
 
 
 def test_dwell_at_saturation_adds_half_and_no_dwell_adds_nothing():
@@ -33,14 +33,14 @@ def test_gain_grows_with_dwell_and_never_doubles(one, other):
 def test_an_item_is_as_new_as_its_newest_behaviour_and_gains_add_up():
     recent = _recent([[(7, 100, 1.0), (8, 200, 2.0), (7, 300, 3.0), (9, 50, -8.0)]])
     assert recent.items.tolist() == [[7, 8, 9, 0]]
-    assert recent.weights.tolist() == [[4 / 7, 1 / 7, -2 / 7, 0]]  # 4, 2/2, -8/4
+    assert recent.gains.tolist() == [[4, 2, -8, 0]]
     assert recent.position.tolist() == [[0, 1, 0, 2]]
 
 
 def test_behaviours_without_item_or_gain_are_ignored():
     recent = _recent([[(0, 300, 1.0), (8, 200, 0.0), (7, 100, 3.0)]])
     assert recent.items.tolist() == [[7, 0, 0, 0]]
-    assert recent.weights.tolist() == [[1.0, 0, 0, 0]]
+    assert recent.gains.tolist() == [[3.0, 0, 0, 0]]
     assert recent.position.tolist() == [[-1, -1, 0]]
 
 
@@ -54,21 +54,21 @@ def test_of_equal_times_the_later_column_is_newer():
     assert _recent([[(1, 5, 1.0), (2, 5, 1.0), (3, 5, 1.0)]]).items.tolist() == [[3, 2, 1, 0]]
 
 
-def test_gains_that_cancel_leave_an_item_without_weight():
+def test_gains_that_cancel_leave_an_item_without_gain():
     recent = _recent([[(1, 5, 2.0), (1, 6, -2.0)]])
     assert recent.items.tolist() == [[1, 0, 0, 0]]
-    assert recent.weights.tolist() == [[0.0, 0.0, 0.0, 0.0]]
+    assert recent.gains.tolist() == [[0.0, 0.0, 0.0, 0.0]]
 
 
 def test_no_behaviours_and_no_users_give_padding():
     assert _recent([[(0, 0, 0.0)]]).items.tolist() == [[0, 0, 0, 0]]
-    empty = recent_items(np.zeros((2, 0), np.uint64), np.zeros((2, 0), np.int64), np.zeros((2, 0)), 3, 0.9)
+    empty = recent_items(np.zeros((2, 0), np.uint64), np.zeros((2, 0), np.int64), np.zeros((2, 0)), 3)
     assert empty.items.shape == (2, 3)
-    nobody = recent_items(np.zeros((0, 5), np.uint64), np.zeros((0, 5), np.int64), np.zeros((0, 5)), 3, 0.9)
+    nobody = recent_items(np.zeros((0, 5), np.uint64), np.zeros((0, 5), np.int64), np.zeros((0, 5)), 3)
     assert nobody.position.shape == (0, 5)
 
 
-def _oracle(row, window, history_decay):
+def _oracle(row, window):
     used = [(time, column, item, gain) for column, (item, time, gain) in enumerate(row) if item and gain]
     order, gains = [], {}
     for _, _, item, gain in sorted(used, reverse=True):
@@ -76,11 +76,8 @@ def _oracle(row, window, history_decay):
             order.append(item)
         gains[item] = gains.get(item, 0.0) + gain
     order = order[:window]
-    weights = [gains[item] * history_decay**rank for rank, item in enumerate(order)]
-    total = sum(map(abs, weights))
-    weights = [w / total if total else 0.0 for w in weights]
     position = [order.index(i) if i in order and g else -1 for i, _, g in row]
-    return order, weights, position
+    return order, [gains[item] for item in order], position
 
 
 behaviour = st.tuples(st.integers(0, 6), st.integers(-20, 20), st.sampled_from([-2.0, 0.0, 0.25, 1.0, 4.0]))
@@ -96,12 +93,12 @@ def test_it_agrees_with_the_plain_definition_and_one_by_one(rows, window):
         return
     batch = _recent(rows, window)
     for n, row in enumerate(rows):
-        order, weights, position = _oracle(row, window, 0.5)
+        order, expected, position = _oracle(row, window)
         assert [i for i in batch.items[n].tolist() if i] == order
-        np.testing.assert_allclose(batch.weights[n, : len(order)], weights, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(batch.gains[n, : len(order)], expected, rtol=0, atol=1e-12)
         assert batch.position[n].tolist() == position
         alone = _recent([row], window)
-        assert alone.weights[0].tobytes() == batch.weights[n].tobytes()
+        assert alone.gains[0].tobytes() == batch.gains[n].tobytes()
 
 
 @settings(deadline=None)
@@ -110,6 +107,6 @@ def test_the_order_in_which_behaviours_arrive_does_not_matter(row, random):
     shuffled = random.sample(row, len(row))
     before, after = _recent([row]), _recent([shuffled])
     assert before.items.tolist() == after.items.tolist()
-    assert before.weights.tobytes() == after.weights.tobytes()
+    assert before.gains.tobytes() == after.gains.tobytes()
     places = dict(zip(row, before.position[0].tolist(), strict=True))
     assert after.position[0].tolist() == [places[b] for b in shuffled]

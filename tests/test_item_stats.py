@@ -1,5 +1,6 @@
 """models/item_record.py, models/item_stats.py and models/co_occurrence.py"""
 
+from dataclasses import replace
 from math import exp
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from item_records import (
+    NO_MOMENTS,
     ItemDelta,
     ItemRecord,
     pack_delta,
@@ -17,7 +19,7 @@ from item_records import (
     unpack_record,
 )
 
-from models.co_occurrence import batch_deltas, pair_increments
+from models.co_occurrence import batch_deltas, moment_bins, pair_increments
 from models.item_index import ItemIndex
 from models.item_record import NEVER_MS, pack_deltas
 from models.item_rows import DAY_MS, ItemRows
@@ -28,26 +30,35 @@ NOW = 1_700_000_000_000
 
 RECORD = ItemRecord(
     count=3, first_seen_ms=NOW - DAY_MS, trend_ms=NOW, trend=(1.25, 2.5, 2.875), exposures=40, clicks=2,
-    neighbours={2**64 - 1: 0.81, 7: 1.0}, fences={3: 1_000_000, 0: 41},
+    neighbours={2**64 - 1: 0.81, 7: 1.0}, fences={3: 1_000_000, 0: 41}, forwards={7: 0.6}, moments=tuple(range(23)),
 )  # fmt: skip
 DELTA = ItemDelta(
     source_partition=3, source_offset=1_000_001, count=2, first_seen_ms=NOW - 5, trend_ms=NOW + 5,
-    trend=(1.5, 1.75, 2.0), exposures=1, clicks=1, neighbours={7: 0.9, 5: 1.0},
+    trend=(1.5, 1.75, 2.0), exposures=1, clicks=1, neighbours={7: 0.9, 5: 1.0}, forwards={5: 1.0, 7: 0.36},
+    moments=(0, 2, *[0] * 6, 2, *[0] * 6, 1, 1, *[0] * 6),
 )  # fmt: skip
 
 weights = st.floats(0.001, 100)
 neighbours = st.dictionaries(st.integers(1, 2**64 - 1), weights, max_size=8)
 few_neighbours = st.dictionaries(st.integers(1, 6), weights, max_size=4)
 trends = st.tuples(weights, weights, weights)
+moments = st.lists(st.integers(0, 9), min_size=23, max_size=23).map(tuple)
+
+
+def with_forwards(made):
+    """The same with forward weights for about half of the neighbours."""
+    return replace(made, forwards={each: weight / 2 for each, weight in made.neighbours.items() if each % 2})
+
+
 times = st.integers(NOW - 200 * DAY_MS, NOW)
 records = st.builds(
     ItemRecord, st.integers(0, 2**40), times | st.just(NEVER_MS), times, trends, st.integers(0, 99), st.integers(0, 99),
-    neighbours, st.dictionaries(st.integers(0, 2**16 - 1), st.integers(0, 2**62), max_size=4),
-)  # fmt: skip
+    neighbours, st.dictionaries(st.integers(0, 2**16 - 1), st.integers(0, 2**62), max_size=4), moments=moments,
+).map(with_forwards)  # fmt: skip
 deltas = st.builds(
     ItemDelta, st.integers(0, 3), st.integers(0, 2**62), st.integers(0, 9), times, times, trends, st.integers(0, 9),
-    st.integers(0, 9), neighbours,
-)  # fmt: skip
+    st.integers(0, 9), neighbours, moments=moments,
+).map(with_forwards)  # fmt: skip
 
 
 def apply_deltas(given_records, given_deltas, limit):
@@ -74,15 +85,26 @@ def heaviest(given_neighbours, limit):
 
 
 def test_the_bytes_of_a_record_are_those_of_the_golden_file():
-    golden = bytes.fromhex((GOLDEN / "item_record_v1.hex").read_text())
+    golden = bytes.fromhex((GOLDEN / "item_record_v2.hex").read_text())
     assert pack_record(RECORD) == golden
     assert unpack_record(golden) == RECORD
 
 
 def test_the_bytes_of_a_delta_are_those_of_the_golden_file():
-    golden = bytes.fromhex((GOLDEN / "item_delta_v1.hex").read_text())
+    golden = bytes.fromhex((GOLDEN / "item_delta_v2.hex").read_text())
     assert pack_delta(DELTA) == golden
     assert unpack_delta(golden) == DELTA
+
+
+def test_bytes_of_version_1_are_read_without_moments_and_forward_weights():
+    record = bytes.fromhex((GOLDEN / "item_record_v1.hex").read_text())
+    assert unpack_record(record) == replace(RECORD, forwards={}, moments=NO_MOMENTS)
+    delta = bytes.fromhex((GOLDEN / "item_delta_v1.hex").read_text())
+    assert unpack_delta(delta) == replace(DELTA, forwards={}, moments=NO_MOMENTS)
+    for value, unpack in ((record, unpack_record), (delta, unpack_delta)):
+        for wrong in [value[:n] for n in range(len(value))] + [value + b"\0"]:
+            with pytest.raises(ValueError, match=r"^item (record|delta): "):
+                unpack(wrong)
 
 
 @given(records)
@@ -99,7 +121,7 @@ def test_a_delta_survives_its_bytes(delta):
 
 @pytest.mark.parametrize(("value", "unpack"), [(pack_record(RECORD), unpack_record), (pack_delta(DELTA), unpack_delta)])
 def test_bytes_that_are_cut_longer_changed_or_of_another_version_are_refused(value, unpack):
-    wrong = [value[:n] for n in range(len(value))] + [value + b"\0", bytes([2]) + value[1:]]
+    wrong = [value[:n] for n in range(len(value))] + [value + b"\0", bytes([3]) + value[1:]]
     wrong += [value[:n] + bytes([value[n] ^ 0x10]) + value[n + 1 :] for n in range(len(value))]
     for each in wrong:
         with pytest.raises(ValueError, match=r"^item (record|delta): "):
@@ -124,6 +146,8 @@ def test_a_delta_adds_to_every_statistic():
     assert record.trend == pytest.approx(expected, rel=1e-12)
     assert record.neighbours == {5: 1.0, 7: 1.9, 2**64 - 1: 0.81}
     assert record.fences == {0: 41, 3: 1_000_001}
+    assert record.forwards == pytest.approx({5: 1.0, 7: 0.96})
+    assert record.moments == tuple(old + new for old, new in zip(RECORD.moments, DELTA.moments, strict=True))
 
 
 def test_a_late_delta_is_decayed_to_the_newer_time_of_the_record():
@@ -158,7 +182,7 @@ def test_delivering_deltas_again_changes_nothing(batch):
 def test_how_source_partitions_interleave_does_not_matter(streams, random, together):
     def stream_of(partition):
         return [
-            ItemDelta(partition, offset, d.count, d.first_seen_ms, d.trend_ms, d.trend, d.exposures, 0, d.neighbours)
+            replace(d, source_partition=partition, source_offset=offset, clicks=0)
             for offset, d in enumerate(streams[partition])
         ]
 
@@ -175,6 +199,8 @@ def test_how_source_partitions_interleave_does_not_matter(streams, random, toget
     assert (one.first_seen_ms, one.trend_ms) == (other.first_seen_ms, other.trend_ms)
     assert one.trend == pytest.approx(other.trend, rel=1e-9)
     assert dict(one.neighbours) == pytest.approx(dict(other.neighbours), rel=1e-9)
+    assert dict(one.forwards) == pytest.approx(dict(other.forwards), rel=1e-9)
+    assert one.moments == other.moments
 
 
 def test_the_lightest_neighbours_go_first_and_of_equal_ones_the_highest_hash():
@@ -252,15 +278,24 @@ def _u64(values):
 
 
 def test_a_new_item_pairs_with_the_history_both_ways_and_nearer_ones_weigh_more():
-    source, destination, weight = pair_increments(_u64([5]), _u64([[9, 7, 0]]), 0.5)
+    source, destination, weight, forward = pair_increments(_u64([5]), _u64([[9, 7, 0]]), 0.5, 0.25)
     assert source.tolist() == [5, 5, 7, 9]
     assert destination.tolist() == [7, 9, 5, 5]
     assert weight.tolist() == [0.5, 1.0, 0.5, 1.0]
+    assert forward.tolist() == [0.0, 0.0, 0.25, 1.0]
 
 
 def test_no_history_no_engagements_and_an_item_with_itself_make_no_pairs():
     for new, history in (([5], [[0, 0]]), ([], np.zeros((0, 3))), ([5], [[5, 0]]), ([0], [[5, 6]])):
-        assert [column.size for column in pair_increments(_u64(new), _u64(history), 0.9)] == [0, 0, 0]
+        assert [column.size for column in pair_increments(_u64(new), _u64(history), 0.9, 0.6)] == [0, 0, 0, 0]
+
+
+def test_moments_are_three_hours_a_weekday_and_a_context():
+    monday_1430 = 1_767_623_400_000  # 2026-01-05T14:30:00Z
+    assert moment_bins(np.array([monday_1430, monday_1430 + DAY_MS]), np.array([0, 3], np.uint8)).tolist() == [
+        [4, 8, 15],
+        [4, 9, 18],
+    ]
 
 
 small_batch = st.lists(
@@ -278,16 +313,18 @@ def _columns(batch):
 
 @given(small_batch)
 def test_pairs_agree_with_the_plain_definition(batch):
-    expected = {}
+    expected, follows = {}, {}
     for new, had in batch:
         for q, old in enumerate(had):
             if old != new:
                 for pair in ((old, new), (new, old)):
                     expected[pair] = expected.get(pair, 0.0) + 0.9**q
-    source, destination, weight = pair_increments(*_columns(batch), 0.9)
+                    follows[pair] = follows.get(pair, 0.0) + (0.6**q if pair == (old, new) else 0.0)
+    source, destination, weight, forward = pair_increments(*_columns(batch), 0.9, 0.6)
     pairs = list(zip(source.tolist(), destination.tolist(), strict=True))
     assert pairs == sorted(expected)
     assert dict(zip(pairs, weight.tolist(), strict=True)) == pytest.approx(expected, rel=1e-12)
+    assert dict(zip(pairs, forward.tolist(), strict=True)) == pytest.approx(follows, rel=1e-12)
 
 
 @settings(deadline=None)
@@ -295,10 +332,20 @@ def test_pairs_agree_with_the_plain_definition(batch):
 def test_the_deltas_of_a_batch_sum_its_events_and_pack_like_single_ones(batch, exposed, clicked):
     new, history = _columns(batch)
     new_ms = NOW - DAY_MS * np.arange(len(batch))
+    context = np.arange(len(batch)).astype(np.uint8) % 8
     items, columns = batch_deltas(
-        new, new_ms, history, 0.9, exposed=_u64(exposed), clicked=_u64(clicked), source_partition=3, source_offset=99
+        new,
+        new_ms,
+        context,
+        history,
+        0.9,
+        0.6,
+        exposed=_u64(exposed),
+        clicked=_u64(clicked),
+        source_partition=3,
+        source_offset=99,
     )
-    source, destination, weight = pair_increments(new, history, 0.9)
+    source, destination, weight, forward = pair_increments(new, history, 0.9, 0.6)
     packed = pack_deltas(columns)
     assert sorted({*new.tolist(), *source.tolist(), *exposed, *clicked} - {0}) == items.tolist()
     for item, value in zip(items.tolist(), packed, strict=True):
@@ -312,3 +359,7 @@ def test_the_deltas_of_a_batch_sum_its_events_and_pack_like_single_ones(batch, e
         assert delta.trend == pytest.approx(tuple(decayed), rel=1e-12)
         of = source == item
         assert delta.neighbours == dict(zip(destination[of].tolist(), weight[of].tolist(), strict=True))
+        forwards = dict(zip(destination[of].tolist(), forward[of].tolist(), strict=True))
+        assert delta.forwards == {each: value for each, value in forwards.items() if value}
+        bins = moment_bins(new_ms[new == item], context[new == item])
+        assert delta.moments == tuple(np.bincount(bins.ravel(), minlength=23).tolist())

@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 from item_records import ItemRecord, pack_record
 
 from models.catalog import Catalog, CatalogItem
+from models.features import Asked
 from models.hashing import item_hash
 from models.interest import recent_items
 from models.item_index import ItemIndex
 from models.item_stats import ItemStatistics
-from models.ranking import RankingParams, compute_priors, rank
+from models.priors import compute_priors
+from models.ranking import RankingParams, rank
+from stream.asking import Behaviours
 from stream.events import ACTIONS, EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
-from stream.publish import MODEL, Behaviours, Listed, build_records, recommendation_id
+from stream.publish import Listed, build_records, model_versions, recommendation_id
+
+MODEL = model_versions("w1")
 
 NOW_MS = 1_767_225_600_000
 ITEMS = 15
@@ -49,24 +54,28 @@ def behaviours_of(rng, users, width=12):
     return Behaviours(item, NOW_MS - rng.integers(0, 10**9, (users, width)), action, np.where(item != 0, gain, 0.0))
 
 
+def asked_by(catalog, recent):
+    users = len(recent.items)
+    moment = np.full(users, NOW_MS), np.zeros(users), np.full((users, 3), -1)
+    return Asked(catalog.index.lookup(recent.items), recent.gains, np.full((users, 1), -1, np.int32), *moment)
+
+
 def publish(seed, users=3, top_k=5, offset=77, empty=False, untold=False, name_of=NAMES.get):
     rng = np.random.default_rng(seed)
     catalog, stats = world(rng, untold=untold)
     behaviours = behaviours_of(rng, users)
     if empty:
         behaviours = behaviours._replace(item=np.zeros_like(behaviours.item), gain=np.zeros_like(behaviours.gain))
-    recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, 6, 0.9)
+    recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, 6)
     ranked = rank(
-        catalog.index.lookup(recent.items),
-        recent.weights,
-        np.full((users, 1), -1, np.int32),
+        asked_by(catalog, recent),
         catalog=catalog,
         stats=stats,
         priors=compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS),
         params=RankingParams(top_k=top_k),
     )
     listed = [Listed(f"u{u}", EventSource("interest.events", 2, offset), NOW_MS - u, "event") for u in range(users)]
-    return build_records(listed, ranked, recent, behaviours, catalog, name_of, NOW_MS)
+    return build_records(listed, ranked, recent, behaviours, catalog, name_of, NOW_MS, 0, MODEL)
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
@@ -181,11 +190,16 @@ def test_a_list_with_no_items_is_published_too():
     rng = np.random.default_rng(0)
     catalog, stats = world(rng, unavailable=IDS)
     behaviours = behaviours_of(rng, 1)
-    recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, 6, 0.9)
+    recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, 6)
     ranked = rank(
-        catalog.index.lookup(recent.items), recent.weights, np.full((1, 1), -1, np.int32), catalog=catalog,
-        stats=stats, priors=compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS), params=RankingParams(top_k=3),
-    )  # fmt: skip
+        asked_by(catalog, recent),
+        catalog=catalog,
+        stats=stats,
+        priors=compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS),
+        params=RankingParams(top_k=3),
+    )
     listed = [Listed("u", SOURCE, NOW_MS, "catalog")]
-    ((recommendation, reasons, _),) = build_records(listed, ranked, recent, behaviours, catalog, NAMES.get, NOW_MS)
+    ((recommendation, reasons, _),) = build_records(
+        listed, ranked, recent, behaviours, catalog, NAMES.get, NOW_MS, 0, MODEL
+    )
     assert (recommendation.items, reasons) == ((), [])

@@ -231,7 +231,7 @@ def published_by(harness):
 
 @pytest.fixture
 def harness(tmp_path):
-    made = Harness(tmp_path, weight_interest=0.5)
+    made = Harness(tmp_path)
     yield made
     made.directory.close()
 

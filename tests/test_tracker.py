@@ -72,7 +72,7 @@ class Harness:
 
     def share_statistics(self):
         """What the events said about items, through deltas and records, as it comes back from Kafka."""
-        deltas = self.users.take_deltas(self.settings.pair_decay, self.tracker.names)
+        deltas = self.users.take_deltas(self.settings.pair_decay, self.settings.forward_decay, self.tracker.names)
         records = [Record(n, key, value) for n, (key, value) in enumerate(deltas)]
         self.items.apply(records)
         self.tracker.replicate_stats([replicated(k, v) for k, v in zip(*self.items.snapshot(), strict=True)], 0.0)
@@ -441,8 +441,8 @@ def test_statistics_records_without_key_or_value_are_passed_over(harness):
 
 def test_deltas_that_come_again_change_no_statistics(harness):
     harness.events(("a", "click", "x"), ("a", "click", "y"))
-    deltas = harness.users.take_deltas(0.9, harness.tracker.names)
-    assert harness.users.take_deltas(0.9, harness.tracker.names) == []
+    deltas = harness.users.take_deltas(0.9, 0.6, harness.tracker.names)
+    assert harness.users.take_deltas(0.9, 0.6, harness.tracker.names) == []
     records = [Record(n, key, value) for n, (key, value) in enumerate(deltas)]
     harness.items.apply(records)
     first = harness.items.snapshot()
@@ -456,7 +456,7 @@ def test_item_statistics_that_were_trimmed_are_read_from_the_store(harness):
     harness.events(("a", "click", "x"))
     harness.share_statistics()
     harness.events(("b", "click", "x"))
-    deltas = harness.users.take_deltas(0.9, harness.tracker.names)
+    deltas = harness.users.take_deltas(0.9, 0.6, harness.tracker.names)
     fresh = ItemPartition(harness.items.store, 100)
     fresh.store.write([(b"x", pack_record(ItemRecord(41)))], 0)
     fresh.apply([Record(0, key, value) for key, value in deltas])

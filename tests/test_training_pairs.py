@@ -67,7 +67,7 @@ def test_pairs_weigh_as_the_workers_co_occurrence_does(rows):
         ]
         new.append(events.item[row] + 1)
         history.append(before + [0] * (4 - len(before)))
-    source, destination, weight = pair_increments(np.array(new, np.uint64), np.array(history, np.uint64), 0.9)
+    source, destination, weight, _ = pair_increments(np.array(new, np.uint64), np.array(history, np.uint64), 0.9, 0.6)
     expected = {
         (int(a) - 1, int(b) - 1): w for a, b, w in zip(source, destination, weight.tolist(), strict=True) if a < b
     }

@@ -196,11 +196,11 @@ class Topics:
                     changes.append(apply_events(overlay.states, intake.columns._replace(row=rows), params))
                     overlay.mark_dirty(rows)
             packed |= dict(zip(*overlay.snapshot(), strict=True))
-        return packed, _item_reference(changes, names, settings.pair_decay)
+        return packed, _item_reference(changes, names, settings.pair_decay, settings.forward_decay)
 
 
 def _item_reference(
-    changes: list[Changes], names: ItemNames, pair_decay: float
+    changes: list[Changes], names: ItemNames, pair_decay: float, forward_decay: float
 ) -> dict[str, tuple[int, int, int, dict[str, float]]]:
     first, exposed, clicked = (
         Counter(np.concatenate([getattr(c, name) for c in changes]).tolist())
@@ -208,8 +208,8 @@ def _item_reference(
     )
     neighbours: dict[int, dict[str, float]] = {}
     history = np.concatenate([c.first_history for c in changes])
-    pairs = pair_increments(np.concatenate([c.first_item for c in changes]), history, pair_decay)
-    for source, destination, weight in zip(*(column.tolist() for column in pairs), strict=True):
+    pairs = pair_increments(np.concatenate([c.first_item for c in changes]), history, pair_decay, forward_decay)
+    for source, destination, weight, _ in zip(*(column.tolist() for column in pairs), strict=True):
         neighbours.setdefault(source, {})[str(names.id_of(destination))] = round(weight, 9)
     return {
         str(names.id_of(h)): (first[h], exposed[h], clicked[h], neighbours.get(h, {}))

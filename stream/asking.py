@@ -1,0 +1,69 @@
+"""States -> what a ranking is asked: behaviours, the distinct recent items, what must not be listed, the moment. Pure.
+
+The worker and `penchant evaluate` both go through here, so what is evaluated is what serves.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.co_occurrence import moment_bins
+from models.features import Asked
+from models.interest import RecentItems, recent_items
+from models.item_index import ItemIndex
+from stream.state import ACTION_MASK, CONTEXT_SHIFT, RING, States
+from stream.update import QUERY, UpdateParams, gain_of
+
+
+class Behaviours(NamedTuple):
+    """Behaviours in the rings of u users, (u, R) each, oldest first, as they are given to the ranking."""
+
+    item: NDArray[np.uint64]
+    time_ms: NDArray[np.int64]
+    action: NDArray[np.uint8]
+    gain: NDArray[np.float64]
+    """0 where a place is empty; queries have 0 until somebody knows what they are near to."""
+
+
+def behaviours_of(states: States, rows: NDArray[np.int64], params: UpdateParams) -> Behaviours:
+    """Behaviours of `rows` (u,)."""
+    slots, lengths = states.chronological(rows)
+    at = (rows[:, None], slots)
+    used = np.arange(RING) < lengths[:, None]
+    action = states.kind[at] & ACTION_MASK
+    item = np.where(used, states.item[at], np.uint64(0))
+    gain = np.where(used & (action != QUERY), gain_of(action, states.dwell[at], params), 0.0)
+    return Behaviours(item, states.time_ms[at], action, gain)
+
+
+def asked_of(
+    states: States,
+    rows: NDArray[np.int64],
+    behaviours: Behaviours,
+    window: int,
+    index: ItemIndex,
+    excluded: NDArray[np.int32],
+    now_ms: NDArray[np.int64],
+) -> tuple[RecentItems, Asked]:
+    """The recent items of `rows` (u,) and the question for the ranking at `now_ms` (u,), in event time.
+
+    The context is the newest behaviour's: where somebody was a moment ago is where they are.
+    """
+    recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, window)
+    newest = (states.n_ring[rows] - 1) % RING
+    context = np.where(states.n_ring[rows] > 0, states.kind[rows, newest] >> CONTEXT_SHIFT, 0).astype(np.uint8)
+    idle_s = np.maximum(now_ms - states.last_ms[rows], 0) / 1000.0
+    bins = moment_bins(now_ms, context)
+    return recent, Asked(index.lookup(recent.items), recent.gains, excluded, now_ms, idle_s, bins)
+
+
+def ages_s(behaviours: Behaviours, recent: RecentItems) -> NDArray[np.float64]:
+    """(u, H) float64: how much older each recent item's newest behaviour is than the user's newest one, s; 0 where empty."""
+    newest = np.full(recent.items.shape, np.iinfo(np.int64).min)
+    user, behaviour = np.nonzero(recent.position >= 0)
+    np.maximum.at(newest, (user, recent.position[user, behaviour]), behaviours.time_ms[user, behaviour])
+    latest = newest.max(axis=1, keepdims=True, initial=0)
+    return np.where(recent.items != 0, latest - newest, 0) / 1000.0

@@ -1,0 +1,206 @@
+"""Versions of what ranks, on the compacted topic `interest.models`: every worker uses the current
+one, the others stay for a rollback.
+
+Key `ranker` holds the current ranking weights whole, key `sequence` says which sequence model is current; under
+`ranker/VERSION` and `sequence/VERSION` each version that was ever current stays. A sequence model is too large for a record:
+it is a directory that every worker can read, named with the hash of its manifest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any, Final, Literal
+
+import msgspec
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from models.weights import RankingWeights, from_json, to_json
+from stream.errors import BrokerUnreachableError, CorruptStateError, DeliveryError, TopicsError, UsageError
+from stream.producer import producer_config
+from stream.settings import Settings
+
+Kind = Literal["ranker", "sequence"]
+KINDS: Final[tuple[Kind, ...]] = ("ranker", "sequence")
+
+
+class RankerModel(msgspec.Struct, frozen=True, tag_field="kind", tag="ranker"):
+    """Ranking weights."""
+
+    version: str
+    created_at: int
+    """When it was made, ms: of two versions the one made later is the newer one."""
+    weights: msgspec.Raw
+    """JSON as `models.weights.to_json` writes it."""
+    trained_until: int | None = None
+    """Event time of the newest event it was learned from, ms."""
+    metrics: dict[str, float] = {}
+    """What was measured on the window that it was kept for."""
+    schema_version: int = 1
+
+
+class SequenceVersion(msgspec.Struct, frozen=True, tag_field="kind", tag="sequence"):
+    """Where a sequence model lies."""
+
+    version: str
+    created_at: int
+    directory: str
+    manifest_sha256: str
+    trained_until: int | None = None
+    metrics: dict[str, float] = {}
+    schema_version: int = 1
+
+
+ModelRecord = RankerModel | SequenceVersion
+
+_decoder = msgspec.json.Decoder(ModelRecord)
+
+
+def ranker_model(
+    weights: RankingWeights,
+    created_at: int,
+    *,
+    trained_until: int | None = None,
+    metrics: dict[str, float] | None = None,
+) -> RankerModel:
+    """The record of ranking weights."""
+    return RankerModel(weights.version, created_at, msgspec.Raw(to_json(weights)), trained_until, metrics or {})
+
+
+def weights_of(model: RankerModel) -> RankingWeights:
+    """The weights in a record.
+
+    Raises:
+        ValueError: they are none that this release knows.
+    """
+    return from_json(bytes(model.weights))
+
+
+def decode_model(value: bytes) -> ModelRecord:
+    """A record of the topic.
+
+    Raises:
+        CorruptStateError: it is none, or of a later release.
+    """
+    try:
+        model: ModelRecord = _decoder.decode(value)
+        if isinstance(model, RankerModel):
+            weights_of(model)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise CorruptStateError(f"topic of models: {error}") from error
+    return model
+
+
+def kind_of(model: ModelRecord) -> Kind:
+    """`ranker` or `sequence`."""
+    return "ranker" if isinstance(model, RankerModel) else "sequence"
+
+
+def current(records: Iterable[tuple[bytes | None, bytes | None]]) -> dict[Kind, ModelRecord | None]:
+    """The newest current version of each kind among keys and values in topic order; None where it was withdrawn."""
+    found: dict[Kind, ModelRecord | None] = {}
+    for key, value in records:
+        for kind in KINDS:
+            if key == kind.encode():
+                found[kind] = None if value is None else decode_model(value)
+    return found
+
+
+def publish_model(settings: Settings, model: ModelRecord) -> None:
+    """Make it the current one of its kind; returns when the broker has it.
+
+    Raises:
+        DeliveryError: the broker did not take it.
+    """
+    producer = Producer(producer_config(settings))
+    refused: list[str] = []
+
+    def delivered(error: Any, _: Any) -> None:
+        if error is not None:
+            refused.append(error.str())
+
+    value, kind = msgspec.json.encode(model), kind_of(model)
+    for key in (f"{kind}/{model.version}", kind):  # what is current is also there to go back to
+        producer.produce(settings.topic_models, value, key.encode(), on_delivery=delivered)
+    if producer.flush(settings.delivery_timeout_s) or refused:
+        raise DeliveryError(f"topic {settings.topic_models}: {refused[0] if refused else 'timed out'}")
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """Of one kind of model."""
+
+    current: ModelRecord | None
+    known: tuple[ModelRecord, ...]
+    """Oldest first."""
+
+    def before_current(self) -> ModelRecord | None:
+        """The newest version that is older than the current one."""
+        if self.current is None:
+            return self.known[-1] if self.known else None
+        older = [model for model in self.known if model.created_at < self.current.created_at]
+        return older[-1] if older else None
+
+
+def read_versions(settings: Settings) -> dict[Kind, Versions]:
+    """Everything on the topic by now.
+
+    Raises:
+        BrokerUnreachableError, TopicsError: no broker answers, or it has no such topic.
+    """
+    records = list(_records(settings))
+    now_current = current(records)
+    known: dict[Kind, dict[str, ModelRecord]] = {kind: {} for kind in KINDS}
+    for key, value in records:
+        if key is not None and value is not None and b"/" in key:
+            model = decode_model(value)
+            known[kind_of(model)][model.version] = model
+    return {
+        kind: Versions(now_current.get(kind), tuple(sorted(known[kind].values(), key=lambda model: model.created_at)))
+        for kind in KINDS
+    }
+
+
+def roll_back(settings: Settings, kind: Kind) -> ModelRecord:
+    """Make the version before the current one current.
+
+    Raises:
+        UsageError: there is none.
+    """
+    before = read_versions(settings)[kind].before_current()
+    if before is None:
+        raise UsageError(f"there is no {kind} older than the current one.", "see `penchant models list`")
+    publish_model(settings, before)
+    return before
+
+
+def _records(settings: Settings) -> Iterable[tuple[bytes | None, bytes | None]]:
+    """Keys and values of all records that are there at the call, partition by partition."""
+    timeout_s = settings.connect_timeout_s
+    config = settings.client_config() | {"group.id": f"{settings.group_id}-models", "enable.auto.commit": False}
+    with closing(Consumer(config)) as consumer:
+        try:
+            topic = consumer.list_topics(settings.topic_models, timeout=timeout_s).topics[settings.topic_models]
+            if topic.error is not None or not topic.partitions:
+                raise TopicsError(f"topic {settings.topic_models} does not exist.", "run `penchant topics create`")
+            left = {}
+            for p in sorted(topic.partitions):
+                low, high = consumer.get_watermark_offsets(TopicPartition(settings.topic_models, p), timeout=timeout_s)
+                if high > low:
+                    left[p] = high
+            consumer.assign([TopicPartition(settings.topic_models, p, 0) for p in left])
+            deadline = time.monotonic() + timeout_s
+            while left:
+                for message in consumer.consume(500, 0.1):
+                    if message.error() is None:
+                        yield message.key(), message.value()
+                positions = consumer.position([TopicPartition(settings.topic_models, p) for p in left])
+                left = {p.partition: left[p.partition] for p in positions if p.offset < left[p.partition]}
+                if left and time.monotonic() > deadline:
+                    raise BrokerUnreachableError(
+                        f"topic {settings.topic_models} was not read within {timeout_s:g} s.", "see `penchant doctor`"
+                    )
+        except KafkaException as error:
+            raise BrokerUnreachableError(
+                f"topic {settings.topic_models} cannot be read: {error.args[0].str()}.", "see `penchant doctor`"
+            ) from None

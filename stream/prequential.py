@@ -1,0 +1,205 @@
+"""A worker without Kafka: events go in one after another, and at any moment it can be asked what it would rank.
+
+State, item statistics and ranking are the worker's own code, so what is learned or judged here is what serves. Only the clock
+differs: a question is asked at the time of the event that follows, and statistics have no delay.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.catalog import Catalog, CatalogItem
+from models.choices import ChoiceLog, sample_candidates
+from models.co_occurrence import batch_deltas
+from models.evaluation.contract import Known, Stream
+from models.features import Asked, Items, items_of
+from models.hashing import item_hash
+from models.item_index import ItemIndex
+from models.item_rows import ItemRows
+from models.item_stats import ItemStatistics
+from models.item_vectors import ItemVectors
+from models.priors import Priors, compute_priors
+from models.ranking import SequenceScores, features_of, score_all, usable_places
+from models.semantics import Semantics, semantics
+from models.weights import RankingWeights
+from stream.asking import ages_s, asked_of, behaviours_of
+from stream.intake import query_hash
+from stream.settings import Settings
+from stream.state import States, dwell_code
+from stream.tracker import NEW_CANDIDATES, PRIOR_CANDIDATES
+from stream.update import EventColumns, UpdateParams, apply_events
+
+CHUNK = 2000
+"""Events learned at once where nothing is asked in between."""
+
+PRIORS_EVERY = 50
+"""Questions between two looks at what leads; a worker takes at most a second."""
+
+ONLY = 0
+"""Of everything there is one partition."""
+
+
+class Question(NamedTuple):
+    """What a ranking is asked of one user."""
+
+    asked: Asked
+    text: Semantics | None
+    sequence: SequenceScores | None = None
+
+
+class Replayed:
+    """Events `[0, applied)` of a stream have been applied."""
+
+    def __init__(self, settings: Settings, stream: Stream, known: Known) -> None:
+        self._settings, self._stream = settings, stream
+        self.index = ItemIndex()
+        hashes = np.array([item_hash(item_id) for item_id in known.item_ids], np.uint64)
+        self.number = self.index.intern(hashes)
+        """(n_items,) int32: dense index of each item of the stream."""
+        catalogue = {
+            item_id: item or CatalogItem(item_id, item_id)
+            for item_id, item in zip(known.item_ids, known.catalogue, strict=True)
+        }
+        self.catalog = Catalog.empty(self.index).apply(catalogue)
+        self.stats = ItemStatistics(self.index, settings.neighbours_max)
+        self._rows = ItemRows(settings.neighbours_max)
+        self._rows.add([None] * len(self.index))
+        self.states = States(known.n_users)
+        self._params = UpdateParams(
+            np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
+        )
+        self._columns = _columns(stream, hashes, known)
+        self._vectors = None if known.text_vectors is None else _vectors(self.number, known.text_vectors)
+        self.applied = 0
+        self._priors: Priors | None = None
+        self._asked_since = 0
+
+    def advance(self, to: int) -> None:
+        """Apply the events before `to`."""
+        while self.applied < to:
+            self._apply(slice(self.applied, min(to, self.applied + CHUNK)))
+
+    def _apply(self, events: slice) -> None:
+        changes = apply_events(self.states, self._columns.take(np.arange(events.start, events.stop)), self._params)
+        self.applied = events.stop
+        if not (len(changes.first_item) or len(changes.exposed_item) or len(changes.clicked_item)):
+            return
+        items, deltas = batch_deltas(
+            changes.first_item,
+            changes.first_time_ms,
+            changes.first_context,
+            changes.first_history,
+            self._settings.pair_decay,
+            self._settings.forward_decay,
+            exposed=changes.exposed_item,
+            clicked=changes.clicked_item,
+            source_partition=ONLY,
+            source_offset=self.applied - 1,
+        )
+        at = self.index.lookup(items).astype(np.int64)
+        self._rows.apply_columns(at, deltas)
+        self.stats.put_columns(at, self._rows.records(at))
+
+    def question(self, user: int, now_ms: int, excluded: NDArray[np.int32] | None = None) -> Question:
+        """What would be asked of this user now; `excluded` (x,) int32 dense indices."""
+        rows = np.array([user], np.int64)
+        behaviours = behaviours_of(self.states, rows, self._params)
+        out = np.empty((1, 0), np.int32) if excluded is None else excluded[None, :]
+        recent, asked = asked_of(
+            self.states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
+        )
+        return Question(asked, self._semantics(asked, ages_s(behaviours, recent)))
+
+    def items(self) -> Items:
+        """What is known of all items."""
+        return items_of(self.catalog, self.stats)
+
+    def priors(self, now_ms: int) -> Priors:
+        """What leads, a few questions ago at most."""
+        self._asked_since += 1
+        if self._priors is None or self._asked_since > PRIORS_EVERY:
+            self._priors, self._asked_since = (
+                compute_priors(
+                    self.catalog,
+                    self.stats,
+                    candidates_each=PRIOR_CANDIDATES,
+                    new_items=NEW_CANDIDATES,
+                    now_ms=now_ms,
+                ),
+                0,
+            )
+        return self._priors
+
+    def scores(self, question: Question, weights: RankingWeights) -> NDArray[np.float64]:
+        """(n_items,) float64: the score of every item of the stream; -inf for what is excluded."""
+        now_ms = int(question.asked.now_ms[0])
+        scores = score_all(
+            question.asked,
+            catalog=self.catalog,
+            stats=self.stats,
+            priors=self.priors(now_ms),
+            weights=weights,
+            semantics=question.text,
+            sequence=question.sequence,
+        )
+        own: NDArray[np.float64] = scores[0, self.number]
+        return own
+
+    def note(
+        self, question: Question, chosen: int, open_: NDArray[np.bool_], log: ChoiceLog, rng: np.random.Generator
+    ) -> None:
+        """Keep the choice of item number `chosen` among those that are `open_` (n by dense index), if it teaches anything."""
+        items, now_ms = self.items(), int(question.asked.now_ms[0])
+        everything = len(items.count), np.flatnonzero(items.recommendable & open_).astype(np.int32)
+        candidates, x = features_of(
+            question.asked, items, self.priors(now_ms), everything, question.text, question.sequence
+        )
+        kept = np.flatnonzero(open_[candidates.item])
+        at = np.flatnonzero(candidates.item[kept] == self.number[chosen])
+        if not len(at):
+            return
+        rows = sample_candidates(x[kept], int(at[0]), rng)
+        if rows is not None:
+            history = int(usable_places(question.asked, items, question.text)[0])
+            log.add(x[kept][rows].astype(np.float32), history, float(question.asked.idle_s[0]))
+
+    def _semantics(self, asked: Asked, ages: NDArray[np.float64]) -> Semantics | None:
+        if self._vectors is None:
+            return None
+        settings = self._settings
+        return semantics(
+            self._vectors.get(asked.history),
+            asked.gains,
+            ages,
+            self._vectors,
+            self.catalog.recommendable,
+            points=settings.interest_points,
+            candidates=settings.interest_candidates,
+            half_lives_s=(3600.0 * settings.interest_short_half_life_h, 3600.0 * settings.interest_long_half_life_h),
+        )
+
+
+def _columns(stream: Stream, hashes: NDArray[np.uint64], known: Known) -> EventColumns:
+    queries = np.array([query_hash(text) for text in known.texts] or [0], np.uint64)
+    about = np.where(stream.item >= 0, hashes[stream.item], queries[np.maximum(stream.text, 0)])
+    return EventColumns(
+        row=stream.user.astype(np.int64),
+        offset=np.arange(stream.n_events),
+        time_ms=stream.time_ms,
+        item=about,
+        action=stream.action,
+        context=stream.context,
+        dwell=dwell_code(stream.dwell_ms),
+        event_id=stream.event_id,
+        slot=stream.slot,
+    )
+
+
+def _vectors(number: NDArray[np.int32], text_vectors: NDArray[np.float32]) -> ItemVectors:
+    vectors = ItemVectors("evaluation", text_vectors.shape[1])
+    there = np.any(text_vectors != 0, axis=1)
+    vectors.put(number[there], text_vectors[there])
+    return vectors
