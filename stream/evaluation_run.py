@@ -63,7 +63,7 @@ def fingerprint(**parts: Any) -> str:
     digest = sha256(json.dumps(parts, sort_keys=True, default=str).encode())
     for package in (models, stream):
         root = Path(package.__path__[0])
-        for path in sorted(root.rglob("*.py")):
+        for path in sorted((*root.rglob("*.py"), *root.rglob("*.json"))):
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
     return digest.hexdigest()
 
