@@ -109,11 +109,13 @@ def test_ids_with_commas_and_chinese_are_ids_like_any_other():
     assert figures(report_of(write(lines))) == figures(report_of(write(strange, "strange.csv")))
 
 
-def test_times_that_are_all_the_same_keep_the_order_of_the_file():
+@pytest.mark.parametrize("step_s", [10**9, 600])
+def test_events_of_one_time_keep_the_order_of_the_file(step_s):
     lines = rows()
-    together = [line.rpartition(",")[0] + ",1600000000" for line in lines]
+    coarse = [f"{rest},{int(time) // step_s * step_s}" for rest, _, time in (line.rpartition(",") for line in lines)]
+    late_first = sorted(coarse, key=lambda line: -int(line.rpartition(",")[2]))
 
-    one, other = report_of(write(lines)), report_of(write(together, "together.csv"))
+    one, other = report_of(write(lines)), report_of(write(late_first, "coarse.csv"))
 
     for name in one["models"]:
         assert one["models"][name]["ndcg@10"] == other["models"][name]["ndcg@10"]
