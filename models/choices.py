@@ -8,6 +8,7 @@ fitting on them made everything worse (design notes, "Relevance"), since nothing
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -91,3 +92,21 @@ class ChoiceLog:
             real[row, : len(each.features)] = True
         history = np.array([each.history for each in self._kept], np.int64)
         return Choices(features, real, history, np.array([each.idle_s for each in self._kept], np.float64))
+
+
+def together(parts: Sequence[Choices]) -> Choices:
+    """All choices of all parts, padded to one width."""
+    width = max(part.real.shape[1] for part in parts)
+    grown = [
+        part._replace(
+            features=np.pad(part.features, ((0, 0), (0, width - part.real.shape[1]), (0, 0))),
+            real=np.pad(part.real, ((0, 0), (0, width - part.real.shape[1]))),
+        )
+        for part in parts
+    ]
+    return Choices(
+        np.concatenate([part.features for part in grown]),
+        np.concatenate([part.real for part in grown]),
+        np.concatenate([part.history for part in grown]),
+        np.concatenate([part.idle_s for part in grown]),
+    )

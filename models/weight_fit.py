@@ -41,7 +41,7 @@ class FitOptions(NamedTuple):
     steps: int = 300
     learning_rate: float = 0.05
     l2: float = 1e-4
-    gate_l2: float = 1e-3
+    gate_l2: float = 3e-4
 
 
 def learn(
@@ -211,9 +211,9 @@ def _log_softmax(scores: NDArray[Any], real: NDArray[np.bool_]) -> NDArray[Any]:
 
 def _deviation(choices: Choices) -> _F8:
     """(F,): how much each feature varies among the candidates of a choice."""
-    n = choices.real.sum(axis=1)[:, None]
-    x = np.where(choices.real[:, :, None], choices.features, np.float32(0)).astype(np.float64)
-    mean = x.sum(axis=1) / n
-    square = (x**2).sum(axis=1) / n
+    n = choices.real.sum(axis=1)[:, None].astype(np.float64)
+    real = choices.real.astype(np.float32)
+    mean = (real[:, None, :] @ choices.features)[:, 0].astype(np.float64) / n
+    square = (real[:, None, :] @ choices.features**2)[:, 0].astype(np.float64) / n
     deviation: _F8 = np.sqrt(np.maximum(square - mean**2, 0.0).mean(axis=0))
     return deviation

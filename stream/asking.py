@@ -14,7 +14,7 @@ from models.co_occurrence import moment_bins
 from models.features import Asked
 from models.interest import RecentItems, recent_items
 from models.item_index import ItemIndex
-from stream.state import ACTION_MASK, CONTEXT_SHIFT, RING, States
+from stream.state import ACTION_MASK, CONTEXT_SHIFT, FIRST_BIT, RING, States
 from stream.update import QUERY, UpdateParams, gain_of
 
 
@@ -58,6 +58,36 @@ def asked_of(
     idle_s = np.maximum(now_ms - states.last_ms[rows], 0) / 1000.0
     bins = moment_bins(now_ms, context)
     return recent, Asked(index.lookup(recent.items), recent.gains, excluded, now_ms, idle_s, bins)
+
+
+class FirstEngagements(NamedTuple):
+    """What the sequence model reads: first engagements still in the ring of u users, oldest first, at the left."""
+
+    items: NDArray[np.uint64]
+    """(u, t) uint64 hashes, 0 beyond the length."""
+    times_ms: NDArray[np.int64]
+    """(u, t) int64, ascending."""
+    lengths: NDArray[np.int64]
+    """(u,) int64."""
+
+
+def first_engagements(states: States, rows: NDArray[np.int64], length: int) -> FirstEngagements:
+    """The newest `length` first engagements of `rows` (u,)."""
+    slots, used = states.chronological(rows)
+    at = (rows[:, None], slots)
+    place = np.arange(RING)
+    is_first = (place < used[:, None]) & ((states.kind[at] & FIRST_BIT) != 0)
+    counts = is_first.sum(axis=1)
+    newest = np.minimum(counts, length)
+    # Those that count to the left in their order; of more than `length` the oldest fall off.
+    rank = np.cumsum(is_first, axis=1) - 1 - (counts - newest)[:, None]
+    user, column = np.nonzero(is_first & (rank >= 0))
+    items, times_ms = np.zeros((len(rows), length), np.uint64), np.zeros((len(rows), length), np.int64)
+    to = rank[user, column]
+    items[user, to], times_ms[user, to] = states.item[at][user, column], states.time_ms[at][user, column]
+    # Events may come late: the model asks for times that do not go back.
+    times_ms = np.maximum.accumulate(times_ms, axis=1)
+    return FirstEngagements(items, times_ms, newest)
 
 
 def ages_s(behaviours: Behaviours, recent: RecentItems) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from stream.errors import EXIT_FAILED, EXIT_USAGE, PenchantError, UsageError
 from stream.evaluate_cli import HELP as EVALUATE_HELP
 from stream.evaluate_cli import EvaluateCommand, evaluate
 from stream.models_cli import models
+from stream.train_cli import train
 
 if TYPE_CHECKING:
     from stream.settings import Settings
@@ -78,6 +79,7 @@ app.add_typer(items, name="items")
 app.add_typer(encoder, name="encoder")
 app.add_typer(models, name="models")
 app.command("evaluate", cls=EvaluateCommand, help=EVALUATE_HELP)(evaluate)
+app.add_typer(train, name="train")
 
 
 def main() -> NoReturn:

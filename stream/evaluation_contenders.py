@@ -8,11 +8,12 @@ from typing import Final
 from models.evaluation.baselines import BASELINES
 from models.evaluation.contract import Factory
 from stream.errors import UsageError
-from stream.evaluation_penchant import serving, with_default_weights
+from stream.evaluation_penchant import serving, with_default_weights, without
 from stream.settings import Settings
 
 OWN: Final[dict[str, Callable[[Settings], Factory]]] = {
     "penchant": serving,
+    "penchant_without_sequence": without("sequence"),
     "penchant_defaults": with_default_weights,
 }
 """Contenders that follow the settings: Penchant's ranking as it serves. They stand before the baselines."""

@@ -10,18 +10,17 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.choices import ChoiceLog
 from models.evaluation.contract import Answer, Contender, Factory, Known, Setup, Stream
 from models.features import PARTS
 from models.weight_fit import FitOptions, learn
 from models.weights import default_weights
-from stream.prequential import Question, Replayed
+from stream.evaluation_sequence import can_train, trained
+from stream.prequential import Choosing, Replayed
 from stream.settings import Settings
 
-LEARNED_FROM: Final = 6_000
-"""Newest choices that weights are learned from."""
+LEARNED_FROM: Final = 5_000
+"""Newest choices that weights are learned from: so many within a session, and as many at the start of one."""
 
 LEARNING_SHARE: Final = 0.4
 """Of the warm-up's first engagements, the last: choices are sampled from them."""
@@ -41,9 +40,7 @@ class Penchant:
         self, settings: Settings, setup: Setup, *, parts: tuple[str, ...] = PARTS, learned: bool = True
     ) -> None:
         """`parts` are used; `learned` False: the weights that Penchant comes with."""
-        self._settings, self._parts, self._learned = settings, parts, learned
-        self._rng = np.random.default_rng(setup.seed)
-        self._log = ChoiceLog(LEARNED_FROM)
+        self._settings, self._setup, self._parts, self._learned = settings, setup, parts, learned
         self.weights = default_weights()
         self.chosen: dict[str, float | str] = {}
 
@@ -51,30 +48,28 @@ class Penchant:
         """Learn states, statistics and weights."""
         self._stream, self._known = stream, known
         self._replayed = Replayed(self._settings, stream, known)
-        self._seen = np.maximum.accumulate(stream.item) + 1  # items have numbers in the order of their first appearance
-        all_firsts = np.flatnonzero(stream.first)
-        self._order = all_firsts[np.argsort(stream.user[all_firsts], kind="stable")]
-        self._starts = np.searchsorted(stream.user[self._order], np.arange(known.n_users + 1))
+        rng = np.random.default_rng(self._setup.seed)
+        self._choosing = Choosing(self._replayed, stream, known, LEARNED_FROM, rng)
         firsts = np.flatnonzero(stream.first[:end])
         window = firsts[int((1.0 - LEARNING_SHARE) * len(firsts)) :]
         if self._learned and len(window):
-            step = max(1, len(window) // LEARNED_FROM)
-            for at in window[::step].tolist():
-                self._replayed.advance(at)
-                self._note(self._question(at), at)
+            self._train_sequence(int(window[0]))
+            for at in self._choosing.sample(window).tolist():
+                self._choosing.note(at)
             self._learn(FitOptions())
         self._replayed.advance(end)
-        left = int(stream.first[end:].sum())
-        self._note_every = max(1, left // LEARNED_FROM)
-        self._relearn_every = max(1000, left // RELEARN_TIMES)
+        self._train_sequence(end)
+        rest = np.flatnonzero(stream.first[end:]) + end
+        self._noted = set(self._choosing.sample(rest).tolist()) if self._learned and len(rest) else set()
+        self._relearn_every = max(1000, len(rest) // RELEARN_TIMES)
         self._asked = 0
 
     def ask(self, at: int) -> Answer:
         """Scores of everything."""
-        question = self._question(at)
+        question = self._choosing.question(at)
         scores = self._replayed.scores(question, self.weights)
-        if self._learned:
-            self._pending = question
+        if at in self._noted:
+            self._choosing.note(at, question)
         calibration = self.weights.calibration
         with np.errstate(over="ignore"):
             probability = 1.0 / (1.0 + np.exp(-(calibration.slope * scores + calibration.intercept)))
@@ -84,42 +79,21 @@ class Penchant:
         """The event has happened."""
         if self._learned and self._stream.first[at]:
             self._asked += 1
-            if self._asked % self._note_every == 0:
-                self._note(self._pending, at)
             if self._asked % self._relearn_every == 0:
                 self._learn(RELEARN)
         self._replayed.advance(at + 1)
 
+    def _train_sequence(self, end: int) -> None:
+        """Weights must be learned with a model that had not seen the choices, so it is trained twice."""
+        if "sequence" in self._parts and self._learned and can_train():
+            self._replayed.sequence = trained(self._stream, self._known, end, self._setup.seed)
+            model = self._replayed.sequence
+            self.chosen["sequence"] = "none: counting was better" if model is None else model.model_version
+
     def _learn(self, options: FitOptions) -> None:
-        if len(self._log):
-            self.weights = learn(self._log.choices(), self.weights, self._parts, options)
-            self.chosen = {"weights": self.weights.version, "choices": float(len(self._log))}
-
-    def _question(self, at: int) -> Question:
-        return self._replayed.question(int(self._stream.user[at]), int(self._stream.time_ms[at]))
-
-    def _note(self, question: Question, at: int) -> None:
-        chosen = int(self._stream.item[at])
-        self._replayed.note(question, chosen, self._open(at), self._log, self._rng)
-
-    def _open(self, at: int) -> NDArray[np.bool_]:
-        """(n,) bool by dense index: what could be chosen at `at`, the harness's own rule."""
-        stream, known = self._stream, self._known
-        seen = int(self._seen[at - 1]) if at else 0
-        there = known.listed_from_ms <= stream.time_ms[at]
-        there[:seen] = True
-        open_ = np.zeros(len(self._replayed.index), np.bool_)
-        open_[self._replayed.number[there]] = True
-        open_[self._replayed.number[self._had(at)]] = False
-        open_[self._replayed.number[stream.item[at]]] = bool(there[stream.item[at]])
-        return open_
-
-    def _had(self, at: int) -> NDArray[np.int32]:
-        """Numbers of the items that the user of event `at` had before it."""
-        user = int(self._stream.user[at])
-        mine = self._order[self._starts[user] : self._starts[user + 1]]
-        had: NDArray[np.int32] = self._stream.item[mine[: np.searchsorted(mine, at)]]
-        return had
+        if len(self._choosing):
+            self.weights = learn(self._choosing.choices(), self.weights, self._parts, options)
+            self.chosen |= {"weights": self.weights.version, "choices": float(len(self._choosing))}
 
 
 def serving(settings: Settings) -> Factory:

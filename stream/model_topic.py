@@ -11,13 +11,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import closing
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from models.weights import RankingWeights, from_json, to_json
-from stream.errors import BrokerUnreachableError, CorruptStateError, DeliveryError, TopicsError, UsageError
+from stream.errors import (
+    BrokerUnreachableError,
+    CorruptStateError,
+    DeliveryError,
+    InputFileError,
+    TopicsError,
+    UsageError,
+)
 from stream.producer import producer_config
 from stream.settings import Settings
 
@@ -75,6 +83,20 @@ def weights_of(model: RankerModel) -> RankingWeights:
         ValueError: they are none that this release knows.
     """
     return from_json(bytes(model.weights))
+
+
+def read_weights(path: Path) -> RankingWeights:
+    """Weights in a file.
+
+    Raises:
+        InputFileError: it cannot be read, or is no such file.
+    """
+    try:
+        return from_json(path.read_bytes())
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read: {error.strerror}.", "name an existing file") from None
+    except ValueError as error:
+        raise InputFileError(f"{path}: {error}.", "make one with `penchant train weights`") from None
 
 
 def decode_model(value: bytes) -> ModelRecord:

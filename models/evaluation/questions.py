@@ -102,7 +102,7 @@ def questions(stream: Stream, known: Known, start: int, stop: int | None = None)
         engaged=earlier_of_same(stream.item[firsts])[in_window],
         known=seen | (known.listed_from_ms[item] <= time_ms),
         seen=seen,
-        user_gap_ms=_gaps(stream.user, stream.time_ms)[at],
+        user_gap_ms=gaps(stream.user, stream.time_ms)[at],
     )
 
 
@@ -124,7 +124,8 @@ def _seen_before(numbers: _I4) -> _I4:
     return np.concatenate(([0], np.maximum.accumulate(numbers)[:-1] + 1)).astype(np.int32)
 
 
-def _gaps(user: _I4, time_ms: _I8) -> _I8:
+def gaps(user: _I4, time_ms: _I8) -> _I8:
+    """(n,) int64: time since the same user's event before; `NEVER_MS` where there is none."""
     order = np.argsort(user, kind="stable")
     same = np.diff(user[order], prepend=-1) == 0
     gap = np.where(same, np.diff(time_ms[order], prepend=0), NEVER_MS)

@@ -1,0 +1,1 @@
+"""The sequence model where it serves: what a user will want next, from the order and the times of what they had. No torch."""

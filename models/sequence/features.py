@@ -1,0 +1,72 @@
+"""What the model is told about time, the same in training and in serving. Pure.
+
+A token is an item the user had. With it goes what came *after* it: how long until the next event, and the hour and weekday of
+that event. For the newest item the next event is the question itself, so "now" enters at one place and means the same thing
+at every position of a history: training on all positions at once teaches exactly what serving asks.
+
+    token      start    item 1   item 2   ..   item n
+    gap        none     2 - 1    3 - 2         now - n
+    calendar   of 1     of 2     of 3          of now
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+GAP_BUCKETS: Final = 14
+"""0: less than a second; b: [4^(b-1), 4^b) seconds; the last: 4^12 seconds (194 days) or more."""
+
+NO_GAP: Final = GAP_BUCKETS
+"""Of the start token: nothing is known before it."""
+
+HOURS, WEEKDAYS = 24, 7
+_EDGES_MS: Final = 1000 * 4 ** np.arange(GAP_BUCKETS - 1, dtype=np.int64)
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+_EPOCH_WEEKDAY: Final = 3  # 1970-01-01 was a Thursday; Monday is 0
+
+
+class Times(NamedTuple):
+    """Features of (b, t) tokens, int64 each."""
+
+    gap: NDArray[np.int64]
+    """0 .. NO_GAP."""
+    hour: NDArray[np.int64]
+    weekday: NDArray[np.int64]
+
+
+def gap_buckets(gap_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bucket of each gap; one below zero (an event that came late) counts as none at all. Any shape."""
+    return np.searchsorted(_EDGES_MS, gap_ms, side="right")
+
+
+def hour_of(time_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0 .. 23, UTC. Any shape."""
+    return time_ms // _HOUR_MS % HOURS
+
+
+def weekday_of(time_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0 = Monday .. 6, UTC. Any shape."""
+    return (time_ms // _DAY_MS + _EPOCH_WEEKDAY) % WEEKDAYS
+
+
+def times_of(times_ms: NDArray[np.int64], lengths: NDArray[np.int64], now_ms: NDArray[np.int64]) -> Times:
+    """Features of the start token and of each history's items.
+
+    Args:
+        times_ms: (b, t) int64, oldest first, at the left; what is beyond a row's length does not matter.
+        lengths: (b,) int64, 0 .. t.
+        now_ms: (b,) int64, when is asked.
+
+    Returns:
+        (b, t + 1) each; beyond position `lengths` anything valid.
+    """
+    b, t = times_ms.shape
+    places = np.arange(t)
+    following = np.concatenate((times_ms, now_ms[:, None]), axis=1)
+    following = np.where(np.arange(t + 1) >= lengths[:, None], now_ms[:, None], following)
+    gap = np.full((b, t + 1), NO_GAP, np.int64)
+    gap[:, 1:] = np.where(places < lengths[:, None], gap_buckets(following[:, 1:] - times_ms), NO_GAP)
+    return Times(gap, hour_of(following), weekday_of(following))

@@ -1,0 +1,1 @@
+"""Trains the sequence model (SASRec family) and exports it for `models.sequence`."""

@@ -1,0 +1,101 @@
+"""A topic read once, from its beginning to where it ended when reading began. For commands; a worker follows topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream.errors import BrokerUnreachableError, TopicsError
+from stream.kafka import unreachable
+from stream.settings import Settings
+
+BATCH_RECORDS: Final = 5000
+_POLL_S: Final = 0.2
+
+
+class Record(NamedTuple):
+    """What `stream.intake.read_chunk` reads of a record."""
+
+    key: bytes | None
+    value: bytes | None
+    offset: int
+    timestamp: int
+    """Kafka's, ms."""
+
+
+def read_to_end(settings: Settings, topic: str) -> Iterator[list[Record]]:
+    """Everything that is in the topic now, partition by partition mixed, each in offset order; bounded memory.
+
+    Raises:
+        TopicsError: there is no such topic, or this user may not read it.
+        BrokerUnreachableError: nothing arrived for `connect_timeout_s` though the end was not reached.
+    """
+    consumer = Consumer(
+        settings.client_config()
+        | {
+            "group.id": f"{settings.group_id}-training",  # required by librdkafka; never joined, never committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "message.max.bytes": max(settings.fetch_max_bytes, 1_000_000),
+        }
+    )
+    try:
+        ends = _assign(consumer, settings, topic)
+        moved_at = time.monotonic()
+        positions: dict[int, int] = {}
+        while ends:
+            records = [
+                record for record in map(_record, consumer.consume(BATCH_RECORDS, _POLL_S)) if record is not None
+            ]
+            if records:
+                yield [record for partition, record in records if record.offset < ends.get(partition, 0)]
+            # Positions, not records: what was aborted or compacted away is passed without a record.
+            before = positions
+            positions = {p.partition: p.offset for p in consumer.position([TopicPartition(topic, p) for p in ends])}
+            ends = {partition: end for partition, end in ends.items() if positions[partition] < end}
+            if positions != before:
+                moved_at = time.monotonic()
+            elif time.monotonic() - moved_at > settings.connect_timeout_s:
+                raise BrokerUnreachableError(
+                    f"nothing more of topic {topic} arrives from {settings.bootstrap_servers}.", "see `penchant doctor`"
+                )
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    finally:
+        consumer.close()
+
+
+def _assign(consumer: Consumer, settings: Settings, topic: str) -> dict[int, int]:
+    """Take every partition from its beginning; `{partition: end offset now}` of those that hold something."""
+    timeout_s = settings.connect_timeout_s
+    partitions = consumer.list_topics(topic, timeout=timeout_s).topics[topic].partitions
+    if not partitions:
+        raise TopicsError(
+            f"topic {topic} does not exist.", "run `penchant topics create`, or name the topic in the settings"
+        )
+    ends = {}
+    for partition in sorted(partitions):
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
+        if high > low:
+            ends[partition] = high
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+    return ends
+
+
+def _record(message: Message) -> tuple[int, Record] | None:
+    """`(partition, record)`; None for an error that librdkafka retries itself."""
+    error = message.error()
+    if error is None:
+        key, value = message.key(), message.value()
+        offset, timestamp = message.offset(), message.timestamp()[1]
+        return message.partition(), Record(key, value, offset, timestamp)
+    if error.fatal() or error.code() in (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    ):
+        raise KafkaException(error)
+    return None
