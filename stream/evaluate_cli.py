@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -119,10 +120,14 @@ def evaluate(
     directory = _directory(work_dir or settings.data_dir / "evaluation")
     for path in (json_, html):
         _check_writable(path)
+    if html is not None and find_spec("matplotlib") is None:
+        raise UsageError("--html needs matplotlib, not installed here.", "pip install 'penchant[evaluate]'")
     data = _read(settings, {"events": events, "items": items}, columns, reading, shuffle_minutes)
     report = _judge(settings, data, names, directory, warm_up=warm_up, seed=seed, jobs=jobs)
     if json_ is not None:
         _write(json_, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    if html is not None:
+        _write_page(html, report)
     show_report(stdout(), report)
 
 
@@ -209,6 +214,13 @@ def _directory(path: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{path} cannot be made: {error.strerror}.", "choose another --work-dir") from None
     return path
+
+
+def _write_page(path: Path, report: dict[str, Any]) -> None:
+    from stream.evaluation_page import page  # noqa: PLC0415
+    from stream.evaluation_plots import plots  # noqa: PLC0415
+
+    _write(path, page(report, plots(report)))
 
 
 def _check_writable(path: Path | None) -> None:
