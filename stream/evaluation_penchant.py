@@ -37,10 +37,25 @@ class Penchant:
     name = "penchant"
 
     def __init__(
-        self, settings: Settings, setup: Setup, *, parts: tuple[str, ...] = PARTS, learned: bool = True
+        self,
+        settings: Settings,
+        setup: Setup,
+        *,
+        parts: tuple[str, ...] = PARTS,
+        learned: bool = True,
+        candidates_only: bool = False,
     ) -> None:
-        """`parts` are used; `learned` False: the weights that Penchant comes with."""
+        """A variant of what serves.
+
+        Args:
+            settings: of the worker.
+            setup: of the evaluation.
+            parts: those that are used.
+            learned: False: the weights that Penchant comes with.
+            candidates_only: everything that a worker would not score is last, so the figures are those of its lists.
+        """
         self._settings, self._setup, self._parts, self._learned = settings, setup, parts, learned
+        self._candidates_only = candidates_only
         self.weights = default_weights()
         self.chosen: dict[str, float | str] = {}
 
@@ -66,8 +81,8 @@ class Penchant:
 
     def ask(self, at: int) -> Answer:
         """Scores of everything."""
-        question = self._choosing.question(at)
-        scores = self._replayed.scores(question, self.weights)
+        question = self._choosing.question(at, without_had=self._candidates_only)
+        scores = self._replayed.scores(question, self.weights, candidates_only=self._candidates_only)
         if at in self._noted:
             self._choosing.note(at, question)
         calibration = self.weights.calibration
@@ -104,6 +119,11 @@ def serving(settings: Settings) -> Factory:
 def with_default_weights(settings: Settings) -> Factory:
     """With the weights that Penchant comes with: a first day."""
     return lambda setup: Penchant(settings, setup, learned=False)
+
+
+def of_candidates(settings: Settings) -> Factory:
+    """What a worker's lists hold: only candidates are scored."""
+    return lambda setup: Penchant(settings, setup, candidates_only=True)
 
 
 def without(part: str) -> Callable[[Settings], Factory]:

@@ -70,7 +70,7 @@ def list_versions(
         for model in versions.known:
             is_current = versions.current is not None and versions.current.version == model.version
             if json_:
-                say_json(stdout(), msgspec.to_builtins(model) | {"current": is_current})
+                say_json(stdout(), msgspec.json.decode(msgspec.json.encode(model)) | {"current": is_current})
             measured = ", ".join(f"{name} {value:.4f}" for name, value in model.metrics.items())
             made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(model.created_at / 1000))
             mark = Cell("current", "ok") if is_current else Cell("")

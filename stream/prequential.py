@@ -160,8 +160,10 @@ class Replayed:
             )
         return self._priors
 
-    def scores(self, question: Question, weights: RankingWeights) -> NDArray[np.float64]:
-        """(n_items,) float64: the score of every item of the stream; -inf for what is excluded."""
+    def scores(
+        self, question: Question, weights: RankingWeights, *, candidates_only: bool = False
+    ) -> NDArray[np.float64]:
+        """(n_items,) float64: the score of every item of the stream; -inf for what is excluded, or is no candidate."""
         now_ms = int(question.asked.now_ms[0])
         scores = score_all(
             question.asked,
@@ -171,6 +173,7 @@ class Replayed:
             weights=weights,
             semantics=question.text,
             sequence=question.sequence,
+            neighbours_limit=self._settings.neighbours_scored if candidates_only else None,
         )
         own: NDArray[np.float64] = scores[0, self.number]
         return own
@@ -275,11 +278,12 @@ class Choosing:
         parts = Strata(firsts[~is_start], firsts[is_start])
         return np.sort(np.concatenate([evenly(part, self._limit) for part in parts]))
 
-    def question(self, at: int, strengths: NDArray[np.float64] | None = None) -> Question:
-        """Of the user of event `at`, just before it."""
+    def question(self, at: int, strengths: NDArray[np.float64] | None = None, *, without_had: bool = False) -> Question:
+        """Of the user of event `at`, just before it; `without_had`: what they had is excluded."""
         self._replayed.advance(at)
         user, now_ms = int(self._stream.user[at]), int(self._stream.time_ms[at])
-        return self._replayed.question(user, now_ms, strengths=strengths)
+        excluded = self._replayed.number[self._had(at)] if without_had else None
+        return self._replayed.question(user, now_ms, excluded, strengths)
 
     def note(self, at: int, question: Question | None = None) -> None:
         """Keep the choice that event `at` is."""
@@ -306,12 +310,17 @@ class Choosing:
         stream, known = self._stream, self._known
         there = known.listed_from_ms <= stream.time_ms[at]
         there[: int(self._seen[at - 1]) if at else 0] = True
-        user = int(stream.user[at])
-        mine = self._order[self._starts[user] : self._starts[user + 1]]
-        there[stream.item[mine[: np.searchsorted(mine, at)]]] = False
+        there[self._had(at)] = False
         open_ = np.zeros(len(self._replayed.index), np.bool_)
         open_[self._replayed.number[there]] = True
         return open_
+
+    def _had(self, at: int) -> NDArray[np.int32]:
+        """Numbers of the items that the user of event `at` had before it."""
+        user = int(self._stream.user[at])
+        mine = self._order[self._starts[user] : self._starts[user + 1]]
+        had: NDArray[np.int32] = self._stream.item[mine[: np.searchsorted(mine, at)]]
+        return had
 
 
 def evenly(positions: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
