@@ -16,6 +16,7 @@ import msgspec
 from confluent_kafka import Producer
 
 from models.weights import RankingWeights, from_json, to_json
+from stream.bounded import read_to_end
 from stream.errors import (
     CorruptStateError,
     DeliveryError,
