@@ -35,6 +35,23 @@ def throughput(rates: Mapping[str, float]) -> None:
     _picture("throughput", "Events into durable, committed state", (9, 0.42 * len(rates) + 1.4), draw)
 
 
+def freshness(rates: Mapping[str, tuple[float, float]]) -> None:
+    """Hit rate and half the width of its interval by how late a user's own events are."""
+
+    def draw(axes: Axes) -> None:
+        names = list(rates)
+        means, widths = [mean for mean, _ in rates.values()], [width for _, width in rates.values()]
+        axes.bar(names, means, yerr=widths, color=[OURS, *[PEERS] * (len(names) - 1)], width=0.6, capsize=4, ecolor=INK)
+        for i, (mean, width) in enumerate(rates.values()):
+            axes.text(i, mean + width, f"{100 * mean:.1f} %", ha="center", va="bottom", fontsize=10, color=INK)
+        axes.set_ylim(0, 1.18 * max(mean + width for mean, width in rates.values()))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        axes.set_xlabel("how late the user's own events are known")
+        axes.grid(axis="y")
+
+    _picture("freshness", "The next new item stood among the first ten", (7, 3.6), draw)
+
+
 def latency(figures: Mapping[str, float], loads: Mapping[str, float]) -> None:
     """Percentiles of event to recommendation over the load."""
 

@@ -24,7 +24,7 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("throughput", "refresh", "latency", "recovery", "scaling", "worker", "encoder")
+BENCHMARKS = ("throughput", "refresh", "latency", "recovery", "scaling", "worker", "encoder", "freshness")
 RESULTS = Path(__file__).parent / "results"
 PEERS = Path(__file__).parent / "peers"
 KAFKA_POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"

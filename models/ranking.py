@@ -153,10 +153,15 @@ def score_all(
     weights: RankingWeights,
     semantics: Semantics | None = None,
     sequence: SequenceScores | None = None,
+    neighbours_limit: int | None = None,
 ) -> _F8:
-    """(u, n) float64: the score of every item by dense index as `rank` computes it, -inf for what may not be listed."""
+    """(u, n) float64: the score of every item by dense index as `rank` computes it, -inf for what may not be listed.
+
+    With `neighbours_limit` also for what `rank` would not score.
+    """
     items = items_of(catalog, stats)
-    candidates, x = features_of(asked, items, priors, everything(items, len(asked.history)), semantics, sequence)
+    scored = everything(items) if neighbours_limit is None else (neighbours_limit, priors.candidates)
+    candidates, x = features_of(asked, items, priors, scored, semantics, sequence)
     scores = np.full((len(asked.history), len(items.count)), -np.inf)
     user = np.repeat(np.arange(len(asked.history)), np.diff(candidates.start))
     scores[user, candidates.item] = np.einsum("cf,cf->c", x, of_users(asked, items, weights, semantics)[user])
@@ -179,9 +184,8 @@ def features_of(
     return found, x
 
 
-def everything(items: Items, users: int) -> tuple[int, _I4]:
+def everything(items: Items) -> tuple[int, _I4]:
     """For `features_of`: every item that may be listed."""
-    del users
     return len(items.count), np.flatnonzero(items.recommendable).astype(np.int32)
 
 

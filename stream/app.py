@@ -21,6 +21,7 @@ from aiokafka.errors import (
 )
 from faust.types import TP
 
+from models.sequence.model import SequenceModel
 from stream.commit import Committer
 from stream.encoder_options import encoder_choice
 from stream.errors import (
@@ -36,10 +37,12 @@ from stream.errors import (
 from stream.faust_app import make_faust_app
 from stream.kafka import LogEnds, check_topics, is_embedded
 from stream.metrics import Metrics
+from stream.model_topic import RankerModel, SequenceVersion, current, read_weights
 from stream.producer import RecordProducer
 from stream.repeats import RepeatFilter
 from stream.replica import TopicReplica
 from stream.rocks import DataDirectory
+from stream.sequences import load_version, open_sequence
 from stream.settings import Settings
 from stream.table import StoreOptions
 from stream.texts import Texts, open_texts
@@ -116,6 +119,8 @@ class Application:
             self.metrics.stalled.set,
         )
         self._texts: Texts | None = None
+        self._own_sequence: SequenceModel | None = None
+        self._sequence_version: SequenceVersion | None = None
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self.on_stopping: Callable[[], None] | None = None
@@ -138,6 +143,7 @@ class Application:
         # The embedded broker writes the markers that end a transaction without a checksum.
         self.faust.conf.broker_check_crcs = not await asyncio.to_thread(is_embedded, self.settings)
         await asyncio.to_thread(self.tracker.warm_up)
+        await asyncio.to_thread(self._load_models)
         choice = encoder_choice(self.settings)
         if choice is not None and self.settings.recommend:
             self._texts = self.tracker.texts = await open_texts(
@@ -280,8 +286,32 @@ class Application:
         self.worker.wake()
 
     def _replicate_models(self, records: Any) -> None:
-        self.tracker.replicate_models(records, time.monotonic())
+        for kind, model in current((record.key, record.value) for record in records).items():
+            if kind == "ranker":
+                self.tracker.use_ranker(model if isinstance(model, RankerModel) else None, time.monotonic())
+            else:
+                self._sequence_version = model if isinstance(model, SequenceVersion) else None
+                self._loading = asyncio.ensure_future(self._load_sequence(self._sequence_version))
         self.worker.wake()
+
+    async def _load_sequence(self, version: SequenceVersion | None) -> None:
+        """In a thread, so that lists go on being made; only the version that is still wanted then serves."""
+        model = self._own_sequence
+        if version is not None:
+            model = await asyncio.to_thread(load_version, version, self.metrics.models_refused.inc)
+            if model is None:
+                return
+        if version is self._sequence_version:
+            self.tracker.use_sequence(model, time.monotonic())
+            self.worker.wake()
+
+    def _load_models(self) -> None:
+        """What the settings name; the models topic may name others later."""
+        if self.settings.ranking_weights is not None:
+            self.tracker.start_with(read_weights(self.settings.ranking_weights))
+        if self.settings.sequence_model is not None:
+            self._own_sequence = open_sequence(self.settings.sequence_model)
+            self.tracker.sequences.serve(self._own_sequence)
 
     def _replicas_caught_up(self) -> bool:
         """Whether catalogue, item statistics and models have been read to their ends."""

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,7 +15,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from stream import options
-from stream.errors import ModelUnusableError, UsageError
+from stream.errors import UsageError
 
 if TYPE_CHECKING:
     from models.evaluation.questions import Questions
@@ -119,10 +120,14 @@ def evaluate(
     directory = _directory(work_dir or settings.data_dir / "evaluation")
     for path in (json_, html):
         _check_writable(path)
+    if html is not None and find_spec("matplotlib") is None:
+        raise UsageError("--html needs matplotlib, not installed here.", "pip install 'penchant[evaluate]'")
     data = _read(settings, {"events": events, "items": items}, columns, reading, shuffle_minutes)
     report = _judge(settings, data, names, directory, warm_up=warm_up, seed=seed, jobs=jobs)
     if json_ is not None:
         _write(json_, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    if html is not None:
+        _write_page(html, report)
     show_report(stdout(), report)
 
 
@@ -162,6 +167,7 @@ def _judge(
     from models.evaluation.report import Result, make_report  # noqa: PLC0415
     from stream.evaluation_run import Task, fingerprint, judge  # noqa: PLC0415
     from stream.evaluation_screen import Bars  # noqa: PLC0415
+    from stream.evaluation_texts import with_text  # noqa: PLC0415
     from stream.screen import stderr  # noqa: PLC0415
 
     stream = data.stream
@@ -170,7 +176,7 @@ def _judge(
     if not asked.at.size:
         raise UsageError("No first engagement is left to ask about.", "give more events, or a smaller --warm-up")
     with Bars(stderr()) as bars:
-        known, why_no_text = _with_text(settings, data, work_dir, bars.step)
+        known, why_no_text = with_text(settings, data.known, work_dir, bars.step)
         mark = fingerprint(
             data=data.sha256,
             columns=[sha256(column.tobytes()).hexdigest() for column in stream],
@@ -187,29 +193,6 @@ def _judge(
         raise UsageError(f"No model could take part: {'; '.join(skipped.values())}.", "choose other --models")
     report = make_report(done, stream, known, asked, end, seed)
     return {**report, "skipped": skipped, "data": _described(data, asked, end), "command": " ".join(sys.argv)}
-
-
-def _with_text(settings: Settings, data: Data, work_dir: Path, on_step: Any) -> tuple[Any, str]:
-    """`(known with text vectors where they can be had, the encoder's version or why there are none)`."""
-    from stream.encoder_options import encoder_choice, open_encoder_of  # noqa: PLC0415
-    from stream.evaluation_vectors import vectors_of  # noqa: PLC0415
-    from stream.screen import say, stderr  # noqa: PLC0415
-
-    known, choice = data.known, encoder_choice(settings)
-    if choice is None or not any(known.catalogue):
-        return known, "none"
-    try:
-        encoder = open_encoder_of(choice)
-    except ModelUnusableError as error:
-        if settings.encoder_model != "default":
-            raise
-        say(stderr(), f"without texts: {error.message}")
-        return known, "none"
-    try:
-        vectors = vectors_of(known.catalogue, encoder, work_dir, lambda done, total: on_step("texts", done, total))
-        return known._replace(text_vectors=vectors), encoder.model_version
-    finally:
-        encoder.close()
 
 
 def _described(data: Data, asked: Questions, end: int) -> dict[str, Any]:
@@ -231,6 +214,13 @@ def _directory(path: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{path} cannot be made: {error.strerror}.", "choose another --work-dir") from None
     return path
+
+
+def _write_page(path: Path, report: dict[str, Any]) -> None:
+    from stream.evaluation_page import page  # noqa: PLC0415
+    from stream.evaluation_plots import plots  # noqa: PLC0415
+
+    _write(path, page(report, plots(report)))
 
 
 def _check_writable(path: Path | None) -> None:

@@ -7,26 +7,34 @@ from typing import Final
 
 from models.evaluation.baselines import BASELINES
 from models.evaluation.contract import Factory
+from models.features import PARTS
 from stream.errors import UsageError
-from stream.evaluation_penchant import serving, with_default_weights, without
+from stream.evaluation_penchant import of_candidates, serving, with_default_weights, without
+from stream.evaluation_sequence import SequenceAlone
 from stream.settings import Settings
 
 OWN: Final[dict[str, Callable[[Settings], Factory]]] = {
     "penchant": serving,
-    "penchant_without_sequence": without("sequence"),
     "penchant_defaults": with_default_weights,
+    "sequence": lambda _: SequenceAlone,
 }
 """Contenders that follow the settings: Penchant's ranking as it serves. They stand before the baselines."""
+
+VARIANTS: Final[dict[str, Callable[[Settings], Factory]]] = {
+    "penchant_candidates": of_candidates,
+    **{f"penchant_without_{part}": without(part) for part in PARTS},
+}
+"""Judged only if they are named: what the choice of candidates costs, and what each part brings."""
 
 
 def names() -> tuple[str, ...]:
     """All of them, in the order of the report."""
-    return (*OWN, *BASELINES)
+    return (*OWN, *VARIANTS, *BASELINES)
 
 
 def factory(name: str, settings: Settings) -> Factory:
     """What makes the contender of this name."""
-    own = OWN.get(name)
+    own = (OWN | VARIANTS).get(name)
     return BASELINES[name] if own is None else own(settings)
 
 
@@ -39,4 +47,4 @@ def parse_names(text: str) -> tuple[str, ...]:
     wanted = {part.strip() for part in text.split(",") if part.strip()}
     for unknown in sorted(wanted - set(names())):
         raise UsageError(f"--models: there is no model {unknown[:40]!r}.", f"choose from {', '.join(names())}")
-    return tuple(name for name in names() if name in wanted or not wanted)
+    return tuple(name for name in names() if name in wanted or not (wanted or name in VARIANTS))

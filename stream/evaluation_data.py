@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from models.catalog import CatalogItem
 from models.evaluation.contract import ALWAYS_MS, NEVER_MS, NO_ITEM_NUMBER, Known, Stream
 from models.evaluation.questions import first_of_pairs
-from stream.decode import DecodeLimits, parse_time_ms
+from stream.bounded import read_to_end
+from stream.decode import DecodedEvent, DecodeLimits, decode_event, decode_item, parse_time_ms
 from stream.errors import InputFileError
-from stream.events import ACTIONS, Item, event_decoder, item_decoder
+from stream.events import ACTIONS, Event, Item, event_decoder, item_decoder
 from stream.files import BadRow, read_events, read_items
 from stream.intake import context_bucket, event_id_hash
 from stream.mapping import ITEMS_AS_NAMED
 from stream.mapping import Mapping as Columns
+from stream.settings import Settings
 
 MINUTE_MS = 60_000
 _ACTION_CODE = {action: code for code, action in enumerate(ACTIONS)}
@@ -83,22 +85,56 @@ def read_data(
         InputFileError: a file cannot be used, or there is nothing in it to judge by.
     """
     described = {} if items is None else _read_catalogue(items, item_columns, limits, now_ms, reading)
-    rows, user_ids, item_ids, texts, total, refused = _read_rows(events, columns, limits, now_ms, reading)
+    found, refused = _read_file(events, columns, limits, now_ms, reading)
+    return _data(found, refused, described, strengths, str(events), shuffle_seed, _hashes(events, items))
+
+
+def read_topics(settings: Settings, limits: DecodeLimits) -> Data:
+    """The same of the events and items topics, as they are now.
+
+    Raises:
+        InputFileError: there is nothing in them to learn from.
+        TopicsError, BrokerUnreachableError: as `stream.bounded.read_to_end`.
+    """
+    described: dict[str, CatalogItem] = {}
+    for records in read_to_end(settings, settings.topic_items):
+        for record in records:
+            item = None if record.value is None else decode_item(record.key, record.value, limits)
+            if isinstance(item, Item):
+                described[item.item_id] = _catalogue_item(item)
+            elif record.value is None:
+                described.pop((record.key or b"").decode(errors="replace"), None)
+    found, refused = _read_topic(settings, limits)
+    return _data(found, refused, described, settings.strengths(), settings.topic_events, None, {})
+
+
+def _data(
+    found: _Events,
+    refused: Counter[str],
+    described: dict[str, CatalogItem],
+    strengths: tuple[float, ...],
+    where: str,
+    shuffle_seed: int | None,
+    hashes: dict[str, str],
+) -> Data:
+    rows = found.rows()
+    total = rows.user.size + sum(refused.values())
     rows = rows.take(np.argsort(rows.time_ms, kind="stable"))
     if shuffle_seed is not None:
         rows = shuffle_minutes(rows, shuffle_seed)
-    user, users = _by_first_appearance(rows.user, user_ids)
-    item, seen = _by_first_appearance(rows.item, item_ids)
-    all_items = seen + [item_id for item_id in described if item_id not in set(seen)]
+    user, users = _by_first_appearance(rows.user, list(found.users))
+    item, seen = _by_first_appearance(rows.item, list(found.items))
+    known_already = set(seen)
+    all_items = seen + [item_id for item_id in described if item_id not in known_already]
     positive = (rows.item != NO_ITEM_NUMBER) & (np.array(strengths)[rows.action] > 0)
     if not positive.any():
         raise InputFileError(
-            f"No event in {events} shows interest in an item.", "map action to view, click, purchase, .."
+            f"No event in {where} shows interest in an item.", "map action to view, click, purchase, .."
         )
     first = first_of_pairs(user, item, positive)
     stream = Stream(user, item, *rows[2:], positive=positive, first=first)
     catalogue = [described.get(item_id) for item_id in all_items]
-    known = Known(users, all_items, catalogue, _listed_from(catalogue), texts)
+    known = Known(users, all_items, catalogue, _listed_from(catalogue), list(found.texts))
     counts = {
         "rows": total,
         "refused": sum(refused.values()),
@@ -109,7 +145,7 @@ def read_data(
         "items_in_events": len(seen),
         "items_in_catalogue": len(described),
     }
-    return Data(stream, known, counts, dict(refused), _hashes(events, items))
+    return Data(stream, known, counts, dict(refused), hashes)
 
 
 def shuffle_minutes(rows: Rows, seed: int) -> Rows:
@@ -127,41 +163,67 @@ def shuffle_minutes(rows: Rows, seed: int) -> Rows:
     return rows.take(source)._replace(time_ms=rows.time_ms)
 
 
-def _read_rows(
+class _Events:
+    """Accepted events as they come; users, items and texts numbered in that order."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, int] = {}
+        self.items: dict[str, int] = {}
+        self.texts: dict[str, int] = {}
+        self._columns = tuple(array(kind) for kind in "iiqBqBIBi")
+
+    def add(self, event: Event, time_ms: int) -> None:
+        """One more."""
+        about, asked = event.item_id, event.text if event.item_id is None else None
+        row = (
+            self.users.setdefault(event.user_id, len(self.users)),
+            NO_ITEM_NUMBER if about is None else self.items.setdefault(about, len(self.items)),
+            time_ms,
+            _ACTION_CODE[event.action],
+            event.dwell_ms or 0,
+            context_bucket(event.context) if event.context else 0,
+            event_id_hash(event.event_id) if event.event_id else 0,
+            min(max(event.slot or 0, 0), 255),
+            -1 if asked is None else self.texts.setdefault(asked, len(self.texts)),
+        )
+        for column, value in zip(self._columns, row, strict=True):
+            column.append(value)
+
+    def rows(self) -> Rows:
+        """All of them."""
+        kinds = (np.int32, np.int32, np.int64, np.uint8, np.int64, np.uint8, np.uint32, np.uint8, np.int32)
+        return Rows(*(np.array(column, kind) for column, kind in zip(self._columns, kinds, strict=True)))
+
+
+def _read_file(
     path: Path, columns: Columns, limits: DecodeLimits, now_ms: int, reading: Mapping[str, Any]
-) -> tuple[Rows, list[str], list[str], list[str], int, Counter[str]]:
-    users: dict[str, int] = {}
-    items: dict[str, int] = {}
-    texts: dict[str, int] = {}
-    user, item, time_ms, dwell = array("i"), array("i"), array("q"), array("q")
-    action, context, event_id, slot, text = array("B"), array("B"), array("I"), array("B"), array("i")
-    refused: Counter[str] = Counter()
+) -> tuple[_Events, Counter[str]]:
+    found, refused = _Events(), Counter[str]()
     for row in read_events(path, columns, limits=limits, now_ms=now_ms, **reading):
         if isinstance(row, BadRow):
             refused[row.reason] += 1
-            continue
-        event = event_decoder.decode(row.value)
-        user.append(users.setdefault(event.user_id, len(users)))
-        about = event.item_id
-        item.append(NO_ITEM_NUMBER if about is None else items.setdefault(about, len(items)))
-        time_ms.append(row.time_ms)
-        action.append(_ACTION_CODE[event.action])
-        dwell.append(event.dwell_ms or 0)
-        context.append(context_bucket(event.context) if event.context else 0)
-        event_id.append(event_id_hash(event.event_id) if event.event_id else 0)
-        slot.append(min(max(event.slot or 0, 0), 255))
-        asked = event.text if about is None else None
-        text.append(-1 if asked is None else texts.setdefault(asked, len(texts)))
-    total = len(user) + sum(refused.values())
-    if not user:
+        else:
+            found.add(event_decoder.decode(row.value), row.time_ms)
+    if not found.users:
         reason, number = refused.most_common(1)[0]
         raise InputFileError(
             f"Every row of {path} is refused, {number} of them: {reason}.", "correct the rows or the --map"
         )
-    names = (user, item, time_ms, action, dwell, context, event_id, slot, text)
-    kinds = (np.int32, np.int32, np.int64, np.uint8, np.int64, np.uint8, np.uint32, np.uint8, np.int32)
-    rows = Rows(*(np.array(values, kind) for values, kind in zip(names, kinds, strict=True)))
-    return rows, list(users), list(items), list(texts), total, refused
+    return found, refused
+
+
+def _read_topic(settings: Settings, limits: DecodeLimits) -> tuple[_Events, Counter[str]]:
+    found, refused = _Events(), Counter[str]()
+    for records in read_to_end(settings, settings.topic_events):
+        for record in records:
+            decoded = decode_event(record.key, record.value, record.timestamp, limits)
+            if isinstance(decoded, DecodedEvent):
+                found.add(decoded.event, decoded.event_time_ms)
+            else:
+                refused[decoded.reason] += 1
+    if not found.users:
+        raise InputFileError(f"No event in topic {settings.topic_events} can be read.", "run `penchant replay FILE`")
+    return found, refused
 
 
 def _read_catalogue(

@@ -7,28 +7,20 @@ met since: never from what is asked about later.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.choices import ChoiceLog, together
 from models.evaluation.contract import Answer, Contender, Factory, Known, Setup, Stream
-from models.evaluation.questions import gaps
 from models.features import PARTS
 from models.weight_fit import FitOptions, learn
-from models.weights import SESSION_GAP_S, default_weights
+from models.weights import default_weights
 from stream.evaluation_sequence import can_train, trained
-from stream.prequential import Question, Replayed
+from stream.prequential import Choosing, Replayed
 from stream.settings import Settings
 
-T = TypeVar("T")
-
 LEARNED_FROM: Final = 5_000
-"""Newest choices that weights are learned from: so many within a session, and as many at the start of one.
-
-Starts are few where baskets are long, and a home page is for them: sampled evenly, they would be drowned out.
-"""
+"""Newest choices that weights are learned from: so many within a session, and as many at the start of one."""
 
 LEARNING_SHARE: Final = 0.4
 """Of the warm-up's first engagements, the last: choices are sampled from them."""
@@ -39,28 +31,31 @@ RELEARN_TIMES: Final = 10
 RELEARN: Final = FitOptions(steps=60, learning_rate=0.02)
 
 
-class Strata(NamedTuple, Generic[T]):
-    """Of two kinds of choices."""
-
-    within: T
-    """A session."""
-    starting: T
-    """One."""
-
-
 class Penchant:
     """See `models.evaluation.contract.Contender`."""
 
     name = "penchant"
 
     def __init__(
-        self, settings: Settings, setup: Setup, *, parts: tuple[str, ...] = PARTS, learned: bool = True
+        self,
+        settings: Settings,
+        setup: Setup,
+        *,
+        parts: tuple[str, ...] = PARTS,
+        learned: bool = True,
+        candidates_only: bool = False,
     ) -> None:
-        """`parts` are used; `learned` False: the weights that Penchant comes with."""
-        self._settings, self._parts, self._learned = settings, parts, learned
-        self._setup = setup
-        self._rng = np.random.default_rng(setup.seed)
-        self._log = Strata(ChoiceLog(LEARNED_FROM), ChoiceLog(LEARNED_FROM))
+        """A variant of what serves.
+
+        Args:
+            settings: of the worker.
+            setup: of the evaluation.
+            parts: those that are used.
+            learned: False: the weights that Penchant comes with.
+            candidates_only: everything that a worker would not score is last, so the figures are those of its lists.
+        """
+        self._settings, self._setup, self._parts, self._learned = settings, setup, parts, learned
+        self._candidates_only = candidates_only
         self.weights = default_weights()
         self.chosen: dict[str, float | str] = {}
 
@@ -68,35 +63,28 @@ class Penchant:
         """Learn states, statistics and weights."""
         self._stream, self._known = stream, known
         self._replayed = Replayed(self._settings, stream, known)
-        self._seen = np.maximum.accumulate(stream.item) + 1  # items have numbers in the order of their first appearance
-        self._gap_ms = gaps(stream.user, stream.time_ms)
-        all_firsts = np.flatnonzero(stream.first)
-        self._order = all_firsts[np.argsort(stream.user[all_firsts], kind="stable")]
-        self._starts = np.searchsorted(stream.user[self._order], np.arange(known.n_users + 1))
+        rng = np.random.default_rng(self._setup.seed)
+        self._choosing = Choosing(self._replayed, stream, known, LEARNED_FROM, rng)
         firsts = np.flatnonzero(stream.first[:end])
         window = firsts[int((1.0 - LEARNING_SHARE) * len(firsts)) :]
         if self._learned and len(window):
             self._train_sequence(int(window[0]))
-            for at in np.sort(np.concatenate([_evenly(part) for part in self._strata(window)])).tolist():
-                self._replayed.advance(at)
-                self._note(self._question(at), at)
+            for at in self._choosing.sample(window).tolist():
+                self._choosing.note(at)
             self._learn(FitOptions())
         self._replayed.advance(end)
         self._train_sequence(end)
         rest = np.flatnonzero(stream.first[end:]) + end
-        self._noted = np.zeros(stream.n_events, np.bool_)
-        for part in self._strata(rest):
-            self._noted[_evenly(part)] = True
-        left = len(rest)
-        self._relearn_every = max(1000, left // RELEARN_TIMES)
+        self._noted = set(self._choosing.sample(rest).tolist()) if self._learned and len(rest) else set()
+        self._relearn_every = max(1000, len(rest) // RELEARN_TIMES)
         self._asked = 0
 
     def ask(self, at: int) -> Answer:
         """Scores of everything."""
-        question = self._question(at)
-        scores = self._replayed.scores(question, self.weights)
-        if self._learned:
-            self._pending = question
+        question = self._choosing.question(at, without_had=self._candidates_only)
+        scores = self._replayed.scores(question, self.weights, candidates_only=self._candidates_only)
+        if at in self._noted:
+            self._choosing.note(at, question)
         calibration = self.weights.calibration
         with np.errstate(over="ignore"):
             probability = 1.0 / (1.0 + np.exp(-(calibration.slope * scores + calibration.intercept)))
@@ -106,8 +94,6 @@ class Penchant:
         """The event has happened."""
         if self._learned and self._stream.first[at]:
             self._asked += 1
-            if self._noted[at]:
-                self._note(self._pending, at)
             if self._asked % self._relearn_every == 0:
                 self._learn(RELEARN)
         self._replayed.advance(at + 1)
@@ -120,46 +106,9 @@ class Penchant:
             self.chosen["sequence"] = "none: counting was better" if model is None else model.model_version
 
     def _learn(self, options: FitOptions) -> None:
-        if sum(map(len, self._log)):
-            self.weights = learn(together([log.choices() for log in self._log]), self.weights, self._parts, options)
-            self.chosen |= {"weights": self.weights.version, "choices": float(sum(map(len, self._log)))}
-
-    def _strata(self, firsts: NDArray[np.int64]) -> Strata[NDArray[np.int64]]:
-        """First engagements within a session, and at the start of one."""
-        is_start = self._gap_ms[firsts] >= 1000.0 * SESSION_GAP_S
-        return Strata(firsts[~is_start], firsts[is_start])
-
-    def _question(self, at: int) -> Question:
-        return self._replayed.question(int(self._stream.user[at]), int(self._stream.time_ms[at]))
-
-    def _note(self, question: Question, at: int) -> None:
-        chosen = int(self._stream.item[at])
-        log = self._log[int(question.asked.idle_s[0] >= SESSION_GAP_S)]
-        self._replayed.note(question, chosen, self._open(at), log, self._rng)
-
-    def _open(self, at: int) -> NDArray[np.bool_]:
-        """(n,) bool by dense index: what could be chosen at `at`, the harness's own rule."""
-        stream, known = self._stream, self._known
-        seen = int(self._seen[at - 1]) if at else 0
-        there = known.listed_from_ms <= stream.time_ms[at]
-        there[:seen] = True
-        open_ = np.zeros(len(self._replayed.index), np.bool_)
-        open_[self._replayed.number[there]] = True
-        open_[self._replayed.number[self._had(at)]] = False
-        open_[self._replayed.number[stream.item[at]]] = bool(there[stream.item[at]])
-        return open_
-
-    def _had(self, at: int) -> NDArray[np.int32]:
-        """Numbers of the items that the user of event `at` had before it."""
-        user = int(self._stream.user[at])
-        mine = self._order[self._starts[user] : self._starts[user + 1]]
-        had: NDArray[np.int32] = self._stream.item[mine[: np.searchsorted(mine, at)]]
-        return had
-
-
-def _evenly(positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most `LEARNED_FROM` of them."""
-    return positions[:: max(1, -(-len(positions) // LEARNED_FROM))]
+        if len(self._choosing):
+            self.weights = learn(self._choosing.choices(), self.weights, self._parts, options)
+            self.chosen |= {"weights": self.weights.version, "choices": float(len(self._choosing))}
 
 
 def serving(settings: Settings) -> Factory:
@@ -170,6 +119,11 @@ def serving(settings: Settings) -> Factory:
 def with_default_weights(settings: Settings) -> Factory:
     """With the weights that Penchant comes with: a first day."""
     return lambda setup: Penchant(settings, setup, learned=False)
+
+
+def of_candidates(settings: Settings) -> Factory:
+    """What a worker's lists hold: only candidates are scored."""
+    return lambda setup: Penchant(settings, setup, candidates_only=True)
 
 
 def without(part: str) -> Callable[[Settings], Factory]:

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def fingerprint(**parts: Any) -> str:
     digest = sha256(json.dumps(parts, sort_keys=True, default=str).encode())
     for package in (models, stream):
         root = Path(package.__path__[0])
-        for path in sorted(root.rglob("*.py")):
+        for path in sorted((*root.rglob("*.py"), *root.rglob("*.json"))):
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -202,10 +203,10 @@ def save_result(result: Result, path: Path) -> None:
 def load_result(path: Path, questions: int) -> Result | None:
     """What `save_result` wrote; None if there is no such file or it is not whole."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             told = json.loads(str(stored["told"]))
             columns = {name: stored[name] for name in Answers._fields if name != "own_lists"}
-    except (OSError, ValueError, EOFError, KeyError):
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
         return None
     answers = Answers(**columns, own_lists=told["own_lists"])
     return Result(answers, told["chosen"], told["seconds"]) if answers.rank.size == questions else None

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from models.evaluation.slices import MONTH
 from stream.screen import Cell, count, say, show_table
 
-_SHOWN: Final = ("hr@10", "hr@20", "mrr", "auc", "coverage@10", "gini@10", "novelty@10", "diversity@10")
+_HITS: Final = ("hr@10", "hr@20", "mrr", "auc")
+_LISTS: Final = ("coverage@10", "gini@10", "novelty@10", "diversity@10")
 NOTHING: Final = "–"
 
 
@@ -66,6 +67,7 @@ def show_report(console: Console, report: dict[str, Any]) -> None:
     )
     _show_models(console, report)
     _show_slices(console, report)
+    _show_lists(console, report)
     _show_probabilities(console, report)
     for name, why in report["skipped"].items():
         say(console, f"skipped {name}: {why}", "yellow")
@@ -80,12 +82,19 @@ def _show_models(console: Console, report: dict[str, Any]) -> None:
                 Cell(name),
                 _with_interval(figures["ndcg@10"], figures["intervals"]["ndcg@10"]),
                 _difference(difference),
-                *(Cell(_number(figures[metric])) for metric in _SHOWN),
-                Cell(f"{figures['seconds']:.1f}"),
+                *(Cell(_number(figures[metric])) for metric in _HITS),
             ]
         )
-    headings = ("model", "ndcg@10 (95 %)", "minus tuned co-occurrence", *_SHOWN, "seconds")
+    headings = ("model", "ndcg@10 (95 %)", "minus tuned co-occurrence", *_HITS)
     show_table(console, headings, rows, title="All questions")
+
+
+def _show_lists(console: Console, report: dict[str, Any]) -> None:
+    rows = [
+        [Cell(name), *(Cell(_number(each[metric])) for metric in _LISTS), Cell(f"{each['seconds']:.1f}")]
+        for name, each in report["models"].items()
+    ]
+    show_table(console, ("model", *_LISTS, "seconds"), rows, title="Lists of ten")
 
 
 def _show_slices(console: Console, report: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A sequence model for an evaluation: trained at the mark, on what was before it and nothing else."""
+"""A sequence model for an evaluation: trained at the mark, on what was before it only. Alone, too, as a contender."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from models.evaluation.contract import Known, Stream
+from models.evaluation.contract import Answer, Known, Setup, Stream, UnavailableError
+from models.evaluation.questions import histories
 from models.hashing import item_hash
 from models.sequence.model import SequenceModel
 
+NAME: Final = "sequence"
 _NEEDED: Final = ("torch", "onnx", "onnxruntime")
 
 
@@ -45,3 +47,54 @@ def trained(stream: Stream, known: Known, end: int, seed: int) -> SequenceModel 
         hashes = np.array([item_hash(item_id) for item_id in known.item_ids], np.uint64)
         model.items.put(hashes, known.text_vectors)
     return model
+
+
+class SequenceAlone:
+    """See `models.evaluation.contract.Contender`: log-probabilities of the model and nothing else, its weights left as trained.
+
+    Histories grow with the stream; an item that the model has no place for is the least likely of all.
+    """
+
+    name = NAME
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self.chosen: dict[str, str] = {}
+
+    def warm_up(self, stream: Stream, known: Known, end: int) -> None:
+        """Train.
+
+        Raises:
+            UnavailableError: the extra train is not installed, or what was learned is no better than counting.
+        """
+        if not can_train():
+            raise UnavailableError("needs torch: pip install 'penchant[train,encoder-cpu]'")
+        model = trained(stream, known, end, self._setup.seed)
+        if model is None:
+            raise UnavailableError("too few events before the mark, or no better on the last of them than counting")
+        self._model, self._stream = model, stream
+        self.chosen = {"model": model.model_version}
+        self._rows = model.items.rows(known.item_ids)
+        # What each user had is a prefix of a row of these; `_length` says how long it is by now.
+        firsts = np.flatnonzero(stream.first)
+        order = firsts[np.argsort(stream.user[firsts], kind="stable")]
+        self._items, self._times_ms = self._rows[stream.item[order]], stream.time_ms[order]
+        self._starts = histories(stream, known.n_users).starts
+        self._length = np.bincount(stream.user[:end][stream.first[:end]], minlength=known.n_users)
+
+    def ask(self, at: int) -> Answer:
+        """Of every item."""
+        user, model = int(self._stream.user[at]), self._model
+        stop = int(self._starts[user] + self._length[user])
+        newest = slice(max(int(self._starts[user]), stop - model.length), stop)
+        history, times_ms = self._items[None, newest], self._times_ms[None, newest]
+        query = model.queries(history, times_ms, np.array([history.shape[1]]), self._stream.time_ms[at : at + 1])
+        vectors, biases = model.items.table
+        scores = (vectors @ query[0] + biases).astype(np.float64)
+        least = scores.min(initial=0.0) - 1.0
+        return Answer(np.where(self._rows >= 0, scores[np.maximum(self._rows, 0)], least))
+
+    def learn(self, at: int) -> None:
+        """Somebody had something."""
+        if self._stream.first[at]:
+            self._length[self._stream.user[at]] += 1

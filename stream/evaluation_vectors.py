@@ -52,7 +52,8 @@ def vectors_of(
 
 def _load(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     try:
-        found: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            found: NDArray[np.float32] = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     return found if found.shape == shape else None

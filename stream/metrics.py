@@ -72,9 +72,26 @@ class Metrics:
         # Work: how long each stage takes.
         self.stage_seconds = Histogram(
             "penchant_stage_duration_seconds",
-            "Time per chunk or batch, by stage: decode, update, items, rank, publish",
+            "Time per chunk or batch, by stage: decode, update, items, sequence, rank, publish",
             ["stage"],
             buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.sequence_age = Gauge(
+            "penchant_sequence_model_age_seconds",
+            "Event time since the newest event that the sequence model was trained on",
+            registry=registry,
+        )
+        self.sequence_items = Gauge(
+            "penchant_sequence_items", "Items the sequence model has a place for; 0 without a model", registry=registry
+        )
+        self.models_refused = Counter(
+            "penchant_models_refused", "Published sequence models that this worker could not load", registry=registry
+        )
+        self.prequential = Counter(
+            "penchant_prequential_questions",
+            "First engagements of users whose last list is known, by whether the item was among its first 10",
+            ["outcome"],
             registry=registry,
         )
         self.dirty_users = Gauge("penchant_dirty_users", "Users changed since the last commit", registry=registry)

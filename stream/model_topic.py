@@ -8,16 +8,21 @@ it is a directory that every worker can read, named with the hash of its manifes
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from contextlib import closing
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from models.weights import RankingWeights, from_json, to_json
-from stream.errors import BrokerUnreachableError, CorruptStateError, DeliveryError, TopicsError, UsageError
+from stream.bounded import read_to_end
+from stream.errors import (
+    CorruptStateError,
+    DeliveryError,
+    InputFileError,
+    UsageError,
+)
 from stream.producer import producer_config
 from stream.settings import Settings
 
@@ -75,6 +80,20 @@ def weights_of(model: RankerModel) -> RankingWeights:
         ValueError: they are none that this release knows.
     """
     return from_json(bytes(model.weights))
+
+
+def read_weights(path: Path) -> RankingWeights:
+    """Weights in a file.
+
+    Raises:
+        InputFileError: it cannot be read, or is no such file.
+    """
+    try:
+        return from_json(path.read_bytes())
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read: {error.strerror}.", "name an existing file") from None
+    except ValueError as error:
+        raise InputFileError(f"{path}: {error}.", "make one with `penchant train weights`") from None
 
 
 def decode_model(value: bytes) -> ModelRecord:
@@ -148,7 +167,8 @@ def read_versions(settings: Settings) -> dict[Kind, Versions]:
     Raises:
         BrokerUnreachableError, TopicsError: no broker answers, or it has no such topic.
     """
-    records = list(_records(settings))
+    read = read_to_end(settings, settings.topic_models)
+    records = [(record.key, record.value) for batch in read for record in batch]
     now_current = current(records)
     known: dict[Kind, dict[str, ModelRecord]] = {kind: {} for kind in KINDS}
     for key, value in records:
@@ -172,35 +192,3 @@ def roll_back(settings: Settings, kind: Kind) -> ModelRecord:
         raise UsageError(f"there is no {kind} older than the current one.", "see `penchant models list`")
     publish_model(settings, before)
     return before
-
-
-def _records(settings: Settings) -> Iterable[tuple[bytes | None, bytes | None]]:
-    """Keys and values of all records that are there at the call, partition by partition."""
-    timeout_s = settings.connect_timeout_s
-    config = settings.client_config() | {"group.id": f"{settings.group_id}-models", "enable.auto.commit": False}
-    with closing(Consumer(config)) as consumer:
-        try:
-            topic = consumer.list_topics(settings.topic_models, timeout=timeout_s).topics[settings.topic_models]
-            if topic.error is not None or not topic.partitions:
-                raise TopicsError(f"topic {settings.topic_models} does not exist.", "run `penchant topics create`")
-            left = {}
-            for p in sorted(topic.partitions):
-                low, high = consumer.get_watermark_offsets(TopicPartition(settings.topic_models, p), timeout=timeout_s)
-                if high > low:
-                    left[p] = high
-            consumer.assign([TopicPartition(settings.topic_models, p, 0) for p in left])
-            deadline = time.monotonic() + timeout_s
-            while left:
-                for message in consumer.consume(500, 0.1):
-                    if message.error() is None:
-                        yield message.key(), message.value()
-                positions = consumer.position([TopicPartition(settings.topic_models, p) for p in left])
-                left = {p.partition: left[p.partition] for p in positions if p.offset < left[p.partition]}
-                if left and time.monotonic() > deadline:
-                    raise BrokerUnreachableError(
-                        f"topic {settings.topic_models} was not read within {timeout_s:g} s.", "see `penchant doctor`"
-                    )
-        except KafkaException as error:
-            raise BrokerUnreachableError(
-                f"topic {settings.topic_models} cannot be read: {error.args[0].str()}.", "see `penchant doctor`"
-            ) from None

@@ -32,12 +32,12 @@ Examples:
 Next: `penchant models rollback ranker`, if the current one is no good."""
 
 _PUBLISH_HELP = """\
-Give weights to all workers: each ranks with them from its next batch on and makes every list anew.
+Give it to all workers: each ranks with it from its next batch on and makes every list anew.
 
 \b
 Examples:
   penchant models publish weights.json
-  penchant models publish weights.json --bootstrap-servers kafka:9092
+  penchant models publish models/sequence
 
 Next: `penchant models list`."""
 
@@ -70,7 +70,7 @@ def list_versions(
         for model in versions.known:
             is_current = versions.current is not None and versions.current.version == model.version
             if json_:
-                say_json(stdout(), msgspec.to_builtins(model) | {"current": is_current})
+                say_json(stdout(), msgspec.json.decode(msgspec.json.encode(model)) | {"current": is_current})
             measured = ", ".join(f"{name} {value:.4f}" for name, value in model.metrics.items())
             made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(model.created_at / 1000))
             mark = Cell("current", "ok") if is_current else Cell("")
@@ -88,7 +88,7 @@ def list_versions(
 def publish(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="The file that `penchant train weights` wrote."),
+        typer.Argument(metavar="FILE", help="A file of `train weights`, a directory of `train sequence`."),
     ],
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
@@ -114,16 +114,11 @@ def rollback(kind: _KIND, bootstrap_servers: options.BootstrapServers = None) ->
 
 
 def _read(path: Path) -> ModelRecord:
-    from models.weights import from_json  # noqa: PLC0415
-    from stream.model_topic import ranker_model  # noqa: PLC0415
+    from stream.model_topic import ranker_model, read_weights  # noqa: PLC0415
+    from stream.sequences import sequence_version  # noqa: PLC0415
 
     now_ms = time.time_ns() // 1_000_000
-    try:
-        return ranker_model(from_json(path.read_bytes()), now_ms)
-    except OSError as error:
-        raise InputFileError(f"{path} cannot be read: {error.strerror}.", "give this user the right to") from None
-    except ValueError as error:
-        raise InputFileError(f"{path}: {error}.", "make one with `penchant train weights`") from None
+    return sequence_version(path, now_ms) if path.is_dir() else ranker_model(read_weights(path), now_ms)
 
 
 def _said(what: str, model: ModelRecord) -> None:

@@ -6,15 +6,16 @@ differs: a question is asked at the time of the event that follows, and statisti
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog import Catalog, CatalogItem
-from models.choices import ChoiceLog, sample_candidates
+from models.choices import ChoiceLog, Choices, sample_candidates, together
 from models.co_occurrence import batch_deltas
 from models.evaluation.contract import Known, Stream
+from models.evaluation.questions import gaps
 from models.features import Asked, Items, items_of
 from models.hashing import item_hash
 from models.item_index import ItemIndex
@@ -26,7 +27,7 @@ from models.ranking import SequenceScores, features_of, score_all, usable_places
 from models.semantics import Semantics, semantics
 from models.sequence.expectation import expectation
 from models.sequence.model import SequenceModel
-from models.weights import RankingWeights
+from models.weights import SESSION_GAP_S, RankingWeights
 from stream.asking import ages_s, asked_of, behaviours_of, first_engagements
 from stream.intake import query_hash
 from stream.settings import Settings
@@ -107,15 +108,37 @@ class Replayed:
         self._rows.apply_columns(at, deltas)
         self.stats.put_columns(at, self._rows.records(at))
 
-    def question(self, user: int, now_ms: int, excluded: NDArray[np.int32] | None = None) -> Question:
-        """What would be asked of this user now; `excluded` (x,) int32 dense indices."""
-        rows = np.array([user], np.int64)
-        behaviours = behaviours_of(self.states, rows, self._params)
+    def question(
+        self,
+        user: int,
+        now_ms: int,
+        excluded: NDArray[np.int32] | None = None,
+        strengths: NDArray[np.float64] | None = None,
+        states: States | None = None,
+    ) -> Question:
+        """What would be asked of this user now.
+
+        Args:
+            user: number.
+            now_ms: the moment.
+            excluded: (x,) int32 dense indices.
+            strengths: others than the settings'.
+            states: others than those of everything applied, such as what was known a while ago.
+        """
+        rows, states = np.array([user], np.int64), self.states if states is None else states
+        params = self._params if strengths is None else self._params._replace(strengths=strengths)
+        behaviours = behaviours_of(states, rows, params)
         out = np.empty((1, 0), np.int32) if excluded is None else excluded[None, :]
         recent, asked = asked_of(
-            self.states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
+            states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
         )
-        return Question(asked, self._semantics(asked, ages_s(behaviours, recent)), self._expected(rows, asked))
+        text = self._semantics(asked, ages_s(behaviours, recent))
+        return Question(asked, text, self._expected(states, rows, asked))
+
+    def apply_to(self, states: States, events: slice) -> None:
+        """Apply events to other states; statistics stay as they are."""
+        columns = self._columns.take(np.arange(events.start, events.stop))
+        apply_events(states, columns, self._params)
 
     def items(self) -> Items:
         """What is known of all items."""
@@ -137,8 +160,10 @@ class Replayed:
             )
         return self._priors
 
-    def scores(self, question: Question, weights: RankingWeights) -> NDArray[np.float64]:
-        """(n_items,) float64: the score of every item of the stream; -inf for what is excluded."""
+    def scores(
+        self, question: Question, weights: RankingWeights, *, candidates_only: bool = False
+    ) -> NDArray[np.float64]:
+        """(n_items,) float64: the score of every item of the stream; -inf for what is excluded, or is no candidate."""
         now_ms = int(question.asked.now_ms[0])
         scores = score_all(
             question.asked,
@@ -148,6 +173,7 @@ class Replayed:
             weights=weights,
             semantics=question.text,
             sequence=question.sequence,
+            neighbours_limit=self._settings.neighbours_scored if candidates_only else None,
         )
         own: NDArray[np.float64] = scores[0, self.number]
         return own
@@ -170,10 +196,10 @@ class Replayed:
             history = int(usable_places(question.asked, items, question.text)[0])
             log.add(x[kept][rows].astype(np.float32), history, float(question.asked.idle_s[0]))
 
-    def _expected(self, rows: NDArray[np.int64], asked: Asked) -> SequenceScores | None:
+    def _expected(self, states: States, rows: NDArray[np.int64], asked: Asked) -> SequenceScores | None:
         if self.sequence is None:
             return None
-        history = first_engagements(self.states, rows, self.sequence.length)
+        history = first_engagements(states, rows, self.sequence.length)
         return expectation(self.sequence, *history, asked.now_ms, self.index)
 
     def _semantics(self, asked: Asked, ages: NDArray[np.float64]) -> Semantics | None:
@@ -213,3 +239,90 @@ def _vectors(number: NDArray[np.int32], text_vectors: NDArray[np.float32]) -> It
     there = np.any(text_vectors != 0, axis=1)
     vectors.put(number[there], text_vectors[there])
     return vectors
+
+
+T = TypeVar("T")
+
+
+class Strata(NamedTuple, Generic[T]):
+    """Of choices within a session, and of those that start one.
+
+    Starts are few where baskets are long, and a home page is for them: sampled evenly, they would be drowned out.
+    """
+
+    within: T
+    starting: T
+
+
+class Choosing:
+    """Samples what users of a stream chose, from everything they could have."""
+
+    def __init__(self, replayed: Replayed, stream: Stream, known: Known, limit: int, rng: np.random.Generator) -> None:
+        """`limit` choices of each stratum are kept, the newest."""
+        self._replayed, self._stream, self._known, self._rng = replayed, stream, known, rng
+        self._limit = limit
+        self._logs = Strata(ChoiceLog(limit), ChoiceLog(limit))
+        self._seen = np.maximum.accumulate(stream.item) + 1  # items have numbers in the order of their first appearance
+        self._gap_ms = gaps(stream.user, stream.time_ms)
+        firsts = np.flatnonzero(stream.first)
+        self._order = firsts[np.argsort(stream.user[firsts], kind="stable")]
+        self._starts = np.searchsorted(stream.user[self._order], np.arange(known.n_users + 1))
+
+    def __len__(self) -> int:
+        """Choices kept."""
+        return sum(map(len, self._logs))
+
+    def sample(self, firsts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which of these first engagements to note, ascending: at most `limit` of each stratum, evenly spread."""
+        is_start = self._gap_ms[firsts] >= 1000.0 * SESSION_GAP_S
+        parts = Strata(firsts[~is_start], firsts[is_start])
+        return np.sort(np.concatenate([evenly(part, self._limit) for part in parts]))
+
+    def question(self, at: int, strengths: NDArray[np.float64] | None = None, *, without_had: bool = False) -> Question:
+        """Of the user of event `at`, just before it; `without_had`: what they had is excluded."""
+        self._replayed.advance(at)
+        user, now_ms = int(self._stream.user[at]), int(self._stream.time_ms[at])
+        excluded = self._replayed.number[self._had(at)] if without_had else None
+        return self._replayed.question(user, now_ms, excluded, strengths)
+
+    def note(self, at: int, question: Question | None = None) -> None:
+        """Keep the choice that event `at` is."""
+        question = self.question(at) if question is None else question
+        log = self._logs[int(question.asked.idle_s[0] >= SESSION_GAP_S)]
+        self._replayed.note(question, int(self._stream.item[at]), self.open_at(at), log, self._rng)
+
+    def choices(self) -> Choices:
+        """All that are kept."""
+        return together([log.choices() for log in self._logs])
+
+    def rank_of_chosen(self, question: Question, at: int, weights: RankingWeights) -> float:
+        """From 1, half of the ties before it: where the item of event `at` stands among all that could be chosen."""
+        scores = self._replayed.scores(question, weights)
+        open_ = self.open_at(at)[self._replayed.number]
+        chosen = int(self._stream.item[at])
+        if not open_[chosen]:
+            return float(open_.sum() + 1)
+        others = scores[open_]
+        return float(1 + (others > scores[chosen]).sum() + 0.5 * ((others == scores[chosen]).sum() - 1))
+
+    def open_at(self, at: int) -> NDArray[np.bool_]:
+        """(n,) bool by dense index: what the user of event `at` could choose, the evaluation's own rule."""
+        stream, known = self._stream, self._known
+        there = known.listed_from_ms <= stream.time_ms[at]
+        there[: int(self._seen[at - 1]) if at else 0] = True
+        there[self._had(at)] = False
+        open_ = np.zeros(len(self._replayed.index), np.bool_)
+        open_[self._replayed.number[there]] = True
+        return open_
+
+    def _had(self, at: int) -> NDArray[np.int32]:
+        """Numbers of the items that the user of event `at` had before it."""
+        user = int(self._stream.user[at])
+        mine = self._order[self._starts[user] : self._starts[user + 1]]
+        had: NDArray[np.int32] = self._stream.item[mine[: np.searchsorted(mine, at)]]
+        return had
+
+
+def evenly(positions: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """At most `limit` of them, evenly spread."""
+    return positions[:: max(1, -(-len(positions) // limit))]

@@ -214,6 +214,12 @@ class Settings(BaseSettings):
     neighbours_scored: Annotated[int, Field(gt=0, le=100_000)] = Field(
         300, description="Nearest neighbours of a user's history that are scored; bounds the work per list"
     )
+    ranking_weights: Path | None = Field(
+        None, description="Weights from `penchant train weights`, until `interest.models` names others"
+    )
+    sequence_model: Path | None = Field(
+        None, description="Directory from `penchant train sequence`, until `interest.models` names another"
+    )
     interest_points: Annotated[int, Field(gt=0, le=64)] = Field(
         6, description="Interests told apart per user by text; the heaviest stay"
     )

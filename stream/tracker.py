@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.catalog import Catalog, CatalogItem
 from models.co_occurrence import batch_deltas
+from models.features import Asked
 from models.interest import RecentItems
 from models.item_facts import item_facts
 from models.item_index import NO_INDEX, ItemIndex
@@ -24,6 +25,7 @@ from models.item_vectors import ItemVectors
 from models.priors import Priors, compute_priors
 from models.ranking import RankingParams, rank
 from models.semantics import Semantics, semantics
+from models.sequence.model import SequenceModel
 from models.weights import RankingWeights, default_weights
 from stream.asking import Behaviours, ages_s, asked_of, behaviours_of
 from stream.cells import parse_timezone
@@ -32,13 +34,14 @@ from stream.errors import CorruptStateError
 from stream.events import EventSource, Trigger
 from stream.intake import Intake, read_chunk
 from stream.metrics import Metrics
-from stream.model_topic import RankerModel, current, weights_of
+from stream.model_topic import RankerModel, weights_of
 from stream.names import ItemNames
 from stream.partitions import ItemPartition, UserPartition
 from stream.publish import Listed, Published, Telling, build_records, model_versions
 from stream.query_vectors import QueryVectors
 from stream.refresh import Due, RefreshQueue
 from stream.replica import Replicated
+from stream.sequences import Sequences
 from stream.settings import Settings
 from stream.state import BOUGHT, RING
 from stream.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, warm_up
@@ -59,6 +62,9 @@ REMEMBERED_LISTS = 100_000
 """Users whose last list this worker remembers, to replace it when an item in it is withdrawn or it has become old."""
 
 AGED_AT_ONCE = 1_000
+
+JUDGED_AT = 10
+"""Places of a list in which an engagement counts as a hit."""
 
 
 FAR_BEHIND = 0.1
@@ -101,7 +107,8 @@ class Tracker:
             np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
         )
         self._zone = parse_timezone(settings.explanation_timezone)
-        self._ranking = RankingParams(settings.top_k, settings.neighbours_scored, default_weights())
+        self._own_weights = default_weights()
+        self._ranking = RankingParams(settings.top_k, settings.neighbours_scored, self._own_weights)
         self.names = ItemNames()
         self.index = ItemIndex()
         self.catalog = Catalog.empty(self.index)
@@ -116,6 +123,7 @@ class Tracker:
         self._ranked_early: dict[tuple[int, bytes], None] = {}
         self._fingerprints: tuple[NDArray[np.uint16], NDArray[np.int64]] | None = None
         self._lists: dict[tuple[int, bytes], _LastList] = {}
+        self.sequences = Sequences(metrics)
         self.texts: TextSource | None = None
         """None: ranked without text."""
 
@@ -162,6 +170,7 @@ class Tracker:
                     users.partition, intake.keys, rows, columns.offset, columns.time_ms, intake.timestamp_ms, now
                 )
         self._count(intake, changes)
+        self._judge(users.partition, intake, changes)
         return changes
 
     def _count(self, intake: Intake, changes: Changes) -> None:
@@ -173,6 +182,20 @@ class Tracker:
         items, counts = np.unique(intake.columns.item[intake.columns.action != QUERY], return_counts=True)
         known = [self.catalog.item(index) is not None for index in self.index.lookup(items).tolist()]
         metrics.unknown_items.inc(int(counts[~np.array(known, bool)].sum()))
+
+    def _judge(self, partition: int, intake: Intake, changes: Changes) -> None:
+        """Whether what users engaged with for the first time stood in the list they had: the live prequential figure."""
+        if not self._lists or not len(changes.first_item):
+            return
+        asked = self.index.lookup(changes.first_item).tolist()
+        hits = misses = 0
+        for event, item in zip(changes.first_event.tolist(), asked, strict=True):
+            last = self._lists.get((partition, intake.keys[event]))
+            if last is not None:
+                hit = item != NO_INDEX and item in last.items[:JUDGED_AT]
+                hits, misses = hits + hit, misses + (not hit)
+        self._metrics.prequential.labels("hit").inc(hits)
+        self._metrics.prequential.labels("miss").inc(misses)
 
     # --- catalogue and statistics ---
 
@@ -228,12 +251,21 @@ class Tracker:
                 self.queue.add(partition, key, "refresh", now)
             self._ranked_early.clear()
 
-    def replicate_models(self, records: list[Replicated], now: float) -> None:
-        """Versions of what ranks: the next batch uses the newest; a version that is withdrawn makes way for the default."""
-        for kind, model in current((record.key, record.value) for record in records).items():
-            if kind == "ranker":
-                weights = weights_of(model) if isinstance(model, RankerModel) else default_weights()
-                self._use_weights(weights, now)
+    def start_with(self, weights: RankingWeights) -> None:
+        """Rank with these until the models topic names others."""
+        self._own_weights = weights
+        self._ranking = RankingParams(self._ranking.top_k, self._ranking.neighbours_limit, weights)
+
+    def use_ranker(self, model: RankerModel | None, now: float) -> None:
+        """Rank with this version from the next batch on; None: withdrawn, back to what the worker started with."""
+        self._use_weights(self._own_weights if model is None else weights_of(model), now)
+
+    def use_sequence(self, model: SequenceModel | None, now: float) -> None:
+        """Expect with this model from the next batch on."""
+        before = self.sequences.model_version
+        self.sequences.serve(model)
+        if self.sequences.model_version != before:
+            self.requeue_all("model", now)
 
     def requeue_all(self, trigger: Trigger, now: float) -> None:
         """Every user whose list is known gets another one."""
@@ -266,19 +298,29 @@ class Tracker:
 
     # --- refresh ---
 
+    def asked(
+        self, users: UserPartition, rows: NDArray[np.int64], now_ms: int
+    ) -> tuple[Behaviours, RecentItems, Asked]:
+        """What the ranking is asked for these users: their behaviours, their recent items, the question."""
+        behaviours = self._behaviours(users, rows)
+        # The newest event's time, not the clock's: a replayed year is ranked as it was then.
+        moment_ms = np.full(len(rows), self._stream_time_ms(now_ms))
+        excluded = self._excluded(users, rows, behaviours)
+        recent, asked = asked_of(
+            users.overlay.states, rows, behaviours, self._settings.history_window, self.index, excluded, moment_ms
+        )
+        return behaviours, recent, asked
+
     def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
         """Fresh lists for users of one partition, with their reasons, in the order of `due`."""
         users = self.users[partition]
         with self._metrics.stage_seconds.labels("rank").time():
             rows = users.overlay.rows([d.key for d in due])
-            behaviours = self._behaviours(users, rows)
-            # The newest event's time, not the clock's: a replayed year is ranked as it was then.
-            moment_ms = np.full(len(rows), self._stream_time_ms(now_ms))
-            excluded = self._excluded(users, rows, behaviours)
-            recent, asked = asked_of(
-                users.overlay.states, rows, behaviours, self._settings.history_window, self.index, excluded, moment_ms
-            )
+            behaviours, recent, asked = self.asked(users, rows, now_ms)
             text = self._semantics(behaviours, recent, asked.history)
+            with self._metrics.stage_seconds.labels("sequence").time():
+                vectors = None if text is None else text.vectors
+                sequence = self.sequences.expected(users.overlay.states, rows, asked.now_ms, self.index, vectors)
             ranking = self._ranking
             ranked = rank(
                 asked,
@@ -287,11 +329,13 @@ class Tracker:
                 priors=self._current_priors(now_ms),
                 params=ranking,
                 semantics=text,
+                sequence=sequence,
             )
         with self._metrics.stage_seconds.labels("publish").time():
             listed = [self._listed(users, row, d) for row, d in zip(rows.tolist(), due, strict=True)]
             told_at_ms = self._told_at_ms(now_ms)
-            model = model_versions(ranking.weights.version, None if text is None else text.vectors.model_version)
+            encoder = None if text is None else text.vectors.model_version
+            model = model_versions(ranking.weights.version, encoder, self.sequences.model_version)
             published = build_records(
                 listed,
                 ranked,

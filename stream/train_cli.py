@@ -11,17 +11,14 @@ import typer
 
 from stream import options
 from stream.errors import EXIT_FAILED, InputFileError, ModelUnusableError
+from stream.train_weights_cli import HELP as WEIGHTS_HELP
+from stream.train_weights_cli import weights
 
 if TYPE_CHECKING:
     from models.training.sequence.run import Corpus, Look, Outcome
     from stream.settings import Settings
 
 train = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Train what the ranking learns from behaviour.")
-
-
-@train.callback()
-def _group() -> None:
-    """So that `sequence` stays a command's name, however many there are."""
 
 
 _HELP: Final = """\
@@ -32,9 +29,13 @@ Examples:
   penchant train sequence events.jsonl --items items.jsonl --out models/sequence
   penchant train sequence --from-topic --out models/sequence-2 --champion models/sequence
 
+Next: `penchant models publish models/sequence`, or sequence_model in penchant.toml.
+
 The last tenth of the events decides: the model is kept only if it ranks what came next better than --champion, or without one
 better than counting (exit code 1, and nothing written, if not). The tenth before it says when to stop. Interrupted? The same
 command goes on where it was. Needs the extra train."""
+
+train.command("weights", help=WEIGHTS_HELP)(weights)
 
 _NEEDED: Final = ("torch", "matplotlib", "onnx", "onnxruntime")
 _DATA, _SHAPE, _TRAINING = "Data", "Model", "Training"
@@ -80,7 +81,6 @@ def sequence(
     bootstrap_servers: options.BootstrapServers = None,
     validation_share: Annotated[float, _option("Of the events: says when to stop.", _DATA, min=0.001, max=0.5)] = 0.1,
     test_share: Annotated[float, _option("Of the events, the last: decides.", _DATA, min=0.001, max=0.5)] = 0.1,
-    kind: Annotated[Literal["sasrec", "lru"], _option("Attention, or linear recurrences.", _SHAPE)] = "sasrec",
     layers: Annotated[int, _option("Of the network.", _SHAPE, "N", min=1)] = 2,
     heads: Annotated[int, _option("Of attention; a divisor of --dims.", _SHAPE, "N", min=1)] = 2,
     dims: Annotated[int, _option("Of an item's vector.", _SHAPE, "N", min=1)] = 64,

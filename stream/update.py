@@ -89,6 +89,8 @@ class Changes(NamedTuple):
     first_item: NDArray[np.uint64]
     """`(m,)` items that a user engaged with for the first time within the ring."""
     first_time_ms: NDArray[np.int64]
+    first_event: NDArray[np.int64]
+    """`(m,)` positions among the given events."""
     first_context: NDArray[np.uint8]
     """`(m,)` context buckets."""
     first_history: NDArray[np.uint64]
@@ -102,12 +104,12 @@ def apply_events(states: States, events: EventColumns, params: UpdateParams) -> 
     n = len(events.row)
     fate = np.empty(n, np.uint8)
     first_item, first_time_ms = np.empty(n, np.uint64), np.empty(n, np.int64)
-    first_context = np.empty(n, np.uint8)
+    first_event, first_context = np.empty(n, np.int64), np.empty(n, np.uint8)
     first_history = np.zeros((n, params.pair_window), np.uint64)
     liked = params.strengths > 0
     liked[QUERY] = False
     half_lives = HalfLives(params.long_half_life_s, params.short_half_life_s, params.histogram_half_life_s)
-    first = _First(first_item, first_time_ms, first_context, first_history)
+    first = _First(first_item, first_time_ms, first_event, first_context, first_history)
     m = _apply(states.columns, events, _gains(params), liked, half_lives, fate, first)
     applied = fate == _APPLIED
     return Changes(
@@ -118,6 +120,7 @@ def apply_events(states: States, events: EventColumns, params: UpdateParams) -> 
         applied=applied,
         first_item=first_item[:m].copy(),
         first_time_ms=first_time_ms[:m].copy(),
+        first_event=first_event[:m].copy(),
         first_context=first_context[:m].copy(),
         first_history=first_history[:m].copy(),
         exposed_item=events.item[applied & (events.action == IMPRESSION)],
@@ -156,6 +159,7 @@ class _First(NamedTuple):
 
     item: NDArray[np.uint64]
     time_ms: NDArray[np.int64]
+    event: NDArray[np.int64]
     context: NDArray[np.uint8]
     history: NDArray[np.uint64]
 
@@ -198,7 +202,8 @@ def _apply(
             continue
         first = liked[action] and not _is_liked(c, r, e.item[i], liked)
         if first:
-            firsts.item[m], firsts.time_ms[m], firsts.context[m] = e.item[i], e.time_ms[i], e.context[i]
+            firsts.item[m], firsts.time_ms[m] = e.item[i], e.time_ms[i]
+            firsts.event[m], firsts.context[m] = i, e.context[i]
             _write_history(c, r, firsts.history[m])
             m += 1
         slot = c.n_ring[r] % RING

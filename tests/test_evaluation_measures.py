@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from evaluation_streams import NEVER_MS, make_known, make_stream, random_stream
+from evaluation_streams import make_known, make_stream, random_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +19,7 @@ from models.evaluation.calibration import (
     outcomes,
     reliability,
 )
+from models.evaluation.contract import NEVER_MS
 from models.evaluation.measures import (
     diversity_by_audience,
     diversity_by_vectors,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from evaluation_streams import ALWAYS_MS, MINUTE_MS, NEVER_MS, Fixed, by_hand, make_known, make_stream, random_stream
+from evaluation_streams import MINUTE_MS, Fixed, by_hand, make_known, make_stream, random_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.evaluation.contract import ALWAYS_MS, NEVER_MS
 from models.evaluation.protocol import run
 from models.evaluation.questions import questions, warm_up_end
 

@@ -20,7 +20,7 @@ from stream.metrics import Metrics
 
 DOCS = Path(__file__).parents[1] / "deploy" / "docs" / "metrics.md"
 UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "partitions", "lists", "commits",
-         "rebalances", "rewinds", "texts", "tokens", "batches", "bisections", "restarts", "1"}  # fmt: skip
+         "rebalances", "rewinds", "models", "texts", "tokens", "batches", "bisections", "restarts", "1"}  # fmt: skip
 DEADLINE_S = 30.0
 
 

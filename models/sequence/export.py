@@ -36,7 +36,7 @@ def export(
     out: Path,
     reference: tuple[str, parity.Reference],
     *,
-    beside: Callable[[Path], None] | None = None,
+    beside: Callable[[Path, str], None] | None = None,
 ) -> SequenceManifest:
     """Write `out`; an older model there is replaced in one move.
 
@@ -44,7 +44,7 @@ def export(
         trained: the network.
         out: its parent is created.
         reference: who computed the queries that the graph must give, and how.
-        beside: writes more files into the directory (a report) before it is put in place.
+        beside: `beside(directory, model_version)` writes more files (a report) before the directory is put in place.
 
     Raises:
         ModelError: the graph is not the network (`models.sequence.parity`), something else is at `out`, or the disk is full.
@@ -81,7 +81,7 @@ def export(
                 metrics=trained.metrics,
             )
             if beside is not None:
-                beside(made)
+                beside(made, manifest.model_version)
             write_manifest(made, manifest)
             put_in_place(made, out)
     except OSError as error:

@@ -86,6 +86,8 @@ class SequenceModel:
 
     def queries_of(self, history: _I4, times: Times, lengths: _I8, table: ItemTable | None = None) -> _F4:
         """`queries` where the features of time are known already: (u, t + 1) each."""
+        if not len(lengths):
+            return np.zeros((0, self.manifest.dims), np.float32)
         vectors = self.items.gathered(table or self.items.table, history)
         given = dict(zip(INPUTS, (vectors, *times, lengths), strict=True))
         found: _F4 = self._session.run(["queries"], given)[0]

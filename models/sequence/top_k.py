@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.compiled import compiled
 from models.item_index import NO_INDEX
 
 _F4 = NDArray[np.float32]
@@ -48,28 +49,50 @@ def top_k(queries: _F4, vectors: _F4, biases: _F4, k: int, allowed: NDArray[np.b
         total *= np.exp((largest - larger).astype(np.float64))
         total += np.exp(scores - larger[:, None]).sum(axis=1, dtype=np.float64)
         largest = larger
+        inside = np.ones(scores.shape[1], np.bool_)
         if allowed is not None:
-            inside = np.zeros(scores.shape[1], np.bool_)
             part = allowed[block]
             inside[: part.size] = part
-            scores[:, ~inside] = -np.inf
-        best, best_score = _merged(best, best_score, start, scores, k)
-    best[np.isneginf(best_score)] = NO_INDEX
+            inside[part.size :] = False
+        _insert(best, best_score, scores, inside, start)
+    order = np.lexsort((best, -best_score), axis=1)
+    best, best_score = np.take_along_axis(best, order, 1), np.take_along_axis(best_score, order, 1)
     normaliser = (largest + np.log(np.maximum(total, 1e-300))).astype(np.float32)
     with np.errstate(invalid="ignore"):  # no items at all: -inf less -inf
         log_probability = np.where(best == NO_INDEX, -np.inf, best_score - normaliser[:, None])
     return TopK(best.astype(np.int32), log_probability.astype(np.float32), normaliser)
 
 
-def _merged(best: NDArray[np.int64], best_score: _F4, start: int, scores: _F4, k: int) -> tuple[NDArray[np.int64], _F4]:
-    """The best k of those so far and of a block whose first item is `start`."""
-    if scores.shape[1] > 4 * k:
-        # Equal scores at the cut: the lower numbers must win, and argpartition keeps any; so all of them stay in.
-        cut = np.partition(scores, scores.shape[1] - k, axis=1)[:, -k]
-        columns = np.flatnonzero((scores >= cut[:, None]).any(axis=0))
-    else:
-        columns = np.arange(scores.shape[1])
-    numbers = np.broadcast_to(columns + start, (len(scores), columns.size))
-    numbers, merged = np.concatenate((best, numbers), axis=1), np.concatenate((best_score, scores[:, columns]), axis=1)
-    order = np.lexsort((numbers, -merged), axis=1)[:, :k]
-    return np.take_along_axis(numbers, order, 1), np.take_along_axis(merged, order, 1)
+@compiled
+def _is_worse(score: float, item: int, other_score: float, other_item: int) -> bool:
+    return score < other_score or (score == other_score and item > other_item)
+
+
+@compiled
+def _insert(best: NDArray[np.int64], best_score: _F4, scores: _F4, inside: NDArray[np.bool_], start: int) -> None:
+    """Put what belongs there of a block, whose first item is `start`, among the best so far, in place.
+
+    A user's best are a heap with the worst at the root. Items come in ascending order and take an equal's place never, so of
+    equals the lower numbers stay.
+    """
+    k = best.shape[1]
+    for user in range(len(scores)):
+        for j in range(scores.shape[1]):
+            score = scores[user, j]
+            if not inside[j] or not score > best_score[user, 0]:
+                continue
+            item, place = start + j, 0
+            while True:
+                child = 2 * place + 1
+                if child >= k:
+                    break
+                other = child + 1
+                if other < k and _is_worse(
+                    best_score[user, other], best[user, other], best_score[user, child], best[user, child]
+                ):
+                    child = other
+                if not _is_worse(best_score[user, child], best[user, child], score, item):
+                    break
+                best_score[user, place], best[user, place] = best_score[user, child], best[user, child]
+                place = child
+            best_score[user, place], best[user, place] = score, item

@@ -55,17 +55,19 @@ class AlternatingLeastSquares:
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
         matrix = user_items(stream, known, end)
         from implicit.cpu.als import AlternatingLeastSquares as Model
+        from threadpoolctl import threadpool_limits
 
         fit = self._fit
-        model = Model(
-            factors=fit.factors,
-            regularization=fit.penalty,
-            alpha=fit.alpha,
-            iterations=ITERATIONS,
-            num_threads=1,
-            random_state=self._seed,
-        )
-        model.fit(matrix, show_progress=False)
+        with threadpool_limits(1, "blas"):  # implicit is slow, and warns, where BLAS has threads of its own
+            model = Model(
+                factors=fit.factors,
+                regularization=fit.penalty,
+                alpha=fit.alpha,
+                iterations=ITERATIONS,
+                num_threads=1,
+                random_state=self._seed,
+            )
+            model.fit(matrix, show_progress=False)
         self._factors: NDArray[np.float32] = np.asarray(model.item_factors, np.float32)
         self._gram = self._factors.T @ self._factors + fit.penalty * np.eye(fit.factors, dtype=np.float32)
         self._scores = FactorScores(stream, known, end, self._factors, fit.history)

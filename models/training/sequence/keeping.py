@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from models.training.sequence.texts import Scaling
 from models.training.sequence.trainer import Trainer
 
 REPORT_FILE, PLOT_FILE = "train.json", "train.png"
+KIND: Final = "sasrec"
 
 
 def keep(
@@ -44,7 +45,7 @@ def keep(
     # An item that no event was about has no learned part: a worker places it by its text, if it is in the catalogue.
     numbers = np.flatnonzero(trainer.trained)
     trained = Trained(
-        settings.kind,
+        KIND,
         Shape(settings.layers, settings.heads, settings.dims, settings.length),
         weights,
         _items(trainer, ids, numbers, weights, texts),
@@ -58,8 +59,8 @@ def keep(
         history = np.where(valid, numbers[asked.rows], -1)
         return trainer.queries(Batch(history, times_of(asked.times_ms, asked.lengths, asked.now_ms), asked.lengths))
 
-    def beside(directory: Path) -> None:
-        write_report(report, directory / REPORT_FILE)
+    def beside(directory: Path, model_version: str) -> None:
+        write_report(report | {"model_version": model_version}, directory / REPORT_FILE)
         draw(report, directory / PLOT_FILE)
 
     manifest = export(trained, out, (f"torch {torch.__version__}", reference), beside=beside)

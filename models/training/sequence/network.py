@@ -1,4 +1,4 @@
-"""The network in torch: a causal transformer (SASRec, Kang & McAuley 2018, pre-norm), or linear recurrent units in its place.
+"""The network in torch: a causal transformer (SASRec, Kang & McAuley 2018, pre-norm).
 
 An item is `learned part + linear(text)` (the learned part is 0 for an item that training has not seen), the same for what the
 user had and for what is predicted. Classes are made inside a function because torch may not be imported before.
@@ -6,7 +6,6 @@ user had and for what is predicted. Classes are made inside a function because t
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -49,8 +48,7 @@ def network(settings: SequenceSettings, n_items: int, texts: NDArray[np.float32]
                 self.project = torch.nn.Linear(texts.shape[1], d, bias=False)
                 torch.nn.init.normal_(self.project.weight, std=(d * texts.shape[1]) ** -0.5 * 4)
             self.drop = torch.nn.Dropout(settings.dropout)
-            block = Attention if settings.kind == "sasrec" else Recurrence
-            self.blocks = torch.nn.ModuleList(block() for _ in range(settings.layers))
+            self.blocks = torch.nn.ModuleList(Attention() for _ in range(settings.layers))
             self.feed = torch.nn.ModuleList(Feed() for _ in range(settings.layers))
             self.norm = torch.nn.LayerNorm(d)
 
@@ -97,35 +95,6 @@ def network(settings: SequenceSettings, n_items: int, texts: NDArray[np.float32]
             # Padding is at the right, so what is valid never sees it: the causal mask is the only one.
             mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, dropout_p=drop, is_causal=True)
             return self.out(mixed.transpose(1, 2).reshape(b, t, d))
-
-    class Recurrence(torch.nn.Module):  # type: ignore[misc]
-        """A diagonal linear recurrence (LRU, Orvieto et al. 2023; LRURec, Yue et al. 2024), unrolled: t is small."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm = torch.nn.LayerNorm(d)
-            self.inward = torch.nn.Linear(d, 2 * d)
-            self.out = torch.nn.Linear(2 * d, d)
-            radius = torch.rand(d) * 0.19 + 0.8
-            self.log_decay = torch.nn.Parameter(torch.log(-torch.log(radius)))
-            self.log_angle = torch.nn.Parameter(torch.log(torch.rand(d) * math.pi / 10 + 1e-4))
-
-        def kernel(self, t: int) -> tuple[Any, Any]:
-            """(d, t, t) real and imaginary: weight of position s at position t."""
-            back = torch.arange(t, device=self.log_decay.device)
-            back = (back[:, None] - back[None, :]).float()
-            size = torch.exp(-torch.exp(self.log_decay))[:, None, None] ** back.clamp(min=0)
-            size = torch.where(back >= 0, size, 0.0)
-            size = size * torch.sqrt(1 - torch.exp(-2 * torch.exp(self.log_decay)))[:, None, None]
-            angle = torch.exp(self.log_angle)[:, None, None] * back
-            return size * torch.cos(angle), size * torch.sin(angle)
-
-        def forward(self, hidden: Any) -> Any:
-            real, imaginary = self.inward(self.norm(hidden)).chunk(2, dim=-1)
-            cos, sin = self.kernel(hidden.shape[1])
-            real, imaginary = real.permute(2, 1, 0), imaginary.permute(2, 1, 0)  # (d, t, b)
-            states = torch.cat((cos @ real - sin @ imaginary, sin @ real + cos @ imaginary))
-            return self.out(states.permute(2, 1, 0))
 
     class Feed(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:

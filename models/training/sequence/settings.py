@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 
 from models.training.settings import Precision
 
-Kind = Literal["sasrec", "lru"]
 Loss = Literal["auto", "full", "sampled", "gbce"]
 
 FULL_SOFTMAX_ITEMS = 20_000
@@ -16,7 +15,6 @@ FULL_SOFTMAX_ITEMS = 20_000
 class SequenceSettings(NamedTuple):
     """How to train. All of it is part of a checkpoint's fingerprint."""
 
-    kind: Kind = "sasrec"
     layers: int = 2
     heads: int = 2
     dims: int = 64
@@ -25,7 +23,7 @@ class SequenceSettings(NamedTuple):
     length: int = 64
     """Newest items of a history that are looked at."""
     calendar: bool = False
-    """Hour and weekday too. Off: it made both data sets worse that were tried (deploy/docs/sequence.md)."""
+    """Hour and weekday too. Off: it made films worse and a shop no better (deploy/docs/sequence.md)."""
     dropout: float = 0.2
     event_dropout: float = 0.1
     """Share of events left out of a history at random: so a history without one of its events is nothing new to the model."""

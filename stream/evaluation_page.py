@@ -1,0 +1,91 @@
+"""The report of an evaluation as one HTML file that needs nothing else: tables, and pictures inside it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+from models.evaluation.slices import MONTH
+
+_STYLE: Final = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
+th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+img { max-width: 100% } code { overflow-wrap: anywhere } .skipped { color: #960 }
+"""
+_COLUMNS: Final = ("ndcg@10", "ndcg@20", "hr@10", "hr@20", "mrr", "auc", "precision@10", "recall@10", "f1@10",
+                   "coverage@10", "gini@10", "novelty@10", "diversity@10", "seconds")  # fmt: skip
+
+
+def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+    """HTML. Whatever comes from files or the command line is escaped.
+
+    Args:
+        report: as written to JSON.
+        pictures: PNG files by title.
+    """
+    data = report["data"]
+    facts = ", ".join(f"{escape(name)} {value:,}" for name, value in data.items() if isinstance(value, int))
+    parts = [
+        f"<h1>Penchant evaluation</h1><p><code>{escape(report['command'])}</code></p><p>{facts}</p>",
+        *(f"<p>sha256 of {escape(role)}: <code>{escape(each)}</code></p>" for role, each in data["sha256"].items()),
+        "<h2>All questions</h2>",
+        _models(report),
+        "<h2>Minus tuned co-occurrence, with 95 % intervals</h2>",
+        _differences(report),
+        "<h2>Slices: NDCG@10</h2>",
+        _slices(report),
+        *(_picture(title, picture) for title, picture in pictures.items()),
+        *(f'<p class="skipped">skipped {escape(n)}: {escape(why)}</p>' for n, why in report["skipped"].items()),
+    ]
+    head = f'<meta charset="utf-8"><title>Penchant evaluation</title><style>{_STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _models(report: Mapping[str, Any]) -> str:
+    rows = ([name, *(_number(each.get(metric)) for metric in _COLUMNS)] for name, each in report["models"].items())
+    return _table(("model", *_COLUMNS), rows)
+
+
+def _differences(report: Mapping[str, Any]) -> str:
+    metrics = ("ndcg@10", "hr@10", "mrr")
+    rows = [
+        [part, name, *(_difference(each.get(metric)) for metric in metrics)]
+        for part, models in report["differences"].items()
+        if not part.startswith(MONTH) and report["questions"][part]
+        for name, each in models.items()
+    ]
+    return _table(("questions", "model", *metrics), rows)
+
+
+def _slices(report: Mapping[str, Any]) -> str:
+    rows = (
+        [f"{part} ({report['questions'][part]:,})", *(_number(each["ndcg@10"]) for each in models.values())]
+        for part, models in report["slices"].items()
+    )
+    return _table(("slice", *report["models"]), rows)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(each)}</th>" for each in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _picture(title: str, picture: bytes) -> str:
+    encoded = b64encode(picture).decode()
+    return f'<h2>{escape(title)}</h2><img alt="{escape(title)}" src="data:image/png;base64,{encoded}">'
+
+
+def _difference(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["mean"] is None:
+        return "–"
+    low, high = found["interval"]
+    return f"{found['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

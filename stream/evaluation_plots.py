@@ -1,0 +1,89 @@
+"""Pictures of an evaluation's report, as PNG bytes. The only part of the evaluation that needs matplotlib."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Final
+
+from models.evaluation.slices import MONTH
+
+_DPI: Final = 110
+_METRIC: Final = "ndcg@10"
+
+
+def plots(report: dict[str, Any]) -> dict[str, bytes]:
+    """PNG files by title; those that the report has figures for."""
+    found = {"NDCG@10, 95 % intervals": _models(report), "NDCG@10 by slice": _slices(report)}
+    months = [part for part in report["slices"] if part.startswith(MONTH)]
+    if len(months) > 1:
+        found["NDCG@10 by month"] = _months(report, months)
+    if any("probability" in each for each in report["models"].values()):
+        found["Click probability: stated and observed"] = _reliability(report)
+    return found
+
+
+def _models(report: dict[str, Any]) -> bytes:
+    names = list(report["models"])[::-1]
+    figure, axes = _figure(8, 1.2 + 0.35 * len(names))
+    for row, name in enumerate(names):
+        each = report["models"][name]
+        low, high = each["intervals"][_METRIC]
+        axes.barh(row, each[_METRIC], color="C0", alpha=0.7)
+        axes.plot([low, high], [row, row], color="black", linewidth=1.5)
+    axes.set_yticks(range(len(names)), names)
+    return _png(figure)
+
+
+def _slices(report: dict[str, Any]) -> bytes:
+    parts = [part for part in report["slices"] if not part.startswith(MONTH) and report["questions"][part]]
+    names = list(report["models"])
+    figure, axes = _figure(9, 1.5 + 0.5 * len(parts) + 0.1 * len(names))
+    height = 0.8 / len(names)
+    for number, name in enumerate(names):
+        values = [report["slices"][part][name][_METRIC] for part in parts]
+        axes.barh([row - number * height for row in range(len(parts))], values, height, label=name)
+    axes.set_yticks(
+        [row - 0.4 for row in range(len(parts))], [f"{part} ({report['questions'][part]:,})" for part in parts]
+    )
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return _png(figure)
+
+
+def _months(report: dict[str, Any], months: list[str]) -> bytes:
+    figure, axes = _figure(9, 4)
+    for name in report["models"]:
+        values = [report["slices"][month][name][_METRIC] for month in months]
+        axes.plot(range(len(months)), values, marker=".", label=name)
+    step = max(1, len(months) // 12)
+    axes.set_xticks(range(0, len(months), step), [month.removeprefix(MONTH) for month in months[::step]], rotation=30)
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return _png(figure)
+
+
+def _reliability(report: dict[str, Any]) -> bytes:
+    figure, axes = _figure(5, 4.5)
+    largest = 0.0
+    for name, each in report["models"].items():
+        if "probability" in each:
+            bins = each["probability"]["reliability"]
+            axes.plot(bins["stated"], bins["observed"], marker="o", label=name)
+            largest = max(largest, *bins["stated"], *bins["observed"])
+    axes.plot([0, largest], [0, largest], color="0.6", linestyle="--", linewidth=1)
+    axes.set(xlabel="stated", ylabel="observed")
+    axes.legend(frameon=False, fontsize="small")
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: Any) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=_DPI, format="png")
+    return buffer.getvalue()

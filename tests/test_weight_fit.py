@@ -1,0 +1,128 @@
+"""models/choices.py, models/weight_fit.py and models/weights.py: learning from what was chosen"""
+
+import numpy as np
+import pytest
+
+from models.choices import AT_RANDOM, BEST_BY_EACH, ChoiceLog, Choices, sample_candidates, together
+from models.features import FEATURES, POPULARITY, TREND
+from models.weight_fit import FitOptions, calibrate, fit, learn, loss, ndcg, newcomer_weights
+from models.weights import GATES, default_weights, named
+
+FAST, NEW, TEXT = (FEATURES.index(name) for name in ("co_fast", "new", "text_points"))
+
+
+def made_choices(weights_of, n=800, candidates=12, seed=0, history=25, idle_s=0.0):
+    """Choices drawn from the softmax of the features with `weights_of` (feature -> weight)."""
+    rng = np.random.default_rng(seed)
+    features = np.zeros((n, candidates, len(FEATURES)), np.float32)
+    for f in (FAST, TEXT, POPULARITY, TREND):
+        features[:, :, f] = rng.normal(size=(n, candidates))
+    scores = sum(weight * features[:, :, f] for f, weight in weights_of.items()) + rng.gumbel(size=(n, candidates))
+    chosen = scores.argmax(axis=1)
+    for row, c in enumerate(chosen.tolist()):
+        features[row, [0, c]] = features[row, [c, 0]]
+    real = np.ones((n, candidates), bool)
+    return Choices(features, real, np.full(n, history), np.full(n, idle_s))
+
+
+START = named({}, {"popularity": 1.0})
+
+
+def test_weights_that_made_the_choices_are_found_in_direction_and_rank_as_well():
+    true = {FAST: 2.0, TEXT: -1.0}
+    learned = fit(made_choices(true), START)
+    row = learned.table[0]
+    assert row[FAST] > 1.0 > abs(row[TREND])
+    assert row[TEXT] < -0.4
+    later = made_choices(true, seed=1)
+    best = named({"always": {"co_fast": 2.0, "text_points": -1.0}}, {})
+    assert ndcg(later, learned).mean() == pytest.approx(ndcg(later, best).mean(), abs=0.02)
+    assert loss(later, learned) < loss(later, START)
+
+
+def test_a_gate_learns_what_holds_only_where_it_is_open():
+    within, starting = made_choices({FAST: 2.0}), made_choices({TEXT: 2.0}, seed=1, idle_s=4000.0)
+    learned = fit(together([within, starting]), START)
+    always, idle = learned.table[0], learned.table[GATES.index("idle_30_min")]
+    assert always[FAST] > 1.0
+    assert (always + idle)[TEXT] > 1.0 > abs((always + idle)[FAST])
+
+
+def test_parts_that_are_not_wanted_and_features_that_never_vary_get_no_weight():
+    learned = learn(made_choices({FAST: 1.0, TEXT: 1.0}), default_weights(), parts=("interest",))
+    assert np.flatnonzero(learned.table.any(axis=0)).tolist() == [TEXT]
+
+
+def test_newcomers_get_counts_until_enough_of_them_show_something_better():
+    counts = START.cold
+    trendy = made_choices({TREND: 3.0}, history=0)
+    assert newcomer_weights(trendy.take(np.arange(100)), counts).tolist() == counts.tolist()
+    better = newcomer_weights(trendy, counts)
+    assert better[TREND] > 0
+    assert better[[FAST, TEXT]].tolist() == [0.0, 0.0]  # nothing personal, whatever varies
+    popular = newcomer_weights(made_choices({POPULARITY: 3.0}, history=0), counts)
+    assert popular.tolist() == counts.tolist()
+
+
+def test_the_same_choices_give_the_same_weights():
+    choices = made_choices({FAST: 1.0}, n=200)
+    assert learn(choices, START).version == learn(choices, START).version
+
+
+def test_calibrated_probabilities_mean_what_they_say():
+    true = {FAST: 2.0}
+    learned = learn(made_choices(true, n=3000), START)
+    later = made_choices(true, n=3000, seed=5)
+    scores = later.features @ learned.table[0]
+    slope, intercept = calibrate(later, learned)
+    said = 1 / (1 + np.exp(-(slope * scores + intercept)))
+    assert said.mean() == pytest.approx(1 / 12, rel=0.02)  # one of twelve is chosen
+    sure = said > 0.3
+    assert said[sure].mean() == pytest.approx((np.arange(12) == 0)[None, :].repeat(3000, 0)[sure].mean(), abs=0.05)
+
+
+def test_no_choices_leave_everything_as_it_is():
+    nothing = ChoiceLog(5).choices()
+    assert learn(nothing, START).version == START.version
+
+
+def test_learning_starts_from_what_serves():
+    still = FitOptions(steps=0)
+    weights = default_weights()
+    kept = fit(made_choices({FAST: 1.0}, n=50), weights, options=still)
+    varying = [FAST, TEXT, POPULARITY, TREND]
+    assert kept.table[:, varying] == pytest.approx(weights.table[:, varying])
+
+
+def test_a_sample_holds_the_chosen_item_first_the_best_by_each_feature_and_some_others():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(2000, len(FEATURES)))
+    best = int(x[:, FAST].argmax())
+    rows = sample_candidates(x, best, rng)
+    assert rows[0] == best
+    assert len(set(rows.tolist())) == len(rows)
+    for f in (FAST, TEXT, POPULARITY):
+        assert set(np.argsort(-x[:, f])[:BEST_BY_EACH].tolist()) <= set(rows.tolist())
+    assert len(rows) <= BEST_BY_EACH * len(FEATURES) + AT_RANDOM
+
+
+def test_a_choice_that_no_feature_proposed_teaches_nothing():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(2000, len(FEATURES)))
+    x[7] = -9.0
+    assert sample_candidates(x, 7, rng) is None
+    x[:, FAST] = 0.0
+    x[11, FAST] = 1.0  # the only one that is near: the rest of a sparse feature is not "best"
+    assert sample_candidates(x, 11, rng) is not None
+
+
+def test_a_log_keeps_the_newest_and_pads():
+    log = ChoiceLog(2)
+    for n in (3, 1, 2):
+        log.add(np.full((n, len(FEATURES)), n, np.float32), n, float(n))
+    choices = log.choices()
+    assert (len(log), choices.history.tolist()) == (2, [1, 2])
+    assert choices.real.tolist() == [[True, False], [True, True]]
+    both = together([choices, log.choices().take(np.array([0]))])
+    assert both.real.tolist() == [[True, False], [True, True], [True, False]]
+    assert both.features[:, 0, NEW].tolist() == [1.0, 2.0, 1.0]
