@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 
 from models.catalog import Catalog
 from models.features import items_of
+from models.item_index import ItemIndex
 from models.item_stats import ItemStatistics
 from models.item_vectors import ItemVectors
 from models.priors import Priors
-from models.ranking import RankedBatch, RankingParams, features_of, of_users, rank
+from models.ranking import RankedBatch, RankingParams, SequenceScores, features_of, of_users, rank
 from models.removal import Past, rows_without, without
 from models.semantics import Semantics, semantics
+from models.sequence.expectation import expectation
+from models.sequence.model import SequenceModel
+from stream.asking import FirstEngagements
 from stream.settings import Settings
 
 _AT_ONCE = 64
@@ -31,17 +35,42 @@ class World(NamedTuple):
     """Of the catalogue's texts; None without an encoder."""
 
 
+class SequencePast(NamedTuple):
+    """What the sequence model reads of the person."""
+
+    model: SequenceModel
+    history: FirstEngagements
+    """Of one user."""
+    places: NDArray[np.uint64]
+    """(H,) uint64 hashes: the items of the places that may be taken out."""
+
+    def expected(self, removed: NDArray[np.bool_], now_ms: NDArray[np.int64], index: ItemIndex) -> SequenceScores:
+        """What it expects for each row of `removed` (n, H)."""
+        items, times_ms, lengths = self.history
+        used = np.arange(items.shape[1]) < lengths[0]
+        kept = np.stack([used & ~np.isin(items[0], self.places[row]) for row in removed])
+        order = np.argsort(~kept, axis=1, kind="stable")
+        left = np.take_along_axis(kept, order, axis=1)
+        return expectation(
+            self.model,
+            np.where(left, items[0][order], np.uint64(0)),
+            np.where(left, times_ms[0][order], 0),
+            kept.sum(axis=1),
+            now_ms,
+            index,
+        )
+
+
 class AsIf:
     """One person's list with any part of their past taken out."""
 
-    def __init__(self, past: Past, world: World, settings: Settings) -> None:
+    def __init__(self, past: Past, world: World, settings: Settings, sequence: SequencePast | None = None) -> None:
         self.past, self.world = past, world
-        self._settings = settings
+        self._settings, self._sequence = settings, sequence
 
     def rank(self, removed: NDArray[np.bool_] | None = None) -> RankedBatch:
         """A list per row of `removed` (n, H) bool; of the past as it is where that is None."""
-        past = without(self.past, self._nothing() if removed is None else removed)
-        return self._ranked(past, self.world.params)
+        return self._ranked(self._nothing() if removed is None else removed, self.world.params)
 
     def leads(self, sets: list[tuple[int, ...]]) -> NDArray[np.int32]:
         """`models.counterfactual.Leads`."""
@@ -49,7 +78,7 @@ class AsIf:
         # Two, not one: equal scores are put in order after the exact sum, among what is listed.
         params = RankingParams(2, self.world.params.neighbours_limit, self.world.params.weights)
         found = [
-            self._ranked(without(self.past, removed[start : start + _AT_ONCE]), params).items[:, 0]
+            self._ranked(removed[start : start + _AT_ONCE], params).items[:, 0]
             for start in range(0, len(removed), _AT_ONCE)
         ]
         leading: NDArray[np.int32] = np.concatenate(found)
@@ -70,16 +99,16 @@ class AsIf:
             if text is not None:
                 text = text._replace(candidates=np.full((len(past.ages_s), 0), -1, np.int32))
             only = 0, np.array([item], np.int32)
-            found, x = features_of(past.asked, items, world.priors, only, text, None)
-            assert found.item.tolist() == [item] * len(past.ages_s)
-            scores[start : start + _AT_ONCE] = x @ weights
+            sequence = self._expected(removed[start : start + _AT_ONCE], past)
+            found, x = features_of(past.asked, items, world.priors, only, text, sequence)
+            scores[start : start + _AT_ONCE] = (x @ weights)[found.item == item]
         return scores
 
     def _nothing(self) -> NDArray[np.bool_]:
         return np.zeros((1, self.past.asked.history.shape[1]), np.bool_)
 
-    def _ranked(self, past: Past, params: RankingParams) -> RankedBatch:
-        world = self.world
+    def _ranked(self, removed: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
+        world, past = self.world, without(self.past, removed)
         return rank(
             past.asked,
             catalog=world.catalog,
@@ -87,7 +116,13 @@ class AsIf:
             priors=world.priors,
             params=params,
             semantics=self._text(past),
+            sequence=self._expected(removed, past),
         )
+
+    def _expected(self, removed: NDArray[np.bool_], past: Past) -> SequenceScores | None:
+        if self._sequence is None:
+            return None
+        return self._sequence.expected(removed, past.asked.now_ms, self.world.catalog.index)
 
     def _text(self, past: Past) -> Semantics | None:
         if past.vectors is None or self.world.vectors is None:

@@ -16,6 +16,8 @@ from stream.encoder_cli import encoder
 from stream.errors import EXIT_FAILED, EXIT_USAGE, PenchantError, UsageError
 from stream.evaluate_cli import HELP as EVALUATE_HELP
 from stream.evaluate_cli import EvaluateCommand, evaluate
+from stream.explain_cli import HELP as EXPLAIN_HELP
+from stream.explain_cli import explain
 from stream.models_cli import models
 from stream.train_cli import train
 
@@ -79,6 +81,7 @@ app.add_typer(items, name="items")
 app.add_typer(encoder, name="encoder")
 app.add_typer(models, name="models")
 app.command("evaluate", cls=EvaluateCommand, help=EVALUATE_HELP)(evaluate)
+app.command("explain", help=EXPLAIN_HELP)(explain)
 app.add_typer(train, name="train")
 
 

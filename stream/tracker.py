@@ -27,6 +27,7 @@ from models.ranking import RankingParams, rank
 from models.semantics import Semantics, semantics
 from models.sequence.model import SequenceModel
 from models.weights import RankingWeights, default_weights
+from stream.as_if import World
 from stream.asking import Behaviours, ages_s, asked_of, behaviours_of
 from stream.cells import parse_timezone
 from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
@@ -310,6 +311,11 @@ class Tracker:
             users.overlay.states, rows, behaviours, self._settings.history_window, self.index, excluded, moment_ms
         )
         return behaviours, recent, asked
+
+    def world(self, now_ms: int) -> World:
+        """What lists are made of beside the person, for `stream.as_if`."""
+        vectors = None if self.texts is None or not self.texts.items.size else self.texts.items
+        return World(self.catalog, self.stats, self._current_priors(now_ms), self._ranking, vectors)
 
     def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
         """Fresh lists for users of one partition, with their reasons, in the order of `due`."""
