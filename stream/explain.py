@@ -92,11 +92,10 @@ def say(language: Language, causes: Sequence[Cause], claim: str) -> str:
     told = language.causes
     pieces = language.because[len(causes) - 1]
     said = pieces[0]
-    shared = causes[0][3]
-    # The time that all have in common is said once.
-    once = 0
-    if causes[-1][3] == shared == causes[len(causes) // 2][3]:
-        once = len(causes) if language.is_shared_time_last else 1
+    once, same = 0, language.same_time
+    shared = same[causes[0][3]]
+    if same[causes[-1][3]] == shared == same[causes[len(causes) // 2][3]]:
+        once = len(causes) if language.is_shared_time_last else 1  # said once
     n = 1
     for action, title, _, when in causes:
         before, after = told[action][UNTOLD if once and n != once else when]

@@ -47,6 +47,8 @@ class Language(NamedTuple):
     causes: dict[str, tuple[tuple[str, str], ...]]
     """By action, by code of `stream.time_told`: what stands before and after the title."""
     claims: dict[str, str]
+    same_time: tuple[int, ...]
+    """By code of `stream.time_told`: the first code that is told with the same words."""
     is_shared_time_last: bool
     """A time that all causes have in common is said of the last one, else of the first."""
     quotes: dict[int, str]
@@ -68,6 +70,7 @@ def read_language(code: str, text: str) -> Language:
             _because(table["because"]),
             _causes(table["actions"], times),
             _claims(table["claims"]),
+            tuple(times.index(time) for time in times),
             _is_last(table["time"]["shared"]),
             _quotes(table["quotes"], table["nested_quotes"]),
         )
