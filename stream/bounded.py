@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import closing
 from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -26,8 +27,10 @@ class Record(NamedTuple):
     """Kafka's, ms."""
 
 
-def read_to_end(settings: Settings, topic: str) -> Iterator[list[Record]]:
+def read_to_end(settings: Settings, topic: str, only: Collection[int] | None = None) -> Iterator[list[Record]]:
     """Everything that is in the topic now, partition by partition mixed, each in offset order; bounded memory.
+
+    `only` these partitions; None: all.
 
     Raises:
         TopicsError: there is no such topic, or this user may not read it.
@@ -43,7 +46,7 @@ def read_to_end(settings: Settings, topic: str) -> Iterator[list[Record]]:
         }
     )
     try:
-        ends = _assign(consumer, settings, topic)
+        ends = _assign(consumer, settings, topic, only)
         moved_at = time.monotonic()
         positions: dict[int, int] = {}
         while ends:
@@ -68,16 +71,35 @@ def read_to_end(settings: Settings, topic: str) -> Iterator[list[Record]]:
         consumer.close()
 
 
-def _assign(consumer: Consumer, settings: Settings, topic: str) -> dict[int, int]:
-    """Take every partition from its beginning; `{partition: end offset now}` of those that hold something."""
-    timeout_s = settings.connect_timeout_s
-    partitions = consumer.list_topics(topic, timeout=timeout_s).topics[topic].partitions
-    if not partitions:
+def partitions_of(settings: Settings, topic: str) -> int:
+    """How many partitions a topic has.
+
+    Raises:
+        TopicsError, BrokerUnreachableError: there is no such topic, or no broker answers.
+    """
+    config = settings.client_config() | {"group.id": f"{settings.group_id}-training", "enable.auto.commit": False}
+    with closing(Consumer(config)) as consumer:
+        try:
+            return len(_partitions(consumer, settings, topic))
+        except KafkaException as error:
+            raise unreachable(settings, error) from None
+
+
+def _partitions(consumer: Consumer, settings: Settings, topic: str) -> list[int]:
+    found = consumer.list_topics(topic, timeout=settings.connect_timeout_s).topics[topic].partitions
+    if not found:
         raise TopicsError(
             f"topic {topic} does not exist.", "run `penchant topics create`, or name the topic in the settings"
         )
+    return sorted(found)
+
+
+def _assign(consumer: Consumer, settings: Settings, topic: str, only: Collection[int] | None) -> dict[int, int]:
+    """Take every partition from its beginning; `{partition: end offset now}` of those that hold something."""
+    timeout_s = settings.connect_timeout_s
+    partitions = [p for p in _partitions(consumer, settings, topic) if only is None or p in only]
     ends = {}
-    for partition in sorted(partitions):
+    for partition in partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
         if high > low:
             ends[partition] = high

@@ -14,8 +14,11 @@ from typer.core import TyperGroup
 from stream import __version__, options
 from stream.encoder_cli import encoder
 from stream.errors import EXIT_FAILED, EXIT_USAGE, PenchantError, UsageError
+from stream.evaluate_attribution_cli import attribution
 from stream.evaluate_cli import HELP as EVALUATE_HELP
-from stream.evaluate_cli import EvaluateCommand, evaluate
+from stream.evaluate_cli import OTHERS, EvaluateCommand, evaluate
+from stream.explain_cli import HELP as EXPLAIN_HELP
+from stream.explain_cli import explain
 from stream.models_cli import models
 from stream.train_cli import train
 
@@ -79,6 +82,8 @@ app.add_typer(items, name="items")
 app.add_typer(encoder, name="encoder")
 app.add_typer(models, name="models")
 app.command("evaluate", cls=EvaluateCommand, help=EVALUATE_HELP)(evaluate)
+OTHERS["attribution"] = attribution
+app.command("explain", help=EXPLAIN_HELP)(explain)
 app.add_typer(train, name="train")
 
 

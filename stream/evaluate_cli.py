@@ -38,7 +38,7 @@ Everything known so far is ranked, never a sample. Interrupted? The same command
 OTHERS: Final[dict[str, typer.Typer]] = {}
 """`penchant evaluate NAME ...`: other things to judge, each an app of one command. A file of that name is `./NAME`."""
 
-_DATA, _RUN, _OUT = "Data", "Run", "Output"
+DATA, RUN, OUT = "Data", "Run", "Output"
 
 
 class EvaluateCommand(TyperCommand):
@@ -62,7 +62,7 @@ def evaluate(
         typer.Option(
             metavar="FIELD=COLUMN,…",
             help="Which column of ITEMS is which field.",
-            rich_help_panel=_DATA,
+            rich_help_panel=DATA,
             show_default=False,
         ),
     ] = "",
@@ -72,11 +72,11 @@ def evaluate(
     warm_up: Annotated[
         float,
         typer.Option(
-            min=0.0, max=0.999, help="Share of the first engagements that is not asked about.", rich_help_panel=_RUN
+            min=0.0, max=0.999, help="Share of the first engagements that is not asked about.", rich_help_panel=RUN
         ),
     ] = 0.8,
     models: Annotated[
-        str, typer.Option(metavar="A,B,…", help="Only these. Default: all.", rich_help_panel=_RUN, show_default=False)
+        str, typer.Option(metavar="A,B,…", help="Only these. Default: all.", rich_help_panel=RUN, show_default=False)
     ] = "",
     shuffle_minutes: Annotated[
         int | None,
@@ -84,28 +84,28 @@ def evaluate(
             min=0,
             metavar="SEED",
             help="Shuffle what a user did within a minute: for lines whose order no user chose, as in invoices.",
-            rich_help_panel=_DATA,
+            rich_help_panel=DATA,
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of models and intervals.", rich_help_panel=_RUN)] = 0,
-    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Models at a time.", rich_help_panel=_RUN)] = 1,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of models and intervals.", rich_help_panel=RUN)] = 0,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Models at a time.", rich_help_panel=RUN)] = 1,
     work_dir: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             help="Where finished models are kept. Default: evaluation in data_dir.",
-            rich_help_panel=_RUN,
+            rich_help_panel=RUN,
             show_default=False,
         ),
     ] = None,
     json_: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Every figure.", rich_help_panel=_OUT, show_default=False),
+        typer.Option("--json", metavar="FILE", help="Every figure.", rich_help_panel=OUT, show_default=False),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A page with plots.", rich_help_panel=_OUT, show_default=False),
+        typer.Option(metavar="FILE", help="A page with plots.", rich_help_panel=OUT, show_default=False),
     ] = None,
 ) -> None:
     from stream.evaluation_contenders import parse_names  # noqa: PLC0415
@@ -117,21 +117,21 @@ def evaluate(
     settings, names = load_settings(), parse_names(models)
     columns = {"events": parse_mapping(map_), "items": parse_mapping(items_map, "item")}
     reading = {"timezone": timezone, "time_unit": time_unit, "time_pattern": time_pattern}
-    directory = _directory(work_dir or settings.data_dir / "evaluation")
+    directory = work_directory(work_dir or settings.data_dir / "evaluation")
     for path in (json_, html):
-        _check_writable(path)
+        check_writable(path)
     if html is not None and find_spec("matplotlib") is None:
         raise UsageError("--html needs matplotlib, not installed here.", "pip install 'penchant[evaluate]'")
-    data = _read(settings, {"events": events, "items": items}, columns, reading, shuffle_minutes)
+    data = read(settings, {"events": events, "items": items}, columns, reading, shuffle_minutes)
     report = _judge(settings, data, names, directory, warm_up=warm_up, seed=seed, jobs=jobs)
     if json_ is not None:
-        _write(json_, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write(json_, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if html is not None:
         _write_page(html, report)
     show_report(stdout(), report)
 
 
-def _read(
+def read(
     settings: Settings, files: dict[str, Any], columns: dict[str, Any], reading: dict[str, Any], shuffle: int | None
 ) -> Data:
     from stream.evaluation_data import read_data  # noqa: PLC0415
@@ -208,7 +208,7 @@ def _described(data: Data, asked: Questions, end: int) -> dict[str, Any]:
     }
 
 
-def _directory(path: Path) -> Path:
+def work_directory(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -220,10 +220,10 @@ def _write_page(path: Path, report: dict[str, Any]) -> None:
     from stream.evaluation_page import page  # noqa: PLC0415
     from stream.evaluation_plots import plots  # noqa: PLC0415
 
-    _write(path, page(report, plots(report)))
+    write(path, page(report, plots(report)))
 
 
-def _check_writable(path: Path | None) -> None:
+def check_writable(path: Path | None) -> None:
     """Before hours of work rather than after."""
     if path is not None and not path.parent.is_dir():
         raise UsageError(
@@ -231,7 +231,7 @@ def _check_writable(path: Path | None) -> None:
         )
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -1,30 +1,31 @@
-"""The reason for a recommendation as a sentence, in English and Chinese. Only what the numbers say, nothing else."""
+"""The reason for a recommendation as a sentence. Only what the numbers say, nothing else.
+
+A sentence is about the part that raised the score most. The person's own behaviours (the parts `co_occurrence` and
+`interest`) are named, with when they happened; every other part is called what it is, and only as strongly as the facts of
+the item allow (`models.item_facts`). Without anything that raised the score nothing is claimed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from typing import NamedTuple
 
+from models.item_facts import LATELY, MANY_PEOPLE, NEW, SOMEBODY, THIS_WEEK
+from models.ranking import SPLIT
 from stream.events import Action, Explanation
+from stream.language import ACTIONS_TOLD, Language, all_quotes, languages
+from stream.time_told import UNTOLD
 
-MAX_CAUSES = 2
+MAX_CAUSES = 3
 """Behaviours named in a sentence: the ones that contributed most."""
 
-_VERBS: dict[Action, tuple[str, str]] = {
-    "view": ("viewed", "浏览了"),
-    "click": ("clicked", "点击了"),
-    "like": ("liked", "喜欢了"),
-    "cart": ("put in your cart", "加购了"),
-    "purchase": ("bought", "购买了"),
-    "query": ("searched for", "搜索了"),
-}
+LEAST_SHARE = 0.2
+"""A further behaviour is named if it contributed at least so much of what the first one did."""
 
-_PARTS: dict[str, Explanation] = {
-    "trend": Explanation("Popular with others these days.", "近期很多人感兴趣。"),
-    "popularity": Explanation("Popular with others overall.", "一直受到很多人欢迎。"),
-}
-_NO_EVIDENCE = Explanation("New here: nobody has told us about it yet.", "新上架，暂时还没有相关行为数据。")
+MAX_TITLE = 60
+"""Characters of a title; a longer one is cut and ends with …"""
+
+_JOINERS = "\u200c\u200d"  # without them words of some scripts, and some emoji, fall apart
 
 
 class Cause(NamedTuple):
@@ -32,43 +33,104 @@ class Cause(NamedTuple):
 
     action: Action
     title: str
+    """As `title_of` makes it."""
     contribution: float
+    when: int = UNTOLD
+    """Code of `stream.time_told`."""
 
 
-def explain(causes: Sequence[Cause], parts: Mapping[str, float]) -> Explanation:
-    """A sentence about the largest part of the score.
+def title_of(text: str) -> str:
+    """`text` as it stands between quotes: on one line, nothing that a screen would obey, not too long, never empty."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c in _JOINERS else " " for c in text)
+    if len(text) > MAX_TITLE or "  " in text:
+        text = " ".join(text.split())
+    if len(text) > MAX_TITLE:
+        text = text[: MAX_TITLE - 1].rstrip() + "…"
+    return text.translate(all_quotes()).strip() or "…"
 
-    `causes` are the strongest ones. Those that raised the score are named if what all behaviours contributed together (the
-    parts `co_occurrence` and `interest`), those that lowered it included, is at least every impersonal part, or if there is
-    no other reason.
+
+def explain(
+    causes: Sequence[Cause], parts: Mapping[str, float], facts: int = 0, is_explored: bool = False
+) -> Explanation:
+    """Why an item is listed, in the two languages of the wire.
+
+    Args:
+        causes: behaviours of the person, the strongest first; those that did not raise the score are passed over.
+        parts: the parts of the score; of equal ones the first is named.
+        facts: bits of `models.item_facts`.
+        is_explored: the place was given to learn about the item, whatever its score.
     """
-    trend, popularity = parts.get("trend", 0.0), parts.get("popularity", 0.0)
-    impersonal = max(trend, popularity)
-    if causes and (impersonal <= 0 or parts.get("co_occurrence", 0.0) + parts.get("interest", 0.0) >= impersonal):
-        raising = [cause for cause in causes if cause[2] > 0 and cause[0] in _VERBS]
-        if raising:
-            raising.sort(key=_CONTRIBUTION, reverse=True)
-            return _because(raising)
-    if impersonal <= 0:
-        return _NO_EVIDENCE
-    return _PARTS["trend" if trend >= popularity else "popularity"]
+    chosen, claim = reason(causes, parts, facts, is_explored)
+    return Explanation(say(_ENGLISH, chosen, claim), say(_CHINESE, chosen, claim))
 
 
-_CONTRIBUTION = itemgetter(2)
+def reason(
+    causes: Sequence[Cause], parts: Mapping[str, float], facts: int, is_explored: bool
+) -> tuple[list[Cause], str]:
+    """`(behaviours to name, "")`, or `([], claim)` with a key of `stream.language.CLAIMS`; as `explain`."""
+    if is_explored:
+        return [], "new" if facts & NEW else "explore"
+    most, part = 0.0, ""
+    personal = 0.0
+    for name, value in parts.items():
+        if name in SPLIT:
+            personal += value
+        elif value > most:
+            most, part = value, name
+    if causes and (not part or personal >= most):
+        chosen = _to_name(causes)
+        if chosen:
+            return chosen, ""
+    return [], _claim(part, facts)
 
 
-def _because(causes: Sequence[Cause]) -> Explanation:
-    """Names the strongest, of causes strongest first; the same item viewed and bought is one reason."""
-    action, title, _ = causes[0]
-    english, chinese = _VERBS[action]
-    said_en, said_zh = f"Because you {english} “{title}”", f"因为您{chinese}「{title}」"
-    named = {title}
-    for action, title, _ in causes[1:]:
-        if len(named) == MAX_CAUSES:
+def say(language: Language, causes: Sequence[Cause], claim: str) -> str:
+    """The sentence of what `reason` chose."""
+    if claim:
+        return language.claims[claim]
+    told = language.causes
+    pieces = language.because[len(causes) - 1]
+    said = pieces[0]
+    n = 1
+    for action, title, _, when in causes:
+        before, after = told[action][when]
+        said += f"{before}{title}{after}{pieces[n]}"
+        n += 1
+    return said
+
+
+def _to_name(causes: Sequence[Cause]) -> list[Cause]:
+    """The same item viewed and bought is one reason."""
+    chosen: list[Cause] = []
+    named: set[str] = set()
+    least = 0.0
+    for cause in causes:
+        action, title, contribution, _ = cause
+        if contribution <= 0.0 or contribution < least:
             break
-        if title not in named:
+        if title not in named and action in _TOLD:
+            if not chosen:
+                least = contribution * LEAST_SHARE
             named.add(title)
-            english, chinese = _VERBS[action]
-            said_en += f" and {english} “{title}”"
-            said_zh += f"，并{chinese}「{title}」"
-    return Explanation(said_en + ".", said_zh + "。")
+            chosen.append(cause)
+            if len(chosen) == MAX_CAUSES:
+                break
+    return chosen
+
+
+def _claim(part: str, facts: int) -> str:
+    """What may be said of the largest impersonal part, "" for none above 0."""
+    if part in ("sequence", "context"):
+        return part
+    if part == "trend" and facts & (THIS_WEEK | LATELY):
+        return "trend_this_week" if facts & THIS_WEEK else "trend"
+    if part in ("trend", "popularity") and facts & SOMEBODY:
+        return "popularity_many" if part == "popularity" and facts & MANY_PEOPLE else "popularity"
+    if part == "age" and not facts & NEW:
+        return "age"
+    return "new" if facts & NEW else "none"
+
+
+_TOLD = frozenset(ACTIONS_TOLD)
+_ENGLISH, _CHINESE = languages()["en"], languages()["zh"]

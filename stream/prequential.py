@@ -23,11 +23,13 @@ from models.item_rows import ItemRows
 from models.item_stats import ItemStatistics
 from models.item_vectors import ItemVectors
 from models.priors import Priors, compute_priors
-from models.ranking import SequenceScores, features_of, score_all, usable_places
+from models.ranking import RankingParams, SequenceScores, features_of, score_all, usable_places
+from models.removal import Past
 from models.semantics import Semantics, semantics
 from models.sequence.expectation import expectation
 from models.sequence.model import SequenceModel
 from models.weights import SESSION_GAP_S, RankingWeights
+from stream.as_if import World
 from stream.asking import ages_s, asked_of, behaviours_of, first_engagements
 from stream.intake import query_hash
 from stream.settings import Settings
@@ -134,6 +136,21 @@ class Replayed:
         )
         text = self._semantics(asked, ages_s(behaviours, recent))
         return Question(asked, text, self._expected(states, rows, asked))
+
+    def past(self, user: int, now_ms: int) -> Past:
+        """What a ranking reads of this user now; their own recent items are not to be listed."""
+        rows = np.array([user], np.int64)
+        behaviours = behaviours_of(self.states, rows, self._params)
+        nothing = np.empty((1, 0), np.int32)
+        recent, asked = asked_of(
+            self.states, rows, behaviours, self._settings.history_window, self.index, nothing, np.array([now_ms])
+        )
+        vectors = None if self._vectors is None else self._vectors.get(asked.history)
+        return Past(asked._replace(excluded=asked.history), ages_s(behaviours, recent), vectors)
+
+    def world(self, now_ms: int, params: RankingParams) -> World:
+        """What lists are made of beside the user."""
+        return World(self.catalog, self.stats, self.priors(now_ms), params, self._vectors)
 
     def apply_to(self, states: States, events: slice) -> None:
         """Apply events to other states; statistics stay as they are."""

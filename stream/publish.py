@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, tzinfo
 from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.catalog import Catalog
+from models.catalog import Catalog, CatalogItem
 from models.interest import RecentItems
+from models.item_facts import NEW, NEW_MS
 from models.ranking import SPLIT, RankedBatch
 from stream.asking import Behaviours
 from stream.attribution import METHOD, Contributions, attribute, strongest
@@ -25,10 +27,15 @@ from stream.events import (
     RecommendedItem,
     Trigger,
 )
-from stream.explain import Cause, explain
+from stream.explain import Cause, explain, title_of
+from stream.language import ACTIONS_TOLD
+from stream.time_told import told
 
 STRONGEST = 8
 """Causes looked at for the sentence, strongest first."""
+
+_TOLD = np.isin(np.array(ACTIONS), ACTIONS_TOLD)
+"""By action code: whether it can be a reason."""
 
 
 def model_versions(ranker: str, encoder: str | None = None, sequence: str | None = None) -> ModelVersions:
@@ -45,6 +52,16 @@ class Listed(NamedTuple):
     trigger: Trigger
     because: str = ""
     """Where the trigger is no event: what else went in, so that another list at the same offset has another id."""
+
+
+class Telling(NamedTuple):
+    """What sentences need beside the numbers."""
+
+    facts: NDArray[np.uint8]
+    """(u, k) uint8 bits of `models.item_facts`, of the items of the ranked batch."""
+    moment_ms: int
+    """What \"yesterday\" is the day before of."""
+    zone: tzinfo = UTC
 
 
 class Published(NamedTuple):
@@ -83,6 +100,7 @@ def build_records(
     now_ms: int,
     contributions_max: int,
     model: ModelVersions,
+    telling: Telling,
 ) -> list[Published]:
     """One recommendation and its attributions per user of the batch; an empty list is published too."""
     # Flat columns over all places of all lists, so that a place costs one step of a loop and not a dozen small calls.
@@ -103,10 +121,10 @@ def build_records(
     names, columns = tuple(ranked.parts), [values[filled].tolist() for values in ranked.parts.values()]
     parts = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     ids = [recommendation_id(who.user_id, who.source, model, who.because) for who in listed]
-    evidence = _Evidence(causes, behaviours, catalog, name_of)
+    evidence = _Evidence(causes, behaviours, _disliked(recent, behaviours), catalog, name_of, telling)
     places: list[list[RecommendedItem]] = [[] for _ in listed]
     reasons: list[list[RecommendationAttribution]] = [[] for _ in listed]
-    for u, k, item, score, chance, strategy, own, rest, left, begin, end in zip(
+    for u, k, item, score, chance, strategy, own, rest, left, facts, begin, end in zip(
         user.tolist(),
         (rank + 1).tolist(),
         items,
@@ -116,6 +134,7 @@ def build_records(
         parts,
         others[filled].tolist(),
         residual.tolist(),
+        telling.facts[filled].tolist(),
         bounds[:-1].tolist(),
         bounds[1:].tolist(),
         strict=True,
@@ -124,7 +143,8 @@ def build_records(
             continue  # the list ends before what has left the catalogue
         item_id = item.item_id
         places[u].append(RecommendedItem(item_id, k, score, chance, STRATEGIES[strategy], 1.0, own))
-        sentence = explain(evidence.strongest(begin, end), own)
+        proven = facts if _may_be_new(item, telling.moment_ms) else facts & ~NEW
+        sentence = explain(evidence.strongest(begin, end), own, proven, strategy == _EXPLORE)
         reasons[u].append(
             RecommendationAttribution(
                 ids[u],
@@ -150,6 +170,23 @@ def build_records(
     ]
 
 
+_EXPLORE = STRATEGIES.index("explore")
+
+
+def _may_be_new(item: CatalogItem, moment_ms: int) -> bool:
+    """Not listed for longer than nobody took notice of it."""
+    return item.published_at_ms is None or moment_ms - item.published_at_ms <= NEW_MS
+
+
+def _disliked(recent: RecentItems, behaviours: Behaviours) -> NDArray[np.bool_]:
+    """(u, R) bool: behaviours with an item that the person also showed dislike of, whatever came first."""
+    disliked = np.zeros((len(recent.items), recent.items.shape[1] + 1), np.bool_)  # the last place is that of -1
+    user, behaviour = np.nonzero(behaviours.gain < 0)
+    disliked[user, recent.position[user, behaviour]] = True
+    disliked[:, -1] = False
+    return np.take_along_axis(disliked, recent.position, axis=1)
+
+
 def _residuals(
     personal: NDArray[np.float64], contributions: NDArray[np.float64], bounds: NDArray[np.int64]
 ) -> NDArray[np.float64]:
@@ -165,8 +202,10 @@ class _Evidence:
         self,
         causes: Contributions,
         behaviours: Behaviours,
+        disliked: NDArray[np.bool_],
         catalog: Catalog,
         name_of: Callable[[int], str | None],
+        telling: Telling,
     ) -> None:
         at = (causes.user, causes.behaviour)
         hashes, place = np.unique(behaviours.item[at], return_inverse=True)
@@ -174,18 +213,28 @@ class _Evidence:
         # not have met it yet, the hash still tells two causes apart.
         ids = [name_of(hashed) or f"hash:{hashed:016x}" for hashed in hashes.tolist()]
         items = [catalog.item(index) for index in catalog.index.lookup(hashes).tolist()]
-        titles = [item_id if item is None else item.title for item_id, item in zip(ids, items, strict=True)]
-        actions = [ACTIONS[code] for code in behaviours.action[at].tolist()]
-        values = causes.value.tolist()
-        place = place.tolist()
-        named = [ids[i] for i in place]
-        self._contributions = list(map(Contribution, named, actions, behaviours.time_ms[at].tolist(), values))
-        self._causes = list(map(Cause, actions, [titles[i] for i in place], values))
+        codes, times_ms = behaviours.action[at], behaviours.time_ms[at]
+        actions, values = [ACTIONS[code] for code in codes.tolist()], causes.value.tolist()
+        named = [ids[i] for i in place.tolist()]
+        self._contributions = list(map(Contribution, named, actions, times_ms.tolist(), values))
+        reasons = (causes.value > 0.0) & _TOLD[codes] & ~disliked[at]
+        self._before = np.concatenate(([0], np.cumsum(reasons))).tolist()
+        titles = [title_of(item_id if item is None else item.title) for item_id, item in zip(ids, items, strict=True)]
+        self._causes = list(
+            map(
+                Cause,
+                [actions[i] for i in np.flatnonzero(reasons).tolist()],
+                [titles[i] for i in place[reasons].tolist()],
+                causes.value[reasons].tolist(),
+                told(times_ms[reasons], telling.moment_ms, telling.zone).tolist(),
+            )
+        )
 
     def contributions(self, begin: int, end: int) -> tuple[Contribution, ...]:
         """All that caused one place of a list, for the record."""
         return tuple(self._contributions[begin:end])
 
     def strongest(self, begin: int, end: int) -> list[Cause]:
-        """The strongest causes of it, for the sentence."""
-        return self._causes[begin : min(end, begin + STRONGEST)]
+        """The strongest of them that can be told, for the sentence."""
+        first = self._before[begin]
+        return self._causes[first : min(self._before[end], first + STRONGEST)]

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from stream.errors import SettingsError
+from stream.errors import InputFileError, SettingsError
 from stream.events import ACTIONS
 
 DEFAULT_CONFIG_FILE = "penchant.toml"
@@ -194,6 +194,7 @@ class Settings(BaseSettings):
     contributions_max: Annotated[int, Field(ge=0)] = Field(
         8, description="Behaviours listed per reason, strongest first; the others are summed up. 0 = list all"
     )
+    explanation_timezone: str = Field("UTC", description='Where "this morning" in a reason is: `Europe/London`, say')
     repeat_purchases: bool = Field(False, description="Recommend items the user has already bought (groceries, say)")
     history_window: Annotated[int, Field(gt=0, le=64)] = Field(
         64, description="Distinct items scored from, newest first"
@@ -239,6 +240,17 @@ class Settings(BaseSettings):
             if not host or len(host.split()) != 1 or not port.isdecimal() or not 0 < int(port) < 65536:
                 raise ValueError(f"{server.strip()[:80]!r} is not host:port")
         return ",".join(server.strip() for server in value.split(","))
+
+    @field_validator("explanation_timezone")
+    @classmethod
+    def _time_zone(cls, value: str) -> str:
+        from stream.cells import parse_timezone  # noqa: PLC0415  (as in the next one)
+
+        try:
+            parse_timezone(value)
+        except InputFileError:
+            raise ValueError("must be the name of a time zone, such as UTC or Europe/London") from None
+        return value
 
     @field_validator("event_time_earliest")
     @classmethod

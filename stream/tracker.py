@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from models.catalog import Catalog, CatalogItem
 from models.co_occurrence import batch_deltas
+from models.features import Asked
 from models.interest import RecentItems
+from models.item_facts import item_facts
 from models.item_index import NO_INDEX, ItemIndex
 from models.item_record import pack_deltas
 from models.item_rows import ItemRows
@@ -25,7 +27,9 @@ from models.ranking import RankingParams, rank
 from models.semantics import Semantics, semantics
 from models.sequence.model import SequenceModel
 from models.weights import RankingWeights, default_weights
+from stream.as_if import World
 from stream.asking import Behaviours, ages_s, asked_of, behaviours_of
+from stream.cells import parse_timezone
 from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
 from stream.errors import CorruptStateError
 from stream.events import EventSource, Trigger
@@ -34,7 +38,7 @@ from stream.metrics import Metrics
 from stream.model_topic import RankerModel, weights_of
 from stream.names import ItemNames
 from stream.partitions import ItemPartition, UserPartition
-from stream.publish import Listed, Published, build_records, model_versions
+from stream.publish import Listed, Published, Telling, build_records, model_versions
 from stream.query_vectors import QueryVectors
 from stream.refresh import Due, RefreshQueue
 from stream.replica import Replicated
@@ -51,6 +55,9 @@ NEW_CANDIDATES = 50
 
 PRIORS_MAX_AGE_MS = 1000
 """How old trend and popularity may be when statistics keep changing."""
+
+REPLAYED_AFTER_MS = 30 * 86_400_000
+"""A newest event so long ago means that a past is replayed: sentences then tell times as of that event."""
 
 REMEMBERED_LISTS = 100_000
 """Users whose last list this worker remembers, to replace it when an item in it is withdrawn or it has become old."""
@@ -100,6 +107,7 @@ class Tracker:
         self._update = UpdateParams(
             np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
         )
+        self._zone = parse_timezone(settings.explanation_timezone)
         self._own_weights = default_weights()
         self._ranking = RankingParams(settings.top_k, settings.neighbours_scored, self._own_weights)
         self.names = ItemNames()
@@ -291,22 +299,34 @@ class Tracker:
 
     # --- refresh ---
 
+    def asked(
+        self, users: UserPartition, rows: NDArray[np.int64], now_ms: int
+    ) -> tuple[Behaviours, RecentItems, Asked]:
+        """What the ranking is asked for these users: their behaviours, their recent items, the question."""
+        behaviours = self._behaviours(users, rows)
+        # The newest event's time, not the clock's: a replayed year is ranked as it was then.
+        moment_ms = np.full(len(rows), self._stream_time_ms(now_ms))
+        excluded = self._excluded(users, rows, behaviours)
+        recent, asked = asked_of(
+            users.overlay.states, rows, behaviours, self._settings.history_window, self.index, excluded, moment_ms
+        )
+        return behaviours, recent, asked
+
+    def world(self, now_ms: int) -> World:
+        """What lists are made of beside the person, for `stream.as_if`."""
+        vectors = None if self.texts is None or not self.texts.items.size else self.texts.items
+        return World(self.catalog, self.stats, self._current_priors(now_ms), self._ranking, vectors)
+
     def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
         """Fresh lists for users of one partition, with their reasons, in the order of `due`."""
         users = self.users[partition]
         with self._metrics.stage_seconds.labels("rank").time():
             rows = users.overlay.rows([d.key for d in due])
-            behaviours = self._behaviours(users, rows)
-            # The newest event's time, not the clock's: a replayed year is ranked as it was then.
-            moment_ms = np.full(len(rows), self._stream_time_ms(now_ms))
-            excluded = self._excluded(users, rows, behaviours)
-            recent, asked = asked_of(
-                users.overlay.states, rows, behaviours, self._settings.history_window, self.index, excluded, moment_ms
-            )
+            behaviours, recent, asked = self.asked(users, rows, now_ms)
             text = self._semantics(behaviours, recent, asked.history)
             with self._metrics.stage_seconds.labels("sequence").time():
                 vectors = None if text is None else text.vectors
-                sequence = self.sequences.expected(users.overlay.states, rows, moment_ms, self.index, vectors)
+                sequence = self.sequences.expected(users.overlay.states, rows, asked.now_ms, self.index, vectors)
             ranking = self._ranking
             ranked = rank(
                 asked,
@@ -319,6 +339,7 @@ class Tracker:
             )
         with self._metrics.stage_seconds.labels("publish").time():
             listed = [self._listed(users, row, d) for row, d in zip(rows.tolist(), due, strict=True)]
+            told_at_ms = self._told_at_ms(now_ms)
             encoder = None if text is None else text.vectors.model_version
             model = model_versions(ranking.weights.version, encoder, self.sequences.model_version)
             published = build_records(
@@ -331,6 +352,7 @@ class Tracker:
                 now_ms,
                 self._settings.contributions_max,
                 model,
+                Telling(item_facts(ranked.items, self.stats, told_at_ms), told_at_ms, self._zone),
             )
         for i, (d, indices) in enumerate(zip(due, ranked.items.tolist(), strict=True)):
             if not self._remember_list(partition, d.key, tuple(indices), now):
@@ -447,6 +469,11 @@ class Tracker:
     def _stream_time_ms(self, now_ms: int) -> int:
         """The newest event's time, or now where that has not come yet."""
         return min(now_ms, self._newest_ms)
+
+    def _told_at_ms(self, now_ms: int) -> int:
+        """What "yesterday" is seen from: now, or the newest event where a long past is replayed."""
+        moment_ms = self._stream_time_ms(now_ms)
+        return moment_ms if now_ms - moment_ms > REPLAYED_AFTER_MS else now_ms
 
     def _use_weights(self, weights: RankingWeights, now: float) -> None:
         """Rank with these from the next batch on; every list that is known is made again."""

@@ -1,4 +1,4 @@
-"""Explanations say only what the numbers say, the same in both languages."""
+"""Sentences say only what the numbers say, the same in every language."""
 
 from __future__ import annotations
 
@@ -8,91 +8,154 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.item_facts import LATELY, MANY_PEOPLE, NEW, SOMEBODY, THIS_WEEK
 from stream.events import ACTIONS
-from stream.explain import MAX_CAUSES, Cause, explain
+from stream.explain import LEAST_SHARE, MAX_CAUSES, MAX_TITLE, Cause, explain, title_of
+from stream.language import languages
+from stream.time_told import DAYS, TODAY, UNTOLD, YESTERDAY
 
 COLD = {"co_occurrence": 0.0, "trend": 0.0, "popularity": 0.0}
-VERBS = {
-    "view": ("viewed", "浏览了"),
-    "click": ("clicked", "点击了"),
-    "like": ("liked", "喜欢了"),
-    "cart": ("put in your cart", "加购了"),
-    "purchase": ("bought", "购买了"),
-    "query": ("searched for", "搜索了"),
+ALL_FACTS = NEW | THIS_WEEK | LATELY | MANY_PEOPLE | SOMEBODY
+SAID = {
+    "view": ("viewed “Tea”", "浏览了「Tea」"),
+    "click": ("clicked “Tea”", "点击了「Tea」"),
+    "like": ("liked “Tea”", "喜欢了「Tea」"),
+    "cart": ("put “Tea” in your cart", "把「Tea」加入了购物车"),
+    "purchase": ("bought “Tea”", "购买了「Tea」"),
+    "query": ("searched for “Tea”", "搜索了「Tea」"),
 }
 
 
-@pytest.mark.parametrize("action", VERBS)
+@pytest.mark.parametrize("action", SAID)
 def test_every_behaviour_has_its_word_in_both_languages(action):
+    english, chinese = SAID[action]
     said = explain([Cause(action, "Tea", 1.0)], COLD)
-    english, chinese = VERBS[action]
-    assert said.en == f"Because you {english} “Tea”."
-    assert said.zh == f"因为您{chinese}「Tea」。"
+    assert (said.en, said.zh) == (f"Because you {english}.", f"因为您{chinese}。")
+    timed = explain([Cause(action, "Tea", 1.0, YESTERDAY + 19)], COLD)
+    assert (timed.en, timed.zh) == (f"Because you {english} yesterday evening.", f"因为您昨晚{chinese}。")
 
 
-def test_the_two_strongest_causes_are_named_strongest_first():
-    causes = [Cause("view", "Cup", 0.1), Cause("purchase", "Tea", 0.5), Cause("like", "Pot", 0.3)]
+def test_three_causes_are_named_with_their_times_strongest_first():
+    causes = [
+        Cause("purchase", "Tea", 0.5, YESTERDAY + 20),
+        Cause("like", "Pot", 0.3, DAYS + 3),
+        Cause("cart", "Cup", 0.2, TODAY + 8),
+        Cause("view", "Tray", 0.15),
+    ]
     said = explain(causes, COLD)
-    assert said.en == "Because you bought “Tea” and liked “Pot”."
-    assert said.zh == "因为您购买了「Tea」，并喜欢了「Pot」。"
+    assert said.en == (
+        "Because you bought “Tea” yesterday evening, liked “Pot” 3 days ago and put “Cup” in your cart this morning."
+    )
+    assert said.zh == "因为您昨晚购买了「Tea」，3 天前喜欢了「Pot」，并且今天早上把「Cup」加入了购物车。"
+
+
+def test_two_causes_are_joined():
+    said = explain([Cause("view", "Tea", 0.5), Cause("like", "Pot", 0.3)], COLD)
+    assert (said.en, said.zh) == (
+        "Because you viewed “Tea” and liked “Pot”.",
+        "因为您浏览了「Tea」，并且喜欢了「Pot」。",
+    )
 
 
 def test_one_item_is_one_reason_told_by_its_strongest_behaviour():
-    causes = [Cause("purchase", "A", 5), Cause("view", "B", 4), Cause("view", "C", 3), Cause("view", "A", 1)]
-    assert explain(causes, COLD).en == "Because you bought “A” and viewed “B”."
-    assert explain([causes[0], causes[3]], COLD).en == "Because you bought “A”."
+    causes = [Cause("purchase", "A", 5), Cause("view", "B", 4), Cause("view", "A", 3), Cause("view", "C", 2)]
+    assert explain(causes, COLD).en == "Because you bought “A”, viewed “B” and viewed “C”."
+    assert explain([causes[0], causes[2]], COLD).en == "Because you bought “A”."
+
+
+def test_what_added_next_to_nothing_beside_the_first_is_not_named():
+    causes = [Cause("view", "A", 1.0), Cause("view", "B", LEAST_SHARE), Cause("view", "C", LEAST_SHARE - 0.01)]
+    assert explain(causes, COLD).en == "Because you viewed “A” and viewed “B”."
 
 
 def test_what_lowered_the_score_is_no_reason():
-    causes = [Cause("dislike", "Ale", -0.9), Cause("view", "Cup", -0.8), Cause("click", "Tea", 0.1)]
+    causes = [Cause("click", "Tea", 0.1), Cause("view", "Cup", -0.8), Cause("view", "Ale", -0.9)]
     assert explain(causes, COLD).en == "Because you clicked “Tea”."
-    assert "nobody" in explain(causes[:2], COLD).en
+    assert explain(causes[1:], COLD).en == languages()["en"].claims["none"]
 
 
 @pytest.mark.parametrize("action", ["dislike", "impression"])
 def test_what_shows_no_interest_is_no_reason_even_if_it_raised_the_score(action):
-    assert "nobody" in explain([Cause(action, "Ale", 1.0)], COLD).en
+    assert explain([Cause(action, "Ale", 1.0)], COLD).en == languages()["en"].claims["none"]
 
 
 @pytest.mark.parametrize(
-    ("parts", "english", "chinese"),
+    ("parts", "facts", "english", "chinese"),
     [
-        ({"trend": 0.2, "popularity": 0.1}, "these days", "近期"),
-        ({"trend": 0.1, "popularity": 0.2}, "overall", "一直"),
-        ({"trend": 0.0, "popularity": 0.0}, "New here", "新上架"),
-        ({"trend": -0.1, "popularity": -0.2}, "New here", "新上架"),
-        ({}, "New here", "新上架"),
+        ({"trend": 0.2, "popularity": 0.1}, ALL_FACTS, "Popular this week.", "本周热门。"),
+        ({"trend": 0.2, "popularity": 0.1}, LATELY | SOMEBODY, "Of interest to others lately.", "近期有人关注。"),
+        ({"trend": 0.2}, SOMEBODY, "Others have been interested in this.", "有人关注过。"),
+        ({"trend": 0.1, "popularity": 0.2}, ALL_FACTS, "Popular with many people.", "大家都喜欢。"),
+        ({"popularity": 0.2}, SOMEBODY, "Others have been interested in this.", "有人关注过。"),
+        ({"sequence": 0.2}, 0, "Often comes next after what you looked at.", "看过这些内容的人，接下来常会选择它。"),
+        ({"context": 0.2}, 0, "People often want this at this time.", "人们常在这个时候想要它。"),
+        ({"age": 0.2}, NEW, "New, and we are curious whether you like it.", "新上架，想知道您是否喜欢。"),
+        ({"age": 0.2}, 0, "Chosen by how long it has been here.", "参考了它上架的时间。"),
+        ({}, NEW, "New, and we are curious whether you like it.", "新上架，想知道您是否喜欢。"),
+        ({"trend": -0.1, "popularity": -0.2}, SOMEBODY, "A suggestion: nothing particular speaks for it yet.",
+         "一个建议：目前还没有特别的理由。"),
     ],
-)
-def test_without_causes_the_largest_impersonal_part_is_named_or_that_there_is_none(parts, english, chinese):
-    said = explain([], parts)
-    assert english in said.en
-    assert chinese in said.zh
+)  # fmt: skip
+def test_an_impersonal_part_is_called_what_it_is_as_far_as_the_facts_prove_it(parts, facts, english, chinese):
+    said = explain([], parts, facts)
+    assert (said.en, said.zh) == (english, chinese)
+
+
+def test_a_place_given_to_learn_says_so():
+    causes, parts = [Cause("view", "Tea", 1.0)], {"co_occurrence": 1.0}
+    assert explain(causes, parts, NEW, True).en == "New, and we are curious whether you like it."
+    assert explain(causes, parts, 0, True).en == "We are curious whether you like it."
 
 
 def test_an_impersonal_part_that_outweighs_all_causes_together_is_named_instead_of_them():
     causes = [Cause("view", "Tea", 0.1), Cause("view", "Pot", 0.1)]
-    assert "Tea" in explain(causes, {"co_occurrence": 0.2, "trend": 0.19}).en
-    assert "these days" in explain(causes, {"co_occurrence": 0.2, "trend": 0.21}).en
+    assert "Tea" in explain(causes, {"co_occurrence": 0.1, "interest": 0.1, "trend": 0.19}, ALL_FACTS).en
+    assert explain(causes, {"co_occurrence": 0.2, "trend": 0.21}, ALL_FACTS).en == "Popular this week."
 
 
 causes = st.lists(
-    st.builds(Cause, st.sampled_from(ACTIONS), st.sampled_from("ABCDEFG"), st.floats(-10, 10)), max_size=12
-)
-parts = st.fixed_dictionaries({"trend": st.floats(0, 5), "popularity": st.floats(0, 5)})
+    st.builds(Cause, st.sampled_from(ACTIONS), st.sampled_from("ABCDEFG"), st.floats(-10, 10), st.just(UNTOLD)),
+    max_size=12,
+).map(lambda drawn: sorted(drawn, key=lambda cause: -cause.contribution))
+parts = st.fixed_dictionaries({"trend": st.floats(-5, 5), "popularity": st.floats(-5, 5), "age": st.floats(-5, 5)})
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
-@given(causes, parts)
-def test_only_behaviours_that_raised_the_score_are_named_and_the_strongest_of_them_is(causes, parts):
-    said = explain(causes, parts)
+@given(causes, parts, st.integers(0, ALL_FACTS))
+def test_only_behaviours_that_raised_the_score_are_named_and_the_strongest_of_them_is(causes, parts, facts):
+    said = explain(causes, parts, facts)
     named = re.findall("“(.)”", said.en)
-    raising = {c.title: c.contribution for c in sorted(causes) if c.contribution > 0 and c.action in VERBS}
+    raising = {c.title for c in causes if c.contribution > 0 and c.action in SAID}
     assert named == re.findall("「(.)」", said.zh)
     assert len(named) == len(set(named)) <= MAX_CAUSES
-    assert set(named) <= set(raising)
+    assert set(named) <= raising
     if named:
-        strongest = max(c.contribution for c in causes if c.action in VERBS)
+        strongest = max(c.contribution for c in causes if c.action in SAID)
         assert strongest in [c.contribution for c in causes if c.title == named[0]]
     assert said.en.endswith(".")
     assert said.zh.endswith("。")
+
+
+def test_a_title_is_cut_and_cannot_close_its_quotes_or_move_the_cursor():
+    assert title_of("A “fine” tea") == "A ‘fine’ tea"
+    assert title_of("好「茶」") == "好『茶』"
+    assert title_of("a\x1b[31m\nb\u202ec") == "a [31m b c"
+    assert title_of("x" * 61) == "x" * 59 + "…"
+    assert title_of("x" * 60) == "x" * 60
+    assert title_of("\u0007 ") == "…"
+    assert title_of("👩\u200d🍳") == "👩\u200d🍳"
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.text(max_size=100))
+def test_any_title_stays_one_short_line_within_its_quotes(text):
+    title = title_of(text)
+    assert 1 <= len(title) <= MAX_TITLE
+    assert not set(title) & set("“”「」\n\r\t\x1b\u2028\u202e")
+    assert re.findall("“(.*)”", explain([Cause("view", title, 1.0)], COLD).en) == [title]
+
+
+def test_a_sentence_is_never_long():
+    longest = [Cause("cart", title_of(letter * 500), 1.0, YESTERDAY + 13) for letter in "MWQ"]
+    assert len(explain(longest, COLD).en) < 350
+    assert len(explain(longest, COLD).zh) < 300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -14,15 +15,19 @@ from models.catalog import Catalog, CatalogItem
 from models.features import Asked
 from models.hashing import item_hash
 from models.interest import recent_items
+from models.item_facts import item_facts
 from models.item_index import ItemIndex
 from models.item_stats import ItemStatistics
 from models.priors import compute_priors
-from models.ranking import RankingParams, rank
+from models.ranking import SPLIT, RankingParams, rank
 from stream.asking import Behaviours
 from stream.events import ACTIONS, EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
-from stream.publish import Listed, build_records, model_versions, recommendation_id
+from stream.explain import Cause, explain
+from stream.language import languages
+from stream.publish import Listed, Telling, build_records, model_versions, recommendation_id
 
 MODEL = model_versions("w1")
+VERBS = {"view": "viewed", "click": "clicked", "like": "liked", "purchase": "bought"}
 
 NOW_MS = 1_767_225_600_000
 ITEMS = 15
@@ -75,7 +80,8 @@ def publish(seed, users=3, top_k=5, offset=77, empty=False, untold=False, name_o
         params=RankingParams(top_k=top_k),
     )
     listed = [Listed(f"u{u}", EventSource("interest.events", 2, offset), NOW_MS - u, "event") for u in range(users)]
-    return build_records(listed, ranked, recent, behaviours, catalog, name_of, NOW_MS, 0, MODEL)
+    telling = Telling(item_facts(ranked.items, stats, NOW_MS), NOW_MS)
+    return build_records(listed, ranked, recent, behaviours, catalog, name_of, NOW_MS, 0, MODEL, telling)
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
@@ -104,16 +110,89 @@ def test_every_place_adds_up_and_has_its_reason(seed, users, top_k):
             )
 
 
-@settings(derandomize=True, deadline=None, max_examples=30)
+CLAIM_OF = {text: name for name, text in languages()["en"].claims.items()}
+PART_OF_CLAIM = {"trend_this_week": "trend", "popularity_many": "popularity"}
+
+
+def follows_from(item, reason, disliked):
+    """Whether everything that a reason says in both languages follows from the records."""
+    named = re.findall("“([^”]*)”", reason.explanation.en)
+    if named != re.findall("「([^」]*)」", reason.explanation.zh):
+        return False
+    parts = item.parts
+    if not named:
+        claim = CLAIM_OF[reason.explanation.en]
+        if claim in {"new", "none"}:
+            return max(value for name, value in parts.items() if name not in SPLIT) <= 0 or claim == "new"
+        part = parts[PART_OF_CLAIM.get(claim, claim)]
+        # Somebody's interest may stand for a trend that cannot be proven to be one of these days.
+        largest = parts["trend"] if claim == "popularity" else part
+        return max(part, largest) > 0 and max(part, largest) == max(v for k, v in parts.items() if k not in SPLIT)
+    raising = {}
+    for each in reason.contributions:
+        if each.contribution > 0 and each.item_id not in disliked:
+            raising.setdefault(f"Title of {each.item_id}", each)
+    if not set(named) <= set(raising) or len(named) != len(set(named)) or len(named) > 3:
+        return False
+    values = [raising[title].contribution for title in named]
+    strongest = max(each.contribution for each in raising.values())
+    said = all(f"{VERBS[raising[title].action]} “{title}” " in reason.explanation.en for title in named)
+    return said and values == sorted(values, reverse=True) and values[0] == strongest
+
+
+def check_claims(seeds):
+    named = 0
+    for seed in seeds:
+        disliked_of = disliked(seed)
+        for (recommendation, reasons, _), own in zip(publish(seed), disliked_of, strict=True):
+            for item, reason in zip(recommendation.items, reasons, strict=True):
+                assert follows_from(item, reason, own), (item, reason)
+                named += "“" in reason.explanation.en
+    return named
+
+
+def disliked(seed, users=3):
+    """Of each user of `publish(seed)`, the ids of items that they showed dislike of."""
+    rng = np.random.default_rng(seed)
+    world(rng)
+    behaviours = behaviours_of(rng, users)
+    return [
+        {NAMES[h] for h in row[gain < 0].tolist()} for row, gain in zip(behaviours.item, behaviours.gain, strict=True)
+    ]
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1))
-def test_a_sentence_names_only_titles_of_behaviours_that_raised_the_score(seed):
-    for recommendation, reasons, _ in publish(seed):
-        del recommendation
+def test_every_claim_of_a_sentence_follows_from_the_record(seed):
+    check_claims([seed])
+
+
+def test_the_sentences_of_that_test_do_name_behaviours():
+    assert check_claims(range(10)) > 30
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("_disliked", lambda recent, behaviours: np.zeros(behaviours.item.shape, bool)),
+        ("explain", lambda causes, *rest: explain(causes[::-1], *rest)),
+        ("explain", lambda causes, parts, *rest: explain(causes, {k: -v for k, v in parts.items()}, *rest)),
+        ("Cause", lambda action, title, value, when: Cause("like", title, value, when)),
+    ],
+)
+def test_a_sentence_that_says_something_else_is_noticed(name, broken, monkeypatch):
+    monkeypatch.setattr(f"stream.publish.{name}", broken)
+    with pytest.raises(AssertionError):
+        check_claims(range(60))
+
+
+def test_a_sentence_says_when_as_of_the_moment_it_is_told_at():
+    for _, reasons, _ in publish(4):
         for reason in reasons:
-            raising = {f"Title of {c.item_id}" for c in reason.contributions if c.contribution > 0}
-            named = [part.split("”")[0] for part in reason.explanation.en.split("“")[1:]]
-            assert set(named) <= raising
-            assert all(f"「{title}」" in reason.explanation.zh for title in named)
+            for title, when in re.findall("“Title of ([^”]*)” ([^“]*?)(?:,|\\.| and )", reason.explanation.en):
+                days = [(NOW_MS - c.event_time) / 86_400_000 for c in reason.contributions if c.item_id == title]
+                told_days = int(when.split()[0]) if when[0].isdigit() else 1 if "yesterday" in when else 0
+                assert any(told_days - 1 <= each <= told_days + 1 for each in days)
 
 
 def test_records_can_be_written_and_read_again():
@@ -169,13 +248,14 @@ def test_a_new_user_gets_a_list_without_contributions():
     for recommendation, reasons, _ in publish(4, empty=True):
         assert {item.strategy for item in recommendation.items} == {"cold_start"}
         assert all(reason.contributions == () and reason.residual == 0 for reason in reasons)
-        assert all("Popular" in r.explanation.en or "New here" in r.explanation.en for r in reasons)
+        assert all("“" not in r.explanation.en for r in reasons)
+        assert any("opular" in r.explanation.en or "Others" in r.explanation.en for r in reasons)
 
 
 def test_before_anything_is_known_of_items_they_are_said_to_be_new():
     for recommendation, reasons, _ in publish(4, untold=True):
         assert len(recommendation.items) == 5
-        assert {reason.explanation.en for reason in reasons} == {"New here: nobody has told us about it yet."}
+        assert {reason.explanation.en for reason in reasons} == {"New, and we are curious whether you like it."}
 
 
 def test_a_behaviour_whose_item_id_is_not_known_is_named_by_its_hash():
@@ -200,6 +280,7 @@ def test_a_list_with_no_items_is_published_too():
     )
     listed = [Listed("u", SOURCE, NOW_MS, "catalog")]
     ((recommendation, reasons, _),) = build_records(
-        listed, ranked, recent, behaviours, catalog, NAMES.get, NOW_MS, 0, MODEL
-    )
+        listed, ranked, recent, behaviours, catalog, NAMES.get, NOW_MS, 0, MODEL,
+        Telling(np.zeros(ranked.items.shape, np.uint8), NOW_MS),
+    )  # fmt: skip
     assert (recommendation.items, reasons) == ((), [])

@@ -290,6 +290,6 @@ async def test_what_was_searched_for_decides_and_is_said(harness):
     for task in tasks:
         task.cancel()
     assert published.recommendation.items[0].item_id == "saw"
-    assert published.attributions[0].explanation.en == "Because you searched for “power saw”."
+    assert published.attributions[0].explanation.en == "Because you searched for “power saw” just now."
     assert published.attributions[0].contributions[0].item_id == "power saw"
     assert abs(published.attributions[0].residual) < 1e-12

@@ -136,8 +136,8 @@ def test_kcat_is_all_a_user_needs_to_get_a_recommendation_and_its_reason(topics:
     reason = next(r for r in reasons if r.user_id == "bob" and r.item_id == "pot")
     assert [(c.item_id, c.action) for c in reason.contributions] == [("cup", "click")]
     assert abs(reason.residual) < 1e-12
-    assert reason.explanation.en == "Because you clicked “Cup”."
-    assert reason.explanation.zh == "因为您点击了「Cup」。"
+    assert reason.explanation.en == "Because you clicked “Cup” just now."
+    assert reason.explanation.zh == "因为您刚才点击了「Cup」。"
 
 
 def test_sigterm_drains_and_commits_within_ten_seconds_and_starting_again_goes_on(

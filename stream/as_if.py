@@ -1,0 +1,140 @@
+"""A list as it would be had the person not met some items: ranked by the code that serves."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.catalog import Catalog
+from models.features import items_of
+from models.item_index import ItemIndex
+from models.item_stats import ItemStatistics
+from models.item_vectors import ItemVectors
+from models.priors import Priors
+from models.ranking import RankedBatch, RankingParams, SequenceScores, features_of, of_users, rank
+from models.removal import Past, rows_without, without
+from models.semantics import Semantics, semantics
+from models.sequence.expectation import expectation
+from models.sequence.model import SequenceModel
+from stream.asking import FirstEngagements
+from stream.settings import Settings
+
+_AT_ONCE = 64
+
+
+class World(NamedTuple):
+    """What lists are made of beside the person."""
+
+    catalog: Catalog
+    stats: ItemStatistics
+    priors: Priors
+    params: RankingParams
+    vectors: ItemVectors | None
+    """Of the catalogue's texts; None without an encoder."""
+
+
+class SequencePast(NamedTuple):
+    """What the sequence model reads of the person."""
+
+    model: SequenceModel
+    history: FirstEngagements
+    """Of one user."""
+    places: NDArray[np.uint64]
+    """(H,) uint64 hashes: the items of the places that may be taken out."""
+
+    def expected(self, removed: NDArray[np.bool_], now_ms: NDArray[np.int64], index: ItemIndex) -> SequenceScores:
+        """What it expects for each row of `removed` (n, H)."""
+        items, times_ms, lengths = self.history
+        used = np.arange(items.shape[1]) < lengths[0]
+        kept = np.stack([used & ~np.isin(items[0], self.places[row]) for row in removed])
+        order = np.argsort(~kept, axis=1, kind="stable")
+        left = np.take_along_axis(kept, order, axis=1)
+        return expectation(
+            self.model,
+            np.where(left, items[0][order], np.uint64(0)),
+            np.where(left, times_ms[0][order], 0),
+            kept.sum(axis=1),
+            now_ms,
+            index,
+        )
+
+
+class AsIf:
+    """One person's list with any part of their past taken out."""
+
+    def __init__(self, past: Past, world: World, settings: Settings, sequence: SequencePast | None = None) -> None:
+        self.past, self.world = past, world
+        self._settings, self._sequence = settings, sequence
+
+    def rank(self, removed: NDArray[np.bool_] | None = None) -> RankedBatch:
+        """A list per row of `removed` (n, H) bool; of the past as it is where that is None."""
+        return self._ranked(self._nothing() if removed is None else removed, self.world.params)
+
+    def leads(self, sets: list[tuple[int, ...]]) -> NDArray[np.int32]:
+        """`models.counterfactual.Leads`."""
+        removed = rows_without(self.past.asked.history.shape[1], sets)
+        # Two, not one: equal scores are put in order after the exact sum, among what is listed.
+        params = RankingParams(2, self.world.params.neighbours_limit, self.world.params.weights)
+        found = [
+            self._ranked(removed[start : start + _AT_ONCE], params).items[:, 0]
+            for start in range(0, len(removed), _AT_ONCE)
+        ]
+        leading: NDArray[np.int32] = np.concatenate(found)
+        return leading
+
+    def scores(self, removed: NDArray[np.bool_], item: int) -> NDArray[np.float64]:
+        """(n,) float64: the score of one item for each row of `removed`, with the weights of the whole past.
+
+        How many items somebody has chooses their weights; that is no property of any of them, so it is held.
+        """
+        world, items = self.world, items_of(self.world.catalog, self.world.stats)
+        whole = without(self.past, self._nothing())
+        weights = of_users(whole.asked, items, world.params.weights, self._text(whole))[0]
+        scores = np.empty(len(removed))
+        for start in range(0, len(removed), _AT_ONCE):
+            past = without(self.past, removed[start : start + _AT_ONCE])
+            text = self._text(past)
+            if text is not None:
+                text = text._replace(candidates=np.full((len(past.ages_s), 0), -1, np.int32))
+            only = 0, np.array([item], np.int32)
+            sequence = self._expected(removed[start : start + _AT_ONCE], past)
+            found, x = features_of(past.asked, items, world.priors, only, text, sequence)
+            scores[start : start + _AT_ONCE] = (x @ weights)[found.item == item]
+        return scores
+
+    def _nothing(self) -> NDArray[np.bool_]:
+        return np.zeros((1, self.past.asked.history.shape[1]), np.bool_)
+
+    def _ranked(self, removed: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
+        world, past = self.world, without(self.past, removed)
+        return rank(
+            past.asked,
+            catalog=world.catalog,
+            stats=world.stats,
+            priors=world.priors,
+            params=params,
+            semantics=self._text(past),
+            sequence=self._expected(removed, past),
+        )
+
+    def _expected(self, removed: NDArray[np.bool_], past: Past) -> SequenceScores | None:
+        if self._sequence is None:
+            return None
+        return self._sequence.expected(removed, past.asked.now_ms, self.world.catalog.index)
+
+    def _text(self, past: Past) -> Semantics | None:
+        if past.vectors is None or self.world.vectors is None:
+            return None
+        settings = self._settings
+        return semantics(
+            past.vectors,
+            past.asked.gains,
+            past.ages_s,
+            self.world.vectors,
+            self.world.catalog.recommendable,
+            points=settings.interest_points,
+            candidates=settings.interest_candidates,
+            half_lives_s=(3600.0 * settings.interest_short_half_life_h, 3600.0 * settings.interest_long_half_life_h),
+        )

@@ -1,0 +1,219 @@
+"""Faithfulness of the reasons, measured on events: questions are asked as they would have been live, and their lists made
+again without what an explanation names.
+
+What is taken out is a place of the history, as if that item had never been met (`models.removal`); the score read again is that
+of the item that led. Every explainer orders the same places and is judged by the same scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.counterfactual import counterfactual
+from models.evaluation.contract import Known, Stream
+from models.evaluation.faithfulness import (
+    LOWER_IS_BETTER,
+    MEASURES,
+    Curves,
+    Figures,
+    differences,
+    figures,
+    order_masks,
+)
+from models.evaluation.questions import warm_up_end
+from models.ranking import SPLIT, RankedBatch, RankingParams
+from models.removal import used_places
+from models.weights import RankingWeights
+from stream.as_if import AsIf
+from stream.errors import UsageError
+from stream.prequential import Replayed
+from stream.settings import Settings
+
+EXPLAINERS: Final = ("penchant", "leave_one_out", "random", "recency", "popularity")
+
+LEAST_HISTORY: Final = 6
+"""Items of a history below which five of them are all of it."""
+
+FLIP_WITHIN: Final = 10
+"""Items that an explainer may name to have another item lead."""
+
+BUDGET: Final = 300
+"""Rankings per question in search of a counterfactual, beyond those along the contributions."""
+
+
+class Judged(NamedTuple):
+    """One question."""
+
+    user: int
+    history: int
+    gap: float
+    """Largest difference between a score and the sum of its contributions and impersonal parts, over the list."""
+    is_stable: bool
+    """Made twice, list and contributions are the same bits."""
+    counterfactual: tuple[int, bool] | None
+    """Its size and whether no smaller one exists; None: none was found."""
+    curves: dict[str, Curves]
+    flips: dict[str, int | None]
+    """Items named by each explainer until another one leads, None: not within `FLIP_WITHIN`."""
+
+
+def sample(stream: Stream, known: Known, warm_up: float, wanted: int, seed: int) -> NDArray[np.int64]:
+    """(q,) positions of first engagements after the warm-up by users with enough history, drawn evenly, ascending.
+
+    Raises:
+        UsageError: there are none.
+    """
+    end = warm_up_end(stream, warm_up)
+    before = np.zeros(known.n_users, np.int64)
+    open_ = []
+    for at in np.flatnonzero(stream.first).tolist():
+        user = int(stream.user[at])
+        if at >= end and before[user] >= LEAST_HISTORY:
+            open_.append(at)
+        before[user] += 1
+    if not open_:
+        raise UsageError(
+            f"No question is left by a user with {LEAST_HISTORY} items before.",
+            "give more events, or a smaller --warm-up",
+        )
+    chosen = np.random.default_rng(seed).choice(np.array(open_), min(wanted, len(open_)), replace=False)
+    return np.sort(chosen)
+
+
+def judge_questions(
+    settings: Settings,
+    stream: Stream,
+    known: Known,
+    at: NDArray[np.int64],
+    weights: RankingWeights,
+    seed: int,
+    on_step: Callable[[int, int], None] = lambda *_: None,
+) -> list[Judged]:
+    """Every question at positions `at` (ascending) whose leader the past speaks for."""
+    replayed = Replayed(settings, stream, known)
+    params = RankingParams(settings.top_k, settings.neighbours_scored, weights)
+    judged = []
+    for n, position in enumerate(at.tolist()):
+        replayed.advance(position)
+        user, now_ms = int(stream.user[position]), int(stream.time_ms[position])
+        past = replayed.past(user, now_ms)
+        person = AsIf(past, replayed.world(now_ms, params), settings)
+        found = _judge(person, replayed.stats.count, np.random.default_rng((seed, position)))
+        if found is not None:
+            judged.append(found._replace(user=user))
+        on_step(n + 1, len(at))
+    return judged
+
+
+def _judge(person: AsIf, counts: NDArray[np.float64], rng: np.random.Generator) -> Judged | None:
+    ranked, places = person.rank(), used_places(person.past)
+    leader = int(ranked.items[0, 0])
+    width = person.past.asked.history.shape[1]
+    if leader < 0 or len(places) < LEAST_HISTORY:
+        return None
+    scores = _Scores(person, places, leader, width)
+    everything = np.ones(len(places), np.bool_)
+    whole, empty, *singles = scores.of(np.vstack([~everything, everything, np.eye(len(places), dtype=np.bool_)]))
+    if whole <= empty:
+        return None
+    orders = {
+        "penchant": np.argsort(-ranked.contributions[0, 0, places], kind="stable"),
+        "leave_one_out": np.argsort(np.array(singles), kind="stable"),
+        "random": rng.permutation(len(places)),
+        "recency": np.arange(len(places)),
+        "popularity": np.argsort(-counts[np.maximum(person.past.asked.history[0, places], 0)], kind="stable"),
+    }
+    masks = {name: order_masks(order) for name, order in orders.items()}
+    read = scores.of(np.vstack([mask for pair in masks.values() for mask in pair])).reshape(len(orders), 2, -1)
+    found = counterfactual(ranked, places, person.leads, BUDGET)
+    return Judged(
+        -1,
+        len(places),
+        completeness_gap(ranked),
+        _same(ranked, person.rank()),
+        None if found is None else (len(found.removed), found.exact),
+        {name: Curves(*read[n]) for n, name in enumerate(orders)},
+        {name: _flip(person, places[order], leader) for name, order in orders.items()},
+    )
+
+
+def completeness_gap(ranked: RankedBatch) -> float:
+    """Largest |score - what its contributions and impersonal parts add up to| of the first user's list."""
+    filled = ranked.items[0] >= 0
+    told = ranked.contributions[0].sum(axis=1)
+    told = told + sum((values[0] for name, values in ranked.parts.items() if name not in SPLIT), np.zeros(len(told)))
+    return float(np.max(np.abs(ranked.scores[0] - told)[filled], initial=0.0))
+
+
+class _Scores:
+    """Scores of the leader with places taken out; each set is read once."""
+
+    def __init__(self, person: AsIf, places: NDArray[np.int64], leader: int, width: int) -> None:
+        self._person, self._places, self._leader, self._width = person, places, leader, width
+
+    def of(self, removed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(m,) for (m, p) bool."""
+        distinct, where = np.unique(removed, axis=0, return_inverse=True)
+        rows = np.zeros((len(distinct), self._width), np.bool_)
+        rows[:, self._places] = distinct
+        read: NDArray[np.float64] = self._person.scores(rows, self._leader)[where.reshape(-1)]
+        return read
+
+
+def _flip(person: AsIf, order: NDArray[np.int64], leader: int) -> int | None:
+    sets = [tuple(order[:size].tolist()) for size in range(1, min(FLIP_WITHIN, len(order)) + 1)]
+    changed = np.flatnonzero(person.leads(sets) != leader)
+    return int(changed[0]) + 1 if len(changed) else None
+
+
+def _same(one: RankedBatch, other: RankedBatch) -> bool:
+    return (
+        one.items.tobytes() == other.items.tobytes()
+        and one.scores.tobytes() == other.scores.tobytes()
+        and one.contributions.tobytes() == other.contributions.tobytes()
+    )
+
+
+def report_of(judged: list[Judged], seed: int) -> dict[str, Any]:
+    """Every figure, as JSON has it.
+
+    Raises:
+        UsageError: there is no question to judge by.
+    """
+    if not judged:
+        raise UsageError("No list is led by what the past speaks for.", "give more events")
+    gaps = np.array([each.gap for each in judged])
+    user = np.array([each.user for each in judged], np.int32)
+    of = {name: figures([each.curves[name] for each in judged]) for name in EXPLAINERS}
+    found = [each.counterfactual for each in judged if each.counterfactual is not None]
+    return {
+        "questions": len(judged),
+        "users": len(np.unique(user)),
+        "history_mean": float(np.mean([each.history for each in judged])),
+        "completeness_gap_max": float(gaps.max()),
+        "completeness_gap_p99": float(np.quantile(gaps, 0.99)),
+        "stable": float(np.mean([each.is_stable for each in judged])),
+        "counterfactual": {
+            "success": len(found) / len(judged),
+            "size_mean": float(np.mean([size for size, _ in found])) if found else None,
+            "exact": float(np.mean([exact for _, exact in found])) if found else None,
+        },
+        "explainers": {name: _figures(of[name], [each.flips[name] for each in judged]) for name in EXPLAINERS},
+        "better_than": {name: differences(of["penchant"], of[name], user, seed) for name in EXPLAINERS[1:]},
+        "lower_is_better": sorted(LOWER_IS_BETTER),
+    }
+
+
+def _figures(found: Figures, flips: list[int | None]) -> dict[str, Any]:
+    sizes = [size for size in flips if size is not None]
+    return {
+        **dict(zip(MEASURES, found.values.mean(axis=1).tolist(), strict=True)),
+        "replaces_leader_within_10": len(sizes) / len(flips),
+        "replaces_leader_after": float(np.mean(sizes)) if sizes else None,
+        "deletion_curve": found.deletion.tolist(),
+        "insertion_curve": found.insertion.tolist(),
+    }

@@ -1,0 +1,238 @@
+"""One person's list made anew from the topics, by the worker's own code, with any event left out or added.
+
+The events are those of the person; statistics, catalogue and models are as they are now, not as they were when a list was
+published. Nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.counterfactual import Counterfactual, counterfactual
+from models.removal import Past, used_places
+from models.sequence.model import SequenceModel
+from stream.as_if import AsIf, SequencePast
+from stream.asking import ages_s, first_engagements
+from stream.bounded import Record, partitions_of, read_to_end
+from stream.decode import Rejected, decode_event
+from stream.errors import UsageError
+from stream.events import Event, encode_sparse
+from stream.key_partition import key_partition
+from stream.metrics import Metrics
+from stream.model_topic import RankerModel, SequenceVersion, read_versions
+from stream.partitions import UserPartition
+from stream.publish import Published
+from stream.refresh import Due
+from stream.replay import limits_of
+from stream.replica import Replicated
+from stream.rocks import DataDirectory
+from stream.sequences import load_version
+from stream.settings import Settings
+from stream.tracker import Tracker
+
+_MEMORY_BYTES: Final = 8 << 20
+
+
+class Behaviour(NamedTuple):
+    """An event of the person that a worker would take."""
+
+    record: Record
+    event: Event
+    time_ms: int
+
+
+class WithoutItems(NamedTuple):
+    """A counterfactual in ids."""
+
+    removed: tuple[str, ...]
+    leader: str
+    replacement: str | None
+    verified: bool
+    exact: bool
+
+
+class Listing(NamedTuple):
+    """A list and what its leader hangs on."""
+
+    published: Published
+    counterfactual: WithoutItems | None
+    history: int
+    """Items that the ranking looked at."""
+
+
+class Topics(NamedTuple):
+    """What the topics hold, apart from events."""
+
+    items: list[Replicated]
+    statistics: list[Replicated]
+    ranker: RankerModel | None
+    sequence: SequenceModel | None
+
+
+def read_topics(settings: Settings) -> Topics:
+    """Catalogue, statistics and models as they are now.
+
+    Raises:
+        TopicsError, BrokerUnreachableError: a topic is missing, or no broker answers.
+    """
+    versions = read_versions(settings)
+    ranker, sequence = versions["ranker"].current, versions["sequence"].current
+    return Topics(
+        _compacted(settings, settings.topic_items),
+        _compacted(settings, settings.topic_item_stats),
+        ranker if isinstance(ranker, RankerModel) else None,
+        load_version(sequence, lambda: None) if isinstance(sequence, SequenceVersion) else None,
+    )
+
+
+def read_behaviours(settings: Settings, user_id: str) -> list[Behaviour]:
+    """The person's events in topic order: of the partition that their key belongs to, of all if there are none in it.
+
+    Raises:
+        UsageError: there are none at all.
+        TopicsError, BrokerUnreachableError: as `read_topics`.
+    """
+    key, limits = user_id.encode(), limits_of(settings)
+    partitions = partitions_of(settings, settings.topic_events)
+    mine = key_partition(key, partitions, settings.partitioner)
+    for only in ([mine], [p for p in range(partitions) if p != mine]):
+        found = []
+        for records in read_to_end(settings, settings.topic_events, only) if only else ():
+            for record in records:
+                if record.key == key:
+                    decoded = decode_event(record.key, record.value, record.timestamp, limits)
+                    if not isinstance(decoded, Rejected):
+                        found.append(Behaviour(record, decoded.event, decoded.event_time_ms))
+        if found:
+            return found
+    raise UsageError(f"no event of user {user_id!r} is on topic {settings.topic_events}.", "check the id, or its case")
+
+
+class Lookup:
+    """Lists of one person; made by `open_lookup`."""
+
+    def __init__(self, settings: Settings, topics: Topics, directory: DataDirectory) -> None:
+        self._settings, self._topics, self._directory = settings, topics, directory
+        self._made = 0
+
+    def listing(self, user_id: str, behaviours: Sequence[Behaviour], budget: int) -> Listing:
+        """The list that these events lead to; `budget` rankings may be spent on what its leader hangs on."""
+        tracker = self._tracker()
+        self._made += 1
+        stores = self._directory.stores(f"users-{self._made}")
+        try:
+            users = tracker.users[0] = UserPartition(0, stores[0])
+            return self._list(tracker, users, user_id, behaviours, budget)
+        finally:
+            stores.close_all()
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Of every item of the catalogue, by its id."""
+        catalog = self._tracker().catalog
+        items = map(catalog.item, range(len(catalog.index)))
+        return {item.item_id: item.title for item in items if item is not None}
+
+    def _tracker(self) -> Tracker:
+        tracker = Tracker(self._settings, Metrics())
+        tracker.replicate_items(self._topics.items, 0.0)
+        tracker.replicate_stats(self._topics.statistics, 0.0)
+        tracker.use_ranker(self._topics.ranker, 0.0)
+        tracker.use_sequence(self._topics.sequence, 0.0)
+        return tracker
+
+    def _list(
+        self, tracker: Tracker, users: UserPartition, user_id: str, behaviours: Sequence[Behaviour], budget: int
+    ) -> Listing:
+        key, now_ms = user_id.encode(), time.time_ns() // 1_000_000
+        if behaviours:
+            tracker.apply(users, tracker.read([each.record for each in behaviours]), 0.0)
+        newest = behaviours[-1] if behaviours else None
+        due = Due(
+            key, None, -1 if newest is None else newest.record.offset, 0 if newest is None else newest.time_ms, 0, 0.0,
+            "refresh",
+        )  # fmt: skip
+        (published,) = tracker.refresh(0, [due], now_ms, 0.0)
+        rows = users.overlay.rows([key])
+        own, recent, asked = tracker.asked(users, rows, now_ms)
+        past = Past(asked, ages_s(own, recent), None)
+        model = self._topics.sequence
+        sequence = None
+        if model is not None:
+            history = first_engagements(users.overlay.states, rows, model.length)
+            sequence = SequencePast(model, history, recent.items[0])
+        person = AsIf(past, tracker.world(now_ms), self._settings, sequence)
+        places = used_places(past)
+        found = counterfactual(person.rank(), places, person.leads, budget) if budget else None
+        return Listing(published, None if found is None else _named(found, tracker, recent.items[0]), len(places))
+
+
+@contextmanager
+def open_lookup(settings: Settings, topics: Topics) -> Iterator[Lookup]:
+    """Lookups over what was read."""
+    with TemporaryDirectory(prefix="penchant-") as path:
+        directory = DataDirectory(Path(path), _MEMORY_BYTES, _MEMORY_BYTES)
+        try:
+            yield Lookup(settings, topics, directory)
+        finally:
+            directory.close()
+
+
+def left_out(behaviours: Sequence[Behaviour], names: Sequence[str]) -> list[Behaviour]:
+    """Without the events that are named: by offset, or all about an item.
+
+    Raises:
+        UsageError: a name means none of them.
+    """
+    kept = list(behaviours)
+    for name in names:
+        left = [each for each in kept if name not in (str(each.record.offset), each.event.item_id)]
+        if len(left) == len(kept):
+            raise UsageError(
+                f"--without {name}: the person has no such event.", "name an offset or an item id that is shown"
+            )
+        kept = left
+    return kept
+
+
+def added(behaviours: Sequence[Behaviour], user_id: str, item_ids: Sequence[str]) -> list[Behaviour]:
+    """With a click on each of these items, after everything else."""
+    grown = list(behaviours)
+    for item_id in item_ids:
+        last = grown[-1] if grown else None
+        now_ms = time.time_ns() // 1_000_000
+        time_ms = now_ms if last is None else max(each.time_ms for each in grown)
+        event = Event(user_id, "click", item_id, time_ms)
+        offset = 0 if last is None else last.record.offset + 1
+        grown.append(Behaviour(Record(user_id.encode(), encode_sparse(event), offset, now_ms), event, time_ms))
+    return grown
+
+
+def _compacted(settings: Settings, topic: str) -> list[Replicated]:
+    """The newest record of each key."""
+    latest: dict[bytes | None, Replicated] = {}
+    for records in read_to_end(settings, topic):
+        for record in records:
+            latest.pop(record.key, None)
+            latest[record.key] = Replicated(record.key, record.value, 0, record.offset, record.timestamp)
+    return list(latest.values())
+
+
+def _named(found: Counterfactual, tracker: Tracker, places: NDArray[np.uint64]) -> WithoutItems:
+    def name(hashed: int) -> str:
+        return tracker.names.id_of(hashed) or f"hash:{hashed:016x}"
+
+    def item(index: int) -> str:
+        return name(int(tracker.index.hash_of(np.array([index]))[0]))
+
+    removed = tuple(name(int(places[place])) for place in found.removed)
+    replacement = None if found.replacement < 0 else item(found.replacement)
+    return WithoutItems(removed, item(found.leader), replacement, found.verified, found.exact)

@@ -1,0 +1,165 @@
+"""`penchant explain` on an embedded broker: the list that serves, what it hangs on, and the list as if."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+from item_records import ItemRecord, pack_record
+from typer.testing import CliRunner
+
+from models.hashing import item_hash
+from stream.broker import EmbeddedBroker
+from stream.cli import app
+from stream.key_partition import key_partition, murmur2
+from stream.settings import Settings
+
+NOW_MS = 1_767_225_600_000
+DAY_MS = 86_400_000
+ITEMS = ("cup", "pot", "tray", "vase", "lamp", "bulb")
+PAIRS = {("cup", "pot"): 9.0, ("cup", "tray"): 4.0, ("lamp", "bulb"): 6.0, ("lamp", "tray"): 5.0}
+
+
+@pytest.fixture
+def topics(
+    embedded: Callable[[Mapping[str, int]], EmbeddedBroker], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Settings:
+    """A shop whose statistics are known: cup goes with pot and tray, lamp with bulb and tray."""
+    for name in list(os.environ):
+        if name.upper().startswith("PENCHANT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    names = [getattr(Settings(), name) for name in Settings.model_fields if name.startswith("topic_")]
+    broker = embedded(dict.fromkeys(names, 3))
+    monkeypatch.setenv("PENCHANT_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+    settings = Settings()
+    producer = Producer(
+        {"bootstrap.servers": broker.bootstrap_servers, "partitioner": settings.partitioner, "log_level": 0}
+    )
+    for item in ITEMS:
+        value = {"item_id": item, "title": f"The {item}"}
+        producer.produce(settings.topic_items, json.dumps(value).encode(), item.encode())
+        near = {item_hash(b if a == item else a): w for (a, b), w in PAIRS.items() if item in (a, b)}
+        record = ItemRecord(30, NOW_MS - 90 * DAY_MS, NOW_MS, (0.0, 0.0, 30.0), neighbours=near)
+        producer.produce(settings.topic_item_stats, pack_record(record), item.encode())
+    for user, action, item, ago_ms in (
+        ("ann", "click", "lamp", 3 * DAY_MS),
+        ("bob", "click", "vase", 2 * DAY_MS),
+        ("ann", "purchase", "cup", DAY_MS),
+    ):
+        event = {"user_id": user, "action": action, "item_id": item, "event_time": NOW_MS - ago_ms}
+        producer.produce(settings.topic_events, json.dumps(event).encode(), user.encode())
+    assert producer.flush(20) == 0
+    return settings
+
+
+def penchant(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["explain", *arguments], prog_name="penchant")
+
+
+def explained(*arguments: str) -> Any:
+    result = penchant(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_the_list_its_parts_and_the_behaviours_behind_it_are_told(topics: Settings) -> None:
+    found = explained("ann")
+
+    first = found["items"][0]
+    assert (first["item_id"], first["title"], first["rank"]) == ("pot", "The pot", 1)
+    assert [(c["item_id"], c["action"]) for c in first["contributions"]] == [("cup", "purchase")]
+    assert sum(first["parts"].values()) == pytest.approx(first["score"], abs=1e-12)
+    assert sum(c["contribution"] for c in first["contributions"]) == pytest.approx(first["parts"]["co_occurrence"])
+    assert [event["item_id"] for event in found["events"]] == ["lamp", "cup"]
+    assert first["reason"].startswith("Because you bought “The cup”")
+    assert "cup" not in [item["item_id"] for item in found["items"]]  # bought
+
+
+def test_what_the_leader_hangs_on_is_what_changes_it(topics: Settings) -> None:
+    hangs_on = explained("ann")["counterfactual"]
+
+    assert (hangs_on["removed"], hangs_on["leader"]) == (["cup"], "pot")
+    assert hangs_on["verified"]
+    assert hangs_on["exact"]
+    as_if = explained("ann", "--without", "cup")
+    assert as_if["items"][0]["item_id"] == hangs_on["replacement"]
+
+
+def test_an_event_is_left_out_by_its_offset_too(topics: Settings) -> None:
+    offset = explained("ann")["events"][1]["offset"]
+    by_offset, by_item = explained("ann", "--without", str(offset)), explained("ann", "--without", "cup")
+
+    assert by_offset == by_item
+    assert [event["item_id"] for event in by_offset["events"]] == ["lamp"]
+
+
+def test_a_click_is_added(topics: Settings) -> None:
+    before, after = explained("bob"), explained("bob", "--with", "lamp")
+
+    assert after["items"][0]["item_id"] == "bulb"
+    assert before["items"][0]["contributions"] == []
+    assert [c["item_id"] for c in after["items"][0]["contributions"]] == ["lamp"]
+
+
+def test_one_item_is_told_alone_with_bars_and_in_chinese(topics: Settings) -> None:
+    result = penchant("ann", "tray", "--lang", "zh")
+
+    assert result.exit_code == 0
+    assert "The tray" in result.stdout
+    assert "The pot" not in result.stdout
+    assert "因为您" in result.stdout
+    assert "█" in result.stdout
+    assert "interest is left out" in result.stdout
+
+
+def test_the_terminal_shows_what_the_leader_hangs_on(topics: Settings) -> None:
+    assert "Without The cup: " in penchant("ann").stdout
+    assert "Without" not in penchant("ann", "--rankings", "0").stdout
+    assert penchant("ann", "--without", "cup", "--with", "pot").stderr == ("As if: without cup; with a click on pot.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nobody"], "'nobody'"),
+        (["ann", "nothing"], "'nothing'"),
+        (["ann", "--with", "nothing"], "'nothing'"),
+        (["ann", "--without", "nothing"], "--without nothing"),
+    ],
+)
+def test_who_or_what_is_not_known_is_one_line_with_a_fix_and_exit_code_2(
+    arguments: list[str], said: str, topics: Settings
+) -> None:
+    result = penchant(*arguments)
+
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert said in line
+    assert "Fix: " in line
+    assert result.stdout == ""
+
+
+def test_an_event_that_another_partitioner_placed_is_found(topics: Settings) -> None:
+    key = b"eve"
+    elsewhere = (key_partition(key, 3, topics.partitioner) + 1) % 3
+    producer = Producer({"bootstrap.servers": topics.bootstrap_servers, "log_level": 0})
+    event = {"user_id": "eve", "action": "click", "item_id": "lamp", "event_time": NOW_MS}
+    producer.produce(topics.topic_events, json.dumps(event).encode(), key, elsewhere)
+    assert producer.flush(20) == 0
+
+    assert explained("eve")["items"][0]["item_id"] == "bulb"
+
+
+def test_the_partition_of_a_key_is_the_one_that_the_clients_choose() -> None:
+    # From Apache Kafka's UtilsTest.testMurmur2.
+    known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536}
+    assert {key: np.uint32(murmur2(key)).astype(np.int32) for key in known} == known
+    assert key_partition(b"123456789", 1 << 40, "consistent_random") == 0xCBF43926  # CRC-32's check value
