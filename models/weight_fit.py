@@ -32,7 +32,7 @@ LISTED = 20
 MIN_NEWCOMERS = 200
 """Choices of users without history from which on other weights than counts are considered for them."""
 
-SURE = 3.0
+SURE = 5.0
 """Standard errors by which something else has to be better for newcomers than counts: with two, a shop's newcomers were served
 worse beyond the tenth place."""
 
