@@ -32,6 +32,10 @@ LISTED = 20
 MIN_NEWCOMERS = 200
 """Choices of users without history from which on other weights than counts are considered for them."""
 
+SURE = 5.0
+"""Standard errors by which something else has to be better for newcomers than counts: with two, a shop's newcomers were served
+worse beyond the tenth place."""
+
 _IMPERSONAL = np.array([PARTS[part] in ("context", "trend", "popularity", "age") for part in PART_OF])
 
 
@@ -87,7 +91,7 @@ def newcomer_weights(choices: Choices, start: _F8, options: FitOptions | None = 
     """(F,) weights of users without history: counts, unless something else is clearly better on the newest half.
 
     Contenders are each single count or trend and a fit of all that is impersonal on the older half. "Clearly" means by
-    more than two standard errors of the mean difference in NDCG@10, paired by choice.
+    more than `SURE` standard errors of the mean difference in NDCG@10, paired by choice.
     """
     older, newer = np.array_split(np.arange(len(choices.real)), 2)
     if len(choices.real) < MIN_NEWCOMERS:
@@ -101,7 +105,7 @@ def newcomer_weights(choices: Choices, start: _F8, options: FitOptions | None = 
     gains = np.stack([_ndcg(held_out, weights) for weights in contenders])
     better = gains - gains[0]
     error = better.std(axis=1) / np.sqrt(len(newer))
-    sure = better.mean(axis=1) - 2.0 * error
+    sure = better.mean(axis=1) - SURE * error
     best = int(np.argmax(np.where(sure > 0, better.mean(axis=1), 0.0)))
     chosen: _F8 = contenders[best]
     return chosen

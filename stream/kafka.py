@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -13,6 +14,9 @@ from stream.producer import ROOM_FOR_HEADERS_BYTES
 from stream.settings import Settings
 
 CHANGELOG_CONFIG = {"cleanup.policy": "compact", "max.message.bytes": "4194304", "min.cleanable.dirty.ratio": "0.3"}
+
+
+_SEEN_POLL_S = 0.1
 
 
 class TopicSpec(NamedTuple):
@@ -91,8 +95,17 @@ def create_topics(settings: Settings) -> list[str]:
             future.result(settings.connect_timeout_s)
         except KafkaException as error:
             raise TopicsError(f"topic {name} was not created: {error.args[0].str()}.", _hint(error)) from None
+    if missing:
+        _wait_until_seen(settings, {spec.name for spec in missing})
     check_topics(settings)
     return [spec.name for spec in missing]
+
+
+def _wait_until_seen(settings: Settings, names: set[str]) -> None:
+    """A broker that has made a topic may not show it for a moment, a busy one for seconds."""
+    deadline = time.monotonic() + settings.connect_timeout_s
+    while not names <= set(list_topics(settings)) and time.monotonic() < deadline:
+        time.sleep(_SEEN_POLL_S)
 
 
 def check_topics(settings: Settings) -> dict[str, Topic]:

@@ -46,10 +46,10 @@ def test_contributions_add_up_and_come_largest_first(seed, users, width, window)
     rng = np.random.default_rng(seed)
     items = rng.integers(0, 12, (users, width)).astype(np.uint64)
     gains = rng.choice([-2.0, 0.0, 0.2, 1.0, 2.0, 4.0], (users, width)) * (1 + rng.random((users, width)))
-    recent = recent_items(items, rng.integers(0, 1000, (users, width)), gains, window, 0.9)
+    recent = recent_items(items, rng.integers(0, 1000, (users, width)), gains, window)
     places = 5
-    # As the ranking gives it: linear in the weight of each item, nothing from padding.
-    item_contributions = rng.random((users, places, window)) * recent.weights[:, None, :]
+    # As the ranking gives it: in proportion to the gain of each item, nothing from padding.
+    item_contributions = rng.random((users, places, window)) * recent.gains[:, None, :]
     found = attribute(item_contributions, recent.position, gains)
     total = np.zeros((users, places))
     np.add.at(total, (found.user, found.rank), found.value)

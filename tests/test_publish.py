@@ -105,9 +105,8 @@ def test_every_place_adds_up_and_has_its_reason(seed, users, top_k):
             own = sum(c.contribution for c in reason.contributions)
             assert math.isclose(own, item.parts["co_occurrence"], abs_tol=1e-9)
             assert abs(reason.residual) < 1e-9
-            assert math.isclose(
-                own + item.parts["trend"] + item.parts["popularity"] + reason.residual, item.score, abs_tol=1e-12
-            )
+            others = sum(value for name, value in item.parts.items() if name != "co_occurrence")
+            assert math.isclose(own + others + reason.residual, item.score, abs_tol=1e-12)
 
 
 CLAIM_OF = {text: name for name, text in languages()["en"].claims.items()}

@@ -52,9 +52,9 @@ def histories(seed=0, users=30):
 
 
 def test_the_gap_of_an_item_is_to_what_came_after_it_and_of_the_newest_to_now():
-    seconds = np.array([[0, 2, 62, 9999]]) * 1000  # the last place is beyond the length
-    times = times_of(NOW_MS + seconds, np.array([3]), np.array([NOW_MS + 62_000 + 3_600_000]))
-    # none; 2 s in [1, 4); 60 s in [16, 64); an hour in [1024, 4096); beyond: nothing
+    seconds = np.array([[0, 1, 17, 9999]]) * 1000  # the last place is beyond the length
+    times = times_of(NOW_MS + seconds, np.array([3]), np.array([NOW_MS + 17_000 + 1_024_000]))
+    # none; 1 s in [1, 4); 16 s in [16, 64); 1024 s in [1024, 4096); beyond: nothing
     assert times.gap.tolist() == [[NO_GAP, 1, 3, 6, NO_GAP]]
 
 

@@ -262,6 +262,15 @@ def test_a_champion_stays_unless_later_events_are_ranked_better(tmp_path):
     report = json.loads(told.read_text())
     assert report["incumbent"] == json.loads((first / "train.json").read_text())["model_version"]
     assert report["test"]["incumbent"]["ndcg"] > 0.5
+    # Of a window that begins before the champion was made, only what came afterwards is asked.
+    both = tmp_path / "both.jsonl"
+    newest = later.read_text().splitlines(keepends=True)[:24]
+    both.write_text(events.read_text() + "".join(newest).replace(': "u', ': "new'))
+    half = command(
+        both, "--items", items, "--champion", first, "--out", out, *FAST, "--min-gain", "1", "--report", told
+    )
+    assert half.exit_code == 1, half.stderr
+    assert json.loads(told.read_text())["test"]["incumbent"]["questions"] == len(newest)
     # Now everybody walks the other way.
     other, _ = write_ring(tmp_path, start_ms=START_MS + 10**8, name="other", reverse=True)
     better = command(other, "--items", items, "--champion", first, "--out", out, *FAST)

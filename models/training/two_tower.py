@@ -35,7 +35,7 @@ class Fit(NamedTuple):
     """Cosines are divided by it."""
 
 
-FITS: Final = (Fit(10, 0.1), Fit(20, 0.1), Fit(10, 0.05))
+FITS: Final = (Fit(10, 0.1), Fit(5, 0.1), Fit(10, 0.05))
 
 
 def two_tower(setup: Setup) -> Chosen[Fit]:
