@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -134,7 +135,7 @@ class Lookup:
         finally:
             stores.close_all()
 
-    @property
+    @cached_property
     def titles(self) -> dict[str, str]:
         """Of every item of the catalogue, by its id."""
         catalog = self._tracker().catalog

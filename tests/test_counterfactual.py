@@ -40,7 +40,7 @@ def as_if(seed, texts=False, top_k=5):
     return AsIf(past, World(catalog, stats, priors, RankingParams(top_k=top_k), vectors), Settings())
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.booleans())
 def test_it_is_the_smallest_of_all_sets_that_change_the_leader(seed, texts):
     person = as_if(seed, texts)
@@ -61,7 +61,7 @@ def test_it_is_the_smallest_of_all_sets_that_change_the_leader(seed, texts):
     assert found.replacement == person.rank(rows_without(PLACES, [found.removed])).items[0, 0] != leader
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=20)
 @given(st.integers(0, 10_000))
 def test_without_a_budget_it_still_replaces_the_leader_and_needs_each_of_its_items(seed):
     person = as_if(seed)

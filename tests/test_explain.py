@@ -139,7 +139,7 @@ causes = st.lists(
 parts = st.fixed_dictionaries({"trend": st.floats(-5, 5), "popularity": st.floats(-5, 5), "age": st.floats(-5, 5)})
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(causes, parts, st.integers(0, ALL_FACTS))
 def test_only_behaviours_that_raised_the_score_are_named_and_the_strongest_of_them_is(causes, parts, facts):
     said = explain(causes, parts, facts)
@@ -165,7 +165,7 @@ def test_a_title_is_cut_and_cannot_close_its_quotes_or_move_the_cursor():
     assert title_of("👩\u200d🍳") == "👩\u200d🍳"
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(st.text(max_size=100))
 def test_any_title_stays_one_short_line_within_its_quotes(text):
     title = title_of(text)

@@ -65,7 +65,7 @@ def test_nothing_to_explain_is_no_figure(questions):
         figures(questions)
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=40)
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_of_a_sum_no_order_is_better_than_by_size(values, random):
     order = list(range(len(values)))

@@ -53,7 +53,7 @@ def test_no_item_has_no_facts():
     assert item_facts(np.array([-1], np.int32), stats, NOW_MS).tolist() == [0]
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=80)
 @given(st.lists(st.floats(0, 400), min_size=1, max_size=60), st.floats(0, 100))
 def test_what_is_claimed_is_so(ages, idle):
     ages = [age - min(ages) for age in ages]

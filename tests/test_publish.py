@@ -160,7 +160,7 @@ def disliked(seed, users=3):
     ]
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_every_claim_of_a_sentence_follows_from_the_record(seed):
     check_claims([seed])
