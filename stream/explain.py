@@ -17,7 +17,7 @@ from stream.language import ACTIONS_TOLD, Language, all_quotes, languages
 from stream.time_told import UNTOLD
 
 MAX_CAUSES = 3
-"""Behaviours named in a sentence: the ones that contributed most."""
+"""Behaviours named in a sentence: the ones that contributed most. (`say` compares the times of so many.)"""
 
 LEAST_SHARE = 0.2
 """A further behaviour is named if it contributed at least so much of what the first one did."""
@@ -92,9 +92,13 @@ def say(language: Language, causes: Sequence[Cause], claim: str) -> str:
     told = language.causes
     pieces = language.because[len(causes) - 1]
     said = pieces[0]
+    once, same = 0, language.same_time
+    shared = same[causes[0][3]]
+    if same[causes[-1][3]] == shared == same[causes[len(causes) // 2][3]]:
+        once = len(causes) if language.is_shared_time_last else 1  # said once
     n = 1
     for action, title, _, when in causes:
-        before, after = told[action][when]
+        before, after = told[action][UNTOLD if once and n != once else when]
         said += f"{before}{title}{after}{pieces[n]}"
         n += 1
     return said

@@ -1,7 +1,7 @@
 """Languages of the reasons: one file each in `stream/languages`, checked when it is read and made ready for use.
 
 A sentence is put together from strings that are already cut at the places where titles go, so that one costs a few
-concatenations. A language is added by adding its file; `penchant explain --lang` then speaks it.
+concatenations. A language is added by adding its file: `languages()` then has it, and `stream.explain.say` speaks it.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class Language(NamedTuple):
     causes: dict[str, tuple[tuple[str, str], ...]]
     """By action, by code of `stream.time_told`: what stands before and after the title."""
     claims: dict[str, str]
+    same_time: tuple[int, ...]
+    """By code of `stream.time_told`: the first code that is told with the same words."""
+    is_shared_time_last: bool
+    """A time that all causes have in common is said of the last one, else of the first."""
     quotes: dict[int, str]
     """For `str.translate`: quotes of this language -> those inside quotes."""
 
@@ -66,6 +70,8 @@ def read_language(code: str, text: str) -> Language:
             _because(table["because"]),
             _causes(table["actions"], times),
             _claims(table["claims"]),
+            tuple(times.index(time) for time in times),
+            _is_last(table["time"]["shared"]),
             _quotes(table["quotes"], table["nested_quotes"]),
         )
     except (ValueError, TypeError) as error:  # tomllib's decode error is a ValueError
@@ -148,7 +154,7 @@ def _quotes(quotes: Any, nested: Any) -> dict[int, str]:
 
 def _times(table: Any, rules: dict[str, str]) -> tuple[str, ...]:
     """What {when} becomes, by code."""
-    _only(table, "time", ("said", "just_now", "parts_of_day", *(name for name, _, _ in _UNITS)))
+    _only(table, "time", ("said", "shared", "just_now", "parts_of_day", *(name for name, _, _ in _UNITS)))
     said = _text(table["said"], "time.said", "time")
     times = [""] * time_told.CODES
     times[time_told.JUST_NOW] = _text(table["just_now"], "time.just_now")
@@ -162,6 +168,12 @@ def _times(table: Any, rules: dict[str, str]) -> tuple[str, ...]:
         for n in range(1, end):
             times[start + n] = forms[category(rules, n)].replace("{n}", str(n))
     return tuple(time and said.replace("{time}", time) for time in times)
+
+
+def _is_last(shared: Any) -> bool:
+    if shared not in {"first", "last"}:
+        raise ValueError('time.shared must be "first" or "last"')
+    return bool(shared == "last")
 
 
 def _hours(parts: Any) -> list[tuple[str, str]]:

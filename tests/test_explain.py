@@ -49,6 +49,25 @@ def test_three_causes_are_named_with_their_times_strongest_first():
     assert said.zh == "因为您昨晚购买了「Tea」，3 天前喜欢了「Pot」，并且今天早上把「Cup」加入了购物车。"
 
 
+def test_a_time_that_all_causes_share_is_said_once():
+    three = [
+        Cause("view", "Tea", 0.5, DAYS + 2),
+        Cause("like", "Pot", 0.3, DAYS + 2),
+        Cause("like", "Cup", 0.2, DAYS + 2),
+    ]
+    said = explain(three, COLD)
+    assert said.en == "Because you viewed “Tea”, liked “Pot” and liked “Cup” 2 days ago."
+    assert said.zh == "因为您2 天前浏览了「Tea」，喜欢了「Pot」，并且喜欢了「Cup」。"
+    assert explain(three[:2], COLD).en == "Because you viewed “Tea” and liked “Pot” 2 days ago."
+    hours = [c._replace(when=TODAY + 12 + n) for n, c in enumerate(three)]
+    assert explain(hours, COLD).en == "Because you viewed “Tea”, liked “Pot” and liked “Cup” this afternoon."
+    assert explain(hours, COLD).zh == "因为您今天中午浏览了「Tea」，今天下午喜欢了「Pot」，并且今天下午喜欢了「Cup」。"
+    for place in range(3):
+        mixed = [c._replace(when=DAYS + 3) if n == place else c for n, c in enumerate(three)]
+        assert explain(mixed, COLD).en.count("days ago") == 3
+        assert explain(mixed, COLD).zh.count("天前") == 3
+
+
 def test_two_causes_are_joined():
     said = explain([Cause("view", "Tea", 0.5), Cause("like", "Pot", 0.3)], COLD)
     assert (said.en, said.zh) == (

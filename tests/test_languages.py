@@ -59,6 +59,7 @@ def test_a_rule_with_a_mistake_is_refused_whatever_the_number(rule):
         ("from_hour = 5", "from_hour = 25", "hours 0, .. 23"),
         ('"New, and we', '"New,\\nand we', "control characters"),
         ('quotes = ["“", ', 'quotes = ["“", "”", ', "two characters each"),
+        ('shared = "last"', 'shared = "middle"', "time.shared must be"),
         ("[time]", "[time", "languages/en.toml"),
     ],
 )

@@ -135,7 +135,7 @@ def follows_from(item, reason, disliked):
         return False
     values = [raising[title].contribution for title in named]
     strongest = max(each.contribution for each in raising.values())
-    said = all(f"{VERBS[raising[title].action]} “{title}” " in reason.explanation.en for title in named)
+    said = all(f"{VERBS[raising[title].action]} “{title}”" in reason.explanation.en for title in named)
     return said and values == sorted(values, reverse=True) and values[0] == strongest
 
 
