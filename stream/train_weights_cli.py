@@ -58,6 +58,9 @@ def weights(
     ] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Give them to all workers, if they are kept.")] = False,
     strengths: Annotated[bool, typer.Option("--strengths", help="Also try other strengths of actions.")] = False,
+    newcomers: Annotated[
+        bool, typer.Option("--newcomers", help="Learn for users without history too; they get counts otherwise.")
+    ] = False,
     parts: Annotated[
         str,
         typer.Option(
@@ -138,6 +141,7 @@ def _once(given: dict[str, Any], wanted: tuple[str, ...]) -> int:
             before,
             sequence=sequence,
             parts=wanted,
+            newcomers=given["newcomers"],
             choices=given["choices"],
             questions=given["questions"],
             seed=given["seed"],
