@@ -33,8 +33,7 @@ MIN_NEWCOMERS = 200
 """Choices of users without history from which on other weights than counts are considered for them."""
 
 SURE = 5.0
-"""Standard errors by which something else has to be better for newcomers than counts: with two, a shop's newcomers were served
-worse beyond the tenth place."""
+"""Standard errors by which something else has to be better for newcomers than counts."""
 
 _IMPERSONAL = np.array([PARTS[part] in ("context", "trend", "popularity", "age") for part in PART_OF])
 
@@ -49,22 +48,29 @@ class FitOptions(NamedTuple):
 
 
 def learn(
-    choices: Choices, start: RankingWeights, parts: tuple[str, ...] = PARTS, options: FitOptions | None = None
+    choices: Choices,
+    start: RankingWeights,
+    parts: tuple[str, ...] = PARTS,
+    options: FitOptions | None = None,
+    *,
+    newcomers: bool = False,
 ) -> RankingWeights:
-    """Everything that choices tell: the table, the newcomers' weights, the calibration.
+    """Everything that choices tell: the table, the calibration, and on request the newcomers' weights.
 
     Args:
         choices: oldest first.
         start: what serves until now; it stays as it is where nothing can be learned.
         parts: the others get weight 0.
         options: of the fit.
+        newcomers: learn weights for users without history too, see `newcomer_weights`.
     """
     warm = choices.take(choices.history > 0)
     weights = start
     if len(warm.real):
         weights = fit(warm, start, _of_parts(parts), options)
-    newcomers = choices.take(choices.history == 0)
-    weights = make_weights(weights.table, newcomer_weights(newcomers, start.cold, options), weights.calibration)
+    if newcomers:
+        cold = newcomer_weights(choices.take(choices.history == 0), start.cold, options)
+        weights = make_weights(weights.table, cold, weights.calibration)
     return make_weights(weights.table, weights.cold, calibrate(choices, weights))
 
 

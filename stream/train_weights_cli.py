@@ -24,7 +24,7 @@ Learn how much each part of a score counts, from what people chose next; needs n
 \\b
 Examples:
   penchant train weights events.jsonl --items items.jsonl --out weights.json
-  penchant train weights --from-topic --out weights.json --publish
+  penchant train weights --from-topic --out weights.json --publish --every 24
 
 Next: `penchant models publish weights.json`, or ranking_weights in penchant.toml.
 
@@ -58,6 +58,9 @@ def weights(
     ] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Give them to all workers, if they are kept.")] = False,
     strengths: Annotated[bool, typer.Option("--strengths", help="Also try other strengths of actions.")] = False,
+    newcomers: Annotated[
+        bool, typer.Option("--newcomers", help="Learn for users without history too; they get counts otherwise.")
+    ] = False,
     parts: Annotated[
         str,
         typer.Option(
@@ -92,6 +95,12 @@ def weights(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The JSON report, kept or not.", show_default=False)
     ] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, metavar="HOURS", help="Again and again, with --from-topic, until Ctrl-C.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     given = locals()
     if (events is None) == (not from_topic):
@@ -99,15 +108,27 @@ def weights(
     if from_topic and items is not None:
         raise InputFileError("--items is for files; --from-topic reads the items topic.", "leave one of them out")
     from models.features import PARTS  # noqa: PLC0415
-    from stream.settings import load_settings  # noqa: PLC0415
-    from stream.weight_training import TooFewError, train_strengths, train_weights  # noqa: PLC0415
 
     wanted = tuple(part.strip() for part in parts.split(",") if part.strip()) or PARTS
     for unknown in sorted(set(wanted) - set(PARTS)):
         raise UsageError(f"--parts: there is no part {unknown[:40]!r}.", f"choose from {', '.join(PARTS)}")
     if not out.parent.is_dir():
         raise UsageError(f"{out} cannot be written: there is no directory {out.parent}.", "make it, or choose another")
-    settings = load_settings(bootstrap_servers=bootstrap_servers)
+    if every is not None and not from_topic:
+        raise UsageError("--every is for --from-topic: a file says the same every time.", "leave it out")
+    code = _once(given, wanted)
+    while every is not None:
+        time.sleep(3600.0 * every)
+        code = _once(given, wanted)
+    raise typer.Exit(code)
+
+
+def _once(given: dict[str, Any], wanted: tuple[str, ...]) -> int:
+    """Learn, judge, keep or not; the exit code."""
+    from stream.settings import load_settings  # noqa: PLC0415
+    from stream.weight_training import TooFewError, train_strengths, train_weights  # noqa: PLC0415
+
+    settings = load_settings(bootstrap_servers=given["bootstrap_servers"])
     data = _data(given, settings)
     before = _champion(given, settings)
     sequence = _sequence(settings)
@@ -120,19 +141,20 @@ def weights(
             before,
             sequence=sequence,
             parts=wanted,
-            choices=choices,
-            questions=questions,
-            seed=seed,
+            newcomers=given["newcomers"],
+            choices=given["choices"],
+            questions=given["questions"],
+            seed=given["seed"],
             on_step=_Bar("weights"),
         )
-        if strengths:
+        if given["strengths"]:
             tried = train_strengths(settings, data.stream, data.known, outcome.challenger, on_step=_Bar("strengths"))
     except TooFewError as error:
         raise InputFileError(f"There is too little to learn from: {error}.", "give more events") from None
-    kept = outcome.gain > min_gain
-    if report is not None:
-        _write(report, json.dumps(_report(outcome, kept, tried), indent=1).encode() + b"\n")
-    raise typer.Exit(_keep(outcome, kept, tried, out, settings, publish=publish))
+    kept = outcome.gain > given["min_gain"]
+    if given["report"] is not None:
+        _write(given["report"], json.dumps(_report(outcome, kept, tried), indent=1).encode() + b"\n")
+    return _keep(outcome, kept, tried, given["out"], settings, publish=given["publish"])
 
 
 class _Bar:

@@ -75,6 +75,7 @@ def train_weights(
     *,
     sequence: SequenceModel | None = None,
     parts: tuple[str, ...] = PARTS,
+    newcomers: bool = False,
     choices: int = 5_000,
     questions: int = 2_000,
     seed: int = 0,
@@ -88,6 +89,7 @@ def train_weights(
         champion: what serves now, and where learning starts.
         sequence: the model that serves; it should not have seen the events that are learned from.
         parts: the others get weight 0.
+        newcomers: weights of users without history are learned too.
         choices: learned from at most, within sessions and at their starts each.
         questions: asked at most.
         seed: of the sampling.
@@ -109,7 +111,7 @@ def train_weights(
         on_step(done, total)
     if len(choosing) < MIN_QUESTIONS or len(asked) < MIN_QUESTIONS:
         raise TooFewError(f"{len(choosing)} choices and {len(asked)} questions; each must be {MIN_QUESTIONS} at least")
-    challenger = learn(choosing.choices(), champion, parts, FitOptions())
+    challenger = learn(choosing.choices(), champion, parts, FitOptions(), newcomers=newcomers)
     scores: list[list[float]] = [[], []]
     for done, at in enumerate(asked.tolist()):
         question = choosing.question(at)
