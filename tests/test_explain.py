@@ -46,7 +46,7 @@ def test_three_causes_are_named_with_their_times_strongest_first():
     assert said.en == (
         "Because you bought “Tea” yesterday evening, liked “Pot” 3 days ago and put “Cup” in your cart this morning."
     )
-    assert said.zh == "因为您昨晚购买了「Tea」，3 天前喜欢了「Pot」，并且今天早上把「Cup」加入了购物车。"
+    assert said.zh == "因为您昨晚购买了「Tea」，3天前喜欢了「Pot」，并且今天早上把「Cup」加入了购物车。"
 
 
 def test_a_time_that_all_causes_share_is_said_once():
@@ -57,7 +57,7 @@ def test_a_time_that_all_causes_share_is_said_once():
     ]
     said = explain(three, COLD)
     assert said.en == "Because you viewed “Tea”, liked “Pot” and liked “Cup” 2 days ago."
-    assert said.zh == "因为您2 天前浏览了「Tea」，喜欢了「Pot」，并且喜欢了「Cup」。"
+    assert said.zh == "因为您2天前浏览了「Tea」，喜欢了「Pot」，并且喜欢了「Cup」。"
     assert explain(three[:2], COLD).en == "Because you viewed “Tea” and liked “Pot” 2 days ago."
     hours = [c._replace(when=TODAY + 12 + n) for n, c in enumerate(three)]
     assert explain(hours, COLD).en == "Because you viewed “Tea”, liked “Pot” and liked “Cup” this afternoon."
