@@ -15,16 +15,35 @@ from msgspec import Meta
 SCHEMA_VERSION = 1
 MAX_ID_BYTES = 128
 
-Action = Literal["view", "click", "like", "dislike", "cart", "purchase", "impression", "query"]
+Action = Literal["view", "click", "like", "dislike", "cart", "purchase", "impression", "query", "refund"]
 Source = Literal["behaviour", "social", "query", "media"]
 Trigger = Literal["event", "refresh", "catalog", "model"]
-Strategy = Literal["interest", "popular", "cold_start", "explore"]
+Strategy = Literal["interest", "popular", "cold_start", "explore", "unknown"]
+Rule = Literal["last_touch", "first_touch", "linear", "position_based", "time_decay"]
+Evidence = Literal["named", "impression", "list", "none"]
 
-ACTIONS: tuple[Action, ...] = ("view", "click", "like", "dislike", "cart", "purchase", "impression", "query")
+ACTIONS: tuple[Action, ...] = (
+    "view",
+    "click",
+    "like",
+    "dislike",
+    "cart",
+    "purchase",
+    "impression",
+    "query",
+    "refund",
+)
 """Position = the code stored in packed state; append only, never reorder."""
 
-STRATEGIES: tuple[Strategy, ...] = ("interest", "popular", "cold_start", "explore")
-"""Position = the code stored in packed state; append only, never reorder."""
+STRATEGIES: tuple[Strategy, ...] = ("interest", "popular", "cold_start", "explore", "unknown")
+"""Position = the code stored in packed state; append only, never reorder. `unknown`: of a recommendation that the user's
+ledger does not remember."""
+
+RULES: tuple[Rule, ...] = ("last_touch", "first_touch", "linear", "position_based", "time_decay")
+"""How an outcome is divided among the recommendations that preceded it; see `models.credit`."""
+
+EVIDENCE: tuple[Evidence, ...] = ("named", "impression", "list", "none")
+"""What an outcome was credited by: its own `recommendation_id`, impressions, published lists, or nothing."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, description="UTF-8, 1 to 128 bytes")]
 Time = Annotated[
@@ -48,7 +67,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     dwell_ms: NonNegativeInt | None = None
     """Watch or reading time; its gain saturates."""
     value: float | None = None
-    """Rating, quantity or price of the outcome."""
+    """Rating, quantity or price of the outcome. A `purchase` with a negative value is a `refund`."""
     text: str | None = None
     """`query`: what was searched; else a note such as a comment."""
     source: Source = "behaviour"
@@ -162,31 +181,96 @@ class RecommendationAttribution(msgspec.Struct, frozen=True, gc=False, tag_field
     explanation: Explanation
     others: float
     """Sum of the contributions of behaviours that are too weak to be listed; see the setting `contributions_max`."""
+    strategy: Strategy = "unknown"
+    """As in the recommendation; `unknown` in records of before 0.8."""
+    propensity: float = 1.0
     schema_version: int = SCHEMA_VERSION
 
 
 class Credit(msgspec.Struct, frozen=True, gc=False):
-    """The share of one outcome that one recommendation earned."""
+    """One recommendation on the way to one outcome, and the share of it that it earned; 0 where the rule gave it none."""
 
     recommendation_id: str
+    """Of Penchant's own, or, if the producer's is not 32 hex digits, 32 hex digits of its BLAKE2b."""
     rank: int
+    """Place in the list from 1; 0 where it is not known."""
     strategy: Strategy
     shown_at: int
+    """First known: by an impression, by an event that named it, else when the list was published, ms of event time."""
     credit: float
+    propensity: float = 1.0
 
 
 class OutcomeAttribution(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="outcome"):
-    """Which recommendations earned one outcome. The credits and `unattributed` sum to 1."""
+    """Which recommendations earned one outcome, on `interest.attributions`.
+
+    The credits and `unattributed` sum to 1; for a `refund` they are those of the purchase taken back, negative, and sum to -1.
+    """
 
     outcome_id: str
+    """Derived from where the event lies: the same event gives the same id."""
     user_id: str
     item_id: str
     action: Action
     event_time: int
     value: float | None
+    """As the event says; of a `refund` never positive."""
     credits: tuple[Credit, ...]
-    rule: str
+    """In the order of the touches, at most 8: the first and the latest ones."""
+    rule: Rule
     unattributed: float
+    evidence: Evidence = "none"
+    context: int = 0
+    """Context bucket of the event, 0 (none) to 7."""
+    reverses: str | None = None
+    """`refund`: the outcome that is taken back; null if none is remembered."""
+    schema_version: int = SCHEMA_VERSION
+
+
+class Estimate(msgspec.Struct, frozen=True, gc=False):
+    """A click rate with the bounds of its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class StrategyStats(msgspec.Struct, frozen=True, gc=False):
+    """What one strategy earned in one slot and context, on `interest.strategy-stats` (compacted).
+
+    Key `STRATEGY/SLOT/CONTEXT/PARTITION`: totals since the beginning, over the users of one partition of the events. The sums
+    of a cell's partitions add up; estimates of the whole are made from the added sums, see `models.off_policy`.
+    """
+
+    strategy: Strategy
+    slot: int
+    """Rank in the list from 1; 0 where it is not known."""
+    context: int
+    """Context bucket of the exposure, 0 (none) to 7."""
+    partition: int
+    exposures: int
+    """Items of recommendations that were seen: impressions, and events that named a recommendation unseen before."""
+    clicks: int
+    """Exposures that were clicked, each once."""
+    carts: float
+    """Credits of `cart` outcomes, also by published lists; likewise below."""
+    purchases: float
+    """Credits of purchases, less those of refunds."""
+    value: float
+    """Credited value of purchases, less that of refunds."""
+    inverse_propensity: float
+    """Sum over exposures of 1 / propensity."""
+    inverse_propensity_squared: float
+    clicks_inverse_propensity: float
+    """Sum over clicked exposures of 1 / propensity."""
+    clicks_inverse_propensity_squared: float
+    ips: Estimate | None = None
+    """Off-policy estimates of the click rate in this slot and context if this strategy always filled it; null without
+    exposures. Inverse propensity scoring, self-normalised, doubly robust."""
+    snips: Estimate | None = None
+    doubly_robust: Estimate | None = None
+    updated_at: int = 0
+    """Event time of the newest event that changed it, ms."""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -199,6 +283,7 @@ event_decoder = msgspec.json.Decoder(Event)
 item_decoder = msgspec.json.Decoder(Item)
 recommendation_decoder = msgspec.json.Decoder(Recommendation)
 attribution_decoder = msgspec.json.Decoder(Attribution)
+strategy_stats_decoder = msgspec.json.Decoder(StrategyStats)
 
 
 def encode(record: msgspec.Struct) -> bytes:

@@ -37,6 +37,9 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
         TopicSpec(settings.topic_items, compact, "catalogue, key = item_id, null = removed"),
         TopicSpec(settings.topic_recommendations, compact, "lists, key = user_id, null = erased"),
         TopicSpec(settings.topic_attributions, {}, "reasons and credits, key = user_id"),
+        TopicSpec(
+            settings.topic_strategy_stats, compact, "what strategies earned, key = STRATEGY/SLOT/CONTEXT/PARTITION"
+        ),
         TopicSpec(settings.topic_dead_letter, large, "refused records, original bytes"),
         TopicSpec(settings.topic_item_deltas, large, "internal: what events add to items"),
         TopicSpec(settings.topic_item_stats, CHANGELOG_CONFIG, "internal: statistics per item"),

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     topic_items: TopicName = Field("interest.items", description="Catalogue, compacted, key = item_id")
     topic_recommendations: TopicName = Field("interest.recommendations", description="Lists, compacted, key = user_id")
     topic_attributions: TopicName = Field("interest.attributions", description="Reasons and credits, key = user_id")
+    topic_strategy_stats: TopicName = Field(
+        "interest.strategy-stats", description="What each strategy earned, per slot and context, compacted"
+    )
     topic_dead_letter: TopicName = Field("interest.dead-letter", description="Refused records, original bytes")
     topic_item_deltas: TopicName = Field("interest.item-deltas", description="Internal: what events add to items")
     topic_item_stats: TopicName = Field("interest.item-stats", description="Internal: statistics per item, compacted")

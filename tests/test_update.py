@@ -17,7 +17,7 @@ from stream.update import EventColumns, UpdateParams, apply_events
 FIXED = settings(derandomize=True, deadline=None, max_examples=60)
 NOW_MS = 1_767_225_600_000
 DAY_MS = 86_400_000
-STRENGTHS = dict(zip(ACTIONS, (0.2, 1.0, 2.0, -2.0, 2.0, 4.0, 0.0, 0.7), strict=True))
+STRENGTHS = dict(zip(ACTIONS, (0.2, 1.0, 2.0, -2.0, 2.0, 4.0, 0.0, 0.7, 0.0), strict=True))
 WINDOW = 5
 PARAMS = UpdateParams(np.array(list(STRENGTHS.values())), 30_000.0, WINDOW)
 

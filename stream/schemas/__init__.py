@@ -10,7 +10,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-NAMES: tuple[str, ...] = ("event", "item", "recommendation", "attribution", "dead-letter")
+NAMES: tuple[str, ...] = ("event", "item", "recommendation", "attribution", "strategy-stats", "dead-letter")
 """One schema each. `dead-letter` describes the headers: the key and value of a dead letter are the original bytes."""
 
 SCHEMAS_DIR = files(__name__)

@@ -28,7 +28,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KAFKA_BINDING = "0.5.0"
 
 # The types whose records Penchant writes: these always carry `schema_version`.
-WRITTEN = ("Recommendation", "RecommendationAttribution", "OutcomeAttribution")
+WRITTEN = ("Recommendation", "RecommendationAttribution", "OutcomeAttribution", "StrategyStats")
 
 ABOUT = (
     "What Penchant reads from and writes to Kafka. Values are UTF-8 JSON, one object per record; keys are UTF-8 ids "
@@ -62,13 +62,16 @@ def main(arguments: list[str]) -> int:
 
 def schemas() -> dict[str, Json]:
     """Every JSON Schema by the name of its file."""
-    _, parts = msgspec.json.schema_components([events.Event, events.Item, events.Recommendation, events.Attribution])
+    _, parts = msgspec.json.schema_components(
+        [events.Event, events.Item, events.Recommendation, events.Attribution, events.StrategyStats]
+    )
     for name, part in parts.items():
         _describe(name, part)
         _name_time_format(part)
     for name in WRITTEN:
         parts[name]["properties"]["schema_version"] = {"const": SCHEMA_VERSION}
-        parts[name]["required"].append("schema_version")
+        # Also what has a default in the type: that is for reading records of before the field was added.
+        parts[name]["required"] = list(parts[name]["properties"])
     event = parts["Event"]
     event["properties"]["dwell_ms"]["anyOf"][0]["maximum"] = INT64_MAX
     event["properties"]["slot"]["anyOf"][0] |= {"minimum": INT64_MIN, "maximum": INT64_MAX}
@@ -85,6 +88,7 @@ def schemas() -> dict[str, Json]:
         "item": _document(parts["Item"], parts),
         "recommendation": _document(parts["Recommendation"], parts),
         "attribution": _document(attribution, parts),
+        "strategy-stats": _document(parts["StrategyStats"], parts),
         "dead-letter": _document(_dead_letter_headers(), parts),
     }
 
@@ -96,6 +100,7 @@ def asyncapi() -> Json:
         "items": _channel("items", ("item", "itemRemoved"), compacted=True),
         "recommendations": _channel("recommendations", ("recommendation", "userErased"), compacted=True),
         "attributions": _channel("attributions", ("attribution",)),
+        "strategyStats": _channel("strategy_stats", ("strategyStats",), compacted=True),
         "deadLetter": _channel("dead_letter", ("deadLetter",)),
     }
     return {
@@ -113,6 +118,7 @@ def asyncapi() -> Json:
             "readItems": _operation("receive", "items"),
             "writeRecommendations": _operation("send", "recommendations"),
             "writeAttributions": _operation("send", "attributions"),
+            "writeStrategyStats": _operation("send", "strategyStats"),
             "writeDeadLetters": _operation("send", "deadLetter"),
         },
         "components": {
@@ -124,6 +130,11 @@ def asyncapi() -> Json:
                 "userErased": _tombstone("The user's list is erased.", _key("user_id")),
                 "attribution": _message(
                     "attribution", "Why an item is shown, or who earned an outcome.", _key("user_id")
+                ),
+                "strategyStats": _message(
+                    "strategy-stats",
+                    "What a strategy earned in one slot and context.",
+                    _key("STRATEGY/SLOT/CONTEXT/PARTITION"),
                 ),
                 "deadLetter": {
                     "summary": "A refused record: the original key and value, and why it was refused.",
