@@ -1,6 +1,6 @@
-"""Which behaviours caused a recommendation: the exact decomposition of its co-occurrence part.
+"""Which behaviours caused a recommendation: the exact decomposition of the parts of its score that are sums over behaviours.
 
-The part is linear in the behaviours (`models.ranking`), and within an item each behaviour's share is its gain over the
+Each is divided among past items (`models.ranking`), and within an item each behaviour's share is its gain over the
 sum of the gains of that item's behaviours (`models.interest.recent_items`), so the contributions add up to the part, and
 with the parts that no behaviour caused to the score; `residual` reports the difference, about 1e-16.
 """
@@ -64,3 +64,13 @@ def strongest(causes: Contributions, users: int, ranks: int, limit: int) -> tupl
     others = np.bincount(place[~listed], weights=causes.value[~listed], minlength=users * ranks)
     kept = Contributions(causes.user[listed], causes.rank[listed], causes.behaviour[listed], causes.value[listed])
     return kept, others.reshape(users, ranks).astype(np.float64)
+
+
+COMPLETENESS_GAP_MAX = 1e-6
+"""A larger gap is a bug: the contributions would not be what the score is made of."""
+
+
+def completeness_gap(residuals: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
+    """The largest residual of (n,) places, as a share of the score where that is larger than 1; 0 without places."""
+    gaps = np.abs(residuals) / np.maximum(1.0, np.abs(scores))
+    return float(gaps.max(initial=0.0))

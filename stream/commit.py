@@ -2,12 +2,12 @@
 
 1. Snapshot, without an await between: packed states, item deltas, and the offsets that they cover.
 2. Outputs. Everything sent so far (lists, reasons, dead letters) is acknowledged by the broker.
-3. One transaction per partition: a changelog record per changed key, and the item deltas of the same events.
+3. One transaction per partition: a changelog record per changed key, and the item deltas and outcomes of the same events.
 4. RocksDB. One batch per partition, with the offset up to which it includes the changelog.
 5. Source offsets, never beyond the oldest event whose user still waits for a list.
 
-Deltas and state become visible together or not at all, so item statistics count once as well: an event that the state has
-is fenced and adds nothing, an event that it has not was in no delta.
+Deltas, outcomes and state become visible together or not at all, so item statistics count once as well, and an outcome is
+credited once: an event that the state has is fenced and adds nothing, an event that it has not was in no delta.
 
 After a crash the events between the committed offset and what the changelog holds are read again. The fence in each user's
 state skips them, and their users are queued for refresh again, so the state counts them once and the answers still go out.
@@ -53,7 +53,7 @@ class _Change(NamedTuple):
     store: PartitionStore
     snapshot: Snapshot
     commit_to: int | None
-    deltas: Sequence[Keyed] = ()
+    others: Sequence[Keyed] = ()
     """Only where users changed, too: an event that says something about an item is in its user's state."""
 
     @property
@@ -124,16 +124,27 @@ class Committer:
         settings, tracker = self._settings, self._tracker
         changes: list[_Change] = []
         for p, users in tracker.users.items():
-            deltas = [
-                Keyed(settings.topic_item_deltas, key, value)
-                for key, value in users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.names)
+            outcomes = users.outcomes.take()
+            others = [
+                Keyed(topic, key, value)
+                for topic, records in (
+                    (
+                        settings.topic_item_deltas,
+                        users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.names),
+                    ),
+                    (settings.topic_attributions, outcomes.attributions),
+                    (settings.topic_strategy_stats, outcomes.strategies),
+                )
+                for key, value in records
             ]
             waiting = tracker.queue.oldest_offset(p)
             commit_to = users.next_offset
             if commit_to is not None and waiting is not None:
                 commit_to = min(commit_to, waiting)
             source, changelog = TP(settings.topic_events, p), TP(settings.changelog_topic, p)
-            changes.append(_Change(source, changelog, users.store, users.overlay.snapshot(), commit_to, deltas))
+            keys, values = users.overlay.snapshot()
+            snapshot = Snapshot(keys + outcomes.stored.keys, values + outcomes.stored.values)
+            changes.append(_Change(source, changelog, users.store, snapshot, commit_to, others))
         for p, items in tracker.items.items():
             source, changelog = TP(settings.topic_item_deltas, p), TP(settings.topic_item_stats, p)
             changes.append(_Change(source, changelog, items.store, items.snapshot(), items.next_offset))
@@ -151,7 +162,7 @@ class Committer:
         await asyncio.to_thread(_write_stores, changes, offsets)
 
     def _write_one(self, change: _Change) -> int:
-        return self._write(change.changelog.topic, change.changelog.partition, change.values, change.deltas)
+        return self._write(change.changelog.topic, change.changelog.partition, change.values, change.others)
 
     async def _commit_offsets(self, changes: Sequence[_Change]) -> None:
         durable = {c.source: c.commit_to for c in changes if c.commit_to is not None}
@@ -162,8 +173,10 @@ class Committer:
 
     def _trim(self) -> None:
         users = self._tracker.users
+        share_bytes = self._settings.overlay_max_bytes // (4 * max(1, len(users)))
         for partition in users.values():
-            partition.overlay.trim(self._settings.overlay_max_bytes // (2 * max(1, len(users))))
+            partition.overlay.trim(share_bytes)
+            partition.outcomes.ledgers.trim(share_bytes)
         for items in self._tracker.items.values():
             items.trim()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from operator import eq
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.hashing import item_hash
+from stream.crediting import Referrals
 from stream.decode import (
     INT64_MAX,
     INT64_MIN,
@@ -27,7 +29,7 @@ from stream.decode import (
 from stream.events import ACTIONS, MAX_ID_BYTES, Event, event_decoder
 from stream.names import ItemNames
 from stream.state import dwell_code
-from stream.update import EventColumns
+from stream.update import PURCHASE, REFUND, EventColumns
 
 _ACTION_CODE = {action: code for code, action in enumerate(ACTIONS)}
 
@@ -54,6 +56,8 @@ class Intake(NamedTuple):
     actions: Counter[str]
     queries: list[tuple[bytes, str]]
     """`(user_id, text)` of accepted queries."""
+    referrals: Referrals
+    """Of the accepted events."""
 
 
 def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -> Intake:
@@ -92,6 +96,11 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
         event_id=_codes([event.event_id for event in events], event_id_hash).astype(np.uint32),
         slot=np.clip(slot, 0, 255).astype(np.uint8),
     )
+    referrals = Referrals(
+        _list_ids([event.recommendation_id for event in events]), _values([event.value for event in events])
+    )
+    # A shop's cancellation is often a purchase of a negative quantity.
+    columns.action[(columns.action == PURCHASE) & (referrals.value < 0.0)] = REFUND
     refused: list[Refused] = []
     keyless: list[tuple[Any, Event]] = []
     queries: list[tuple[bytes, str]] = []
@@ -108,11 +117,11 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
             if decoded.event.item_id is None and decoded.event.text:
                 queries.append((record.key, decoded.event.text))
     if not plain.all():
-        columns, timestamp = columns.take(plain), timestamp[plain]
+        columns, timestamp, referrals = columns.take(plain), timestamp[plain], referrals.take(plain)
         keys = [keys[i] for i in np.flatnonzero(plain).tolist()]
     counts = np.bincount(columns.action, minlength=len(ACTIONS)).tolist()
     actions: Counter[str] = Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count})
-    return Intake(keys, columns, timestamp, refused, keyless, actions, queries)
+    return Intake(keys, columns, timestamp, refused, keyless, actions, queries, referrals)
 
 
 _UNREAD = Event(user_id="", action="view")
@@ -166,6 +175,31 @@ def _codes(values: list[Any], code_of: Callable[[Any], int]) -> NDArray[np.int64
     if values.count(None) == len(values):
         return np.zeros(len(values), np.int64)
     return np.fromiter([code_of(value) if value else 0 for value in values], np.int64, len(values))
+
+
+def _values(values: list[float | None]) -> NDArray[np.float64]:
+    """(n,) float64, NaN for None."""
+    if values.count(None) == len(values):
+        return np.full(len(values), np.nan)
+    return np.array(values, np.float64)
+
+
+def _list_ids(texts: list[str | None]) -> NDArray[np.uint64]:
+    """(n, 2) uint64 of recommendation ids; 0, 0 for none."""
+    if texts.count(None) == len(texts):
+        return np.zeros((len(texts), 2), np.uint64)
+    return np.array([list_id_of(text) if text else (0, 0) for text in texts], np.uint64)
+
+
+def list_id_of(text: str) -> tuple[int, int]:
+    """The 128 bits of a recommendation id: Penchant's own are 32 hex digits; of any other, its hash."""
+    raw = text.encode(errors="surrogatepass")
+    digits = len(raw) == 32 and set(raw) <= _HEX_DIGITS
+    whole = bytes.fromhex(text) if digits else blake2b(raw, digest_size=16).digest()
+    return int.from_bytes(whole[:8], "big"), int.from_bytes(whole[8:], "big")
+
+
+_HEX_DIGITS = frozenset(b"0123456789abcdef")
 
 
 def _set(columns: EventColumns, i: int, decoded: DecodedEvent, names: ItemNames) -> None:

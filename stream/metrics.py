@@ -16,6 +16,7 @@ from stream.errors import UsageError
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SIZE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+GAP_BUCKETS = (1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
 TOKEN_BUCKETS = (16, 64, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 
 
@@ -72,7 +73,7 @@ class Metrics:
         # Work: how long each stage takes.
         self.stage_seconds = Histogram(
             "penchant_stage_duration_seconds",
-            "Time per chunk or batch, by stage: decode, update, items, sequence, rank, publish",
+            "Time per chunk or batch, by stage: decode, update, credit, items, sequence, rank, publish",
             ["stage"],
             buckets=DURATION_BUCKETS_S,
             registry=registry,
@@ -130,6 +131,18 @@ class Metrics:
             "penchant_recommendations", "Lists published, by trigger", ["trigger"], registry=registry
         )
         self.attributions = Counter("penchant_attributions", "Attribution records published", registry=registry)
+        self.outcomes = Counter(
+            "penchant_outcomes",
+            "Clicks, carts, purchases and refunds credited, by action and by evidence: named, impression, list, none",
+            ["action", "evidence"],
+            registry=registry,
+        )
+        self.completeness_gap = Histogram(
+            "penchant_completeness_gap",
+            "How far score and the sum of contributions and parts are apart, as a share of the score: largest of a batch",
+            buckets=GAP_BUCKETS,
+            registry=registry,
+        )
         self.freshness_seconds = Histogram(
             "penchant_event_to_recommendation_seconds",
             "From the Kafka timestamp of the oldest event a list newly reflects to handing the list to the producer",

@@ -6,13 +6,12 @@ Read overlay first, then one multi-get for the rest of a chunk. Nothing here is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.rocks import PartitionStore
-from stream.state import ROW_BYTES, States, pack, unpack
 
 MIN_ROWS = 1024
 
@@ -24,14 +23,37 @@ class Snapshot(NamedTuple):
     values: list[bytes]
 
 
-class Overlay:
-    """Rows of `States` by user id, over a partition's store."""
+class Rows(Protocol):
+    """What users have, as arrays with a row for each: `state.States`, `ledger.Ledgers`."""
 
-    def __init__(self, store: PartitionStore) -> None:
-        self._store = store
+    row_bytes: int
+    """Memory of one row."""
+
+    def __init__(self, capacity: int) -> None: ...
+
+    @property
+    def capacity(self) -> int: ...
+
+    def grow(self, capacity: int) -> None: ...
+
+    def take(self: R, rows: NDArray[np.int64], capacity: int) -> R: ...
+
+    def pack(self, rows: NDArray[np.int64]) -> list[bytes]: ...
+
+    def unpack(self, rows: NDArray[np.int64], values: Sequence[bytes]) -> None: ...
+
+
+R = TypeVar("R", bound=Rows)
+
+
+class Overlay(Generic[R]):
+    """Rows by user id, over a partition's store, where they lie under `prefix` + user id."""
+
+    def __init__(self, store: PartitionStore, kind: type[R], prefix: bytes = b"") -> None:
+        self._store, self._prefix = store, prefix
         self._row_of: dict[bytes, int] = {}
         self._keys: list[bytes] = []
-        self.states = States(MIN_ROWS)
+        self.states = kind(MIN_ROWS)
         self._dirty = np.zeros(MIN_ROWS, bool)
         self._used = np.zeros(MIN_ROWS, np.int64)
         self._turn = 0
@@ -61,7 +83,7 @@ class Overlay:
         """Packed records of everyone changed since the last one. A change made from now on is the next one's."""
         rows = np.flatnonzero(self._dirty[: len(self._keys)])
         self._dirty[rows] = False
-        return Snapshot(self.keys_of(rows), pack(self.states, rows))
+        return Snapshot(self._stored(self.keys_of(rows)), self.states.pack(rows))
 
     def trim(self, max_bytes: int) -> None:
         """If the overlay is larger than `max_bytes`, forget those longest unused, down to half of it.
@@ -71,7 +93,7 @@ class Overlay:
         if self.nbytes <= max_bytes:
             return
         n = len(self._keys)
-        room = max_bytes // (2 * ROW_BYTES)
+        room = max_bytes // (2 * self.states.row_bytes)
         kept = self._dirty[:n].copy()
         latest = np.argsort(self._used[:n], kind="stable")[n - room :] if room < n else np.arange(n)
         kept[latest if room else latest[:0]] = True
@@ -88,7 +110,7 @@ class Overlay:
     @property
     def nbytes(self) -> int:
         """Memory of the rows in use, in bytes."""
-        return len(self._keys) * ROW_BYTES
+        return len(self._keys) * self.states.row_bytes
 
     @property
     def n_dirty(self) -> int:
@@ -100,8 +122,11 @@ class Overlay:
         while start + len(keys) > self.states.capacity:
             self.states.grow(self.states.capacity * 2)
             self._dirty, self._used = (np.concatenate([c, np.zeros_like(c)]) for c in (self._dirty, self._used))
-        values = self._store.get_many(keys)
+        values = self._store.get_many(self._stored(keys))
         stored = np.array([row for row, value in enumerate(values, start) if value is not None], np.int64)
-        unpack(self.states, stored, [value for value in values if value is not None])
+        self.states.unpack(stored, [value for value in values if value is not None])
         self._row_of.update(zip(keys, range(start, start + len(keys)), strict=True))
         self._keys.extend(keys)
+
+    def _stored(self, keys: list[bytes]) -> list[bytes]:
+        return [self._prefix + key for key in keys] if self._prefix else keys

@@ -15,8 +15,10 @@ from models.co_occurrence import batch_deltas
 from models.item_record import pack_deltas
 from models.item_rows import ItemRows
 from stream.names import ItemNames
+from stream.outcomes import PartitionOutcomes
 from stream.overlay import Overlay, Snapshot
 from stream.rocks import PartitionStore
+from stream.state import States
 from stream.update import Changes
 
 CACHED_ITEMS = 20_000
@@ -29,7 +31,8 @@ class UserPartition:
     def __init__(self, partition: int, store: PartitionStore) -> None:
         self.partition = partition
         self.store = store
-        self.overlay = Overlay(store)
+        self.overlay = Overlay(store, States)
+        self.outcomes = PartitionOutcomes(partition, store)
         self.next_offset: int | None = None
         """Everything before it has been applied; None before the first chunk."""
         self._pending: list[Changes] = []
@@ -44,7 +47,7 @@ class UserPartition:
     @property
     def nbytes(self) -> int:
         """Memory of what waits for the next commit, and of the users held beside it, in bytes."""
-        return self.overlay.nbytes + self._pending_bytes
+        return self.overlay.nbytes + self._pending_bytes + self.outcomes.nbytes
 
     def reflected(self, source_offset: int) -> None:
         """The item statistics include what events up to this offset say."""

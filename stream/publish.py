@@ -157,6 +157,8 @@ def build_records(
                 METHOD,
                 sentence,
                 rest,
+                STRATEGIES[strategy],
+                1.0,
             )
         )
     return [

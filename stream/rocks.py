@@ -97,6 +97,16 @@ class PartitionStore:
         """All keys and values, in key order."""
         return ((key, value) for key, value in self._db.items() if key != _OFFSET_KEY)
 
+    def items_with_prefix(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Keys that begin so, and their values, in key order."""
+        found = []
+        with self._errors("read"):
+            for key, value in self._db.items(from_key=prefix):
+                if not key.startswith(prefix):
+                    break
+                found.append((key, value))
+        return found
+
     def size_bytes(self) -> int:
         """Bytes of the live SST files and memtables, about."""
         return sum(

@@ -192,6 +192,21 @@ class Settings(BaseSettings):
         86_400, description="Events said to happen later than this after their Kafka timestamp are refused"
     )
 
+    # Which recommendation earned it
+    outcome_rule: Literal["none", "last_touch", "first_touch", "linear", "position_based", "time_decay"] = Field(
+        "last_touch",
+        description="How a click, cart or purchase is credited to the recommendations before it; `none`: not at all",
+    )
+    outcome_window_click_h: Annotated[float, Field(ge=0)] = Field(
+        24.0, description="How long before a click a recommendation may lie to earn it; 0 = clicks are not credited"
+    )
+    outcome_window_cart_h: Annotated[float, Field(ge=0)] = Field(72.0, description="The same of a `cart`")
+    outcome_window_purchase_h: Annotated[float, Field(ge=0)] = Field(168.0, description="The same of a `purchase`")
+    outcome_half_life_h: PositiveFloat = Field(
+        24.0,
+        description="`time_decay`: a recommendation so much earlier than the last one earns half of what that earns",
+    )
+
     # Ranking
     top_k: Annotated[int, Field(gt=0, le=200)] = Field(20, description="Items in a recommendation")
     contributions_max: Annotated[int, Field(ge=0)] = Field(

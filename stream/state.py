@@ -132,15 +132,15 @@ _COLUMNS: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...] = tuple(
     )
 )
 
-ROW_BYTES = sum(kind.itemsize * math.prod(shape) for _, shape, kind in _COLUMNS)
-"""Memory of one row of `States`."""
-
 
 class States:
     """States of many users as arrays, one row a user; `(n, …)` with n = capacity.
 
     The ring of row r holds its newest behaviour at slot `(n_ring[r] - 1) % RING`; exposures and bought likewise.
     """
+
+    row_bytes = sum(kind.itemsize * math.prod(shape) for _, shape, kind in _COLUMNS)
+    """Memory of one row."""
 
     def __init__(self, capacity: int) -> None:
         self.columns = _empty(capacity)
@@ -168,6 +168,14 @@ class States:
         for name in Columns._fields:
             getattr(taken, name)[: len(rows)] = getattr(self, name)[rows]
         return taken
+
+    def pack(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """See `pack`."""
+        return pack(self, rows)
+
+    def unpack(self, rows: NDArray[np.int64], values: Sequence[bytes]) -> None:
+        """See `unpack`."""
+        unpack(self, rows, values)
 
     def chronological(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """`(slots (m, RING), lengths (m,))`: ring slots of each row, oldest first; the first `length` are in use."""

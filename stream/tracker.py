@@ -23,17 +23,20 @@ from models.item_rows import ItemRows
 from models.item_stats import ItemStatistics
 from models.item_vectors import ItemVectors
 from models.priors import Priors, compute_priors
-from models.ranking import RankingParams, rank
+from models.ranking import RankedBatch, RankingParams, rank
 from models.semantics import Semantics, semantics
 from models.sequence.model import SequenceModel
 from models.weights import RankingWeights, default_weights
 from stream.as_if import World
 from stream.asking import Behaviours, ages_s, asked_of, behaviours_of
+from stream.attribution import COMPLETENESS_GAP_MAX, completeness_gap
 from stream.cells import parse_timezone
+from stream.crediting import credit_params
+from stream.crediting import warm_up as warm_up_crediting
 from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
-from stream.errors import CorruptStateError
+from stream.errors import CorruptStateError, InvariantError
 from stream.events import EventSource, Trigger
-from stream.intake import Intake, read_chunk
+from stream.intake import Intake, list_id_of, read_chunk
 from stream.metrics import Metrics
 from stream.model_topic import RankerModel, weights_of
 from stream.names import ItemNames
@@ -88,6 +91,11 @@ class TextSource(Protocol):
         ...
 
 
+def goes_out(published: Published, due: Due) -> bool:
+    """Whether a list is sent: one that nobody's event asked for only if it differs from the last one."""
+    return published.changed or due.trigger == "event"
+
+
 class _LastList(NamedTuple):
     items: tuple[int, ...]
     """Dense indices."""
@@ -106,6 +114,15 @@ class Tracker:
         )
         self._update = UpdateParams(
             np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
+        )
+        self._crediting = credit_params(
+            settings.outcome_rule,
+            {
+                "click": settings.outcome_window_click_h,
+                "cart": settings.outcome_window_cart_h,
+                "purchase": settings.outcome_window_purchase_h,
+            },
+            settings.outcome_half_life_h,
         )
         self._zone = parse_timezone(settings.explanation_timezone)
         self._own_weights = default_weights()
@@ -131,6 +148,8 @@ class Tracker:
     def warm_up(self) -> None:
         """Compile what runs compiled, which may take some seconds the first time on a machine."""
         warm_up(self._update)
+        if self._crediting is not None:
+            warm_up_crediting(self._crediting)
         one, none = np.ones(1, np.uint64), np.empty(0, np.uint64)
         _, deltas = batch_deltas(
             one,
@@ -170,9 +189,27 @@ class Tracker:
                 self.queue.add_events(
                     users.partition, intake.keys, rows, columns.offset, columns.time_ms, intake.timestamp_ms, now
                 )
+                self._credit(users, intake, changes)
         self._count(intake, changes)
         self._judge(users.partition, intake, changes)
         return changes
+
+    def _credit(self, users: UserPartition, intake: Intake, changes: Changes) -> None:
+        """Which recommendations earned what these events are."""
+        if self._crediting is None:
+            return
+        with self._metrics.stage_seconds.labels("credit").time():
+            outcomes = users.outcomes.apply(
+                intake.keys,
+                intake.columns,
+                intake.referrals,
+                changes.applied,
+                self._crediting,
+                self._settings.topic_events,
+                self._name_of,
+            )
+        for action, evidence in ((outcome.action, outcome.evidence) for outcome in outcomes):
+            self._metrics.outcomes.labels(action, evidence).inc()
 
     def _count(self, intake: Intake, changes: Changes) -> None:
         metrics = self._metrics
@@ -357,9 +394,41 @@ class Tracker:
         for i, (d, indices) in enumerate(zip(due, ranked.items.tolist(), strict=True)):
             if not self._remember_list(partition, d.key, tuple(indices), now):
                 published[i] = published[i]._replace(changed=False)
+        self._assert_complete(published)
+        self._note_lists(users, due, ranked, published, now_ms)
         if self._statistics_far_behind() and len(self._ranked_early) < self._settings.refresh_queue_max_users:
             self._ranked_early.update(((partition, d.key), None) for d in due)
         return published
+
+    def _assert_complete(self, published: Sequence[Published]) -> None:
+        """The reasons of a batch add up to its scores.
+
+        Raises:
+            InvariantError: they do not; nothing of it may go out.
+        """
+        reasons = [reason for each in published for reason in each.attributions]
+        gap = completeness_gap(np.array([r.residual for r in reasons]), np.array([r.score for r in reasons]))
+        self._metrics.completeness_gap.observe(gap)
+        if not gap <= COMPLETENESS_GAP_MAX:
+            raise InvariantError(f"contributions and score of a list are {gap:g} of the score apart")
+
+    def _note_lists(
+        self, users: UserPartition, due: Sequence[Due], ranked: RankedBatch, published: Sequence[Published], now_ms: int
+    ) -> None:
+        """Remember what goes out, for the outcomes that it may earn."""
+        out = [i for i, (each, d) in enumerate(zip(published, due, strict=True)) if goes_out(each, d)]
+        if self._crediting is None or not out:
+            return
+        hashes = self.index.hash_of(ranked.items)
+        lengths = [len(published[i].recommendation.items) for i in out]
+        users.outcomes.note(
+            [due[i].key for i in out],
+            [list_id_of(published[i].recommendation.recommendation_id) for i in out],
+            self._stream_time_ms(now_ms),
+            [hashes[i, :n] for i, n in zip(out, lengths, strict=True)],
+            [ranked.strategy[i, :n] for i, n in zip(out, lengths, strict=True)],
+            [np.ones(n, np.float32) for n in lengths],
+        )
 
     def _statistics_far_behind(self) -> bool:
         """A first start over a full topic applies events much faster than what they say about items comes round."""

@@ -31,6 +31,7 @@ IMPRESSION = ACTIONS.index("impression")
 QUERY = ACTIONS.index("query")
 PURCHASE = ACTIONS.index("purchase")
 CLICK = ACTIONS.index("click")
+REFUND = ACTIONS.index("refund")
 
 UNKNOWN_STRATEGY = 255
 
@@ -200,6 +201,8 @@ def _apply(
             c.exposed_strategy[r, slot], c.exposed_propensity[r, slot] = UNKNOWN_STRATEGY, 0
             c.n_exposures[r] += 1
             continue
+        if action == REFUND:
+            continue  # says nothing of what the person likes; the ledger has what it takes back
         first = liked[action] and not _is_liked(c, r, e.item[i], liked)
         if first:
             firsts.item[m], firsts.time_ms[m] = e.item[i], e.time_ms[i]

@@ -20,7 +20,7 @@ from stream.partitions import ItemPartition, UserPartition
 from stream.producer import RecordProducer
 from stream.rocks import PartitionStores
 from stream.settings import Settings
-from stream.tracker import Tracker
+from stream.tracker import Tracker, goes_out
 from stream.transport import Chunk
 
 logger = logging.getLogger(__name__)
@@ -246,10 +246,10 @@ class Worker:
             return False
         now_ms = time.time_ns() // 1_000_000
         published = self._tracker.refresh(batch.partition, batch.due, now_ms, time.monotonic())
-        for due, (recommendation, reasons, changed) in zip(batch.due, published, strict=True):
-            if not changed and due.trigger != "event":
+        for due, each in zip(batch.due, published, strict=True):
+            if not goes_out(each, due):
                 continue
-            key = due.key
+            key, recommendation, reasons = due.key, each.recommendation, each.attributions
             self._producer.send(self._settings.topic_recommendations, key, encode(recommendation))
             for reason in reasons:
                 self._producer.send(self._settings.topic_attributions, key, encode(reason))

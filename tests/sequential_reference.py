@@ -113,7 +113,7 @@ class Reference:
         if event.action == "impression":
             self.exposed.append(event.item)
             user.exposures.append(Exposure(event.item >> 32, second, event.slot))
-        else:
+        elif event.action != "refund":
             self._behave(user, event)
 
     def pack(self, number: int) -> bytes:

@@ -130,6 +130,8 @@ async def test_outputs_come_before_the_changelog_the_store_and_the_offsets(world
             (settings.changelog_topic, b"ann"),
             (settings.changelog_topic, b"bob"),
             (settings.topic_item_deltas, b"cup"),
+            (settings.topic_attributions, b"ann"),
+            (settings.topic_attributions, b"bob"),
         ),
         ("durable", {TP(settings.topic_events, 0): 2}),
         ("commit",),
@@ -261,7 +263,7 @@ async def test_what_one_user_says_about_items_is_bounded_too_while_a_commit_wait
     assert world.users.nbytes > before
     assert world.worker()._overlay_bytes() == world.users.nbytes
     await world.committer.commit()
-    assert world.users.nbytes == world.users.overlay.nbytes
+    assert world.users.nbytes == world.users.overlay.nbytes + world.users.outcomes.ledgers.nbytes
 
 
 async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(

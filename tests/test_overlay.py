@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream.errors import CorruptStateError
 from stream.overlay import MIN_ROWS, Overlay
-from stream.state import NEVER, ROW_BYTES, States, pack, unpack
+from stream.state import NEVER, States, pack, unpack
 
 
 class FakeStore:
@@ -47,7 +47,7 @@ def change(overlay, key, fence):
 
 def test_missing_users_are_loaded_with_one_multi_get_and_known_ones_are_not_asked_for():
     store = FakeStore({b"a": state(5), b"c": state(7)})
-    overlay = Overlay(store)
+    overlay = Overlay(store, States)
     rows = overlay.rows([b"a", b"b", b"a", b"c", b"b"])
     assert store.asked == [[b"a", b"b", b"c"]]
     assert rows.tolist() == [0, 1, 0, 2, 1]
@@ -61,22 +61,22 @@ def test_missing_users_are_loaded_with_one_multi_get_and_known_ones_are_not_aske
 
 def test_no_users_are_asked_for_nothing():
     store = FakeStore()
-    assert Overlay(store).rows([]).tolist() == []
+    assert Overlay(store, States).rows([]).tolist() == []
     assert store.asked == []
 
 
 def test_more_users_than_there_is_room_for_make_room():
-    overlay = Overlay(FakeStore({b"0": state(3)}))
+    overlay = Overlay(FakeStore({b"0": state(3)}), States)
     rows = overlay.rows([b"%d" % n for n in range(5 * MIN_ROWS)])
     assert rows.tolist() == list(range(5 * MIN_ROWS))
     assert overlay.states.fence[:2].tolist() == [3, NEVER]
     overlay.mark_dirty(rows[-1:])
     assert overlay.snapshot().keys == [b"%d" % (5 * MIN_ROWS - 1)]
-    assert overlay.nbytes == 5 * MIN_ROWS * ROW_BYTES
+    assert overlay.nbytes == 5 * MIN_ROWS * States.row_bytes
 
 
 def test_a_snapshot_holds_those_changed_since_the_last_one_and_only_them():
-    overlay = Overlay(FakeStore())
+    overlay = Overlay(FakeStore(), States)
     overlay.rows([b"read"])
     change(overlay, b"a", 1)
     change(overlay, b"b", 2)
@@ -89,7 +89,7 @@ def test_a_snapshot_holds_those_changed_since_the_last_one_and_only_them():
 
 def test_a_change_between_the_snapshot_and_its_write_is_in_the_next_snapshot():
     store = FakeStore()
-    overlay = Overlay(store)
+    overlay = Overlay(store, States)
     change(overlay, b"a", 1)
     snapshot = overlay.snapshot()
     change(overlay, b"a", 2)
@@ -102,29 +102,29 @@ def test_a_change_between_the_snapshot_and_its_write_is_in_the_next_snapshot():
 
 def test_trim_forgets_everyone_only_above_the_bound_and_when_nobody_is_dirty():
     store = FakeStore()
-    overlay = Overlay(store)
+    overlay = Overlay(store, States)
     change(overlay, b"a", 1)
     overlay.trim(0)
-    assert overlay.nbytes == ROW_BYTES
+    assert overlay.nbytes == States.row_bytes
     store.write(overlay.snapshot())
-    overlay.trim(ROW_BYTES)
-    assert overlay.nbytes == ROW_BYTES
-    overlay.trim(ROW_BYTES - 1)
+    overlay.trim(States.row_bytes)
+    assert overlay.nbytes == States.row_bytes
+    overlay.trim(States.row_bytes - 1)
     assert overlay.nbytes == 0
     assert overlay.states.fence[overlay.rows([b"a"])].tolist() == [1]
 
 
 def test_trim_keeps_those_used_last_and_everyone_dirty():
     store = FakeStore()
-    overlay = Overlay(store)
+    overlay = Overlay(store, States)
     for n in range(8):
         change(overlay, b"%d" % n, n)
     store.write(overlay.snapshot())
     change(overlay, b"0", 100)
     overlay.rows([b"5"])
     overlay.rows([b"2"])
-    overlay.trim(4 * ROW_BYTES)
-    assert overlay.nbytes == 3 * ROW_BYTES
+    overlay.trim(4 * States.row_bytes)
+    assert overlay.nbytes == 3 * States.row_bytes
     before = len(store.asked)
     assert overlay.states.fence[overlay.rows([b"0", b"2", b"5"])].tolist() == [100, 2, 5]
     assert len(store.asked) == before
@@ -133,7 +133,7 @@ def test_trim_keeps_those_used_last_and_everyone_dirty():
 
 
 def test_a_stored_state_that_is_corrupt_stops_the_reader():
-    overlay = Overlay(FakeStore({b"a": b"\x01junk"}))
+    overlay = Overlay(FakeStore({b"a": b"\x01junk"}), States)
     with pytest.raises(CorruptStateError):
         overlay.rows([b"b", b"a"])
 
@@ -150,7 +150,7 @@ steps = st.lists(
 @given(steps)
 def test_no_change_is_ever_lost_however_changes_commits_and_trims_interleave(steps):
     store, pending, truth = FakeStore(), None, {}
-    overlay = Overlay(store)
+    overlay = Overlay(store, States)
     for number, step in enumerate(steps):
         match step:
             case ("change", user):

@@ -38,7 +38,7 @@ def random_events(seed, n, users, items, ids=0, span_days=400):
                 offset=offset,
                 time_ms=NOW_MS + int(times[i]),
                 item=int(names[rng.integers(items)]),
-                action=ACTIONS[rng.choice(8, p=(0.2, 0.15, 0.1, 0.1, 0.05, 0.2, 0.15, 0.05))],
+                action=ACTIONS[rng.choice(9, p=(0.2, 0.15, 0.1, 0.1, 0.05, 0.2, 0.1, 0.05, 0.05))],
                 context=int(rng.integers(8)),
                 dwell=int(rng.integers(256)) if rng.random() < 0.5 else 0,
                 event_id=int(rng.integers(ids + 1)),

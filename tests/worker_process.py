@@ -25,6 +25,7 @@ from stream.intake import read_chunk
 from stream.names import ItemNames
 from stream.overlay import Overlay
 from stream.settings import Settings, load_settings
+from stream.state import States
 from stream.update import Changes, UpdateParams, apply_events
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,7 +189,7 @@ class Topics:
         packed: dict[bytes, bytes] = {}
         names, changes = ItemNames(), []
         for messages in by_partition.values():
-            overlay = Overlay(_EmptyStore())
+            overlay = Overlay(_EmptyStore(), States)
             for message in messages:
                 intake = read_chunk([_record(message)], limits, names)
                 if intake.keys:
