@@ -11,7 +11,7 @@ from typing import Any
 
 from chaos_load import Load
 from confluent_kafka import Message
-from worker_process import Topics
+from worker_process import Topics, is_user
 
 from stream.events import Attribution, OutcomeAttribution, Recommendation, attribution_decoder, recommendation_decoder
 from stream.rocks import DataDirectory
@@ -57,6 +57,7 @@ def check_everything(topics: Topics, load: Load, state: dict[bytes, bytes], item
     findings.add("recommendation ids", confused_ids(lists))
     outcomes = [a for a in attributions if isinstance(a, OutcomeAttribution)]
     findings.add("outcome credit", credit_differences(outcomes))
+    findings.add("outcomes", topics.outcome_problems())
     letters = topics.read(settings.topic_dead_letter)
     findings.add("dead letters", letter_differences([m for m in events if m.value() in load.garbage], letters))
     findings.add("events without a key", keyless_differences(events, load.garbage))
@@ -71,6 +72,8 @@ def check_everything(topics: Topics, load: Load, state: dict[bytes, bytes], item
         "recommendations_repeated": _repeats(one.recommendation_id for one in lists),
         "recommendations_repeated_with_other_items": _republished_otherwise(lists),
         "outcome_ids": len({o.outcome_id for o in outcomes}),
+        "outcomes_attributed": sum(bool(o.credits) for o in outcomes),
+        "outcomes_refunded": sum(o.reverses is not None for o in outcomes),
         "stale_changelog_records": stale_records(topics.read(settings.changelog_topic)),
         "recommendations_behind_an_earlier_one": _lists_behind(lists),
     }
@@ -98,7 +101,7 @@ def check_disks(topics: Topics, directories: Iterable[Path], expected: dict[byte
                     continue
                 if (stores[partition].changelog_offset() or -1) >= last_offset:
                     current += 1
-                    found = dict(stores[partition].items())
+                    found = {key: value for key, value in stores[partition].items() if is_user(key)}
                     what = f"disk {directory.name}, partition {partition}"
                     findings.add(what, state_differences(per_partition[partition], found))
             stores.close_all()
@@ -185,7 +188,7 @@ def credit_differences(outcomes: Iterable[OutcomeAttribution]) -> Iterator[str]:
         if first != outcome:
             yield f"{outcome.user_id}, outcome {outcome.outcome_id}: credited as {first} and as {outcome}"
         whole = sum(credit.credit for credit in outcome.credits) + outcome.unattributed
-        if abs(whole - 1) > 1e-9:
+        if abs(whole - (-1 if outcome.action == "refund" else 1)) > 1e-9:
             yield f"{outcome.user_id}, outcome {outcome.outcome_id}: the credits sum to {whole}"
 
 
@@ -219,7 +222,7 @@ def stale_records(changelog: Iterable[Message]) -> int:
     newest: dict[bytes, int] = {}
     stale = 0
     for message in changelog:
-        if message.key().startswith(b"\x00"):
+        if not is_user(message.key()):
             continue
         fence = _header(message.value())["fence"]
         stale += fence < newest.get(message.key(), -1)

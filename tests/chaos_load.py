@@ -17,7 +17,7 @@ from worker_process import Topics
 
 USERS, ITEMS = 150, 80
 START_MS = 1_700_000_000_000
-ACTIONS = ("view", "view", "view", "click", "click", "like", "dislike", "cart", "purchase", "impression")
+ACTIONS = ("view", "view", "view", "click", "click", "like", "dislike", "cart", "purchase", "impression", "refund")
 POLL_S = 0.02
 
 
@@ -69,7 +69,13 @@ class EventStream:
         if rng.random() < 0.2:
             event["context"] = {"device": rng.choice(["phone", "desk"])}
         if event["action"] == "impression":
-            event["slot"] = rng.randrange(20)
+            # Of lists that Penchant did not make: what it made itself depends on timing. An id is in use for a moment only.
+            event |= {"slot": rng.randrange(20), "recommendation_id": f"list-{n - n % 40}"}
+        elif event["action"] in {"click", "cart", "purchase"}:
+            if rng.random() < 0.3:
+                event |= {"recommendation_id": f"list-{n - n % 40}", "slot": rng.randrange(20)}
+            if event["action"] == "purchase":
+                event["value"] = rng.choice([5, 9.5, -5])  # a negative one is a refund
         return Written(None if rng.random() < 0.01 else user.encode(), json.dumps(event).encode())
 
     def _garbage(self) -> Written:

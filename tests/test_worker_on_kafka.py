@@ -55,10 +55,16 @@ def events(n: int, users: int, items: int, seed: int) -> list[tuple[bytes, bytes
         event = {
             "user_id": user,
             "item_id": f"i{rng.randrange(items)}",
-            "action": rng.choice(["view", "click", "cart", "purchase", "like", "impression", "dislike"]),
+            "action": rng.choice(["view", "click", "cart", "purchase", "like", "impression", "dislike", "refund"]),
             "event_time": 1_700_000_000_000 + i * 1000 - rng.choice([0, 0, 0, 500_000]),
             "dwell_ms": rng.randrange(60_000),
         }
+        if rng.random() < 0.5:
+            event |= {
+                "recommendation_id": f"list-{i - i % 40}",
+                "slot": rng.randrange(20),
+                "value": rng.randrange(-2, 9),
+            }
         if rng.random() < 0.3:
             event["event_id"] = f"e{rng.randrange(n)}"
         records.append((user.encode(), json.dumps(event).encode()))
@@ -98,6 +104,7 @@ def check_everything(topics: Topics, worker: WorkerProcess) -> None:
     """State and statistics equal the sequential reference, and every user's last list reflects their last event."""
     state, items = topics.reference()
     assert differences(state, topics.state()) == {}
+    assert topics.outcome_problems() == []
     assert last_events(topics) == last_lists(topics)
     worker.wait_for("the item statistics", topics.deltas_committed)
     assert differences(items, topics.items()) == {}

@@ -17,15 +17,18 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from item_records import unpack_record
 from kafka_server import free_ports
+from outcome_checks import outcome_problems
 
 from models.co_occurrence import pair_increments
 from models.hashing import item_hash
 from stream.decode import DecodeLimits, parse_time_ms
 from stream.intake import read_chunk
+from stream.ledger import LEDGER_PREFIX
 from stream.names import ItemNames
 from stream.overlay import Overlay
 from stream.settings import Settings, load_settings
 from stream.state import States
+from stream.strategy_totals import TOTALS_PREFIX
 from stream.update import Changes, UpdateParams, apply_events
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -163,7 +166,14 @@ class Topics:
 
     def state(self) -> dict[bytes, bytes]:
         """Packed state by user, as the changelog has it."""
-        return {m.key(): m.value() for m in self.read(self.settings.changelog_topic)}
+        newest = {m.key(): m.value() for m in self.read(self.settings.changelog_topic)}
+        return {key: value for key, value in newest.items() if is_user(key)}
+
+    def outcome_problems(self) -> list[str]:
+        """What is wrong with the outcomes on the topics, as lines for a person; see `outcome_checks`."""
+        settings = self.settings
+        topics = (settings.topic_events, settings.topic_attributions, settings.topic_strategy_stats)
+        return outcome_problems(settings, *map(self.read, topics))
 
     def items(self) -> dict[str, tuple[int, int, int, dict[str, float]]]:
         """Item statistics as the topic has them: `(first engagements, exposures, clicks, neighbours)` by item."""
@@ -198,6 +208,11 @@ class Topics:
                     overlay.mark_dirty(rows)
             packed |= dict(zip(*overlay.snapshot(), strict=True))
         return packed, _item_reference(changes, names, settings.pair_decay, settings.forward_decay)
+
+
+def is_user(key: bytes) -> bool:
+    """Whether a key of the changelog is a user's, and none of a ledger or a strategy's totals."""
+    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX))
 
 
 def _item_reference(
