@@ -2,6 +2,9 @@
 
 - `users_per_s`: the tracker alone, in this process: no Kafka, no other work. Users have 30 behaviours each and wait in line as
   they do after an event; `refresh_batch_users` are ranked together.
+- `reasons_add`: what attribution adds to that, as a share of a refresh without it, in the same run; also with three causes a
+  place (`contributions_max`) and for a quarter of all users (`explained_users`).
+- `outcomes_add`: what remembering the lists adds, for the outcomes that they may earn.
 - `worker_users_per_s`: a worker process on Kafka. Every user sends one more event, all at once; from the first list published
   until the last. That includes reading and applying the events, publishing, and commits.
 """
@@ -61,40 +64,94 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
 
 def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]:
     settings = load_settings()
-    data = DataDirectory(data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
-    user_stores, item_stores = data.stores("users"), data.stores("items")
-    tracker = Tracker(settings, Metrics())
-    users = tracker.users[PARTITION] = UserPartition(PARTITION, user_stores[PARTITION])
-    tracker.replicate_items([Replicated(key, value, 0, 0, 0) for key, value in catalogue()], time.monotonic())
-    _apply(tracker, users, spread_events(options.users * options.behaviours, options.users), settings)
-    _learn_items(tracker, users, ItemPartition(item_stores[PARTITION], settings.neighbours_max), settings)
-    _refresh_all(tracker, settings)  # warm, and the users that the events above have queued
-    batch_s: list[float] = []
-    n_users = n_bytes = n_reasons = 0
-    cpu_before = time.process_time()
-    for round_ in range(options.rounds):
-        first = options.users * (options.behaviours + round_)
-        users_ = np.arange(options.users)
-        times_ms = np.full(options.users, FIRST_EVENT_MS)
-        keys = [f"u{i}".encode() for i in range(options.users)]
-        tracker.queue.add_events(PARTITION, keys, users_, first + users_, times_ms, times_ms, time.monotonic())
-        for seconds, users_done, size, reasons in _refresh_all(tracker, settings):
-            batch_s.append(seconds)
-            n_users, n_bytes, n_reasons = n_users + users_done, n_bytes + size, n_reasons + reasons
-    cpu_s = time.process_time() - cpu_before
-    user_stores.close_all()
-    item_stores.close_all()
-    data.close()
-    return {
+    worlds = {
+        name: _World(settings.model_copy(update=update), data_dir / name, options) for name, update in VARIANTS.items()
+    }
+    turns: dict[str, list[_Turn]] = {name: [] for name in worlds}
+    for round_ in range(options.rounds):  # in turn, so that a noisy moment hits all of them
+        for name, world in worlds.items():
+            turns[name].append(world.refresh_everyone(options, round_))
+    for world in worlds.values():
+        world.close()
+    figures: dict[str, float] = {}
+    for name, taken in turns.items():
+        rate = events_per_s(sum(t.users for t in taken), 0.0, sum(t.cpu_s for t in taken))
+        figures["users_per_cpu_s" if name == "full" else f"users_per_cpu_s_{name}"] = rate
+    full = turns["full"]
+    batch_s = [seconds for turn in full for seconds in turn.batch_s]
+    n_users = sum(turn.users for turn in full)
+    bare = figures["users_per_cpu_s_without_reasons"]
+    return figures | {
         "users_per_s": events_per_s(n_users, 0.0, sum(batch_s)),
-        "users_per_cpu_s": events_per_s(n_users, 0.0, cpu_s),
         "batch_users": float(settings.refresh_batch_users),
         "batch_p50_ms": float(np.percentile(batch_s, 50)) * 1000,
         "batch_p99_ms": float(np.percentile(batch_s, 99)) * 1000,
-        "items_with_statistics": float(tracker.stats.size),
-        "reasons_per_user": n_reasons / n_users,
-        "encoded_bytes_per_user": n_bytes / n_users,
+        "items_with_statistics": float(worlds["full"].tracker.stats.size),
+        "reasons_per_user": sum(turn.reasons for turn in full) / n_users,
+        "encoded_bytes_per_user": sum(turn.size_bytes for turn in full) / n_users,
+        "reasons_add": bare / figures["users_per_cpu_s"] - 1.0,
+        "reasons_add_with_3_causes": bare / figures["users_per_cpu_s_with_3_causes"] - 1.0,
+        "reasons_add_for_a_quarter_of_users": bare / figures["users_per_cpu_s_for_a_quarter_of_users"] - 1.0,
+        "outcomes_add": figures["users_per_cpu_s_without_outcomes"] / figures["users_per_cpu_s"] - 1.0,
     }
+
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "full": {},
+    "without_reasons": {"explained_users": 0.0},
+    "with_3_causes": {"contributions_max": 3},
+    "for_a_quarter_of_users": {"explained_users": 0.25},
+    "without_outcomes": {"outcome_rule": "none"},
+}
+
+
+class _Turn(NamedTuple):
+    """Everyone refreshed once."""
+
+    users: int
+    cpu_s: float
+    batch_s: list[float]
+    size_bytes: int
+    reasons: int
+
+
+class _World:
+    """A tracker over users with a history, and items with statistics."""
+
+    def __init__(self, settings: Settings, data_dir: Path, options: argparse.Namespace) -> None:
+        self._settings = settings
+        self._data = DataDirectory(data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
+        self._stores = self._data.stores("users"), self._data.stores("items")
+        users, items = self._stores
+        self.tracker = Tracker(settings, Metrics())
+        partition = self.tracker.users[PARTITION] = UserPartition(PARTITION, users[PARTITION])
+        self.tracker.replicate_items([Replicated(k, v, 0, 0, 0) for k, v in catalogue()], time.monotonic())
+        _apply(self.tracker, partition, spread_events(options.users * options.behaviours, options.users), settings)
+        _learn_items(self.tracker, partition, ItemPartition(items[PARTITION], settings.neighbours_max), settings)
+        _refresh_all(self.tracker, settings)  # warm, and the users that the events above have queued
+
+    def refresh_everyone(self, options: argparse.Namespace, round_: int) -> _Turn:
+        """As after an event of each."""
+        cpu_before = time.process_time()
+        first = options.users * (options.behaviours + round_)
+        users = np.arange(options.users)
+        times_ms = np.full(options.users, FIRST_EVENT_MS)
+        keys = [f"u{i}".encode() for i in range(options.users)]
+        self.tracker.queue.add_events(PARTITION, keys, users, first + users, times_ms, times_ms, time.monotonic())
+        batches = _refresh_all(self.tracker, self._settings)
+        return _Turn(
+            sum(n for _, n, _, _ in batches),
+            time.process_time() - cpu_before,
+            [seconds for seconds, *_ in batches],
+            sum(size for *_, size, _ in batches),
+            sum(reasons for *_, reasons in batches),
+        )
+
+    def close(self) -> None:
+        """Give the directory back."""
+        for stores in self._stores:
+            stores.close_all()
+        self._data.close()
 
 
 def _apply(tracker: Tracker, users: UserPartition, events: Iterator[tuple[bytes, bytes]], settings: Settings) -> None:

@@ -112,6 +112,7 @@ def rank(
     params: RankingParams,
     semantics: Semantics | None = None,
     sequence: SequenceScores | None = None,
+    explained: NDArray[np.bool_] | None = None,
 ) -> RankedBatch:
     """The best `params.top_k` items for each of u users.
 
@@ -126,9 +127,11 @@ def rank(
         params: weights and the length of the lists.
         semantics: the same users' interests by text; None where there is no encoder.
         sequence: what the sequence model expects of the same users; None where there is none.
+        explained: (u,) bool: of whom the contributions are wanted; those of others stay 0. None: of everyone.
     """
     items = items_of(catalog, stats)
     users = len(asked.history)
+    wanted = np.ones(users, np.bool_) if explained is None else explained
     passes = [slice(start, start + _PASS_USERS) for start in range(0, max(users, 1), _PASS_USERS)]
     batches = [
         _rank(
@@ -138,6 +141,7 @@ def rank(
             params,
             None if semantics is None else semantics.take(p),
             None if sequence is None else sequence.take(p),
+            wanted[p],
         )
         for p in passes
     ]
@@ -232,6 +236,7 @@ def _rank(
     params: RankingParams,
     semantics: Semantics | None,
     sequence: SequenceScores | None,
+    explained: NDArray[np.bool_],
 ) -> RankedBatch:
     users, k, places = len(asked.history), params.top_k, asked.history.shape[1]
     limit, common = usual(priors, params)
@@ -243,9 +248,9 @@ def _rank(
         np.zeros((users, k, len(PARTS))),
         np.zeros((users, k, places)),
     )
-    _list(asked, items, found, _text(found, semantics), weights, priors.moment_shares, listed)
+    _list(asked, items, found, _text(found, semantics), weights, priors.moment_shares, explained, listed)
     if semantics is not None:
-        _exactly(listed, semantics, weights)
+        _exactly(listed, semantics, weights, explained)
     return _filled(listed, usable > 0, params)
 
 
@@ -258,10 +263,10 @@ class _Listed(NamedTuple):
     """(u, k, H)."""
 
 
-def _exactly(listed: _Listed, semantics: Semantics, weights: _F8) -> None:
+def _exactly(listed: _Listed, semantics: Semantics, weights: _F8, explained: NDArray[np.bool_]) -> None:
     """Single precision chose what is listed; what is said of it, and its order, is the exact sum of its contributions."""
     by_text = semantics.contributions(listed.items, weights[:, TEXT : TEXT + 2])
-    listed.contributions[:] += by_text
+    listed.contributions[explained] += by_text[explained]
     listed.parts[:, :, PARTS.index("interest")] = by_text.sum(axis=2)
     place = np.arange(listed.items.shape[1])
     scores = np.where(listed.items >= 0, _score(listed.parts), -np.inf)
@@ -319,7 +324,14 @@ def _all_features(x: _F8, asked: Asked, items: Items, found: Candidates, text: _
 
 @compiled
 def _list(
-    asked: Asked, items: Items, found: Candidates, text: _F4, weights: _F8, moment_shares: _F8, listed: _Listed
+    asked: Asked,
+    items: Items,
+    found: Candidates,
+    text: _F4,
+    weights: _F8,
+    moment_shares: _F8,
+    explained: NDArray[np.bool_],
+    listed: _Listed,
 ) -> None:
     k = listed.items.shape[1]
     x = np.empty(len(FEATURES))
@@ -345,6 +357,8 @@ def _list(
             stamp[j], place[j] = u + 1, r
         if n == 0:
             listed.parts[u, 0] = 0.0
+        if not explained[u]:
+            continue
         place_weights(asked, u, len(items.count), counts)
         _contribute(asked, items, found, u, weights[u], counts, at, stamp, place, listed.contributions[u])
 

@@ -52,6 +52,8 @@ class Listed(NamedTuple):
     trigger: Trigger
     because: str = ""
     """Where the trigger is no event: what else went in, so that another list at the same offset has another id."""
+    is_explained: bool = True
+    """False: without reasons."""
 
 
 class Telling(NamedTuple):
@@ -143,6 +145,8 @@ def build_records(
             continue  # the list ends before what has left the catalogue
         item_id = item.item_id
         places[u].append(RecommendedItem(item_id, k, score, chance, STRATEGIES[strategy], 1.0, own))
+        if not listed[u].is_explained:
+            continue
         proven = facts if _may_be_new(item, telling.moment_ms) else facts & ~NEW
         sentence = explain(evidence.strongest(begin, end), own, proven, strategy == _EXPLORE)
         reasons[u].append(

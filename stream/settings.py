@@ -212,6 +212,9 @@ class Settings(BaseSettings):
     contributions_max: Annotated[int, Field(ge=0)] = Field(
         8, description="Behaviours listed per reason, strongest first; the others are summed up. 0 = list all"
     )
+    explained_users: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="Share of users whose lists come with reasons, chosen by their id; 0 = nobody's"
+    )
     explanation_timezone: str = Field("UTC", description='Where "this morning" in a reason is: `Europe/London`, say')
     repeat_purchases: bool = Field(False, description="Recommend items the user has already bought (groceries, say)")
     history_window: Annotated[int, Field(gt=0, le=64)] = Field(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,11 @@ class TextSource(Protocol):
     def changed(self, indices: Iterable[int]) -> None:
         """The items with these dense indices are new, changed or gone."""
         ...
+
+
+def is_explained(key: bytes, share: float) -> bool:
+    """Whether a user is among this share of all: always the same ones, and more of them for a larger share."""
+    return share >= 1.0 or crc32(key) < share * 2**32
 
 
 def goes_out(published: Published, due: Due) -> bool:
@@ -365,6 +371,7 @@ class Tracker:
                 vectors = None if text is None else text.vectors
                 sequence = self.sequences.expected(users.overlay.states, rows, asked.now_ms, self.index, vectors)
             ranking = self._ranking
+            explained = np.array([is_explained(d.key, self._settings.explained_users) for d in due], np.bool_)
             ranked = rank(
                 asked,
                 catalog=self.catalog,
@@ -373,9 +380,13 @@ class Tracker:
                 params=ranking,
                 semantics=text,
                 sequence=sequence,
+                explained=explained,
             )
         with self._metrics.stage_seconds.labels("publish").time():
-            listed = [self._listed(users, row, d) for row, d in zip(rows.tolist(), due, strict=True)]
+            listed = [
+                self._listed(users, row, d)._replace(is_explained=told)
+                for row, d, told in zip(rows.tolist(), due, explained.tolist(), strict=True)
+            ]
             told_at_ms = self._told_at_ms(now_ms)
             encoder = None if text is None else text.vectors.model_version
             model = model_versions(ranking.weights.version, encoder, self.sequences.model_version)
