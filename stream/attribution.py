@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.compiled import compiled
+
 METHOD = "exact-additive"
 
 
@@ -29,41 +31,69 @@ class Contributions(NamedTuple):
 
 
 def attribute(
-    item_contributions: NDArray[np.float64], position: NDArray[np.int64], gains: NDArray[np.float64]
-) -> Contributions:
+    item_contributions: NDArray[np.float64], position: NDArray[np.int64], gains: NDArray[np.float64], limit: int = 0
+) -> tuple[Contributions, NDArray[np.float64]]:
     """Share the contribution of each history item among the behaviours it consists of.
 
     Args:
         item_contributions: (u, k, H) float64, `RankedBatch.contributions`.
         position: (u, R) int64, `RecentItems.position`: the history item of each behaviour, -1 for none.
         gains: (u, R) float64, the gains given to `recent_items`.
+        limit: contributions listed for each place, the strongest; 0 = all.
+
+    Returns:
+        The contributions, and (u, k) float64 what those not listed add up to.
     """
-    users = len(position)
-    places = item_contributions.shape[1]
-    n_items = item_contributions.shape[2]
-    inside = position >= 0
-    user, behaviour = np.nonzero(inside)
-    item = position[user, behaviour]
-    total = np.bincount(user * n_items + item, weights=gains[user, behaviour], minlength=users * n_items)
-    total = total[user * n_items + item]
-    share = np.divide(gains[user, behaviour], total, out=np.zeros(len(user)), where=total != 0)
-    values = item_contributions[user, :, item] * share[:, None]
-    at, rank = np.nonzero(values)
-    user, behaviour, value = user[at], behaviour[at], values[at, rank]
-    order = np.lexsort((behaviour, -np.abs(value), user * places + rank))
-    return Contributions(user[order], rank[order], behaviour[order], value[order])
+    users, places, n_items = item_contributions.shape
+    room = users * places * min(limit or position.shape[1], position.shape[1])
+    made = Contributions(np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room))
+    others = np.zeros((users, places))
+    n = _attribute(item_contributions, position, gains, limit or position.shape[1], made, others, np.zeros(n_items))
+    return Contributions(made.user[:n], made.rank[:n], made.behaviour[:n], made.value[:n]), others
 
 
-def strongest(causes: Contributions, users: int, ranks: int, limit: int) -> tuple[Contributions, NDArray[np.float64]]:
-    """The `limit` strongest contributions to each place (0 = all), and what the others add up to, (users, ranks) float64."""
-    place = causes.user * ranks + causes.rank
-    if not limit:
-        return causes, np.zeros((users, ranks))
-    starts = np.searchsorted(place, place)
-    listed = np.arange(len(place)) - starts < limit
-    others = np.bincount(place[~listed], weights=causes.value[~listed], minlength=users * ranks)
-    kept = Contributions(causes.user[listed], causes.rank[listed], causes.behaviour[listed], causes.value[listed])
-    return kept, others.reshape(users, ranks).astype(np.float64)
+@compiled
+def _attribute(
+    item_contributions: NDArray[np.float64],
+    position: NDArray[np.int64],
+    gains: NDArray[np.float64],
+    limit: int,
+    made: Contributions,
+    others: NDArray[np.float64],
+    total: NDArray[np.float64],
+) -> int:
+    n = 0
+    width = position.shape[1]
+    share, values, order = np.zeros(width), np.zeros(width), np.zeros(width, np.int64)
+    for u in range(len(position)):
+        total[:] = 0.0
+        for b in range(width):
+            if position[u, b] >= 0:
+                total[position[u, b]] += gains[u, b]
+        for b in range(width):
+            of = total[position[u, b]] if position[u, b] >= 0 else 0.0
+            share[b] = gains[u, b] / of if of != 0.0 else 0.0
+        for k in range(item_contributions.shape[1]):
+            found = 0
+            for b in range(width):
+                if share[b] == 0.0:
+                    continue
+                value = item_contributions[u, k, position[u, b]] * share[b]
+                if value == 0.0:
+                    continue
+                at = found  # largest first; of equal ones the earlier behaviour
+                while at > 0 and abs(values[at - 1]) < abs(value):
+                    values[at], order[at] = values[at - 1], order[at - 1]
+                    at -= 1
+                values[at], order[at] = value, b
+                found += 1
+            for at in range(found):
+                if at < limit:
+                    made.user[n], made.rank[n], made.behaviour[n], made.value[n] = u, k, order[at], values[at]
+                    n += 1
+                else:
+                    others[u, k] += values[at]
+    return n
 
 
 COMPLETENESS_GAP_MAX = 1e-6

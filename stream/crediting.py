@@ -151,20 +151,26 @@ def credit(ledgers: Columns, events: EventColumns, referrals: Referrals, params:
     return Credited(outcomes.first(m), exposures.first(seen), clicks.first(clicked), np.unique(events.row[changed]))
 
 
-def note_list(
-    ledgers: Columns,
-    row: int,
-    list_id: tuple[int, int],
-    at_ms: int,
-    items: NDArray[np.uint64],
-    strategy: NDArray[np.uint8],
-    propensity: NDArray[np.float32],
-) -> bool:
-    """Remember that a list was published to a user; False if it is remembered already.
+class Lists(NamedTuple):
+    """Lists that were published, `(m, ...)`."""
 
-    `items (k,)` are hashes in the order of the list; of a longer one the first `PLACES` are kept.
-    """
-    return bool(_note_list(ledgers, row, np.array(list_id, np.uint64), at_ms, items, strategy, propensity))
+    row: NDArray[np.int64]
+    """Of the user's ledger."""
+    list_id: NDArray[np.uint64]
+    """(m, 2)."""
+    items: NDArray[np.uint64]
+    """(m, k) hashes in the order of the list; of a longer one the first `PLACES` are kept."""
+    strategy: NDArray[np.uint8]
+    """(m, k)."""
+    propensity: NDArray[np.float32]
+    """(m, k), > 0; 0 after the last item of a list."""
+
+
+def note_lists(ledgers: Columns, lists: Lists, at_ms: int) -> NDArray[np.bool_]:
+    """Remember that lists were published; (m,) False where one is remembered already."""
+    noted = np.zeros(len(lists.row), np.bool_)
+    _note_lists(ledgers, lists, at_ms, noted)
+    return noted
 
 
 def warm_up(params: CreditParams) -> None:
@@ -173,8 +179,8 @@ def warm_up(params: CreditParams) -> None:
     zeros = np.zeros(1, np.int64)
     event = EventColumns(zeros, zeros, zeros + 1000, *(zeros.astype(k) for k in ("u8", "u1", "u1", "u1", "u4", "u1")))
     credit(ledgers, event, Referrals(np.zeros((1, 2), np.uint64), np.full(1, np.nan)), params)
-    one = np.ones(1, np.uint64)
-    note_list(ledgers, 0, (1, 1), 0, one, np.zeros(1, np.uint8), np.ones(1, np.float32))
+    ids, one = np.ones((1, 2), np.uint64), np.ones((1, 1), np.uint64)
+    note_lists(ledgers, Lists(zeros, ids, one, np.zeros((1, 1), np.uint8), np.ones((1, 1), np.float32)), 0)
 
 
 def _nothing_seen(n: int) -> Seen:
@@ -185,6 +191,14 @@ def _nothing_seen(n: int) -> Seen:
         np.zeros(n, np.float32),
         np.zeros(n, np.int64),
     )
+
+
+@compiled
+def _note_lists(c: Columns, lists: Lists, at_ms: int, noted: NDArray[np.bool_]) -> None:
+    for m in range(len(lists.row)):
+        noted[m] = _note_list(
+            c, lists.row[m], lists.list_id[m], at_ms, lists.items[m], lists.strategy[m], lists.propensity[m]
+        )
 
 
 @compiled
@@ -214,6 +228,8 @@ def _note_list(
     c.list_strategy[r, k, :] = 0
     c.list_propensity[r, k, :] = 0
     for place in range(min(PLACES, len(items))):
+        if propensity[place] <= 0.0:
+            break
         c.list_item[r, k, place] = np.uint32(items[place] >> np.uint64(32))
         c.list_strategy[r, k, place] = strategy[place]
         c.list_propensity[r, k, place] = propensity[place]

@@ -61,7 +61,11 @@ def explain(
         facts: bits of `models.item_facts`.
         is_explored: the place was given to learn about the item, whatever its score.
     """
-    chosen, claim = reason(causes, parts, facts, is_explored)
+    return both_languages(*reason(causes, parts, facts, is_explored))
+
+
+def both_languages(chosen: Sequence[Cause], claim: str) -> Explanation:
+    """What `reason` chose, in the two languages of the wire."""
     return Explanation(say(_ENGLISH, chosen, claim), say(_CHINESE, chosen, claim))
 
 

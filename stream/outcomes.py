@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.crediting import CreditParams, Referrals, credit, is_told, note_list
+from stream.crediting import CreditParams, Lists, Referrals, credit, is_told, note_lists
 from stream.events import OutcomeAttribution, encode
 from stream.ledger import LEDGER_PREFIX, Ledgers
 from stream.outcome_records import outcome_records
@@ -71,25 +71,11 @@ class PartitionOutcomes:
             self._waiting_bytes += len(value)
         return records
 
-    def note(
-        self,
-        keys: Sequence[bytes],
-        ids: Sequence[tuple[int, int]],
-        at_ms: int,
-        items: Sequence[NDArray[np.uint64]],
-        strategies: Sequence[NDArray[np.uint8]],
-        propensities: Sequence[NDArray[np.float32]],
-    ) -> None:
-        """Lists were published: one each for so many users, with their items' hashes in order."""
+    def note(self, keys: Sequence[bytes], lists: Lists, at_ms: int) -> None:
+        """Lists were published, one each for so many users; `lists.row` is not looked at."""
         rows = self.ledgers.rows(keys)
-        columns = self.ledgers.states.columns
-        noted = [
-            note_list(columns, row, list_id, at_ms, hashes, strategy, propensity)
-            for row, list_id, hashes, strategy, propensity in zip(
-                rows.tolist(), ids, items, strategies, propensities, strict=True
-            )
-        ]
-        self.ledgers.mark_dirty(rows[np.array(noted, np.bool_)])
+        noted = note_lists(self.ledgers.states.columns, lists._replace(row=rows), at_ms)
+        self.ledgers.mark_dirty(rows[noted])
 
     @property
     def nbytes(self) -> int:

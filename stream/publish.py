@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,20 @@ from models.interest import RecentItems
 from models.item_facts import NEW, NEW_MS
 from models.ranking import SPLIT, RankedBatch
 from stream.asking import Behaviours
-from stream.attribution import METHOD, Contributions, attribute, strongest
+from stream.attribution import METHOD, Contributions, attribute
 from stream.events import (
     ACTIONS,
     STRATEGIES,
     Contribution,
     EventSource,
+    Explanation,
     ModelVersions,
     Recommendation,
     RecommendationAttribution,
     RecommendedItem,
     Trigger,
 )
-from stream.explain import Cause, explain, title_of
+from stream.explain import Cause, both_languages, reason, title_of
 from stream.language import ACTIONS_TOLD
 from stream.time_told import told
 
@@ -108,12 +109,7 @@ def build_records(
     # Flat columns over all places of all lists, so that a place costs one step of a loop and not a dozen small calls.
     filled = ranked.items >= 0
     user, rank = np.nonzero(filled)
-    causes, others = strongest(
-        attribute(ranked.contributions, recent.position, behaviours.gain),
-        len(listed),
-        filled.shape[1],
-        contributions_max,
-    )
+    causes, others = attribute(ranked.contributions, recent.position, behaviours.gain, contributions_max)
     bounds = np.searchsorted(
         causes.user * filled.shape[1] + causes.rank, np.append(np.flatnonzero(filled), filled.size)
     )
@@ -148,7 +144,7 @@ def build_records(
         if not listed[u].is_explained:
             continue
         proven = facts if _may_be_new(item, telling.moment_ms) else facts & ~NEW
-        sentence = explain(evidence.strongest(begin, end), own, proven, strategy == _EXPLORE)
+        sentence = evidence.said(*reason(evidence.strongest(begin, end), own, proven, strategy == _EXPLORE))
         reasons[u].append(
             RecommendationAttribution(
                 ids[u],
@@ -226,15 +222,17 @@ class _Evidence:
         reasons = (causes.value > 0.0) & _TOLD[codes] & ~disliked[at]
         self._before = np.concatenate(([0], np.cumsum(reasons))).tolist()
         titles = [title_of(item_id if item is None else item.title) for item_id, item in zip(ids, items, strict=True)]
+        # Plain tuples, as `Cause` would have them: to make one of those costs as much as all else that is done with it.
         self._causes = list(
-            map(
-                Cause,
+            zip(
                 [actions[i] for i in np.flatnonzero(reasons).tolist()],
                 [titles[i] for i in place[reasons].tolist()],
                 causes.value[reasons].tolist(),
                 told(times_ms[reasons], telling.moment_ms, telling.zone).tolist(),
+                strict=True,
             )
         )
+        self._said: dict[object, Explanation] = {}
 
     def contributions(self, begin: int, end: int) -> tuple[Contribution, ...]:
         """All that caused one place of a list, for the record."""
@@ -243,4 +241,12 @@ class _Evidence:
     def strongest(self, begin: int, end: int) -> list[Cause]:
         """The strongest of them that can be told, for the sentence."""
         first = self._before[begin]
-        return self._causes[first : min(self._before[end], first + STRONGEST)]
+        return cast("list[Cause]", self._causes[first : min(self._before[end], first + STRONGEST)])
+
+    def said(self, chosen: list[Cause], claim: str) -> Explanation:
+        """The sentence, made once: many places of a list have the same reason."""
+        key = claim or tuple([(action, title, when) for action, title, _, when in chosen])
+        sentence = self._said.get(key)
+        if sentence is None:
+            sentence = self._said[key] = both_languages(chosen, claim)
+        return sentence

@@ -32,7 +32,7 @@ from stream.as_if import World
 from stream.asking import Behaviours, ages_s, asked_of, behaviours_of
 from stream.attribution import COMPLETENESS_GAP_MAX, completeness_gap
 from stream.cells import parse_timezone
-from stream.crediting import credit_params
+from stream.crediting import Lists, credit_params
 from stream.crediting import warm_up as warm_up_crediting
 from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
 from stream.errors import CorruptStateError, InvariantError
@@ -430,16 +430,17 @@ class Tracker:
         out = [i for i, (each, d) in enumerate(zip(published, due, strict=True)) if goes_out(each, d)]
         if self._crediting is None or not out:
             return
-        hashes = self.index.hash_of(ranked.items)
-        lengths = [len(published[i].recommendation.items) for i in out]
-        users.outcomes.note(
-            [due[i].key for i in out],
-            [list_id_of(published[i].recommendation.recommendation_id) for i in out],
-            self._stream_time_ms(now_ms),
-            [hashes[i, :n] for i, n in zip(out, lengths, strict=True)],
-            [ranked.strategy[i, :n] for i, n in zip(out, lengths, strict=True)],
-            [np.ones(n, np.float32) for n in lengths],
+        lengths = np.array([len(published[i].recommendation.items) for i in out])
+        ids = [list_id_of(published[i].recommendation.recommendation_id) for i in out]
+        listed = np.arange(ranked.items.shape[1]) < lengths[:, None]
+        lists = Lists(
+            np.zeros(len(out), np.int64),
+            np.array(ids, np.uint64),
+            self.index.hash_of(ranked.items[out]),
+            ranked.strategy[out],
+            listed.astype(np.float32),
         )
+        users.outcomes.note([due[i].key for i in out], lists, self._stream_time_ms(now_ms))
 
     def _statistics_far_behind(self) -> bool:
         """A first start over a full topic applies events much faster than what they say about items comes round."""

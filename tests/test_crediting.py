@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from outcome_reference import HOUR_MS, UNKNOWN, Outcome, Published, Reference, Told
 
 from models.credit import divide
-from stream.crediting import Credited, Referrals, credit, credit_params, is_told, note_list
+from stream.crediting import Credited, Lists, Referrals, credit, credit_params, is_told, note_lists
 from stream.errors import CorruptStateError
 from stream.events import ACTIONS, EVIDENCE, RULES
 from stream.intake import list_id_of
@@ -60,11 +60,12 @@ class World:
 
     def publish(self, *lists: Published) -> None:
         for each in lists:
-            note_list(
-                self.ledgers.columns, each.user, (0, each.list_id), each.at_ms,
-                np.array([item_hash_of(item) for item in each.items], np.uint64),
-                np.array(each.strategies, np.uint8), np.array(each.propensities, np.float32),
+            made = Lists(
+                np.array([each.user]), np.array([(0, each.list_id)], np.uint64),
+                np.array([[item_hash_of(item) for item in each.items]], np.uint64),
+                np.array([each.strategies], np.uint8), np.array([each.propensities], np.float32),
             )  # fmt: skip
+            note_lists(self.ledgers.columns, made, each.at_ms)
 
     def apply(self, *events: Told) -> Credited:
         columns, referrals = columns_of(list(events))

@@ -20,9 +20,9 @@ from models.item_index import ItemIndex
 from models.item_stats import ItemStatistics
 from models.priors import compute_priors
 from models.ranking import SPLIT, RankingParams, rank
+from stream import explain
 from stream.asking import Behaviours
 from stream.events import ACTIONS, EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
-from stream.explain import Cause, explain
 from stream.language import languages
 from stream.publish import Listed, Telling, build_records, model_versions, recommendation_id
 
@@ -174,9 +174,12 @@ def test_the_sentences_of_that_test_do_name_behaviours():
     ("name", "broken"),
     [
         ("_disliked", lambda recent, behaviours: np.zeros(behaviours.item.shape, bool)),
-        ("explain", lambda causes, *rest: explain(causes[::-1], *rest)),
-        ("explain", lambda causes, parts, *rest: explain(causes, {k: -v for k, v in parts.items()}, *rest)),
-        ("Cause", lambda action, title, value, when: Cause("like", title, value, when)),
+        ("reason", lambda causes, *rest: explain.reason(causes[::-1], *rest)),
+        ("reason", lambda causes, parts, *rest: explain.reason(causes, {k: -v for k, v in parts.items()}, *rest)),
+        (
+            "both_languages",
+            lambda causes, claim: explain.both_languages([("like", *each[1:]) for each in causes], claim),
+        ),
     ],
 )
 def test_a_sentence_that_says_something_else_is_noticed(name, broken, monkeypatch):
