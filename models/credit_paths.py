@@ -77,9 +77,8 @@ def divided(strategies: Sequence[int], shares: _F8) -> _F8:
     """
     weight: _F8 = shares[np.asarray(strategies, np.int64)]
     total = weight.sum()
-    if total <= 0.0:
-        return np.full(len(weight), 1.0 / max(1, len(weight)))
-    return weight / total
+    found: _F8 = weight / total if total > 0.0 else np.full(len(weight), 1.0 / max(1, len(weight)))
+    return found
 
 
 def _transitions(paths: Sequence[Path], strategies: int) -> _F8:
@@ -95,7 +94,8 @@ def _transitions(paths: Sequence[Path], strategies: int) -> _F8:
         counts[path.strategies[-1] + 1, strategies] += converted
         counts[path.strategies[-1] + 1, strategies + 1] += lost
     total = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+    found: _F8 = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+    return found
 
 
 def _without(moves: _F8, strategy: int) -> _F8:

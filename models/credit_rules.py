@@ -62,4 +62,5 @@ def _by_position(t: int) -> _F8:
 def _by_age(age_ms: NDArray[np.int64], half_life_ms: int) -> _F8:
     # Relative to the youngest, whose weight is 1: very old touches alone must not all vanish.
     weight: _F8 = np.exp2(-(age_ms - age_ms.min()) / half_life_ms)
-    return weight / weight.sum()
+    weight /= weight.sum()
+    return weight

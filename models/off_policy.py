@@ -88,8 +88,9 @@ def sums_of(
     if not np.all((p > 0) & (p <= 1)):
         raise ValueError("a propensity is not in (0, 1]")
     c, weight = np.asarray(clicked, np.float64), 1.0 / p
-    codes = (np.asarray(each, np.int64) for each in (strategy, slot, context))
-    return add_up([CellSums(*codes, np.ones_like(p), c, weight, weight**2, c * weight, c * weight**2)])
+    who, where, when = (np.asarray(each, np.int64) for each in (strategy, slot, context))
+    single = CellSums(who, where, when, np.ones_like(p), c, weight, weight**2, c * weight, c * weight**2)
+    return add_up([single])
 
 
 def add_up(parts: Sequence[CellSums]) -> CellSums:

@@ -176,9 +176,8 @@ def _derivatives(item: _I8, slot: _I8, shown: _F8, clicks: _F8, log_theta: _F8) 
 def _against_first(log_rate: _F8, variance: _F8, shown: _F8, clicks: _F8) -> Bias:
     difference, spread = log_rate - log_rate[0], variance + variance[0]
     # Posterior under the prior; an infinite variance leaves the prior.
-    kept = PRIOR_SD**2 / (PRIOR_SD**2 + spread)
-    log_theta = np.where(np.isfinite(spread), np.nan_to_num(difference) * kept, 0.0)
-    of_theta = np.where(np.isfinite(spread), spread * kept, PRIOR_SD**2)
+    of_theta = 1.0 / (1.0 / PRIOR_SD**2 + 1.0 / spread)
+    log_theta = np.nan_to_num(difference) * of_theta / spread
     log_theta[0] = of_theta[0] = 0.0
     return _bias(log_theta, of_theta, shown, clicks)
 
