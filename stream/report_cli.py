@@ -21,8 +21,8 @@ Say what recommendations earned: outcomes and their credits under every rule, cl
 \b
 Examples:
   penchant report attribution --from 7d
-  penchant report attribution --from 2026-01-01 --to 2026-02-01 --rule markov \\
-      --json report.json --html report.html
+  penchant report attribution --from 2026-01-01 --to 2026-02-01 \\
+      --rule markov --json report.json --html report.html
 
 Next: deploy/docs/outcomes-report.md says what each number means, and its limits.
 

@@ -96,7 +96,8 @@ def credits_of(told: Told, rule: str, learned: dict[str, _F8], half_life_ms: int
     else:
         shown_ms = np.array([touch.shown_ms for touch in touches], np.int64)
         share = shares(rule, shown_ms, told.at_ms, half_life_ms)
-    return share * recorded.sum()
+    earned: _F8 = share * recorded.sum()
+    return earned
 
 
 def _credited(outcomes: Sequence[Told], rule: str, learned: dict[str, _F8], half_life_ms: int) -> dict[str, Any]:

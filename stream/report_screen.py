@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from stream.report_credits import ALL_RULES
+from stream.events import STRATEGIES
 from stream.screen import Cell, count, say, show_table
 
 NOTHING: Final = "–"
@@ -35,6 +35,7 @@ def show_report(console: Console, report: Mapping[str, Any]) -> None:
     _show_credits(console, report)
     _show_click_rates(console, report)
     _show_position_bias(console, report)
+    _show_corrected(console, report)
 
 
 def _show_outcomes(console: Console, report: Mapping[str, Any]) -> None:
@@ -59,18 +60,14 @@ def _show_credits(console: Console, report: Mapping[str, Any]) -> None:
         others = ", ".join(report["credits"]) or "none at all"
         say(console, f"No outcome of {action}; there are: {others}. --action chooses.", "yellow")
         return
-    rows = [
-        [Cell(name), Cell(_number(each["credit"], 2)), Cell(_number(each["value"], 2))]
-        + [
-            Cell(_number(group["rules"][other]["strategies"][name]["credit"], 2))
-            for other in ALL_RULES
-            if other != rule
-        ]
-        for name, each in group["rules"][rule]["strategies"].items()
-    ]
-    rows.append([Cell("nothing"), Cell(_number(group["unattributed"], 2))])
-    headings = ("strategy", rule, "value", *(other for other in ALL_RULES if other != rule))
-    show_table(console, headings, rows, title=f"Credits of {action}, by rule")
+    rows = []
+    for name, each in group["rules"].items():
+        earned = (_number(found["credit"], 2) for found in each["strategies"].values())
+        rows.append([Cell(name, "ok" if name == rule else "plain"), *map(Cell, earned)])
+    value = (_number(found["value"], 2) for found in group["rules"][rule]["strategies"].values())
+    rows.append([Cell(f"value, {rule}", "ok"), *map(Cell, value)])
+    title = f"Credits of {group['outcomes']:,} {action} outcomes by rule; to nothing {group['unattributed']:,.2f}"
+    show_table(console, ("rule", *STRATEGIES), rows, title=title)
     slots = [
         [Cell("not known" if slot == "0" else slot), Cell(_number(credit, 2))]
         for slot, credit in group["rules"][rule]["slots"].items()
@@ -109,6 +106,9 @@ def _show_position_bias(console: Console, report: Mapping[str, Any]) -> None:
     if rows:
         headings = ("slot", "exposures", "clicks", "harvested", "weighted", "randomised")
         show_table(console, headings, rows, title="Examined, relative to slot 1, 95 %")
+
+
+def _show_corrected(console: Console, report: Mapping[str, Any]) -> None:
     rows = [
         [
             Cell(row["strategy"]),
