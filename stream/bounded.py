@@ -27,10 +27,13 @@ class Record(NamedTuple):
     """Kafka's, ms."""
 
 
-def read_to_end(settings: Settings, topic: str, only: Collection[int] | None = None) -> Iterator[list[Record]]:
+def read_to_end(
+    settings: Settings, topic: str, only: Collection[int] | None = None, since_ms: int | None = None
+) -> Iterator[list[Record]]:
     """Everything that is in the topic now, partition by partition mixed, each in offset order; bounded memory.
 
-    `only` these partitions; None: all.
+    `only` these partitions; None: all. `since_ms`: nothing is missing whose Kafka timestamp is from then on; how much earlier
+    it begins is the broker's choice.
 
     Raises:
         TopicsError: there is no such topic, or this user may not read it.
@@ -46,7 +49,7 @@ def read_to_end(settings: Settings, topic: str, only: Collection[int] | None = N
         }
     )
     try:
-        ends = _assign(consumer, settings, topic, only)
+        ends = _assign(consumer, settings, topic, only, since_ms)
         moved_at = time.monotonic()
         positions: dict[int, int] = {}
         while ends:
@@ -94,8 +97,10 @@ def _partitions(consumer: Consumer, settings: Settings, topic: str) -> list[int]
     return sorted(found)
 
 
-def _assign(consumer: Consumer, settings: Settings, topic: str, only: Collection[int] | None) -> dict[int, int]:
-    """Take every partition from its beginning; `{partition: end offset now}` of those that hold something."""
+def _assign(
+    consumer: Consumer, settings: Settings, topic: str, only: Collection[int] | None, since_ms: int | None
+) -> dict[int, int]:
+    """Take every partition from its beginning or that time; `{partition: end offset now}` of those that hold something."""
     timeout_s = settings.connect_timeout_s
     partitions = [p for p in _partitions(consumer, settings, topic) if only is None or p in only]
     ends = {}
@@ -103,7 +108,13 @@ def _assign(consumer: Consumer, settings: Settings, topic: str, only: Collection
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
         if high > low:
             ends[partition] = high
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+    starts = dict.fromkeys(ends, 0)
+    if since_ms is not None and ends:
+        asked = [TopicPartition(topic, partition, max(0, since_ms)) for partition in ends]
+        for found in consumer.offsets_for_times(asked, timeout=timeout_s):
+            # Negative: nothing is that young, or the broker (the embedded one) does not know; then all is read.
+            starts[found.partition] = max(0, found.offset)
+    consumer.assign([TopicPartition(topic, partition, start) for partition, start in starts.items()])
     return ends
 
 

@@ -20,6 +20,7 @@ from stream.evaluate_cli import OTHERS, EvaluateCommand, evaluate
 from stream.explain_cli import HELP as EXPLAIN_HELP
 from stream.explain_cli import explain
 from stream.models_cli import models
+from stream.report_cli import report
 from stream.train_cli import train
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ app.add_typer(models, name="models")
 app.command("evaluate", cls=EvaluateCommand, help=EVALUATE_HELP)(evaluate)
 OTHERS["attribution"] = attribution
 app.command("explain", help=EXPLAIN_HELP)(explain)
+app.add_typer(report, name="report")
 app.add_typer(train, name="train")
 
 
