@@ -46,8 +46,13 @@ __all__ = ["PARTS", "PERSONAL", "RankedBatch", "RankingParams", "SequenceScores"
 SPLIT = ("co_occurrence", "interest")
 """Parts that `RankedBatch.contributions` divide among past items."""
 
+FEEDBACK = "feedback"
+"""Last part of a score, where there is any: what the strategy of the place has earned, see `models.strategy_feedback`."""
+
 INTEREST, POPULAR, COLD_START = 0, 1, 2
 """Codes in `RankedBatch.strategy`; the wire's `STRATEGIES` has the same positions."""
+
+_PERSONAL = tuple(PARTS.index(name) for name in PERSONAL)
 
 # Users are ranked in passes whose arrays stay in the cache.
 _PASS_USERS = 64
@@ -66,6 +71,8 @@ class RankingParams:
     neighbours_limit: int = 300
     """Neighbours of the history that are scored, per user; the nearest."""
     weights: RankingWeights = field(default_factory=default_weights)
+    feedback: tuple[float, ...] = (0.0, 0.0, 0.0)
+    """Added to the score of an item that is listed as `INTEREST`, `POPULAR`, `COLD_START`."""
 
     def __post_init__(self) -> None:
         if self.top_k < 1:
@@ -245,12 +252,16 @@ def _rank(
     weights = user_weights(params.weights, usable, asked.idle_s)
     listed = _Listed(
         np.full((users, k), NO_INDEX, np.int32),
-        np.zeros((users, k, len(PARTS))),
+        np.zeros((users, k, len(PARTS) + 1)),
         np.zeros((users, k, places)),
     )
-    _list(asked, items, found, _text(found, semantics), weights, priors.moment_shares, explained, listed)
+    # By whether the personal parts are above 0: what an item of a user is listed as depends on that alone.
+    interest, popular, cold = params.feedback
+    feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
+    text = _text(found, semantics)
+    _list(asked, items, found, text, weights, feedback, priors.moment_shares, explained, listed)
     if semantics is not None:
-        _exactly(listed, semantics, weights, explained)
+        _exactly(listed, semantics, weights, feedback, explained)
     return _filled(listed, usable > 0, params)
 
 
@@ -258,22 +269,29 @@ class _Listed(NamedTuple):
     items: _I4
     """(u, k)."""
     parts: _F8
-    """(u, k, P)."""
+    """(u, k, P + 1): those of `PARTS`, and `FEEDBACK`."""
     contributions: _F8
     """(u, k, H)."""
 
 
-def _exactly(listed: _Listed, semantics: Semantics, weights: _F8, explained: NDArray[np.bool_]) -> None:
+def _exactly(listed: _Listed, semantics: Semantics, weights: _F8, feedback: _F8, explained: NDArray[np.bool_]) -> None:
     """Single precision chose what is listed; what is said of it, and its order, is the exact sum of its contributions."""
     by_text = semantics.contributions(listed.items, weights[:, TEXT : TEXT + 2])
     listed.contributions[explained] += by_text[explained]
     listed.parts[:, :, PARTS.index("interest")] = by_text.sum(axis=2)
+    liked = (_personal(listed.parts) > 0.0).astype(np.int64)
+    listed.parts[:, :, -1] = np.take_along_axis(feedback, liked, axis=1) * (listed.items >= 0)
     place = np.arange(listed.items.shape[1])
     scores = np.where(listed.items >= 0, _score(listed.parts), -np.inf)
     order = np.lexsort((np.broadcast_to(place, scores.shape), -scores), axis=-1)
     listed.items[:] = np.take_along_axis(listed.items, order, axis=1)
     listed.parts[:] = np.take_along_axis(listed.parts, order[:, :, None], axis=1)
     listed.contributions[:] = np.take_along_axis(listed.contributions, order[:, :, None], axis=1)
+
+
+def _personal(parts: _F8) -> _F8:
+    """(u, k) of (u, k, P + 1)."""
+    return sum((parts[..., PARTS.index(name)] for name in PERSONAL), np.zeros(parts.shape[:2]))
 
 
 def _score(parts: _F8) -> _F8:
@@ -290,12 +308,12 @@ def _filled(listed: _Listed, warm: NDArray[np.bool_], params: RankingParams) -> 
     calibration = params.weights.calibration
     logit = calibration.slope * score + calibration.intercept
     probability = 0.5 * (1.0 + np.tanh(0.5 * logit))  # the sigmoid, without overflow
-    personal = sum((listed.parts[..., PARTS.index(name)] for name in PERSONAL), np.zeros(score.shape))
-    strategy = np.where(warm[:, None], np.where(personal > 0.0, INTEREST, POPULAR), COLD_START)
+    strategy = np.where(warm[:, None], np.where(_personal(listed.parts) > 0.0, INTEREST, POPULAR), COLD_START)
+    names = (*PARTS, FEEDBACK) if any(params.feedback) else PARTS
     return RankedBatch(
         listed.items,
         score,
-        {name: np.ascontiguousarray(listed.parts[..., p]) for p, name in enumerate(PARTS)},
+        {name: np.ascontiguousarray(listed.parts[..., p]) for p, name in enumerate(names)},
         np.where(filled, strategy, 0).astype(np.uint8),
         np.where(filled, probability, 0.0),
         listed.contributions,
@@ -306,7 +324,7 @@ def _joined(batches: list[RankedBatch]) -> RankedBatch:
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(batch, name) for batch in batches])
 
-    parts = {name: np.concatenate([batch.parts[name] for batch in batches]) for name in PARTS}
+    parts = {name: np.concatenate([batch.parts[name] for batch in batches]) for name in batches[0].parts}
     return RankedBatch(
         joined("items"), joined("scores"), parts, joined("strategy"), joined("probability"), joined("contributions")
     )
@@ -329,6 +347,7 @@ def _list(
     found: Candidates,
     text: _F4,
     weights: _F8,
+    feedback: _F8,
     moment_shares: _F8,
     explained: NDArray[np.bool_],
     listed: _Listed,
@@ -345,14 +364,14 @@ def _list(
                 x, items, found.item[c], found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u],
                 moment_shares,
             )  # fmt: skip
-            n = _insert(best, at, n, _parts_and_score(x, weights[u], listed.parts[u, 0]), c, items, found)
+            n = _insert(best, at, n, _parts_and_score(x, weights[u], feedback[u], listed.parts[u, 0]), c, items, found)
         for r in range(n):
             c = at[r]
             j = found.item[c]
             fill_features(
                 x, items, j, found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u], moment_shares
             )
-            _parts_and_score(x, weights[u], listed.parts[u, r])
+            _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
             listed.items[u, r] = j
             stamp[j], place[j] = u + 1, r
         if n == 0:
@@ -364,11 +383,15 @@ def _list(
 
 
 @compiled
-def _parts_and_score(x: _F8, weights: _F8, parts: _F8) -> float:
-    """Fill (P,) `parts`; their sum in order."""
+def _parts_and_score(x: _F8, weights: _F8, feedback: _F8, parts: _F8) -> float:
+    """Fill (P + 1,) `parts`; their sum in order. `feedback` is what is added without and with something personal."""
     parts[:] = 0.0
     for f in range(len(x)):
         parts[PART_OF[f]] += weights[f] * x[f]
+    personal = 0.0
+    for p in _PERSONAL:
+        personal += parts[p]
+    parts[len(parts) - 1] = feedback[1] if personal > 0.0 else feedback[0]
     score = 0.0
     for p in range(len(parts)):
         score += parts[p]

@@ -86,6 +86,7 @@ class Application:
             TopicReplica(settings, settings.topic_items, self._replicate_items, self.fatal),
             TopicReplica(settings, settings.topic_item_stats, self._replicate_stats, self.fatal),
             TopicReplica(settings, settings.topic_models, self._replicate_models, self.fatal),
+            TopicReplica(settings, settings.topic_strategy_stats, self.tracker.replicate_strategies, self.fatal),
         ]
         self.worker = Worker(
             settings,
@@ -314,7 +315,7 @@ class Application:
             self.tracker.sequences.serve(self._own_sequence)
 
     def _replicas_caught_up(self) -> bool:
-        """Whether catalogue, item statistics and models have been read to their ends."""
+        """Whether catalogue, item statistics, models and what strategies earned have been read to their ends."""
         return all(replica.caught_up.is_set() for replica in self._replicas)
 
     @property

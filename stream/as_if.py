@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -76,7 +77,7 @@ class AsIf:
         """`models.counterfactual.Leads`."""
         removed = rows_without(self.past.asked.history.shape[1], sets)
         # Two, not one: equal scores are put in order after the exact sum, among what is listed.
-        params = RankingParams(2, self.world.params.neighbours_limit, self.world.params.weights)
+        params = replace(self.world.params, top_k=2)
         found = [
             self._ranked(removed[start : start + _AT_ONCE], params).items[:, 0]
             for start in range(0, len(removed), _AT_ONCE)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from models.item_facts import LATELY, MANY_PEOPLE, NEW, SOMEBODY, THIS_WEEK
-from models.ranking import SPLIT
+from models.ranking import FEEDBACK, SPLIT
 from stream.events import Action, Explanation
 from stream.language import ACTIONS_TOLD, Language, all_quotes, languages
 from stream.time_told import UNTOLD
@@ -80,7 +80,7 @@ def reason(
     for name, value in parts.items():
         if name in SPLIT:
             personal += value
-        elif value > most:
+        elif value > most and name != FEEDBACK:  # it says nothing of the item
             most, part = value, name
     if causes and (not part or personal >= most):
         chosen = _to_name(causes)

@@ -76,6 +76,7 @@ class Topics(NamedTuple):
     statistics: list[Replicated]
     ranker: RankerModel | None
     sequence: SequenceModel | None
+    strategies: list[Replicated]
 
 
 def read_topics(settings: Settings) -> Topics:
@@ -91,6 +92,7 @@ def read_topics(settings: Settings) -> Topics:
         _compacted(settings, settings.topic_item_stats),
         ranker if isinstance(ranker, RankerModel) else None,
         load_version(sequence, lambda: None) if isinstance(sequence, SequenceVersion) else None,
+        _compacted(settings, settings.topic_strategy_stats),
     )
 
 
@@ -148,6 +150,7 @@ class Lookup:
         tracker.replicate_stats(self._topics.statistics, 0.0)
         tracker.use_ranker(self._topics.ranker, 0.0)
         tracker.use_sequence(self._topics.sequence, 0.0)
+        tracker.replicate_strategies(self._topics.strategies)
         return tracker
 
     def _list(

@@ -137,6 +137,12 @@ class Metrics:
             ["action", "evidence"],
             registry=registry,
         )
+        self.strategy_feedback = Gauge(
+            "penchant_strategy_feedback",
+            "What ranking adds to the score of an item of a strategy for what the strategy earned, as log-odds",
+            ["strategy"],
+            registry=registry,
+        )
         self.completeness_gap = Histogram(
             "penchant_completeness_gap",
             "How far score and the sum of contributions and parts are apart, as a share of the score: largest of a batch",

@@ -216,6 +216,10 @@ class Settings(BaseSettings):
         1.0, description="Share of users whose lists come with reasons, chosen by their id; 0 = nobody's"
     )
     explanation_timezone: str = Field("UTC", description='Where "this morning" in a reason is: `Europe/London`, say')
+    strategy_feedback_max: Annotated[float, Field(ge=0, le=5)] = Field(
+        0.2,
+        description="Most that ranking adds to a score for what its strategy earned, as log-odds of a click; 0 = nothing",
+    )
     repeat_purchases: bool = Field(False, description="Recommend items the user has already bought (groceries, say)")
     history_window: Annotated[int, Field(gt=0, le=64)] = Field(
         64, description="Distinct items scored from, newest first"

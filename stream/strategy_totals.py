@@ -16,6 +16,7 @@ from stream.crediting import CART, Credited, Seen
 from stream.errors import CorruptStateError
 from stream.events import STRATEGIES, StrategyStats
 from stream.rocks import PartitionStore
+from stream.strategies import with_estimates
 from stream.update import PURCHASE, REFUND, EventColumns
 
 TOTALS_PREFIX = b"\xfe"
@@ -83,13 +84,16 @@ class StrategyTotals:
 
     def take_changed(self, partition: int) -> tuple[list[tuple[bytes, bytes]], list[StrategyStats]]:
         """What changed since the last call: keys and values for the changelog, and the records."""
-        changed, self._changed = sorted(self._changed), set()
-        stored, records = [], []
-        for cell in changed:
-            numbers = [*self._cells[cell].tolist(), float(self._newest_ms[cell])]
-            stored.append((_key(cell), msgspec.msgpack.encode(numbers)))
-            records.append(record_of(cell, partition, self._cells[cell], self._newest_ms[cell]))
-        return stored, records
+        changed, self._changed = self._changed, set()
+        if not changed:
+            return [], []
+        stored = [
+            (_key(cell), msgspec.msgpack.encode([*self._cells[cell].tolist(), float(self._newest_ms[cell])]))
+            for cell in sorted(changed)
+        ]
+        cells = sorted(self._cells)
+        records = [record_of(cell, partition, self._cells[cell], self._newest_ms[cell]) for cell in cells]
+        return stored, with_estimates(records, {at for at, cell in enumerate(cells) if cell in changed})
 
     def _add_seen(self, seen: Seen, events: EventColumns, clicked: int) -> None:
         if not len(seen.event):

@@ -6,6 +6,7 @@ Everything here runs on the event loop and never awaits, so a chunk is applied w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
@@ -36,7 +37,7 @@ from stream.crediting import Lists, credit_params
 from stream.crediting import warm_up as warm_up_crediting
 from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
 from stream.errors import CorruptStateError, InvariantError
-from stream.events import EventSource, Trigger
+from stream.events import STRATEGIES, EventSource, Trigger
 from stream.intake import Intake, list_id_of, read_chunk
 from stream.metrics import Metrics
 from stream.model_topic import RankerModel, weights_of
@@ -49,6 +50,7 @@ from stream.replica import Replicated
 from stream.sequences import Sequences
 from stream.settings import Settings
 from stream.state import BOUGHT, RING
+from stream.strategies import Strategies
 from stream.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, warm_up
 
 PRIOR_CANDIDATES = 200
@@ -133,6 +135,7 @@ class Tracker:
         self._zone = parse_timezone(settings.explanation_timezone)
         self._own_weights = default_weights()
         self._ranking = RankingParams(settings.top_k, settings.neighbours_scored, self._own_weights)
+        self._strategies = Strategies()
         self.names = ItemNames()
         self.index = ItemIndex()
         self.catalog = Catalog.empty(self.index)
@@ -298,7 +301,16 @@ class Tracker:
     def start_with(self, weights: RankingWeights) -> None:
         """Rank with these until the models topic names others."""
         self._own_weights = weights
-        self._ranking = RankingParams(self._ranking.top_k, self._ranking.neighbours_limit, weights)
+        self._ranking = replace(self._ranking, weights=weights)
+
+    def replicate_strategies(self, records: list[Replicated]) -> None:
+        """What strategies earned: ranking takes it into account from the next batch on."""
+        self._strategies.replicate((record.key, record.value) for record in records)
+        feedback = self._strategies.feedback(self._settings.strategy_feedback_max)
+        for strategy, added in zip(STRATEGIES, feedback.tolist(), strict=True):
+            self._metrics.strategy_feedback.labels(strategy).set(added)
+        interest, popular, cold_start, *_ = feedback.tolist()
+        self._ranking = replace(self._ranking, feedback=(interest, popular, cold_start))
 
     def use_ranker(self, model: RankerModel | None, now: float) -> None:
         """Rank with this version from the next batch on; None: withdrawn, back to what the worker started with."""
@@ -559,7 +571,7 @@ class Tracker:
     def _use_weights(self, weights: RankingWeights, now: float) -> None:
         """Rank with these from the next batch on; every list that is known is made again."""
         if weights.version != self._ranking.weights.version:
-            self._ranking = RankingParams(self._ranking.top_k, self._ranking.neighbours_limit, weights)
+            self._ranking = replace(self._ranking, weights=weights)
             self.requeue_all("model", now)
 
     def _listed(self, users: UserPartition, row: int, due: Due) -> Listed:

@@ -57,7 +57,7 @@ class World:
     def rank(self, history, gains=None, excluded=None, weights=PLAIN, top_k=3, each=50, limit=300, **options):
         priors = compute_priors(self.catalog, self.stats, candidates_each=each, now_ms=NOW)
         asked = self.asked(history, gains, excluded, options.pop("idle_s", 0.0))
-        params = RankingParams(top_k, limit, weights)
+        params = RankingParams(top_k, limit, weights, options.pop("feedback", (0.0, 0.0, 0.0)))
         return rank(asked, catalog=self.catalog, stats=self.stats, priors=priors, params=params, **options)
 
     def oracle(self, history, gains, excluded, weights, each=50, limit=300, idle_s=0.0):
@@ -373,6 +373,33 @@ def test_lists_are_ordered_distinct_allowed_and_their_numbers_add_up(case):
         assert set(items) <= world.recommendable - set(excluded[n])
         assert (np.diff(ranked.scores[n, : len(items)]) <= 0).all()
         assert not ranked.scores[n, len(items) :].any()
+
+
+@settings(deadline=None)
+@given(cases(), st.tuples(*[st.floats(-0.5, 0.5)] * 3))
+def test_what_strategies_earned_is_a_part_of_the_score_of_their_places(case, feedback):
+    world, history, gains, excluded, top_k, options = case
+    ranked = world.rank(history, gains, excluded, top_k=top_k, feedback=feedback, **options)
+    assert (ranked.scores == sum(ranked.parts.values())).all()
+    listed = ranked.items >= 0
+    if any(feedback):
+        expected = np.where(listed, np.array(feedback)[ranked.strategy], 0.0)
+        assert ranked.parts["feedback"].tolist() == expected.tolist()
+    for n, row in enumerate(listed):
+        scores = ranked.scores[n][row].tolist()
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_a_strategy_that_earned_more_moves_up_within_the_list_and_changes_nobodys_contributions():
+    world = World(6, counts=[5, 6, 7, 8, 9, 10], links={0: {1: 3.0, 2: 1.0}})
+    before = world.rank([[0]], excluded=[[0]], top_k=5)
+    strategies = before.strategy[0].tolist()
+    assert set(strategies) == {0, 1}  # something personal and something popular
+    after = world.rank([[0]], excluded=[[0]], top_k=5, feedback=(-50.0, 50.0, 0.0))
+    assert after.strategy[0].tolist() == sorted(strategies, reverse=True)
+    assert sorted(after.items[0].tolist()) == sorted(before.items[0].tolist())
+    by_item = dict(zip(before.items[0].tolist(), before.contributions[0].tolist(), strict=True))
+    assert by_item == dict(zip(after.items[0].tolist(), after.contributions[0].tolist(), strict=True))
 
 
 @settings(deadline=None)
