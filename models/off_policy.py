@@ -9,7 +9,7 @@ in which that strategy always fills the place. Three estimates of the click rate
   the click rate, here a smoothed rate of the strategy in the slot, is right.
 
 A cell is a strategy in a slot and a context. All three, and their intervals, need of a cell only sums over its exposures, so
-partitions, days and contexts add up. `models.click_estimates` has the same for single events of any logged policy.
+partitions, days and contexts add up. `models.policy_value` has the same for single events of any logged policy.
 """
 
 from __future__ import annotations

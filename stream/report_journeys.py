@@ -21,8 +21,8 @@ from stream.events import (
 )
 from stream.intake import context_bucket
 
-ROWS_MAX: Final = 1_000_000
-"""Exposures and outcomes remembered; some 500 bytes each."""
+ROWS_MAX: Final = 500_000
+"""Exposures and outcomes remembered; with all that is computed from them some 800 bytes each."""
 
 SLOT_MAX: Final = 200
 """Slots beyond count as not known; lists are no longer."""

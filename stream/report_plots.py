@@ -48,7 +48,7 @@ def _click_rates(rates: Sequence[Mapping[str, Any]]) -> bytes:
         rows = [row for row in rates if row["strategy"] == strategy and row["snips"] is not None]
         if rows:
             _points(axes, [row["slot"] + 0.1 * (n - 2) for row in rows], [row["snips"] for row in rows], strategy)
-    axes.set(xlabel="slot", ylabel="click rate")
+    _slot_axis(axes, max(row["slot"] for row in rates), "click rate")
     _legend(axes)
     return png(figure)
 
@@ -57,7 +57,7 @@ def _position_bias(bias: Sequence[Mapping[str, Any]]) -> bytes:
     figure, axes = new_figure(7, 4)
     _points(axes, [row["slot"] for row in bias], [row["harvested"] for row in bias], "examined")
     axes.axhline(1.0, color="0.6", linestyle="--", linewidth=1)
-    axes.set(xlabel="slot", ylabel="relative to slot 1")
+    _slot_axis(axes, len(bias), "relative to slot 1")
     return png(figure)
 
 
@@ -67,6 +67,7 @@ def _corrected(rows: Sequence[Mapping[str, Any]]) -> bytes:
         _points(axes, [place + shift for place in range(len(rows))], [row[name] for row in rows], label)
     axes.set_xticks(range(len(rows)), [row["strategy"] for row in rows])
     axes.set(ylabel="click rate")
+    axes.set_ylim(bottom=0)
     _legend(axes)
     return png(figure)
 
@@ -77,6 +78,12 @@ def _points(axes: Any, places: Sequence[float], found: Sequence[Mapping[str, flo
     below = [max(0.0, each["value"] - each["low"]) for each in found]
     above = [max(0.0, each["high"] - each["value"]) for each in found]
     axes.errorbar(places, values, (below, above), fmt="o", capsize=3, markersize=4, label=label)
+
+
+def _slot_axis(axes: Any, slots: int, label: str) -> None:
+    axes.set(xlabel="slot", ylabel=label)
+    axes.set_xticks(range(1, slots + 1))
+    axes.set_ylim(bottom=0)
 
 
 def _legend(axes: Any) -> None:

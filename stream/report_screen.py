@@ -8,6 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from stream.events import STRATEGIES
+from stream.report_figures import ESTIMATES, METHODS
 from stream.screen import Cell, count, say, show_table
 
 NOTHING: Final = "–"
@@ -68,12 +69,10 @@ def _show_credits(console: Console, report: Mapping[str, Any]) -> None:
     rows.append([Cell(f"value, {rule}", "ok"), *map(Cell, value)])
     title = f"Credits of {group['outcomes']:,} {action} outcomes by rule; to nothing {group['unattributed']:,.2f}"
     show_table(console, ("rule", *STRATEGIES), rows, title=title)
-    slots = [
-        [Cell("not known" if slot == "0" else slot), Cell(_number(credit, 2))]
-        for slot, credit in group["rules"][rule]["slots"].items()
-        if int(slot) <= _SLOTS
-    ]
-    show_table(console, ("slot", rule), slots, title=f"Credits of {action}, by slot")
+    slots = {slot: credit for slot, credit in group["rules"][rule]["slots"].items() if int(slot) <= _SLOTS}
+    if slots:
+        headings = ("slot", *("not known" if slot == "0" else slot for slot in slots))
+        show_table(console, headings, [[Cell(rule), *(Cell(_number(credit, 2)) for credit in slots.values())]])
 
 
 def _show_click_rates(console: Console, report: Mapping[str, Any]) -> None:
@@ -84,27 +83,26 @@ def _show_click_rates(console: Console, report: Mapping[str, Any]) -> None:
             Cell(str(row["slot"])),
             Cell(row["strategy"]),
             Cell(f"{row['exposures']:,.0f}"),
-            Cell(_number(row["click_rate"])),
-            *(Cell(interval(row[name])) for name in ("ips", "snips", "doubly_robust")),
+            *(Cell(percent(row[name])) for name in ESTIMATES),
         ]
         for row in rates
         if row["slot"] <= _SLOTS
     ]
     if rows:
-        title = "Click rates if a strategy always filled a slot, 95 %"
+        title = "Click rates in % if a strategy always filled a slot, 95 %"
         since = "" if where == "click_rates" else ", since the beginning"
-        headings = ("slot", "strategy", "exposures", "as it was", "ips", "snips", "doubly robust")
+        headings = ("slot", "strategy", "exposures", "ips", "snips", "doubly robust")
         show_table(console, headings, rows, title=title + since)
 
 
 def _show_position_bias(console: Console, report: Mapping[str, Any]) -> None:
     rows = [
         [Cell(str(row["slot"])), Cell(f"{row['exposures']:,.0f}"), Cell(f"{row['clicks']:,.0f}")]
-        + [Cell(interval(row[name])) for name in ("harvested", "weighted", "randomised")]
+        + [Cell(interval(row[name])) for name in METHODS]
         for row in report["position_bias"][:_SLOTS]
     ]
     if rows:
-        headings = ("slot", "exposures", "clicks", "harvested", "weighted", "randomised")
+        headings = ("slot", "exposures", "clicks", *METHODS)
         show_table(console, headings, rows, title="Examined, relative to slot 1, 95 %")
 
 
@@ -113,19 +111,27 @@ def _show_corrected(console: Console, report: Mapping[str, Any]) -> None:
         [
             Cell(row["strategy"]),
             Cell(f"{row['exposures']:,.0f}"),
-            Cell(interval(row["click_rate"])),
-            Cell(interval(row["corrected"])),
+            Cell(percent(row["click_rate"])),
+            Cell(percent(row["corrected"])),
         ]
         for row in report["strategies_at_slot_1"]
     ]
     if rows:
         headings = ("strategy", "exposures", "click rate", "as if in slot 1")
-        show_table(console, headings, rows, title="Click rates of strategies, corrected for position, 95 %")
+        show_table(console, headings, rows, title="Click rates of strategies in %, corrected for position, 95 %")
 
 
 def interval(found: Mapping[str, float] | None) -> str:
     """`0.120 [0.100, 0.140]`."""
     return NOTHING if found is None else f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def percent(found: Mapping[str, float] | None) -> str:
+    """`12.3 [10.1, 14.2]`, of probabilities."""
+    if found is None:
+        return NOTHING
+    value, low, high = (f"{100 * found[name]:.3g}" for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _number(value: float | None, digits: int = 3) -> str:

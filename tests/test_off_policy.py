@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import click_estimates, off_policy
+from models import off_policy, policy_value
 from models.off_policy import PRIOR_EXPOSURES, Z, add_up, estimates, over_contexts, sums_of
 
 OBD = next(
@@ -209,26 +209,26 @@ def test_the_events_forms_are_the_cells_forms() -> None:
     found, q = estimates(sums), np.full(300, off_policy.click_rates(sums)[0])
     reward, target = clicked.astype(float), (strategy == 0).astype(float)
 
-    assert click_estimates.ips(reward, target, p).value == pytest.approx(found.ips.value[0])
-    assert click_estimates.snips(reward, target, p).value == pytest.approx(found.snips.value[0])
-    assert click_estimates.doubly_robust(reward, target, p, q, q).value == pytest.approx(found.doubly_robust.value[0])
-    assert click_estimates.ips(reward, target, p).effective == pytest.approx(found.effective[0])
+    assert policy_value.ips(reward, target, p).value == pytest.approx(found.ips.value[0])
+    assert policy_value.snips(reward, target, p).value == pytest.approx(found.snips.value[0])
+    assert policy_value.doubly_robust(reward, target, p, q, q).value == pytest.approx(found.doubly_robust.value[0])
+    assert policy_value.ips(reward, target, p).effective == pytest.approx(found.effective[0])
 
 
 def test_a_weight_is_cut_to_the_largest_allowed() -> None:
     reward, target, p = np.array([1.0, 1.0]), np.array([1.0, 1.0]), np.array([0.01, 0.5])
 
-    assert click_estimates.ips(reward, target, p).value == pytest.approx((100 + 2) / 2)
-    assert click_estimates.ips(reward, target, p, weight_max=10).value == pytest.approx((10 + 2) / 2)
-    error = click_estimates.ips(reward, target, p, weight_max=10).standard_error
+    assert policy_value.ips(reward, target, p).value == pytest.approx((100 + 2) / 2)
+    assert policy_value.ips(reward, target, p, weight_max=10).value == pytest.approx((10 + 2) / 2)
+    error = policy_value.ips(reward, target, p, weight_max=10).standard_error
     assert error == pytest.approx(4 / math.sqrt(2))  # deviations of 4 from the mean 6
 
 
 def test_a_policy_that_was_never_logged_has_no_self_normalised_value() -> None:
     nothing = np.zeros(2)
-    assert math.isnan(click_estimates.snips(np.ones(2), nothing, np.ones(2)).value)
+    assert math.isnan(policy_value.snips(np.ones(2), nothing, np.ones(2)).value)
     with pytest.raises(ValueError, match="logged propensity"):
-        click_estimates.ips(np.ones(2), nothing, np.zeros(2))
+        policy_value.ips(np.ones(2), nothing, np.zeros(2))
 
 
 # --- the Open Bandit Dataset: 10,000 impressions each, 46 to 69 clicks
@@ -268,9 +268,9 @@ def test_thompson_sampling_valued_from_random_logs_is_what_obp_says(campaign: st
     rate = np.array([(click[item == each].sum() + 1) / (np.sum(item == each) + 100) for each in range(len(target))])
     q_target = (target * rate[:, None]).sum(axis=0)[position]
     mine = (
-        click_estimates.ips(click, pi, p),
-        click_estimates.snips(click, pi, p),
-        click_estimates.doubly_robust(click, pi, p, rate[item], q_target),
+        policy_value.ips(click, pi, p),
+        policy_value.snips(click, pi, p),
+        policy_value.doubly_robust(click, pi, p, rate[item], q_target),
     )
 
     weight = pi / p
@@ -310,7 +310,7 @@ def test_the_random_policy_valued_from_thompson_samplings_logs_is_a_wide_guess(c
     items = int(item.max()) + 1
     uniform = np.full(len(item), 1 / items)
 
-    plain, cut = click_estimates.ips(click, uniform, p), click_estimates.snips(click, uniform, p, weight_max=20)
+    plain, cut = policy_value.ips(click, uniform, p), policy_value.snips(click, uniform, p, weight_max=20)
     truth = logs("random", campaign)[2].mean()
     assert plain.value == pytest.approx(np.mean(click / p) / items, rel=1e-12)
     assert plain.effective < cut.effective < len(item)

@@ -1,0 +1,53 @@
+"""A topic read once to its end, from its beginning or from a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import chain
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from kafka_server import KafkaServer
+
+from stream.bounded import read_to_end
+from stream.broker import EmbeddedBroker
+from stream.settings import Settings
+
+HOUR_MS = 3_600_000
+
+
+def produce(bootstrap_servers: str, times_ms: list[int]) -> None:
+    """One record an hour into each of two partitions; the value is its number."""
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    for partition in (0, 1):
+        for n, time_ms in enumerate(times_ms):
+            producer.produce("hours", str(n).encode(), partition=partition, timestamp=time_ms)
+            assert producer.flush(20) == 0  # a batch of its own: Kafka's index of times is by batch
+
+
+def read(bootstrap_servers: str, since_ms: int | None) -> list[int]:
+    settings = Settings(bootstrap_servers=bootstrap_servers)
+    batches = read_to_end(settings, "hours", since_ms=since_ms)
+    return sorted(int(record.value or b"") for record in chain.from_iterable(batches))
+
+
+def test_a_broker_that_knows_no_times_gives_all(embedded: Callable[[Mapping[str, int]], EmbeddedBroker]) -> None:
+    broker = embedded({"hours": 2})
+    now_ms = time.time_ns() // 1_000_000
+    produce(broker.bootstrap_servers, [now_ms - n * HOUR_MS for n in range(3, 0, -1)])
+
+    assert read(broker.bootstrap_servers, None) == read(broker.bootstrap_servers, now_ms) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.kafka
+def test_kafka_gives_what_is_from_that_time_on(kafka: KafkaServer) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
+    admin.create_topics([NewTopic("hours", 2, 1)])["hours"].result(30)
+    now_ms = time.time_ns() // 1_000_000
+    produce(kafka.bootstrap_servers, [now_ms - n * HOUR_MS for n in range(4, 0, -1)])
+
+    assert read(kafka.bootstrap_servers, None) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert read(kafka.bootstrap_servers, now_ms - 2 * HOUR_MS) == [2, 2, 3, 3]
+    assert read(kafka.bootstrap_servers, now_ms - 9 * HOUR_MS) == [0, 0, 1, 1, 2, 2, 3, 3]
