@@ -31,7 +31,7 @@ Times are those of the events. Nothing is written to Kafka. Impressions and clic
 _CREDITS, _RANGE = "Credits", "Range"
 
 Rule = Literal["recorded", "last_touch", "first_touch", "linear", "position_based", "time_decay", "markov", "shapley"]
-OutcomeAction = Literal["purchase", "cart", "like", "click", "view", "dislike"]
+OutcomeAction = Literal["purchase", "cart", "click"]
 
 report = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="What came of recommendations, from the topics."
@@ -69,8 +69,14 @@ def report_attribution(
     ] = "purchase",
     rule: Annotated[Rule, typer.Option(help="How they are divided.", rich_help_panel=_CREDITS)] = "recorded",
     half_life: Annotated[
-        str, typer.Option(metavar="SPAN", help="Of the rule time_decay.", rich_help_panel=_CREDITS)
-    ] = "7d",
+        str | None,
+        typer.Option(
+            metavar="SPAN",
+            help="Of the rule time_decay. Default: the setting outcome_half_life_h.",
+            rich_help_panel=_CREDITS,
+            show_default=False,
+        ),
+    ] = None,
     json_: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Every figure.", rich_help_panel=OUT, show_default=False),
@@ -99,7 +105,11 @@ def report_attribution(
     )
     if asked.from_ms is not None and asked.from_ms >= (now_ms if asked.to_ms is None else asked.to_ms):
         raise UsageError(f"--from {from_} is not before {'now' if to is None else f'--to {to}'}.", "exchange them")
-    half_life_ms = parse_span_ms("--half-life", half_life)
+    half_life_ms = (
+        round(3_600_000 * settings.outcome_half_life_h)
+        if half_life is None
+        else parse_span_ms("--half-life", half_life)
+    )
     for path in (json_, html):
         check_writable(path)
     if html is not None and find_spec("matplotlib") is None:

@@ -68,15 +68,22 @@ def sums_of_records(records: list[StrategyStats]) -> CellSums:
 
 
 def with_estimates(records: list[StrategyStats], changed: set[int]) -> list[StrategyStats]:
-    """Those at the positions `changed`, with estimates made from all of `records`, each cell of which is there once."""
-    found = estimates(sums_of_records(records))
+    """Those at the positions `changed`, with estimates made from all of `records`, each cell of which is there once.
+
+    Lists of other systems, and places that nobody knows, are not places that a strategy here could have had: they get none.
+    """
+    ours = [at for at, record in enumerate(records) if record.slot > 0 and record.strategy != "unknown"]
+    found = estimates(sums_of_records([records[at] for at in ours]))
+    place = {at: n for n, at in enumerate(ours)}
     return [
         msgspec.structs.replace(
             records[at],
-            ips=_estimate(found, "ips", at),
-            snips=_estimate(found, "snips", at),
-            doubly_robust=_estimate(found, "doubly_robust", at),
+            ips=_estimate(found, "ips", place[at]),
+            snips=_estimate(found, "snips", place[at]),
+            doubly_robust=_estimate(found, "doubly_robust", place[at]),
         )
+        if at in place
+        else records[at]
         for at in sorted(changed)
     ]
 

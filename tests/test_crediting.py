@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from outcome_reference import HOUR_MS, UNKNOWN, Outcome, Published, Reference, Told
 
+from models import credit_rules
 from models.credit import divide
 from stream.crediting import Credited, Lists, Referrals, credit, credit_params, is_told, note_lists
 from stream.errors import CorruptStateError
@@ -240,8 +241,13 @@ def test_each_rule_divides_four_touches_as_the_field_has_it() -> None:
 
 @given(st.sampled_from(range(len(RULES))), st.lists(st.integers(0, 10**12), max_size=9), st.floats(1.0, 1e9))
 def test_shares_sum_to_one(rule: int, touch_ms: list[int], half_life_ms: float) -> None:
-    shares = divide(rule, np.array(sorted(touch_ms), np.int64), half_life_ms)
+    touches = np.array(sorted(touch_ms), np.int64)
+    shares = divide(rule, touches, half_life_ms)
 
+    if touch_ms:
+        assert shares.tolist() == pytest.approx(
+            credit_rules.shares(RULES[rule], touches, int(touches[-1]), half_life_ms).tolist(), abs=1e-12
+        )
     assert sum(shares) == pytest.approx(1.0 if touch_ms else 0.0, abs=1e-12)
     assert all(0.0 <= share <= 1.0 for share in shares)
 
