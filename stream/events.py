@@ -165,6 +165,17 @@ class Explanation(msgspec.Struct, frozen=True, gc=False):
     zh: str
 
 
+class WithoutItems(msgspec.Struct, frozen=True, gc=False):
+    """What would change a list: had the person not met these items, another would lead it. Checked by ranking again."""
+
+    removed: tuple[str, ...]
+    """Items, or texts of queries, of the person's own behaviours; as few as were found."""
+    replacement: str | None
+    """The item that would lead; null if the list were empty."""
+    exact: bool
+    """Every smaller set was tried, and changes nothing."""
+
+
 class RecommendationAttribution(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="recommendation"):
     """Why one item stands in one list, on `interest.attributions` (key = user_id)."""
 
@@ -184,6 +195,8 @@ class RecommendationAttribution(msgspec.Struct, frozen=True, gc=False, tag_field
     strategy: Strategy = "unknown"
     """As in the recommendation; `unknown` in records of before 0.8."""
     propensity: float = 1.0
+    counterfactual: WithoutItems | None = None
+    """Of the first place, for a share of users: see the setting `counterfactual_users`."""
     schema_version: int = SCHEMA_VERSION
 
 

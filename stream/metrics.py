@@ -73,7 +73,7 @@ class Metrics:
         # Work: how long each stage takes.
         self.stage_seconds = Histogram(
             "penchant_stage_duration_seconds",
-            "Time per chunk or batch, by stage: decode, update, credit, items, sequence, rank, publish",
+            "Time per chunk or batch, by stage: decode, update, credit, items, sequence, rank, publish, counterfactual",
             ["stage"],
             buckets=DURATION_BUCKETS_S,
             registry=registry,

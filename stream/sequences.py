@@ -40,6 +40,11 @@ class Sequences:
         self._placed = -1
 
     @property
+    def model(self) -> SequenceModel | None:
+        """The model that serves."""
+        return self._model
+
+    @property
     def model_version(self) -> str | None:
         """Of the model that serves; None: there is none."""
         return None if self._model is None else self._model.model_version

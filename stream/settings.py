@@ -215,6 +215,11 @@ class Settings(BaseSettings):
     explained_users: Annotated[float, Field(ge=0, le=1)] = Field(
         1.0, description="Share of users whose lists come with reasons, chosen by their id; 0 = nobody's"
     )
+    counterfactual_users: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="Share of users, among those with reasons, whose first place comes with what would change it; some "
+        "20 ms a list",
+    )
     explanation_timezone: str = Field("UTC", description='Where "this morning" in a reason is: `Europe/London`, say')
     strategy_feedback_max: Annotated[float, Field(ge=0, le=5)] = Field(
         0.2,

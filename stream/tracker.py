@@ -26,13 +26,15 @@ from models.item_stats import ItemStatistics
 from models.item_vectors import ItemVectors
 from models.priors import Priors, compute_priors
 from models.ranking import RankedBatch, RankingParams, rank
+from models.removal import Past
 from models.semantics import Semantics, semantics
 from models.sequence.model import SequenceModel
 from models.weights import RankingWeights, default_weights
-from stream.as_if import World
-from stream.asking import Behaviours, ages_s, asked_of, behaviours_of
+from stream.as_if import SequencePast, World
+from stream.asking import Behaviours, ages_s, asked_of, behaviours_of, first_engagements
 from stream.attribution import COMPLETENESS_GAP_MAX, completeness_gap
 from stream.cells import parse_timezone
+from stream.counterfactuals import person_of, what_would_change, with_counterfactual
 from stream.crediting import Lists, credit_params
 from stream.crediting import warm_up as warm_up_crediting
 from stream.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
@@ -378,7 +380,8 @@ class Tracker:
         with self._metrics.stage_seconds.labels("rank").time():
             rows = users.overlay.rows([d.key for d in due])
             behaviours, recent, asked = self.asked(users, rows, now_ms)
-            text = self._semantics(behaviours, recent, asked.history)
+            past_vectors = self._past_vectors(recent, asked.history)
+            text = self._semantics(behaviours, recent, past_vectors)
             with self._metrics.stage_seconds.labels("sequence").time():
                 vectors = None if text is None else text.vectors
                 sequence = self.sequences.expected(users.overlay.states, rows, asked.now_ms, self.index, vectors)
@@ -418,6 +421,9 @@ class Tracker:
             if not self._remember_list(partition, d.key, tuple(indices), now):
                 published[i] = published[i]._replace(changed=False)
         self._assert_complete(published)
+        self._add_counterfactuals(
+            users, published, due, rows, Past(asked, ages_s(behaviours, recent), past_vectors), recent, now_ms
+        )
         self._note_lists(users, due, ranked, published, now_ms)
         if self._statistics_far_behind() and len(self._ranked_early) < self._settings.refresh_queue_max_users:
             self._ranked_early.update(((partition, d.key), None) for d in due)
@@ -469,11 +475,11 @@ class Tracker:
             gain[queried] = [self._settings.strength_query if each in known else 0.0 for each in item[queried].tolist()]
         return behaviours
 
-    def _semantics(self, behaviours: Behaviours, recent: RecentItems, history: NDArray[np.int32]) -> Semantics | None:
-        """The users' interests by text; None where nothing has a vector."""
+    def _past_vectors(self, recent: RecentItems, history: NDArray[np.int32]) -> NDArray[np.float32] | None:
+        """(u, H, dims) float32 of the users' items and queries, zeros where there is none; None without an encoder."""
         if self.texts is None or not self.texts.items.size:
             return None
-        items, settings = self.texts.items, self._settings
+        items = self.texts.items
         vectors = items.get(history)
         user, place = np.nonzero((history < 0) & (recent.items != 0))
         if len(user) and self.texts.queries.model_version == items.model_version:
@@ -482,16 +488,52 @@ class Tracker:
             for u, h, each in zip(user.tolist(), place.tolist(), hashes, strict=True):
                 if each in known:
                     vectors[u, h] = known[each].vector
+        return vectors
+
+    def _semantics(
+        self, behaviours: Behaviours, recent: RecentItems, vectors: NDArray[np.float32] | None
+    ) -> Semantics | None:
+        """The users' interests by text; None where nothing has a vector."""
+        if self.texts is None or vectors is None:
+            return None
+        settings = self._settings
         return semantics(
             vectors,
             recent.gains,
             ages_s(behaviours, recent),
-            items,
+            self.texts.items,
             self.catalog.recommendable,
             points=settings.interest_points,
             candidates=settings.interest_candidates,
             half_lives_s=(3600.0 * settings.interest_short_half_life_h, 3600.0 * settings.interest_long_half_life_h),
         )
+
+    def _add_counterfactuals(
+        self,
+        users: UserPartition,
+        published: list[Published],
+        due: Sequence[Due],
+        rows: NDArray[np.int64],
+        past: Past,
+        recent: RecentItems,
+        now_ms: int,
+    ) -> None:
+        """What would change the lists of some of these users, in place."""
+        share = self._settings.counterfactual_users
+        chosen = [i for i, d in enumerate(due) if share and is_explained(d.key, share)]
+        if not chosen:
+            return
+        world, model = self.world(now_ms), self.sequences.model
+        states = users.overlay.states
+        with self._metrics.stage_seconds.labels("counterfactual").time():
+            for i in chosen:
+                sequence = None
+                if model is not None:
+                    history = first_engagements(states, rows[i : i + 1], model.length)
+                    sequence = SequencePast(model, history, recent.items[i])
+                person = person_of(past, i, world, self._settings, sequence)
+                found = what_would_change(person, recent.items[i], self.index, self._name_of)
+                published[i] = with_counterfactual(published[i], found)
 
     def _name_of(self, hashed: int) -> str | None:
         """Id of an item, or text of a query."""

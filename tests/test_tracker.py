@@ -466,3 +466,76 @@ def test_item_statistics_that_were_trimmed_are_read_from_the_store(harness):
     fresh.trim()
     harness.tracker.replicate_stats([replicated(b"x", value)], 0.0)
     assert harness.tracker.stats.count[harness.tracker.index.lookup([item_hash("x")])].tolist() == [42]
+
+
+# --- reasons for some, and what would change a list ---
+
+
+def shop_with_history(harness):
+    """Statistics of which items go together, and one person who liked two of them."""
+    ids = [f"i{n}" for n in range(8)]
+    harness.catalogue(*ids)
+    for n in range(6):
+        harness.events(
+            (f"v{n}", "click", "i0"), (f"v{n}", "click", "i1"), (f"w{n}", "click", "i2"), (f"w{n}", "click", "i3")
+        )
+    harness.events(("ann", "purchase", "i0"), ("ann", "click", "i2"))
+    harness.share_statistics()
+    harness.waiting()
+
+
+def lists_of(harness, *users):
+    for user in users:
+        harness.tracker.queue.add(0, user.encode(), "refresh", 0.0)
+    harness.now_ms += 2000
+    batch = harness.tracker.queue.next_batch(4000)
+    return harness.tracker.refresh(0, batch.due, harness.now_ms, harness.now_ms / 1000)
+
+
+def test_the_first_place_says_what_would_change_it_and_without_that_it_does_change(tmp_path):
+    with opened(tmp_path, counterfactual_users=1.0) as harness:
+        shop_with_history(harness)
+        (published,) = lists_of(harness, "ann")
+        found = published.attributions[0].counterfactual
+        assert found is not None
+        assert found.exact
+        assert all(reason.counterfactual is None for reason in published.attributions[1:])
+        leader = published.recommendation.items[0].item_id
+        assert found.replacement not in {None, leader}
+        # Somebody who has done the same but for that, and is not shown what she is not shown either.
+        left = [e for e in (("bea", "purchase", "i0"), ("bea", "click", "i2")) if e[2] not in found.removed]
+        harness.events(*left)
+        harness.waiting()
+        (other,) = lists_of(harness, "bea")
+        shown = [i.item_id for i in other.recommendation.items if i.item_id not in found.removed]
+        assert shown[0] == found.replacement
+
+
+def test_without_the_setting_nobody_pays_for_it(tmp_path):
+    with opened(tmp_path) as harness:
+        shop_with_history(harness)
+        (published,) = lists_of(harness, "ann")
+        assert published.attributions
+        assert all(reason.counterfactual is None for reason in published.attributions)
+        assert harness.metrics.registry.get_sample_value(
+            "penchant_stage_duration_seconds_count", {"stage": "counterfactual"}
+        ) in {None, 0.0}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_users_gets_reasons_always_the_same_ones_and_everyone_the_same_list(tmp_path, share):
+    users = [f"u{n}" for n in range(200)]
+    with opened(tmp_path / "some", explained_users=share) as some, opened(tmp_path / "all") as everyone:
+        found = []
+        for harness in (some, everyone):
+            shop_with_history(harness)
+            harness.events(*((user, "click", f"i{n % 4}") for n, user in enumerate(users)))
+            harness.waiting()
+            found.append(lists_of(harness, *users))
+        for one, other in zip(*found, strict=True):
+            assert [(i.item_id, i.score) for i in one.recommendation.items] == [
+                (i.item_id, i.score) for i in other.recommendation.items
+            ]
+        told = {one.recommendation.user_id for one in found[0] if one.attributions}
+        assert abs(len(told) / 200 - share) < 0.1
+        assert told == {one.recommendation.user_id for one in lists_of(some, *users) if one.attributions}
