@@ -76,7 +76,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     recommendation_id: str | None = None
     """Which recommendation showed the item."""
     slot: int | None = None
-    """Where it was shown."""
+    """Where it was shown: the place from 1."""
     event_id: str | None = None
     """A repeat among the remembered events of the user is dropped and counted."""
 
