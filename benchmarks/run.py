@@ -24,7 +24,17 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("throughput", "refresh", "latency", "recovery", "scaling", "worker", "encoder", "freshness")
+BENCHMARKS = (
+    "throughput",
+    "refresh",
+    "latency",
+    "recovery",
+    "scaling",
+    "worker",
+    "encoder",
+    "freshness",
+    "completeness",
+)
 RESULTS = Path(__file__).parent / "results"
 PEERS = Path(__file__).parent / "peers"
 KAFKA_POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"
