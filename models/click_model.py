@@ -40,8 +40,8 @@ LOGIT_LIMIT: Final = 35.0
 """Beyond, 1 - p is 0 in float64 and nothing would be learned from a surprise."""
 
 ALPHA_BIAS: Final = 1.0
-ALPHA_SLOT: Final = 0.3
-ALPHA_PART: Final = 0.1
+ALPHA_SLOT: Final = 0.2
+ALPHA_PART: Final = 0.05
 """Step sizes; a part is several units large, so its weight needs less. Chosen on simulated clicks and on MIND, see the docs."""
 
 BETA: Final = 1.0
