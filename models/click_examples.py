@@ -24,6 +24,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.features import PARTS
+
 MAX_USERS: Final = 10_000
 LISTS_PER_USER: Final = 4
 WINDOW_MS: Final = 30 * 60_000
@@ -74,6 +76,9 @@ class _List:
     named: list[bool]
     """The click named this list."""
     decided: list[bool]
+    published_ms: int
+    waiting: int = 0
+    """Entries of the heap."""
     is_seen: bool = False
     """An impression of any of its items came."""
     is_forgotten: bool = False
@@ -95,7 +100,11 @@ class ClickExamples:
     """Lists of the users last heard of, and what is known of their items. All calls from one thread."""
 
     def __init__(
-        self, window_ms: int = WINDOW_MS, max_users: int = MAX_USERS, lists_per_user: int = LISTS_PER_USER
+        self,
+        window_ms: int = WINDOW_MS,
+        max_users: int = MAX_USERS,
+        lists_per_user: int = LISTS_PER_USER,
+        parts: int = len(PARTS),
     ) -> None:
         """Empty.
 
@@ -103,9 +112,11 @@ class ClickExamples:
             window_ms: how long after an impression a click still counts.
             max_users: whose lists are remembered; the one whose list is oldest makes room.
             lists_per_user: remembered of each, the newest.
+            parts: P, how many a score has.
         """
         self.counts = Counts()
         self._window_ms, self._max_users, self._lists_per_user = window_ms, max_users, lists_per_user
+        self._parts = parts
         self._users: OrderedDict[bytes, deque[_List]] = OrderedDict()
         self._waiting: list[tuple[int, int, _List, int]] = []
         """A heap of (when it is decided, number, list, place): the number keeps lists from being compared."""
@@ -124,6 +135,7 @@ class ClickExamples:
         recommendation: bytes,
         items: NDArray[np.uint64],
         parts: NDArray[np.float32],
+        at_ms: int,
     ) -> None:
         """A list was made for a user; one that is remembered already stays as it is.
 
@@ -132,11 +144,12 @@ class ClickExamples:
             recommendation: id.
             items: (k,) uint64 hashes by place.
             parts: (k, P) of their scores; kept as float32.
+            at_ms: when, by the clock that impressions and clicks are told in.
 
         Raises:
             ValueError: not one row of parts per item.
         """
-        if parts.ndim != 2 or len(parts) != len(items):
+        if parts.shape != (len(items), self._parts):
             raise ValueError(f"{len(items)} items have parts of shape {parts.shape}")
         lists = self._users.setdefault(user, deque())
         self._users.move_to_end(user)
@@ -156,6 +169,7 @@ class ClickExamples:
                 [_NEVER] * k,
                 [False] * k,
                 [False] * k,
+                at_ms,
             )
         )
         if len(lists) > self._lists_per_user:
@@ -169,12 +183,12 @@ class ClickExamples:
 
         Args:
             user: key.
-            recommendation: whose item it was; None: of the user's newest list that holds the item.
+            recommendation: whose item it was; None: of the user's newest list by then that holds the item.
             item: hash.
             slot: place from 1; 0: not told, so that of the published list.
             at_ms: event time.
         """
-        found = self._find(user, recommendation, item)
+        found = self._find(user, recommendation, item, at_ms)
         if found is None:
             self.counts.unknown += 1
             return
@@ -196,7 +210,7 @@ class ClickExamples:
         """An item was clicked; arguments as for `exposed`. Without a name it is a click on the newest list that showed the
         item, else on the newest one that holds it.
         """
-        found = self._find(user, recommendation, item, shown_first=True)
+        found = self._find(user, recommendation, item, at_ms, shown_first=True)
         if found is None:
             self.counts.unknown += 1
             return
@@ -225,6 +239,7 @@ class ClickExamples:
         self._now_ms = max(self._now_ms, now_ms)
         while self._waiting and self._waiting[0][0] <= self._now_ms:
             due_ms, _, of, place = heappop(self._waiting)
+            of.waiting -= 1
             if of.is_forgotten:
                 self._stale -= 1
             elif not of.decided[place]:
@@ -232,13 +247,13 @@ class ClickExamples:
         ready, self._ready = sorted(self._ready, key=lambda each: each[:4]), []
         parts = [each.parts for each in ready]
         return Examples(
-            np.array(parts, np.float64) if parts else np.empty((0, 0)),
+            np.array(parts, np.float64).reshape(len(parts), self._parts),
             np.array([each.slot for each in ready], np.int64),
             np.array([each.clicked for each in ready], np.bool_),
         )
 
     def _find(
-        self, user: bytes, recommendation: bytes | None, item: int, shown_first: bool = False
+        self, user: bytes, recommendation: bytes | None, item: int, at_ms: int, shown_first: bool = False
     ) -> tuple[_List, int] | None:
         holding = [each for each in self._users.get(user, ()) if item in each.place]
         if recommendation is not None:
@@ -246,17 +261,24 @@ class ClickExamples:
         elif shown_first:
             shown = [each for each in holding if each.shown_ms[each.place[item]] != _NEVER]
             holding = shown or holding
+        if recommendation is None:  # clocks of two machines differ a little: better a younger list than none
+            holding = [each for each in holding if each.published_ms <= at_ms] or holding
         return (holding[-1], holding[-1].place[item]) if holding else None
 
     def _wait(self, at_ms: int, of: _List, place: int) -> None:
         self._number += 1
+        of.waiting += 1
         heappush(self._waiting, (at_ms + self._window_ms, self._number, of, place))
 
     def _decide_click(self, of: _List, place: int) -> None:
         """A click is an example as soon as it is known that its item or, if it names the list, its list was seen."""
         if of.decided[place] or of.clicked_ms[place] == _NEVER:
             return
-        if of.shown_ms[place] != _NEVER or (of.named[place] and of.is_seen):
+        if of.shown_ms[place] != _NEVER and of.clicked_ms[place] - of.shown_ms[place] > self._window_ms:
+            of.clicked_ms[place] = _NEVER  # whether `due` has been asked meanwhile must not matter
+            self.counts.late_clicks += 1
+            self._give(of, place, of.shown_ms[place] + self._window_ms, clicked=False)
+        elif of.shown_ms[place] != _NEVER or (of.named[place] and of.is_seen):
             self._give(of, place, max(of.clicked_ms[place], of.shown_ms[place]), clicked=True)
 
     def _close(self, of: _List, place: int, due_ms: int) -> None:
@@ -279,7 +301,7 @@ class ClickExamples:
         )
         self.counts.dropped += undecided
         of.is_forgotten = True
-        self._stale += sum(each[2] is of for each in self._waiting) if undecided or of.is_seen else 0
+        self._stale += of.waiting
         if 2 * self._stale > len(self._waiting):
             self._waiting = [each for each in self._waiting if not each[2].is_forgotten]
             heapify(self._waiting)

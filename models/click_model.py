@@ -36,6 +36,9 @@ SLOTS: Final = 21
 PART_LIMIT: Final = 30.0
 """Parts are cut off here: what is beyond says no more, and one absurd example must not undo what thousands taught."""
 
+SCORE_LIMIT: Final = 1e6
+"""Parts of the largest floats add up to infinity, and 0 times that to no number."""
+
 LOGIT_LIMIT: Final = 35.0
 """Beyond, 1 - p is 0 in float64 and nothing would be learned from a surprise."""
 
@@ -176,6 +179,7 @@ def _logit(w: _F8, slope: float, intercept: float, x: _F8, slot: int) -> float:
     for p in range(len(x)):
         score += x[p]
         learned += w[1 + p] * min(max(x[p], -PART_LIMIT), PART_LIMIT)
+    score = min(max(score, -SCORE_LIMIT), SCORE_LIMIT)
     logit = slope * score + intercept + learned
     return float(min(max(logit, -LOGIT_LIMIT), LOGIT_LIMIT))
 
