@@ -143,7 +143,11 @@ class Committer:
                 commit_to = min(commit_to, waiting)
             source, changelog = TP(settings.topic_events, p), TP(settings.changelog_topic, p)
             keys, values = users.overlay.snapshot()
-            snapshot = Snapshot(keys + outcomes.stored.keys, values + outcomes.stored.values)
+            learned = tracker.learn_clicks(users) if keys else []  # only with users: see `_Change.others`
+            snapshot = Snapshot(
+                keys + outcomes.stored.keys + [key for key, _ in learned],
+                values + outcomes.stored.values + [value for _, value in learned],
+            )
             changes.append(_Change(source, changelog, users.store, snapshot, commit_to, others))
         for p, items in tracker.items.items():
             source, changelog = TP(settings.topic_item_deltas, p), TP(settings.topic_item_stats, p)

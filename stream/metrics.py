@@ -137,6 +137,12 @@ class Metrics:
             ["action", "evidence"],
             registry=registry,
         )
+        self.click_examples = Gauge(
+            "penchant_click_examples",
+            "Impressions that the click probabilities of a partition's users were learned from, since the beginning",
+            ["partition"],
+            registry=registry,
+        )
         self.strategy_feedback = Gauge(
             "penchant_strategy_feedback",
             "What ranking adds to the score of an item of a strategy for what the strategy earned, as log-odds",

@@ -14,6 +14,7 @@ import numpy as np
 from models.co_occurrence import batch_deltas
 from models.item_record import pack_deltas
 from models.item_rows import ItemRows
+from stream.click_learning import PartitionClicks
 from stream.names import ItemNames
 from stream.outcomes import PartitionOutcomes
 from stream.overlay import Overlay, Snapshot
@@ -33,6 +34,7 @@ class UserPartition:
         self.store = store
         self.overlay = Overlay(store, States)
         self.outcomes = PartitionOutcomes(partition, store)
+        self.clicks = PartitionClicks(store)
         self.next_offset: int | None = None
         """Everything before it has been applied; None before the first chunk."""
         self._pending: list[Changes] = []

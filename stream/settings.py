@@ -207,6 +207,10 @@ class Settings(BaseSettings):
         description="`time_decay`: a recommendation so much earlier than the last one earns half of what that earns",
     )
 
+    learn_clicks: bool = Field(
+        True, description="Learn click probabilities from impressions and clicks, where impressions are sent"
+    )
+
     # Ranking
     top_k: Annotated[int, Field(gt=0, le=200)] = Field(20, description="Items in a recommendation")
     contributions_max: Annotated[int, Field(ge=0)] = Field(

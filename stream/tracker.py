@@ -25,7 +25,7 @@ from models.item_rows import ItemRows
 from models.item_stats import ItemStatistics
 from models.item_vectors import ItemVectors
 from models.priors import Priors, compute_priors
-from models.ranking import RankedBatch, RankingParams, rank
+from models.ranking import PARTS, RankedBatch, RankingParams, rank
 from models.removal import Past
 from models.semantics import Semantics, semantics
 from models.sequence.model import SequenceModel
@@ -201,6 +201,8 @@ class Tracker:
                     users.partition, intake.keys, rows, columns.offset, columns.time_ms, intake.timestamp_ms, now
                 )
                 self._credit(users, intake, changes)
+                if self._settings.learn_clicks:
+                    users.clicks.happened(intake.keys, columns, intake.referrals, changes.applied)
         self._count(intake, changes)
         self._judge(users.partition, intake, changes)
         return changes
@@ -397,6 +399,7 @@ class Tracker:
                 sequence=sequence,
                 explained=explained,
             )
+            ranked = self._with_click_probability(users, ranked)
         with self._metrics.stage_seconds.labels("publish").time():
             listed = [
                 self._listed(users, row, d)._replace(is_explained=told)
@@ -446,19 +449,54 @@ class Tracker:
     ) -> None:
         """Remember what goes out, for the outcomes that it may earn."""
         out = [i for i, (each, d) in enumerate(zip(published, due, strict=True)) if goes_out(each, d)]
-        if self._crediting is None or not out:
+        if not out:
             return
+        keys, named = [due[i].key for i in out], [published[i].recommendation.recommendation_id for i in out]
         lengths = np.array([len(published[i].recommendation.items) for i in out])
-        ids = [list_id_of(published[i].recommendation.recommendation_id) for i in out]
+        items, at_ms = self.index.hash_of(ranked.items[out]), self._stream_time_ms(now_ms)
+        if self._settings.learn_clicks:
+            parts = np.stack([ranked.parts[name][out] for name in PARTS], axis=2).astype(np.float32)
+            users.clicks.published(
+                keys,
+                named,
+                [hashes[:n] for hashes, n in zip(items, lengths.tolist(), strict=True)],
+                [of[:n] for of, n in zip(parts, lengths.tolist(), strict=True)],
+                at_ms,
+            )
+        if self._crediting is None:
+            return
+        ids = [list_id_of(each) for each in named]
         listed = np.arange(ranked.items.shape[1]) < lengths[:, None]
         lists = Lists(
             np.zeros(len(out), np.int64),
             np.array(ids, np.uint64),
-            self.index.hash_of(ranked.items[out]),
+            items,
             ranked.strategy[out],
             listed.astype(np.float32),
         )
-        users.outcomes.note([due[i].key for i in out], lists, self._stream_time_ms(now_ms))
+        users.outcomes.note(keys, lists, at_ms)
+
+    def learn_clicks(self, users: UserPartition) -> list[tuple[bytes, bytes]]:
+        """Learn from what was shown and clicked by now; what to write of it."""
+        if not self._settings.learn_clicks:
+            return []
+        learned = users.clicks.learn(self._newest_ms, self._ranking.weights.calibration)
+        if learned and users.clicks.model is not None:
+            self._metrics.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
+        return learned
+
+    def _with_click_probability(self, users: UserPartition, ranked: RankedBatch) -> RankedBatch:
+        """The probability of a click, where clicks have been learned from; else what the weights are calibrated on."""
+        if not self._settings.learn_clicks or users.clicks.model is None:
+            return ranked
+        filled = ranked.items >= 0
+        rank_ = np.nonzero(filled)[1] + 1
+        found = users.clicks.probability(np.stack([ranked.parts[name][filled] for name in PARTS], axis=1), rank_)
+        if found is None:
+            return ranked
+        probability = np.zeros(ranked.items.shape)
+        probability[filled] = found
+        return ranked._replace(probability=probability)
 
     def _statistics_far_behind(self) -> bool:
         """A first start over a full topic applies events much faster than what they say about items comes round."""

@@ -21,6 +21,7 @@ from outcome_checks import outcome_problems
 
 from models.co_occurrence import pair_increments
 from models.hashing import item_hash
+from stream.click_learning import CLICKS_KEY
 from stream.decode import DecodeLimits, parse_time_ms
 from stream.intake import read_chunk
 from stream.ledger import LEDGER_PREFIX
@@ -211,8 +212,8 @@ class Topics:
 
 
 def is_user(key: bytes) -> bool:
-    """Whether a key of the changelog is a user's, and none of a ledger or a strategy's totals."""
-    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX))
+    """Whether a key of the changelog is a user's, and none of a ledger, a strategy's totals or a click model."""
+    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY))
 
 
 def _item_reference(
