@@ -5,7 +5,7 @@
 `s`, `a`: slope and intercept of `models.weights.Calibration`, so before the first example p is what that states. What is
 learned are the differences `b`, `w`, `e` from it: by FTRL-Proximal (McMahan et al. 2013, "Ad Click Prediction: a View from the
 Trenches", Algorithm 1 with lambda_1 = 0), one step per example in the order given. Its L2 term pulls every difference but `b`
-to 0, so few examples move little: the prior gives way gradually and there is no moment of switching (deploy/docs/clicks.md has it
+to 0, so few examples move little: the prior gives way gradually, with no moment of switching (deploy/docs/clicks.md has it
 measured).
 
 `e_slot` is what the place on the page is worth, whatever stands there (the position bias of Richardson et al. 2007,
