@@ -146,6 +146,8 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
     trigger: Trigger
     model: ModelVersions
     items: tuple[RecommendedItem, ...]
+    explained: bool = True
+    """Whether a reason for each item follows on `interest.attributions`; see the setting `explained_users`."""
     schema_version: int = SCHEMA_VERSION
 
 

@@ -66,7 +66,7 @@ class Joiner:
 
     def add_list(self, recommendation: Recommendation, now: float) -> None:
         """A list; one that is published twice is shown once while it waits."""
-        missing = {item.rank for item in recommendation.items[: self._top]}
+        missing = {item.rank for item in recommendation.items[: self._top]} if recommendation.explained else set()
         pending = _Pending(recommendation, now, missing)
         for rank, reason in self._early.pop(recommendation.recommendation_id, {}).items():
             pending.reasons[rank] = reason

@@ -164,7 +164,15 @@ def build_records(
     return [
         Published(
             Recommendation(
-                ids[u], who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, model, tuple(places[u])
+                ids[u],
+                who.user_id,
+                now_ms,
+                who.event_time_ms,
+                who.source,
+                who.trigger,
+                model,
+                tuple(places[u]),
+                who.is_explained,
             ),
             reasons[u],
         )

@@ -537,5 +537,6 @@ def test_a_share_of_users_gets_reasons_always_the_same_ones_and_everyone_the_sam
                 (i.item_id, i.score) for i in other.recommendation.items
             ]
         told = {one.recommendation.user_id for one in found[0] if one.attributions}
+        assert told == {one.recommendation.user_id for one in found[0] if one.recommendation.explained}
         assert abs(len(told) / 200 - share) < 0.1
         assert told == {one.recommendation.user_id for one in lists_of(some, *users) if one.attributions}

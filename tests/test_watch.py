@@ -126,6 +126,13 @@ def test_an_empty_list_waits_for_nothing() -> None:
     assert len(joiner.ready(0.0)) == 1
 
 
+def test_a_list_that_says_it_has_no_reasons_waits_for_none() -> None:
+    joiner = Joiner(top=2)
+    joiner.add_list(make_list(explained=False), now=0.0)
+
+    assert joiner.ready(0.0)[0].reasons == {}
+
+
 def test_a_list_published_twice_is_shown_once_while_it_waits() -> None:
     joiner = Joiner(top=1)
     joiner.add_list(make_list(), now=0.0)
