@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from operator import eq
+from operator import attrgetter, eq
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -31,6 +31,7 @@ from stream.names import ItemNames
 from stream.state import dwell_code
 from stream.update import PURCHASE, REFUND, EventColumns
 
+_RECOMMENDATION_ID, _VALUE = attrgetter("recommendation_id"), attrgetter("value")
 _ACTION_CODE = {action: code for code, action in enumerate(ACTIONS)}
 
 
@@ -96,9 +97,7 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
         event_id=_codes([event.event_id for event in events], event_id_hash).astype(np.uint32),
         slot=np.clip(slot, 0, 255).astype(np.uint8),
     )
-    referrals = Referrals(
-        _list_ids([event.recommendation_id for event in events]), _values([event.value for event in events])
-    )
+    referrals = Referrals(_list_ids(list(map(_RECOMMENDATION_ID, events))), _values(list(map(_VALUE, events))))
     # A shop's cancellation is often a purchase of a negative quantity.
     columns.action[(columns.action == PURCHASE) & (referrals.value < 0.0)] = REFUND
     refused: list[Refused] = []
