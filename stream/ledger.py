@@ -7,15 +7,11 @@ timing, and the state must come out to the byte however the topic was cut. One t
 Packed record, version 1, little endian; at most `MAX_PACKED_BYTES`, and only what is used is stored:
 
     header     4 B  version u8, numbers of lists, touches, purchases u8 each
-    list     204 B  x <= 4, oldest first: id 2 x u64, time i64 ms, 20 places: item u32 (hash's upper half: it is only ever
-                    compared), strategy u8, propensity f32
-    touch     36 B  x <= 48, oldest first: id 2 x u64, item u32, time i64 ms, rank u8, strategy u8, flags u8, context u8,
-                    propensity f32
-    purchase 346 B  x <= 8, oldest first: offset i64, item u32, time i64 ms, value f64, event-id hashes u32 of the refund,
-                    flags u8, credits u8 and 8 of them: id 2 x u64, rank u8, strategy u8, context u8, time i64 ms, share f64,
-                    propensity f32
+    list      24 B  x <= 4, oldest first; then of each its 20 places, 9 B each
+    touch     36 B  x <= 48, oldest first
+    purchase  34 B  x <= 8, oldest first; then of each its 8 credits, 39 B each
 
-It is stored column by column, all records of one kind beside each other.
+The records are those of the dtypes below.
 """
 
 from __future__ import annotations
@@ -38,6 +34,30 @@ PURCHASES = 8
 PATH = 8
 """Touches that one outcome is divided among, at most: the first and the latest."""
 
+LIST = np.dtype([("id0", "<u8"), ("id1", "<u8"), ("ms", "<i8")])
+"""A published list: the two halves of its id, and when it went out, ms of event time."""
+
+PLACE = np.dtype([("item", "<u4"), ("strategy", "u1"), ("propensity", "<f4")])
+"""A place of a list; of the item's hash the upper half, as it is only ever compared. Propensity 0: behind the last item."""
+
+TOUCH = np.dtype(
+    [("id0", "<u8"), ("id1", "<u8"), ("item", "<u4"), ("ms", "<i8"), ("rank", "u1"), ("strategy", "u1"),
+     ("flags", "u1"), ("context", "u1"), ("propensity", "<f4")]
+)  # fmt: skip
+"""An item of a list that the person saw, or that earned something."""
+
+PURCHASE = np.dtype(
+    [("offset", "<i8"), ("item", "<u4"), ("ms", "<i8"), ("value", "<f8"), ("refund", "<u4"), ("flags", "u1"),
+     ("credits", "u1")]
+)  # fmt: skip
+"""`value` NaN: the event had none; `refund`: event-id hash of what took it back, 0 = it had none; `credits`: how many."""
+
+CREDIT = np.dtype(
+    [("id0", "<u8"), ("id1", "<u8"), ("rank", "u1"), ("strategy", "u1"), ("context", "u1"), ("ms", "<i8"),
+     ("share", "<f8"), ("propensity", "<f4")]
+)  # fmt: skip
+"""What one touch earned."""
+
 
 class Columns(NamedTuple):
     """The arrays of `Ledgers`; the first axis of each is the user's row. Compiled loops take them as they are.
@@ -48,83 +68,36 @@ class Columns(NamedTuple):
     n_lists: NDArray[np.int64]
     n_touches: NDArray[np.int64]
     n_purchases: NDArray[np.int64]
-    list_id: NDArray[np.uint64]
-    list_ms: NDArray[np.int64]
-    list_item: NDArray[np.uint32]
-    list_strategy: NDArray[np.uint8]
-    list_propensity: NDArray[np.float32]
-    touch_id: NDArray[np.uint64]
-    touch_item: NDArray[np.uint32]
-    touch_ms: NDArray[np.int64]
-    touch_rank: NDArray[np.uint8]
-    touch_strategy: NDArray[np.uint8]
-    touch_flags: NDArray[np.uint8]
-    touch_context: NDArray[np.uint8]
-    touch_propensity: NDArray[np.float32]
-    purchase_offset: NDArray[np.int64]
-    purchase_item: NDArray[np.uint32]
-    purchase_ms: NDArray[np.int64]
-    purchase_value: NDArray[np.float64]
-    """NaN: the event had none."""
-    purchase_refund: NDArray[np.uint32]
-    """Event-id hash of the refund that took it back; 0 = it had none."""
-    purchase_flags: NDArray[np.uint8]
-    purchase_credits: NDArray[np.uint8]
-    credit_id: NDArray[np.uint64]
-    credit_rank: NDArray[np.uint8]
-    credit_strategy: NDArray[np.uint8]
-    credit_context: NDArray[np.uint8]
-    credit_ms: NDArray[np.int64]
-    credit_share: NDArray[np.float64]
-    credit_propensity: NDArray[np.float32]
+    lists: NDArray[Any]
+    """(rows, LISTS) of `LIST`; the others are named alike."""
+    places: NDArray[Any]
+    """(rows, LISTS, PLACES)."""
+    touches: NDArray[Any]
+    purchases: NDArray[Any]
+    credits: NDArray[Any]
+    """(rows, PURCHASES, PATH)."""
 
 
 _COUNTS = ("n_lists", "n_touches", "n_purchases")
-_LIST, _TOUCH, _PURCHASE, _CREDIT = (LISTS,), (TOUCHES,), (PURCHASES,), (PURCHASES, PATH)
-_SHAPES: dict[str, tuple[tuple[int, ...], str]] = {
-    "list_id": ((LISTS, 2), "<u8"),
-    "list_ms": (_LIST, "<i8"),
-    "list_item": ((LISTS, PLACES), "<u4"),
-    "list_strategy": ((LISTS, PLACES), "u1"),
-    "list_propensity": ((LISTS, PLACES), "<f4"),
-    "touch_id": ((TOUCHES, 2), "<u8"),
-    "touch_item": (_TOUCH, "<u4"),
-    "touch_ms": (_TOUCH, "<i8"),
-    "touch_rank": (_TOUCH, "u1"),
-    "touch_strategy": (_TOUCH, "u1"),
-    "touch_flags": (_TOUCH, "u1"),
-    "touch_context": (_TOUCH, "u1"),
-    "touch_propensity": (_TOUCH, "<f4"),
-    "purchase_offset": (_PURCHASE, "<i8"),
-    "purchase_item": (_PURCHASE, "<u4"),
-    "purchase_ms": (_PURCHASE, "<i8"),
-    "purchase_value": (_PURCHASE, "<f8"),
-    "purchase_refund": (_PURCHASE, "<u4"),
-    "purchase_flags": (_PURCHASE, "u1"),
-    "purchase_credits": (_PURCHASE, "u1"),
-    "credit_id": ((PURCHASES, PATH, 2), "<u8"),
-    "credit_rank": (_CREDIT, "u1"),
-    "credit_strategy": (_CREDIT, "u1"),
-    "credit_context": (_CREDIT, "u1"),
-    "credit_ms": (_CREDIT, "<i8"),
-    "credit_share": (_CREDIT, "<f8"),
-    "credit_propensity": (_CREDIT, "<f4"),
-}
-_KIND_OF = {name: 0 if name.startswith("list") else 1 if name.startswith("touch") else 2 for name in _SHAPES}
-"""Position in `_COUNTS` of the number of entries."""
-
-_ENTRY_BYTES = {
-    name: int(np.dtype(kind).itemsize * np.prod(shape[1:], dtype=np.int64)) for name, (shape, kind) in _SHAPES.items()
-}
-_HEADER_BYTES = 4
 _MOST = (LISTS, TOUCHES, PURCHASES)
-MAX_PACKED_BYTES = _HEADER_BYTES + sum(_MOST[_KIND_OF[name]] * size for name, size in _ENTRY_BYTES.items())
+_SHAPES: dict[str, tuple[int, tuple[int, ...], np.dtype[Any]]] = {
+    "lists": (0, (LISTS,), LIST),
+    "places": (0, (LISTS, PLACES), PLACE),
+    "touches": (1, (TOUCHES,), TOUCH),
+    "purchases": (2, (PURCHASES,), PURCHASE),
+    "credits": (2, (PURCHASES, PATH), CREDIT),
+}
+"""By column: position in `_COUNTS` of the number of its entries, shape of a row, dtype."""
+
+_ENTRY_BYTES = {name: kind.itemsize * int(np.prod(shape[1:])) for name, (_, shape, kind) in _SHAPES.items()}
+_HEADER_BYTES = 4
+MAX_PACKED_BYTES = _HEADER_BYTES + sum(_MOST[of] * _ENTRY_BYTES[name] for name, (of, _, _) in _SHAPES.items())
 
 
 class Ledgers:
     """Ledgers of many users as arrays, one row a user."""
 
-    row_bytes = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in _SHAPES.values()) + 24
+    row_bytes = MAX_PACKED_BYTES - _HEADER_BYTES + 8 * len(_COUNTS)
     """Memory of one row."""
 
     def __init__(self, capacity: int) -> None:
@@ -151,11 +124,9 @@ class Ledgers:
     def pack(self, rows: NDArray[np.int64]) -> list[bytes]:
         """Packed records of `rows (m,)`, in that order."""
         counts = np.stack([getattr(self.columns, name)[rows] for name in _COUNTS], axis=1).tolist()
-        stored = [(getattr(self.columns, name), _KIND_OF[name]) for name in _SHAPES]
+        stored = [(getattr(self.columns, name), of) for name, (of, _, _) in _SHAPES.items()]
         return [
-            b"".join(
-                [bytes((LEDGER_VERSION, *used)), *(column[row, : used[kind]].tobytes() for column, kind in stored)]
-            )
+            b"".join([bytes((LEDGER_VERSION, *used)), *(column[row, : used[of]].tobytes() for column, of in stored)])
             for row, used in zip(rows.tolist(), counts, strict=True)
         ]
 
@@ -172,20 +143,19 @@ class Ledgers:
         used = tuple(value[1:_HEADER_BYTES])
         if len(value) < _HEADER_BYTES or value[0] != LEDGER_VERSION:
             raise CorruptStateError(f"a user's ledger of version {value[:1].hex() or 'none'} is not known here")
-        size = _HEADER_BYTES + sum(used[_KIND_OF[name]] * each for name, each in _ENTRY_BYTES.items())
+        size = _HEADER_BYTES + sum(used[of] * _ENTRY_BYTES[name] for name, (of, _, _) in _SHAPES.items())
         if len(value) != size or any(n > most for n, most in zip(used, _MOST, strict=True)):
             raise CorruptStateError(f"a user's ledger has {len(value)} bytes instead of {size}")
         for name, n in zip(_COUNTS, used, strict=True):
             getattr(self.columns, name)[row] = n
         at = _HEADER_BYTES
-        for name, (shape, kind) in _SHAPES.items():
-            n = used[_KIND_OF[name]]
-            end = at + n * _ENTRY_BYTES[name]
-            getattr(self.columns, name)[row, :n] = np.frombuffer(value[at:end], kind).reshape(n, *shape[1:])
+        for name, (of, shape, kind) in _SHAPES.items():
+            end = at + used[of] * _ENTRY_BYTES[name]
+            getattr(self.columns, name)[row, : used[of]] = np.frombuffer(value[at:end], kind).reshape(-1, *shape[1:])
             at = end
 
 
 def _empty(capacity: int) -> Columns:
     columns: list[NDArray[Any]] = [np.zeros(capacity, np.int64) for _ in _COUNTS]
-    columns += [np.zeros((capacity, *shape), kind) for shape, kind in _SHAPES.values()]
+    columns += [np.zeros((capacity, *shape), kind) for _, shape, kind in _SHAPES.values()]
     return Columns(*columns)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from math import isnan
 
-from stream.crediting import Outcomes
+from stream.crediting import Credited
 from stream.events import ACTIONS, EVIDENCE, RULES, STRATEGIES, Credit, OutcomeAttribution
 from stream.update import EventColumns
 
@@ -17,7 +17,7 @@ def outcome_id(topic: str, partition: int, offset: int) -> str:
 
 
 def outcome_records(
-    outcomes: Outcomes,
+    credited: Credited,
     keys: Sequence[bytes],
     events: EventColumns,
     name_of: Callable[[int], str | None],
@@ -26,7 +26,8 @@ def outcome_records(
     rule: int,
 ) -> list[OutcomeAttribution]:
     """One record per outcome; `keys` and `events` are those that the outcomes were made of."""
-    at = outcomes.event
+    outcomes = credited.outcomes
+    at = outcomes["event"]
     columns = [
         column.tolist()
         for column in (
@@ -36,10 +37,10 @@ def outcome_records(
             events.action[at],
             events.time_ms[at],
             events.context[at],
-            outcomes.evidence,
-            outcomes.value,
-            outcomes.reverses,
-            outcomes.unattributed,
+            outcomes["evidence"],
+            outcomes["value"],
+            outcomes["reverses"],
+            outcomes["unattributed"],
         )
     ]
     return [
@@ -58,32 +59,18 @@ def outcome_records(
             None if reverses < 0 else outcome_id(topic, partition, reverses),
         )
         for event, offset, item, action, time_ms, context, evidence, value, reverses, unattributed, touches in zip(
-            *columns, _credits(outcomes), strict=True
+            *columns, _credits(credited), strict=True
         )
     ]
 
 
-def _credits(outcomes: Outcomes) -> list[tuple[Credit, ...]]:
-    columns = [
-        column.tolist()
-        for column in (
-            outcomes.list_id,
-            outcomes.rank,
-            outcomes.strategy,
-            outcomes.shown_ms,
-            outcomes.share,
-            outcomes.propensity.astype(float).round(9),
-        )
-    ]
+def _credits(credited: Credited) -> list[tuple[Credit, ...]]:
     made = []
-    for n, ids, ranks, strategies, shown, shares, propensities in zip(
-        outcomes.n_credits.tolist(), *columns, strict=True
-    ):
-        touches = list(zip(ids, ranks, strategies, shown, shares, propensities, strict=True))[:n]
+    for n, touches in zip(credited.outcomes["n_credits"].tolist(), credited.credits.tolist(), strict=True):
         made.append(
             tuple(
-                Credit(f"{high:016x}{low:016x}", rank, STRATEGIES[strategy], shown_ms, share, propensity)
-                for (high, low), rank, strategy, shown_ms, share, propensity in touches
+                Credit(f"{high:016x}{low:016x}", rank, STRATEGIES[strategy], shown_ms, share, round(propensity, 9))
+                for high, low, rank, strategy, _, shown_ms, share, propensity in touches[:n]
             )
         )
     return made

@@ -64,7 +64,7 @@ class PartitionOutcomes:
         credited = credit(self.ledgers.states.columns, columns, referrals.take(told), params)
         self.ledgers.mark_dirty(credited.rows)
         self.totals.add(credited, columns)
-        records = outcome_records(credited.outcomes, keys, columns, name_of, topic, self.partition, params.rule)
+        records = outcome_records(credited, keys, columns, name_of, topic, self.partition, params.rule)
         for record in records:
             value = encode(record)
             self._waiting.append((record.user_id.encode(), value))

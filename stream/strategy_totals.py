@@ -6,13 +6,13 @@ transaction as the users whose events they count, so an event counts once. The s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.crediting import CART, Credited, Seen
+from stream.crediting import CART, Credited
 from stream.errors import CorruptStateError
 from stream.events import STRATEGIES, StrategyStats
 from stream.rocks import PartitionStore
@@ -95,42 +95,37 @@ class StrategyTotals:
         records = [record_of(cell, partition, self._cells[cell], self._newest_ms[cell]) for cell in cells]
         return stored, with_estimates(records, {at for at, cell in enumerate(cells) if cell in changed})
 
-    def _add_seen(self, seen: Seen, events: EventColumns, clicked: int) -> None:
-        if not len(seen.event):
+    def _add_seen(self, seen: NDArray[Any], events: EventColumns, clicked: int) -> None:
+        if not len(seen):
             return
-        weight = 1.0 / np.maximum(seen.propensity.astype(np.float64), PROPENSITY_MIN)
+        weight = 1.0 / np.maximum(seen["propensity"].astype(np.float64), PROPENSITY_MIN)
         numbers = np.zeros((len(weight), len(NUMBERS)))
         numbers[:, clicked] = 1.0
         numbers[:, 5 + 2 * clicked], numbers[:, 6 + 2 * clicked] = weight, weight**2
-        self._add(seen.strategy, seen.rank, seen.context, numbers, events.time_ms[seen.event])
+        self._add(seen, numbers, events.time_ms[seen["event"]])
 
     def _add_outcomes(self, credited: Credited, events: EventColumns) -> None:
-        out = credited.outcomes
-        outcome, touch = np.nonzero(out.share)
+        outcomes, credits_ = credited.outcomes, credited.credits
+        outcome, touch = np.nonzero(credits_["share"])
         if not len(outcome):
             return
-        action, share = events.action[out.event[outcome]], out.share[outcome, touch]
+        event, earned = outcomes["event"][outcome], credits_[outcome, touch]
+        action, share = events.action[event], earned["share"]
         bought = (action == PURCHASE) | (action == REFUND)
         numbers = np.zeros((len(outcome), len(NUMBERS)))
         numbers[:, 2] = np.where(action == CART, share, 0.0)
         numbers[:, 3] = np.where(bought, share, 0.0)
         # A refund's share is negative, and so is its value: what it takes away is its size.
-        numbers[:, 4] = np.where(bought, share * np.abs(np.nan_to_num(out.value[outcome])), 0.0)
+        numbers[:, 4] = np.where(bought, share * np.abs(np.nan_to_num(outcomes["value"][outcome])), 0.0)
         counted = numbers.any(axis=1)
-        at = (outcome[counted], touch[counted])
-        time_ms = events.time_ms[out.event[outcome[counted]]]
-        self._add(out.strategy[at], out.rank[at], out.context[at], numbers[counted], time_ms)
+        self._add(earned[counted], numbers[counted], events.time_ms[event[counted]])
 
-    def _add(
-        self,
-        strategy: NDArray[np.uint8],
-        rank: NDArray[np.uint8],
-        context: NDArray[np.uint8],
-        numbers: NDArray[np.float64],
-        time_ms: NDArray[np.int64],
-    ) -> None:
-        slot = np.minimum(rank, SLOTS)
-        cells, of = np.unique(np.stack([strategy, slot, context], axis=1), axis=0, return_inverse=True)
+    def _add(self, of_cell: NDArray[Any], numbers: NDArray[np.float64], time_ms: NDArray[np.int64]) -> None:
+        slot = np.minimum(of_cell["rank"], SLOTS)
+        codes = np.stack([of_cell["strategy"], slot, of_cell["context"]], axis=1)
+        if not len(codes):
+            return
+        cells, of = np.unique(codes, axis=0, return_inverse=True)
         of = of.reshape(-1)
         sums = np.zeros((len(cells), len(NUMBERS)))
         np.add.at(sums, of, numbers)

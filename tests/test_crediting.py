@@ -79,7 +79,7 @@ class World:
         assert not set(range(self.users)) - set(unchanged) - set(credited.rows.tolist())
         self.outcomes += outcomes_of(credited, columns)
         for found, seen in ((self.exposures, credited.exposures), (self.clicks, credited.clicks)):
-            found.extend(zip(seen.strategy.tolist(), seen.rank.tolist(), seen.context.tolist(), strict=True))
+            found.extend((strategy, rank, context) for strategy, rank, context, *_ in seen.tolist())
         return credited
 
     def restart(self) -> None:
@@ -89,19 +89,17 @@ class World:
 
 
 def outcomes_of(credited: Credited, columns: EventColumns) -> list[Outcome]:
-    out = credited.outcomes
     made = []
-    for m, n in enumerate(out.n_credits.tolist()):
-        touches = zip(
-            out.list_id[m, :n, 1].tolist(), out.rank[m, :n].tolist(), out.strategy[m, :n].tolist(),
-            out.context[m, :n].tolist(), out.shown_ms[m, :n].tolist(), out.propensity[m, :n].tolist(), strict=True,
-        )  # fmt: skip
+    for outcome, touches in zip(credited.outcomes.tolist(), credited.credits.tolist(), strict=True):
+        event, evidence, value, reverses, unattributed, n = outcome
+        told = [
+            (low, rank, strategy, context, ms, propensity)
+            for _, low, rank, strategy, context, ms, _, propensity in touches[:n]
+        ]
         made.append(
             Outcome(
-                int(columns.offset[out.event[m]]), EVIDENCE[out.evidence[m]], tuple(touches),
-                tuple(out.share[m, :n].tolist()), float(out.unattributed[m]),
-                None if np.isnan(out.value[m]) else float(out.value[m]),
-                None if out.reverses[m] < 0 else int(out.reverses[m]),
+                int(columns.offset[event]), EVIDENCE[evidence], tuple(told), tuple(share for *_, share, _ in touches[:n]),
+                unattributed, None if np.isnan(value) else value, None if reverses < 0 else reverses,
             )
         )  # fmt: skip
     return made

@@ -14,7 +14,7 @@ from kafka_records import NOW_MS, event_record
 from test_commit import World
 
 from stream.commit import Committer
-from stream.crediting import Credited, Seen
+from stream.crediting import OUTCOME, SEEN_ITEM, Credited
 from stream.errors import CorruptStateError
 from stream.events import (
     OutcomeAttribution,
@@ -23,7 +23,7 @@ from stream.events import (
     attribution_decoder,
     strategy_stats_decoder,
 )
-from stream.ledger import LEDGER_PREFIX
+from stream.ledger import CREDIT, LEDGER_PREFIX, PATH
 from stream.metrics import Metrics
 from stream.outcome_records import outcome_id
 from stream.partitions import UserPartition
@@ -289,12 +289,8 @@ async def test_an_event_said_to_be_from_tomorrow_is_credited_as_of_then(shop: Sh
 # --- totals -----------------------------------------------------------------------------------------------------------
 
 
-def seen(*places: tuple[int, int, int, float]) -> Seen:
-    strategy, rank, context, propensity = zip(*places, strict=True) if places else ((), (), (), ())
-    return Seen(
-        np.array(strategy, np.uint8), np.array(rank, np.uint8), np.array(context, np.uint8),
-        np.array(propensity, np.float32), np.zeros(len(places), np.int64),
-    )  # fmt: skip
+def seen(*places: tuple[int, int, int, float]) -> Any:
+    return np.array([(*place, 0) for place in places], SEEN_ITEM)
 
 
 def columns(n: int = 1) -> EventColumns:
@@ -302,12 +298,8 @@ def columns(n: int = 1) -> EventColumns:
     return EventColumns(zeros, zeros, zeros + NOW_MS, *(zeros.astype(k) for k in ("u8", "u1", "u1", "u1", "u4", "u1")))
 
 
-def nothing(exposures: Seen, clicks: Seen) -> Credited:
-    from stream.crediting import Outcomes  # noqa: PLC0415
-
-    none = np.zeros(0, np.int64)
-    flat, wide = [none] * 6, [np.zeros((0, 8))] * 7
-    return Credited(Outcomes(*flat, *wide), exposures, clicks, none)
+def nothing(exposures: Any, clicks: Any) -> Credited:
+    return Credited(np.zeros(0, OUTCOME), np.zeros((0, PATH), CREDIT), exposures, clicks, np.zeros(0, np.int64))
 
 
 @pytest.fixture
