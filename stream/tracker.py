@@ -32,7 +32,7 @@ from models.sequence.model import SequenceModel
 from models.weights import RankingWeights, default_weights
 from stream.as_if import SequencePast, World
 from stream.asking import Behaviours, ages_s, asked_of, behaviours_of, first_engagements
-from stream.attribution import COMPLETENESS_GAP_MAX, completeness_gap
+from stream.attribution import COMPLETENESS_GAP_MAX, attribute, completeness_gap
 from stream.cells import parse_timezone
 from stream.counterfactuals import person_of, what_would_change, with_counterfactual
 from stream.crediting import Lists, credit_params
@@ -51,7 +51,7 @@ from stream.refresh import Due, RefreshQueue
 from stream.replica import Replicated
 from stream.sequences import Sequences
 from stream.settings import Settings
-from stream.state import BOUGHT, RING
+from stream.state import BOUGHT, RING, States
 from stream.strategies import Strategies
 from stream.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, warm_up
 
@@ -176,6 +176,19 @@ class Tracker:
         )
         rows = ItemRows(1)
         rows.apply(rows.add([None]), pack_deltas(deltas)[:1])
+        self._warm_up_ranking()
+
+    def _warm_up_ranking(self) -> None:
+        """A list for nobody, of nothing."""
+        states, row, moment_ms = States(1), np.zeros(1, np.int64), np.zeros(1, np.int64)
+        behaviours = behaviours_of(states, row, self._update)
+        excluded = np.full((1, 1), NO_INDEX, np.int32)
+        recent, asked = asked_of(
+            states, row, behaviours, self._settings.history_window, self.index, excluded, moment_ms
+        )
+        priors = compute_priors(self.catalog, self.stats, candidates_each=1, new_items=1, now_ms=0)
+        ranked = rank(asked, catalog=self.catalog, stats=self.stats, priors=priors, params=self._ranking)
+        attribute(ranked.contributions, recent.position, behaviours.gain, self._settings.contributions_max)
 
     # --- events ---
 
