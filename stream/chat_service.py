@@ -1,6 +1,7 @@
 """One question to an OpenAI-compatible `/v1/chat/completions` endpoint: vLLM, llama.cpp, Ollama, or a vendor's.
 
-It blocks, for no longer than its deadline from connecting to the last byte, and is not tried again: whoever asks can do without.
+It blocks, for no longer than its deadline from connecting to the last byte, and is not tried again: whoever asks can do
+without.
 """
 
 from __future__ import annotations

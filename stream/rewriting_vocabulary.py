@@ -109,7 +109,8 @@ def read_words(code: str, text: str) -> Words:
         forms = [(action, form) for action, texts in table["actions"].items() for form in _texts(texts, action)]
         if wrong := next((form for _, form in forms if form.count("{title}") != 1), None):
             raise ValueError(f"{wrong!r} must have one {{title}}")
-        return Words(*(_texts(table[name], name) for name in ("joiners", "subjects", "connecting")), tuple(forms))
+        joiners, subjects, connecting = (_texts(table[name], name) for name in ("joiners", "subjects", "connecting"))
+        return Words(joiners, subjects, connecting, tuple(forms))
     except ValueError as error:  # tomllib's decode error is one
         raise InputFileError(f"rewriting_words/{code}.toml: {error}.", "write what en.toml has") from None
 
@@ -117,7 +118,7 @@ def read_words(code: str, text: str) -> Words:
 def time_texts(language: Language) -> tuple[str, ...]:
     """Every text of a time that the language has, as it stands beside a behaviour."""
     untold_before, untold_after = language.causes["view"][0]
-    found = {}
+    found: dict[str, None] = {}
     for before, after in language.causes["view"][1:]:
         time = _added(untold_before, before) + _added(untold_after, after)
         if time:
