@@ -99,7 +99,7 @@ def test_the_request_is_that_of_openai_and_has_the_sentence_as_data_and_nothing_
         (GOOD | {"en": "Because you bought “Tea” and it is on sale."}, "en: it says what the template does not"),
         (GOOD | {"zh": "因为您昨晚购买了「Tea」，它正在促销。"}, "zh: it says what the template does not"),
         (GOOD | {"zh": "You bought 「Tea」."}, "zh: it is in another language"),
-        ({"en": GOOD["en"], "zh": GOOD["en"]}, "zh: it does not quote the same titles"),
+        ({"en": GOOD["en"], "zh": GOOD["en"]}, "zh: it is empty or too long"),
         (GOOD | {"en": "Because you viewed “Tea” yesterday evening."}, "en: it changes what was done"),
     ],
 )
