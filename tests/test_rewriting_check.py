@@ -46,10 +46,13 @@ def mutated(chosen: list[Cause], at: int, **change: object) -> list[Cause]:
 
 
 def test_the_template_is_the_one_that_the_examples_are_written_for() -> None:
-    assert Explanation(
-        "Because you bought “Tea” yesterday evening and viewed “Pot” 3 days ago.",
-        "因为您昨晚购买了「Tea」，并且3天前浏览了「Pot」。",
-    ) == TEMPLATE
+    assert (
+        Explanation(
+            "Because you bought “Tea” yesterday evening and viewed “Pot” 3 days ago.",
+            "因为您昨晚购买了「Tea」，并且3天前浏览了「Pot」。",
+        )
+        == TEMPLATE
+    )
 
 
 @given(causes, language, st.lists(titles, max_size=5))
