@@ -16,6 +16,7 @@ Examples:
   penchant explain 17850
   penchant explain 17850 85123A --lang zh
   penchant explain 17850 --without 22752 --with 84029G --json | jq .items[0]
+  penchant explain 17850 --rewrite
 
 Next: --without and --with show the list as if; `penchant watch --user ID` shows what was published.
 
@@ -58,23 +59,38 @@ def explain(
             rich_help_panel=_AS_IF,
         ),
     ] = 2000,
+    rewrite: Annotated[
+        bool,
+        typer.Option(
+            "--rewrite",
+            help="Let a language model say the reasons in other words; checked, see explanations.md.",
+        ),
+    ] = False,
     lang: options.Language = "en",
     json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
-    from stream.errors import UsageError  # noqa: PLC0415
+    from stream.errors import SettingsError, UsageError  # noqa: PLC0415
     from stream.explain_screen import (  # noqa: PLC0415
         Shown,
         listing_to_json,
+        say_reasons,
         say_what_is_changed,
         show_listing,
     )
     from stream.lookup import added, left_out, open_lookup, read_behaviours, read_topics  # noqa: PLC0415
     from stream.reach import reach  # noqa: PLC0415
+    from stream.rewriting import open_rewriter  # noqa: PLC0415
     from stream.screen import say_json, stderr, stdout  # noqa: PLC0415
     from stream.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings(bootstrap_servers=bootstrap_servers)
+    rewriter = open_rewriter(settings) if rewrite else None
+    if rewrite and rewriter is None:
+        raise SettingsError(
+            "--rewrite needs the setting explanation_rewriter_url.",
+            "set PENCHANT_EXPLANATION_REWRITER_URL, e.g. to http://127.0.0.1:8000/v1, and .._MODEL",
+        )
     reach(settings)
     behaviours = left_out(read_behaviours(settings, user), without or [])
     behaviours = added(behaviours, user, with_ or [])
@@ -85,6 +101,8 @@ def explain(
                 raise UsageError(f"no item {each!r} is in the catalogue.", "check the id, or its case")
         listing = lookup.listing(user, behaviours, rankings)
     shown = Shown(user, top, item, lang, lambda item_id: titles.get(item_id, item_id))
+    if rewriter is not None:
+        shown = say_reasons(rewriter, listing, shown)
     if json_:
         say_json(stdout(), listing_to_json(listing, behaviours, shown))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from stream.events import RecommendationAttribution, RecommendedItem
 from stream.lookup import Behaviour, Listing
+from stream.rewriting import Rewriter, Rewritten
 from stream.screen import clean, count, say, write_line
 
 BAR: Final = 20
@@ -28,6 +29,18 @@ class Shown(NamedTuple):
     item_id: str | None
     lang: str
     title: Title
+    rewritten: Mapping[str, Rewritten] | None = None
+    """By item, what became of its sentence; None: nobody was asked to say it in other words."""
+
+
+def say_reasons(rewriter: Rewriter, listing: Listing, shown: Shown) -> Shown:
+    """With the reasons that are shown in other words. Takes as long as the rewriter does, one reason after another."""
+    titles = [shown.title(item.item_id) for item in listing.published.recommendation.items]
+    said = {
+        item.item_id: rewriter.say(reason.explanation, titles, time.monotonic())
+        for item, reason in wanted_places(listing, shown)
+    }
+    return shown._replace(rewritten=said)
 
 
 def show_listing(console: Console, listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) -> None:
@@ -80,6 +93,7 @@ def listing_to_json(listing: Listing, behaviours: Sequence[Behaviour], shown: Sh
             | {
                 "title": shown.title(item.item_id),
                 "reason": getattr(reason.explanation, shown.lang),
+                **_rewritten_to_json(item, shown),
                 "contributions": msgspec.to_builtins(reason.contributions),
                 "others": reason.others,
                 "residual": reason.residual,
@@ -111,7 +125,7 @@ def _place(item: RecommendedItem, reason: RecommendationAttribution, shown: Show
     lines = [
         Text(""),
         Text.assemble(f"{item.rank:4d}  ", (name, "green"), (f"  {clean(item.item_id, 40)}  {item.score:.3f}", "dim")),
-        Text(f"      {clean(getattr(reason.explanation, shown.lang), 400)}"),
+        *_sentences(item, reason, shown),
     ]
     largest = max((abs(value) for value in item.parts.values()), default=0.0)
     for part, value in item.parts.items():
@@ -125,6 +139,32 @@ def _place(item: RecommendedItem, reason: RecommendationAttribution, shown: Show
     if reason.others:
         lines.append(Text(f"        {reason.others:+8.3f}  weaker ones together", "dim"))
     return lines
+
+
+def _sentences(item: RecommendedItem, reason: RecommendationAttribution, shown: Shown) -> list[Text]:
+    """The reason; where it was to be rewritten also the template, or why that was kept."""
+    template = Text(f"      {clean(getattr(reason.explanation, shown.lang), 400)}")
+    said = _said(item, shown)
+    if said is None:
+        return [template]
+    if said.kept is not None:
+        return [template, Text(f"        not rewritten: {clean(said.kept)}", "dim")]
+    rewritten = Text(f"      {clean(getattr(said.explanation, shown.lang), 400)}")
+    if rewritten.plain == template.plain:  # only the other language has other words
+        return [template]
+    return [rewritten, Text(f"        template: {template.plain.strip()}", "dim")]
+
+
+def _rewritten_to_json(item: RecommendedItem, shown: Shown) -> dict[str, str | None]:
+    said = _said(item, shown)
+    if said is None:
+        return {}
+    words = getattr(said.explanation, shown.lang)
+    return {"rewritten": None if said.kept is not None else words, "not_rewritten": said.kept}
+
+
+def _said(item: RecommendedItem, shown: Shown) -> Rewritten | None:
+    return None if shown.rewritten is None else shown.rewritten[item.item_id]
 
 
 def _hangs_on(listing: Listing, shown: Shown) -> Text:

@@ -225,6 +225,16 @@ class Settings(BaseSettings):
         "20 ms a list",
     )
     explanation_timezone: str = Field("UTC", description='Where "this morning" in a reason is: `Europe/London`, say')
+    explanation_rewriter_url: str | None = Field(
+        None,
+        description="An OpenAI-compatible chat service such as `http://llm:8000/v1` that `penchant explain --rewrite` "
+        "asks to say reasons in other words",
+    )
+    explanation_rewriter_model: str | None = Field(None, min_length=1, description="The model's name at that service")
+    explanation_rewriter_api_key: SecretStr | None = Field(None, description="Bearer token of that service")
+    explanation_rewriter_timeout_s: PositiveFloat = Field(
+        10.0, description="Longest wait for one sentence of it; a later one is not rewritten"
+    )
     strategy_feedback_max: Annotated[float, Field(ge=0, le=5)] = Field(
         0.2,
         description="Most that ranking adds to a score for what its strategy earned, as log-odds of a click; 0 = nothing",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from chat_service import FakeChatService, fake_chat_service, saying
 from confluent_kafka import Producer
 from item_records import ItemRecord, pack_record
 from typer.testing import CliRunner
@@ -163,3 +164,47 @@ def test_the_partition_of_a_key_is_the_one_that_the_clients_choose() -> None:
     known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536}
     assert {key: np.uint32(murmur2(key)).astype(np.int32) for key in known} == known
     assert key_partition(b"123456789", 1 << 40, "consistent_random") == 0xCBF43926  # CRC-32's check value
+
+
+# --- in other words ---
+
+
+@pytest.fixture
+def rewriting(topics: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeChatService]:
+    with fake_chat_service() as service:
+        monkeypatch.setenv("PENCHANT_EXPLANATION_REWRITER_URL", service.url)
+        monkeypatch.setenv("PENCHANT_EXPLANATION_REWRITER_MODEL", "m")
+        yield service
+
+
+def test_other_words_are_shown_with_the_template_beside_and_what_was_kept_with_why(rewriting: FakeChatService) -> None:
+    template = explained("ann", "pot", "--rankings", "0")["items"][0]["reason"]
+    other = template.replace("Because you bought", "Since you purchased")
+    rewriting.answer = lambda data: saying(data["sentences"] | {"en": other})
+    arguments = ("ann", "pot", "--rankings", "0", "--rewrite")
+
+    shown = penchant(*arguments).stdout
+    assert other in shown
+    assert f"template: {template}" in shown
+    (item,) = explained(*arguments)["items"]
+    assert (item["reason"], item["rewritten"], item["not_rewritten"]) == (template, other, None)
+
+    rewriting.answer = lambda data: saying(data["sentences"] | {"en": template + " BUY NOW"})
+    shown = penchant(*arguments).stdout
+    assert template in shown
+    assert "BUY NOW" not in shown
+    assert "not rewritten: en: it says what the template does not" in shown
+    assert "ann" not in json.dumps([body["messages"][1] for _, _, body in rewriting.requests])
+
+
+def test_to_rewrite_without_the_setting_is_one_line_that_names_it_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PENCHANT_EXPLANATION_REWRITER_URL", raising=False)
+    result = penchant("ann", "--rewrite", "--bootstrap-servers", "127.0.0.1:1")
+
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert "explanation_rewriter_url" in line
+    assert "Fix: " in line
