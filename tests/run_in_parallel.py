@@ -23,7 +23,9 @@ PARTS = (
 
 
 def main() -> int:
-    subprocess.run([sys.executable, str(TESTS / "compile_everything.py")], check=False)  # a failure is the tests' to tell
+    subprocess.run(
+        [sys.executable, str(TESTS / "compile_everything.py")], check=False
+    )  # a failure is the tests' to tell
     running = []
     for name, arguments in PARTS:
         output = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed when its process has ended)
