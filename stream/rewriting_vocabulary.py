@@ -162,11 +162,10 @@ def _joined(joiners: Iterable[str]) -> str:
 
 
 def _edged(text: str) -> str:
-    """A pattern of the text; where words are told apart by spaces, it begins and ends with a word."""
+    """A pattern of the text; where words are told apart by spaces, it ends with a word (what follows then begins with one)."""
     pattern = re.escape(text).replace(r"\ ", " ").replace(re.escape(TITLE), TITLE).replace(TITLE, f" *{TITLE} *")
-    before = f"(?<!{_OF_A_SPACED_WORD})" if re.match(_OF_A_SPACED_WORD, text[0]) else ""
     after = f"(?!{_OF_A_SPACED_WORD})" if re.match(_OF_A_SPACED_WORD, text[-1]) else ""
-    return f"{before}{pattern}{after}"
+    return f"{pattern}{after}"
 
 
 def _added(shorter: str, longer: str) -> str:
