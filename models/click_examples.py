@@ -136,6 +136,7 @@ class ClickExamples:
         items: NDArray[np.uint64],
         parts: NDArray[np.float32],
         at_ms: int,
+        slots: NDArray[np.int64] | None = None,
     ) -> None:
         """A list was made for a user; one that is remembered already stays as it is.
 
@@ -145,6 +146,7 @@ class ClickExamples:
             items: (k,) uint64 hashes by place.
             parts: (k, P) of their scores; kept as float32.
             at_ms: when, by the clock that impressions and clicks are told in.
+            slots: (k,) places; None: from 1.
 
         Raises:
             ValueError: not one row of parts per item.
@@ -164,7 +166,7 @@ class ClickExamples:
                 recommendation,
                 place,
                 np.array(parts, np.float32),
-                [n + 1 for n in range(k)],
+                list(range(1, k + 1)) if slots is None else slots.tolist(),
                 [_NEVER] * k,
                 [_NEVER] * k,
                 [False] * k,
@@ -197,7 +199,8 @@ class ClickExamples:
             self.counts.repeated += 1
             return
         of.shown_ms[place] = at_ms
-        of.slot[place] = slot if slot > 0 else place + 1
+        if slot > 0:
+            of.slot[place] = slot
         if not of.is_seen:
             of.is_seen = True
             for other in range(len(of.slot)):  # clicks that waited for a sign that the list was seen

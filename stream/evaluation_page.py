@@ -38,16 +38,21 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         _differences(report),
         "<h2>Slices: NDCG@10</h2>",
         _slices(report),
-        *(_picture(title, picture) for title, picture in pictures.items()),
+        *(picture_of(title, picture) for title, picture in pictures.items()),
         *(f'<p class="skipped">skipped {escape(n)}: {escape(why)}</p>' for n, why in report["skipped"].items()),
     ]
-    head = f'<meta charset="utf-8"><title>Penchant evaluation</title><style>{_STYLE}</style>'
+    return document("Penchant evaluation", parts)
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """One HTML file of parts that are HTML."""
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
 def _models(report: Mapping[str, Any]) -> str:
-    rows = ([name, *(_number(each.get(metric)) for metric in _COLUMNS)] for name, each in report["models"].items())
-    return _table(("model", *_COLUMNS), rows)
+    rows = ([name, *(number(each.get(metric)) for metric in _COLUMNS)] for name, each in report["models"].items())
+    return table(("model", *_COLUMNS), rows)
 
 
 def _differences(report: Mapping[str, Any]) -> str:
@@ -58,24 +63,26 @@ def _differences(report: Mapping[str, Any]) -> str:
         if not part.startswith(MONTH) and report["questions"][part]
         for name, each in models.items()
     ]
-    return _table(("questions", "model", *metrics), rows)
+    return table(("questions", "model", *metrics), rows)
 
 
 def _slices(report: Mapping[str, Any]) -> str:
     rows = (
-        [f"{part} ({report['questions'][part]:,})", *(_number(each["ndcg@10"]) for each in models.values())]
+        [f"{part} ({report['questions'][part]:,})", *(number(each["ndcg@10"]) for each in models.values())]
         for part, models in report["slices"].items()
     )
-    return _table(("slice", *report["models"]), rows)
+    return table(("slice", *report["models"]), rows)
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """HTML; every cell is escaped."""
     head = "".join(f"<th>{escape(each)}</th>" for each in headings)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _picture(title: str, picture: bytes) -> str:
+def picture_of(title: str, picture: bytes) -> str:
+    """A PNG inside the page."""
     encoded = b64encode(picture).decode()
     return f'<h2>{escape(title)}</h2><img alt="{escape(title)}" src="data:image/png;base64,{encoded}">'
 
@@ -87,5 +94,6 @@ def _difference(found: Mapping[str, Any] | None) -> str:
     return f"{found['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Four decimals, a dash for nothing."""
     return "–" if value is None else f"{value:.4f}"

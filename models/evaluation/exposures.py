@@ -45,11 +45,10 @@ def exposures(stream: Stream, impression: int, click: int, window_ms: int) -> Ex
 
 def _clicked(stream: Stream, at: _I8, clicks: _I8, window_ms: int) -> NDArray[np.bool_]:
     """(m,) bool: each click goes to the newest exposure of its user and item before it, if that is not too old."""
-    pair = stream.user.astype(np.int64) << 32 | stream.item.astype(np.int64)
-    order = np.lexsort((at, pair[at]))
-    keys = np.rec.fromarrays([pair[at][order], at[order]], names="pair,at")
-    asked = np.rec.fromarrays([pair[clicks], clicks], names="pair,at")
-    place = np.searchsorted(keys, asked) - 1
+    pair = np.unique(stream.user.astype(np.int64) << 32 | stream.item.astype(np.int64), return_inverse=True)[1]
+    key = pair * stream.n_events + np.arange(stream.n_events)  # by pair, and within one by position
+    order = np.argsort(key[at])
+    place = np.searchsorted(key[at][order], key[clicks]) - 1
     inside = place >= 0
     place, clicks = order[place[inside]], clicks[inside]
     same = (pair[at[place]] == pair[clicks]) & (stream.time_ms[clicks] - stream.time_ms[at[place]] <= window_ms)
