@@ -8,6 +8,10 @@ list becomes an example only if
 - an impression of it came (in whatever order with the click), or
 - a click that names the list came, and an impression of any item of that list: the list was seen, this one went unreported.
 
+Both outcomes wait for the end of the window. If clicks were learned from at once, they would run ahead of the refusals that
+belong to them: in the first half hour everything known would be a click, and a worker that stops would have learned the clicks
+of the last half hour without its refusals (delayed feedback: Chapelle 2014, "Modeling delayed feedback in display advertising").
+
 Clicks on lists of which no impression comes at all are dropped and counted: a service that reports no impressions would teach
 that everything is clicked.
 
@@ -31,7 +35,7 @@ LISTS_PER_USER: Final = 4
 WINDOW_MS: Final = 30 * 60_000
 """How long a click may take to come: a session's gap, as everywhere in Penchant."""
 
-_NEVER: Final = -1
+_NEVER: Final = -(2**63)
 
 
 class Examples(NamedTuple):
@@ -198,16 +202,10 @@ class ClickExamples:
         if of.shown_ms[place] != _NEVER or of.decided[place]:
             self.counts.repeated += 1
             return
-        of.shown_ms[place] = at_ms
+        of.shown_ms[place], of.is_seen = at_ms, True
         if slot > 0:
             of.slot[place] = slot
-        if not of.is_seen:
-            of.is_seen = True
-            for other in range(len(of.slot)):  # clicks that waited for a sign that the list was seen
-                self._decide_click(of, other)
-        self._decide_click(of, place)
-        if not of.decided[place]:
-            self._wait(at_ms, of, place)
+        self._wait(at_ms, of, place)
 
     def clicked(self, user: bytes, recommendation: bytes | None, item: int, at_ms: int) -> None:
         """An item was clicked; arguments as for `exposed`. Without a name it is a click on the newest list that showed the
@@ -218,23 +216,19 @@ class ClickExamples:
             self.counts.unknown += 1
             return
         of, place = found
-        if of.decided[place]:
-            if of.clicked_ms[place] == _NEVER:
-                self.counts.late_clicks += 1
-            else:
-                self.counts.repeated += 1
-            return
-        if of.clicked_ms[place] != _NEVER:
+        before, shown_ms = of.clicked_ms[place], of.shown_ms[place]
+        of.named[place] |= recommendation is not None
+        if before != _NEVER:
             self.counts.repeated += 1
-            of.named[place] |= recommendation is not None
+        elif of.decided[place] or (shown_ms != _NEVER and at_ms - shown_ms > self._window_ms):
+            self.counts.late_clicks += 1
         else:
-            of.clicked_ms[place], of.named[place] = at_ms, recommendation is not None
-            if of.shown_ms[place] == _NEVER:
+            of.clicked_ms[place] = at_ms
+            if shown_ms == _NEVER:
                 self._wait(at_ms, of, place)
-        self._decide_click(of, place)
 
     def due(self, now_ms: int) -> Examples:
-        """What has been decided since the last call: every click, and what was shown a window before `now_ms` or longer.
+        """What has been decided since the last call: what was shown, or clicked unseen, a window before `now_ms` or longer.
 
         Args:
             now_ms: of the clock that `at_ms` is of. If it jumps back, what was due stays due and nothing else becomes so.
@@ -246,7 +240,7 @@ class ClickExamples:
             if of.is_forgotten:
                 self._stale -= 1
             elif not of.decided[place]:
-                self._close(of, place, due_ms)
+                self._decide(of, place, due_ms)
         ready, self._ready = sorted(self._ready, key=lambda each: each[:4]), []
         parts = [each.parts for each in ready]
         return Examples(
@@ -273,28 +267,17 @@ class ClickExamples:
         of.waiting += 1
         heappush(self._waiting, (at_ms + self._window_ms, self._number, of, place))
 
-    def _decide_click(self, of: _List, place: int) -> None:
-        """A click is an example as soon as it is known that its item or, if it names the list, its list was seen."""
-        if of.decided[place] or of.clicked_ms[place] == _NEVER:
-            return
-        if of.shown_ms[place] != _NEVER and of.clicked_ms[place] - of.shown_ms[place] > self._window_ms:
-            of.clicked_ms[place] = _NEVER  # whether `due` has been asked meanwhile must not matter
-            self.counts.late_clicks += 1
-            self._give(of, place, of.shown_ms[place] + self._window_ms, clicked=False)
-        elif of.shown_ms[place] != _NEVER or (of.named[place] and of.is_seen):
-            self._give(of, place, max(of.clicked_ms[place], of.shown_ms[place]), clicked=True)
-
-    def _close(self, of: _List, place: int, due_ms: int) -> None:
-        if of.shown_ms[place] != _NEVER:
-            self._give(of, place, due_ms, clicked=False)
-        else:
+    def _decide(self, of: _List, place: int, due_ms: int) -> None:
+        """A window after the impression, or after a click that had none by then."""
+        clicked = of.clicked_ms[place] != _NEVER
+        if not _NEVER < of.shown_ms[place] <= due_ms and not (of.named[place] and of.is_seen):
             self.counts.clicks_unseen += 1
-            of.clicked_ms[place], of.named[place] = _NEVER, False
-
-    def _give(self, of: _List, place: int, decided_ms: int, *, clicked: bool) -> None:
+            of.clicked_ms[place] = _NEVER
+            return
         of.decided[place] = True
-        parts = of.parts[place]
-        self._ready.append(_Example(decided_ms, of.user, of.recommendation, place, of.slot[place], clicked, parts))
+        self._ready.append(
+            _Example(due_ms, of.user, of.recommendation, place, of.slot[place], clicked, of.parts[place])
+        )
 
     def _forget(self, of: _List) -> None:
         """Its places still in the heap are skipped there; where they are most of it, the heap is made anew."""

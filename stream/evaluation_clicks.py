@@ -2,7 +2,7 @@
 
 The stream is replayed through the worker's code (`stream.prequential`). A list is what one user was shown at one time; its items
 are scored as of that moment, whether or not Penchant would have listed them, and every contender states its probabilities. What
-became of them is learned when `models.click_examples` says so, a window later or at the click, as a worker does.
+became of them is learned when `models.click_examples` says so, a window later, as a worker does.
 """
 
 from __future__ import annotations

@@ -48,12 +48,13 @@ def test_what_was_shown_and_not_clicked_is_an_example_when_the_window_is_over():
     assert given_out(examples, 10 + 9 * WINDOW) == []
 
 
-def test_what_was_shown_and_clicked_is_an_example_at_once():
+def test_what_was_shown_and_clicked_waits_as_long_as_what_was_not_clicked():
     examples = with_list()
     examples.exposed(b"u", FIRST, B, 5, 10)
     examples.clicked(b"u", FIRST, B, 20)
 
-    assert given_out(examples, 20) == [(1, 5, True)]
+    assert given_out(examples, 10 + WINDOW - 1) == []
+    assert given_out(examples, 10 + WINDOW) == [(1, 5, True)]
     assert given_out(examples, 9 * WINDOW) == []
 
 
@@ -65,15 +66,26 @@ def test_an_impression_without_a_slot_has_the_place_of_the_published_list():
 
 
 @pytest.mark.parametrize("name", [FIRST, None])
-def test_a_click_before_its_impression_is_an_example_when_that_comes(name):
+def test_a_click_that_comes_before_its_impression_is_one_example_with_that_slot(name):
     examples = with_list()
     examples.clicked(b"u", name, B, 20)
     assert given_out(examples, 25) == []
 
     examples.exposed(b"u", name, B, 5, 10)
 
-    assert given_out(examples, 30) == [(1, 5, True)]
+    assert given_out(examples, 10 + WINDOW) == [(1, 5, True)]
     assert given_out(examples, 9 * WINDOW) == []
+
+
+@pytest.mark.parametrize("asked_between", [True, False])
+def test_a_click_more_than_a_window_before_the_impression_is_not_of_it(asked_between):
+    examples = with_list()
+    examples.clicked(b"u", None, B, 20)
+    found = given_out(examples, 20 + WINDOW) if asked_between else []
+    examples.exposed(b"u", None, B, 5, 21 + WINDOW)
+
+    assert found + given_out(examples, 9 * WINDOW) == [(1, 5, False)]
+    assert examples.counts.clicks_unseen == 1
 
 
 @pytest.mark.parametrize("impression_first", [True, False])
@@ -85,8 +97,8 @@ def test_a_named_click_without_its_impression_counts_as_shown_if_the_list_was_se
     if not impression_first:
         examples.exposed(b"u", FIRST, A, 1, 10)
 
-    assert given_out(examples, 20) == [(2, 3, True)]
     assert given_out(examples, 10 + WINDOW) == [(0, 1, False)]
+    assert given_out(examples, 20 + WINDOW) == [(2, 3, True)]
 
 
 def test_a_click_without_a_name_or_an_impression_of_its_item_says_nothing_of_the_list():
@@ -166,7 +178,7 @@ def test_a_click_without_a_name_is_of_the_list_that_showed_the_item():
     with_list(SECOND, items=(C, A), at_ms=100, examples=examples)
     examples.clicked(b"u", None, A, 150)
 
-    assert given_out(examples, 150) == [(0, 1, True)]
+    assert given_out(examples, 50 + WINDOW) == [(0, 1, True)]
 
 
 def test_a_clock_that_jumps_back_makes_nothing_due_and_takes_nothing_back():

@@ -72,8 +72,9 @@ class Pairs(NamedTuple):
         return (3 if self.with_product else 2) * self.users.shape[1] + 1
 
     def rows(self, rows: _I8) -> _F4:
-        """(r, size) float32."""
-        u, v = self.users[self.user[rows]], self.items[self.item[rows]]
+        """(r, size) float32. Vectors are of length sqrt(d), so that numbers are about 1 and so is a fit for AdamW's steps."""
+        length = np.float32(np.sqrt(self.users.shape[1]))
+        u, v = length * self.users[self.user[rows]], length * self.items[self.item[rows]]
         columns = (u, v, u * v) if self.with_product else (u, v)
         return np.hstack((*columns, np.ones((len(rows), 1), np.float32)))
 
