@@ -390,7 +390,7 @@ def test_the_report_has_every_row_and_what_is_learned_is_better_than_rates() -> 
     assert set(report["models"]) == set(ROWS)
     assert report["exposures"] == {"all": 1800, "judged": 900, "not_listable": 0}
     ours = report["models"]["penchant_online"]["probability"]
-    assert ours["auc"] > 0.65
+    assert ours["auc"] > report["models"]["slot_rate"]["probability"]["auc"]
     assert ours["ece"] < 0.1
     for name in ("calibration", "slot_rate", "global_rate"):
         assert report["log_loss_minus"][name]["interval"][1] < 0, name
