@@ -2,10 +2,10 @@
 
     python -m benchmarks.mind_events behaviors.tsv.zst news.tsv.zst OUT_DIRECTORY
 
-MIND says when a list was shown, and of the clicks before it (`history`) only the order. They are from the four weeks before the
-first list (Wu et al. 2020, "MIND: A Large-scale Dataset for News Recommendation", section 3.2), so each user's are spread evenly
-over these. Of a user with several lists the history is the same and written once. What was clicked in a list is written as a click
-one second after it was shown, the next one a second later. The order of a list's candidates is shuffled in MIND: there is no slot.
+MIND says when a list was shown, and of the clicks before it (`history`) only the order. They are from the four weeks before
+the first list (Wu et al. 2020, "MIND: A Large-scale Dataset for News Recommendation"), so each user's are spread evenly over
+these. Of a user with several lists the history is the same and written once. What was clicked in a list is written as a click
+one second after it was shown, the next one a second later. MIND shuffles the order of a list's candidates: there is no slot.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ Row = tuple[str, str, str, int]
 
 def events(raw: pl.DataFrame) -> pl.DataFrame:
     """Columns user_id, item_id, action, event_time (ms, MIND's times taken as UTC), by time; `raw` has all columns as text."""
-    lists = sorted(((_time_ms(row["time"]), row) for row in raw.to_dicts() if row["impressions"]), key=lambda each: each[0])
+    lists = sorted(
+        ((_time_ms(row["time"]), row) for row in raw.to_dicts() if row["impressions"]), key=lambda each: each[0]
+    )
     first_ms = lists[0][0] if lists else 0
     rows, met = list[Row](), set[str]()
     for shown_ms, row in lists:
@@ -55,9 +57,7 @@ def _time_ms(text: str) -> int:
 
 def _history(user: str, clicked: list[str], until_ms: int) -> list[Row]:
     step_ms = HISTORY_MS // (len(clicked) + 1)
-    return [
-        (user, item, "click", until_ms - HISTORY_MS + step_ms * (place + 1)) for place, item in enumerate(clicked)
-    ]
+    return [(user, item, "click", until_ms - HISTORY_MS + step_ms * (place + 1)) for place, item in enumerate(clicked)]
 
 
 def _list(user: str, shown: list[str], shown_ms: int) -> list[Row]:
@@ -69,9 +69,7 @@ def _list(user: str, shown: list[str], shown_ms: int) -> list[Row]:
 
 
 def _read(path: Path, columns: list[str]) -> pl.DataFrame:
-    return pl.read_csv(
-        path, separator="\t", quote_char=None, has_header=False, new_columns=columns, infer_schema=False
-    )
+    return pl.read_csv(path, separator="\t", quote_char=None, has_header=False, new_columns=columns, infer_schema=False)
 
 
 def main(arguments: Sequence[str]) -> int:

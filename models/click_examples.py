@@ -10,7 +10,8 @@ list becomes an example only if
 
 Both outcomes wait for the end of the window. If clicks were learned from at once, they would run ahead of the refusals that
 belong to them: in the first half hour everything known would be a click, and a worker that stops would have learned the clicks
-of the last half hour without its refusals (delayed feedback: Chapelle 2014, "Modeling delayed feedback in display advertising").
+of the last half hour without its refusals (delayed feedback: Chapelle 2014, "Modeling delayed feedback in display
+advertising").
 
 Clicks on lists of which no impression comes at all are dropped and counted: a service that reports no impressions would teach
 that everything is clicked.

@@ -1,4 +1,4 @@
-"""`penchant evaluate clicks`: how true the stated probabilities of a click are. Added to `penchant evaluate` by `stream.cli`."""
+"""`penchant evaluate clicks`: how true stated probabilities of a click are. Added to `penchant evaluate` by `stream.cli`."""
 
 from __future__ import annotations
 
@@ -156,7 +156,10 @@ def _show(console: Any, report: dict[str, Any]) -> None:
         f"of warm-up, {report['clicks']['judged']:,} clicked.",
         "bold",
     )
-    say(console, f"Texts ({report['encoder']}): of {text['items']:.1%} of the items shown, {text['both']:.1%} with users.")
+    say(
+        console,
+        f"Texts ({report['encoder']}): of {text['items']:.1%} of the items shown, {text['both']:.1%} with users.",
+    )
     rows = []
     for name, each in report["models"].items():
         figures, difference = each["probability"], report["log_loss_minus"].get(name)
@@ -176,5 +179,5 @@ def _difference(found: dict[str, Any] | None) -> Any:
     if found is None:
         return Cell("–")
     low, high = found["interval"]
-    style = "ok" if high < 0 else "fail" if low > 0 else "plain"  # of log loss, less is better
-    return Cell(f"{found['mean']:+.4f} [{low:+.4f}, {high:+.4f}]", style)
+    text = f"{found['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return Cell(text, "ok" if high < 0 else "fail" if low > 0 else "plain")  # of log loss, less is better

@@ -1,19 +1,20 @@
 """How true the stated probabilities of a click are, on events with impressions: stated first, then learned.
 
-The stream is replayed through the worker's code (`stream.prequential`). A list is what one user was shown at one time; its items
-are scored as of that moment, whether or not Penchant would have listed them, and every contender states its probabilities. What
-became of them is learned when `models.click_examples` says so, a window later, as a worker does.
+The stream is replayed through the worker's code (`stream.prequential`). A list is what one user was shown at one time; its
+items are scored as of that moment, whether or not Penchant would have listed them, and every contender states its
+probabilities. What became of them is learned when `models.click_examples` says so, a window later, as a worker does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.click_examples import ClickExamples
+from models.click_examples import ClickExamples, Counts
 from models.evaluation.baselines.theta_uv import Pairs, fit, past_vector, predict
 from models.evaluation.bootstrap import Resamples
 from models.evaluation.click_contenders import (
@@ -46,7 +47,7 @@ SWITCH_AT_CLICKS: Final = (10, 100)
 """Beside it: the calibration until so many clicks were learned, then the model."""
 
 IMPRESSION, CLICK = ACTIONS.index("impression"), ACTIONS.index("click")
-_RESAMPLES: Final = 500
+_RESAMPLES: Final = 300
 
 
 class Replay(NamedTuple):
@@ -60,6 +61,8 @@ class Replay(NamedTuple):
     users: NDArray[np.float32]
     """(slates, d) u of each list; d = 0 without text."""
     model: Learned
+    counts: Counts
+    """What did not become an example."""
 
 
 def find_exposures(stream: Stream, window_ms: int, limit: int | None) -> Exposures:
@@ -71,7 +74,7 @@ def find_exposures(stream: Stream, window_ms: int, limit: int | None) -> Exposur
     found = exposures(stream, IMPRESSION, CLICK, window_ms)
     if limit is not None and limit < len(found.at):
         stop = int(np.searchsorted(found.slate, found.slate[limit], side="left")) or limit
-        found = Exposures(*(column[:stop] for column in found))
+        found = Exposures(found.at[:stop], found.slate[:stop], found.clicked[:stop])
     if not found.clicked.any():
         raise UsageError(
             "The events hold no impression that was clicked.",
@@ -114,7 +117,7 @@ def replay(
         if number % max(1, (len(starts) - 1) // 100) == 0:
             on_step(number, len(starts) - 1)
     on_step(len(starts) - 1, len(starts) - 1)
-    return Replay(shown, stated, clicks, np.array(users, np.float32), ours)
+    return Replay(shown, stated, clicks, np.array(users, np.float32), ours, live.examples.counts)
 
 
 class _Live:
@@ -131,7 +134,7 @@ class _Live:
     ) -> None:
         self._stream, self._weights, self._contenders = stream, weights, contenders
         self._replayed = Replayed(settings, stream, known)
-        self._examples = ClickExamples(window_ms, max_users=max(1, known.n_users))
+        self.examples = ClickExamples(window_ms, max_users=max(1, known.n_users))
         self._hashes = self._replayed.index.hash_of(self._replayed.number.astype(np.int64))
         self._outcomes = np.flatnonzero((stream.action == IMPRESSION) | (stream.action == CLICK))
         self._next = 0
@@ -146,7 +149,7 @@ class _Live:
         while self._next < len(self._outcomes) and self._outcomes[self._next] < at:
             self._tell(int(self._outcomes[self._next]))
             self._next += 1
-        examples = self._examples.due(int(self._stream.time_ms[at]))
+        examples = self.examples.due(int(self._stream.time_ms[at]))
         if len(examples.slot):
             for contender in self._contenders.values():
                 contender.learn(examples)
@@ -170,9 +173,7 @@ class _Live:
         listed = ~np.isnan(parts[:, 0])
         parts, slot = parts[listed], self._stream.slot[at][listed].astype(np.int64)
         name = number.to_bytes(16)
-        self._examples.published(
-            _key(user), name, self._hashes[items[listed]], parts.astype(np.float32), now_ms, slot
-        )
+        self.examples.published(_key(user), name, self._hashes[items[listed]], parts.astype(np.float32), now_ms, slot)
         said = {name: contender.predict(parts, slot) for name, contender in self._contenders.items()}
         return listed, said, self._past(question)
 
@@ -187,9 +188,9 @@ class _Live:
         if item < 0:
             return
         if stream.action[at] == IMPRESSION:
-            self._examples.exposed(user, None, int(self._hashes[item]), int(stream.slot[at]), at_ms)
+            self.examples.exposed(user, None, int(self._hashes[item]), int(stream.slot[at]), at_ms)
         else:
-            self._examples.clicked(user, None, int(self._hashes[item]), at_ms)
+            self.examples.clicked(user, None, int(self._hashes[item]), at_ms)
 
 
 def _key(user: int) -> bytes:
@@ -231,7 +232,9 @@ def report_of(replayed: Replay, stream: Stream, known: Known, train: int, seed: 
     judged[:train] = False
     clicked = shown.clicked[judged]
     if clicked.all() or not clicked.any():
-        raise UsageError("The judged exposures have no click, or nothing else.", "give more events, or another --warm-up")
+        raise UsageError(
+            "The judged exposures have no click, or nothing else.", "give more events, or another --warm-up"
+        )
     user = stream.user[shown.at[judged]]
     resamples = Resamples(user, seed, _RESAMPLES)
     return {
@@ -250,6 +253,7 @@ def report_of(replayed: Replay, stream: Stream, known: Known, train: int, seed: 
         "skipped": skipped,
         "text": _coverage(replayed, stream, known, judged),
         "learned": _learned(replayed.model),
+        "not_learned": asdict(replayed.counts),
     }
 
 

@@ -20,11 +20,14 @@ def clicks_page(report: Mapping[str, Any], reliability: bytes) -> str:
     shown, clicks = report["exposures"], report["clicks"]
     headings = ("model", *(f"{name} (95 %)" for name in MEASURES), "mean stated", "ours minus it, log loss")
     minus = report["log_loss_minus"]
-    parts = [
-        f"<h1>Click probability</h1><p><code>{escape(report['command'])}</code></p>",
+    facts = (
         f"<p>{shown['judged']:,} exposures of {shown['all']:,}, {clicks['judged']:,} clicked, {report['users']:,} users, "
         f"clicks within {report['window_minutes']:g} minutes; encoder {escape(report['encoder'])}, "
-        f"{report['text']['both']:.1%} of the exposures with text on both sides.</p>",
+        f"{report['text']['both']:.1%} of the exposures with text on both sides.</p>"
+    )
+    parts = [
+        f"<h1>Click probability</h1><p><code>{escape(report['command'])}</code></p>",
+        facts,
         *(
             f"<p>sha256 of {escape(role)}: <code>{escape(each)}</code></p>"
             for role, each in report["data"]["sha256"].items()

@@ -349,14 +349,16 @@ def test_the_past_is_the_weighted_mean_of_what_has_text() -> None:
 
 
 def write_events(users: int = 60, days: int = 6, seed: int = 0, impressions: bool = True) -> str:
-    """Everybody likes one of two series; shown one of each and two at random, they mostly click what they like, sooner above."""
+    """Everybody likes one of two series and is shown items of both: mostly they click what they like, sooner above."""
     rng = np.random.default_rng(seed)
     lines = ["user_id,item_id,action,event_time,slot"]
     rows = []
     for user in range(users):
         liked = user % 2
-        for item in rng.permutation(10)[:4].tolist():
-            rows.append((1_600_000_000 + 97 * user + item, f"u{user},s{liked}-{item},click,{{}},"))
+        rows += [
+            (1_600_000_000 + 97 * user + item, f"u{user},s{liked}-{item},click,{{}},")
+            for item in rng.permutation(10)[:4].tolist()
+        ]
         for day in range(1, days):
             at = 1_600_000_000 + 86_400 * day + 97 * user
             shown = rng.permutation(20)[:6].tolist()
@@ -373,7 +375,9 @@ def write_events(users: int = 60, days: int = 6, seed: int = 0, impressions: boo
 
 
 def write_items() -> str:
-    lines = ["item_id,title"] + [f"s{s}-{n},{('red wine', 'garden chair')[s]} number {n}" for s in (0, 1) for n in range(10)]
+    lines = ["item_id,title"] + [
+        f"s{s}-{n},{('red wine', 'garden chair')[s]} number {n}" for s in (0, 1) for n in range(10)
+    ]
     Path("items.csv").write_text("\n".join(lines) + "\n")
     return "items.csv"
 
@@ -394,6 +398,8 @@ def test_the_report_has_every_row_and_what_is_learned_is_better_than_rates() -> 
     assert ours["ece"] < 0.1
     for name in ("calibration", "slot_rate", "global_rate"):
         assert report["log_loss_minus"][name]["interval"][1] < 0, name
+    assert report["learned"]["examples"] + report["not_learned"]["dropped"] <= 1800
+    assert report["not_learned"]["unknown"] == 60 * 4, "the clicks of the first day, which nothing was shown before"
     assert set(report["skipped"]) == {"batch_theta_uv", "batch_theta_uv_product"}
     assert "text vectors" in report["skipped"]["batch_theta_uv"]
     assert report["learned"]["slots"][1] > report["learned"]["slots"][6]
@@ -406,7 +412,9 @@ def test_with_texts_the_batch_models_stand_beside_it(monkeypatch: pytest.MonkeyP
     report = report_of(write_events(), "--items", write_items(), "--warm-up", "0.6")
 
     assert report["text"] == {"items": 1.0, "users": 1.0, "both": 1.0}
-    linear, product = (report["models"][name]["probability"]["auc"] for name in ("batch_theta_uv", "batch_theta_uv_product"))
+    linear, product = (
+        report["models"][name]["probability"]["auc"] for name in ("batch_theta_uv", "batch_theta_uv_product")
+    )
     assert product > 0.65
     assert product > linear
     assert report["batch"]["batch_theta_uv"]["features"] == 2 * 64 + 1

@@ -78,6 +78,7 @@ class GlobalRate:
 
     def predict(self, parts: _F8, slot: _I8) -> _F8:
         """See `ClickContender`."""
+        del parts
         return np.full(len(slot), self.rate())
 
     def learn(self, examples: Examples) -> None:
@@ -95,6 +96,7 @@ class SlotRate(GlobalRate):
 
     def predict(self, parts: _F8, slot: _I8) -> _F8:
         """See `ClickContender`."""
+        del parts
         rate = (self._hit + SLOT_SMOOTHING * self.rate()) / (self._shown + SLOT_SMOOTHING)
         stated: _F8 = rate[np.minimum(slot, SLOTS - 1)]
         return stated

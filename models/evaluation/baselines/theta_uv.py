@@ -1,9 +1,9 @@
 """The batch model y = sigmoid(theta . [u; v]) on text vectors: u of the user's past, v of the item. Trained with AdamW.
 
-theta . [u; v] = theta_u . u + theta_v . v is a sum of what the user is like and what the item is like: it says which users click
-much and which items are clicked much, but never that this item suits this user; the order of items is the same for everybody. So
-it is also trained with the products u * v (element by element) beside them, with which theta can weigh each direction in which
-both agree.
+theta . [u; v] = theta_u . u + theta_v . v is a sum of what the user is like and what the item is like: it says which users
+click much and which items are clicked much, but never that this item suits this user; the order of items is the same for
+everybody. So it is also trained with the products u * v (element by element) beside them, with which theta can weigh each
+direction in which both agree.
 
 As features are linear, a gradient is one product of matrices and AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay
 Regularization", Algorithm 2) a few lines: NumPy does, no torch is needed. An intercept is added, which the formula lacks:
@@ -69,7 +69,7 @@ class Pairs(NamedTuple):
     @property
     def size(self) -> int:
         """Columns, the intercept's last."""
-        return (3 if self.with_product else 2) * self.users.shape[1] + 1
+        return (3 if self.with_product else 2) * int(self.users.shape[1]) + 1
 
     def rows(self, rows: _I8) -> _F4:
         """(r, size) float32. Vectors are of length sqrt(d), so that numbers are about 1 and so is a fit for AdamW's steps."""
@@ -142,9 +142,7 @@ def fit(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int, options
 
 def predict(pairs: Pairs, theta: _F8, rows: _I8) -> _F8:
     """(r,) float64 probability of each."""
-    found = [
-        _sigmoid(pairs.rows(rows[at : at + _ROWS_AT_ONCE]) @ theta) for at in range(0, len(rows), _ROWS_AT_ONCE)
-    ]
+    found = [_sigmoid(pairs.rows(rows[at : at + _ROWS_AT_ONCE]) @ theta) for at in range(0, len(rows), _ROWS_AT_ONCE)]
     return np.concatenate([np.empty(0), *found])
 
 
