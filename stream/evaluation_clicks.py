@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.click_examples import ClickExamples, Counts
-from models.evaluation.baselines.theta_uv import Pairs, fit, past_vector, predict
+from models.evaluation.baselines.theta_uv import Pairs, fit_best, past_vector, predict
 from models.evaluation.bootstrap import Resamples
 from models.evaluation.click_contenders import (
     ClickContender,
@@ -209,12 +209,17 @@ def add_batch_models(
         slate = shown.slate - shown.slate[0]
         pairs = Pairs(replayed.users, known.text_vectors, slate, stream.item[shown.at].astype(np.int64), with_product)
         try:
-            found = fit(pairs, shown.clicked, train, seed)
+            found = fit_best(pairs, shown.clicked, train, seed)
         except ValueError as error:
             skipped[name] = str(error)
             continue
         stated[name] = predict(pairs, found.theta, np.arange(len(shown.at)))
-        told[name] = {"epochs": found.epochs, "validation_log_loss": found.validation_loss, "features": pairs.size}
+        told[name] = {
+            "epochs": found.epochs,
+            "learning_rate": found.learning_rate,
+            "validation_log_loss": found.validation_loss,
+            "features": pairs.size,
+        }
     return stated, told, skipped
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from evaluation_streams import make_known, make_stream
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from benchmarks import mind_events, obd_events
 from models.click_examples import Examples
 from models.evaluation.baselines.theta_uv import AdamW, Moments, Pairs, adamw_step, fit, past_vector, predict
 from models.evaluation.bootstrap import Resamples
@@ -345,6 +347,76 @@ def test_the_past_is_the_weighted_mean_of_what_has_text() -> None:
     np.testing.assert_array_equal(past_vector(vectors[1:2], np.array([1.0])), [0, 0])
 
 
+# --- what is made of data sets
+
+
+def test_mind_becomes_ordered_history_impressions_and_clicks() -> None:
+    raw = pl.DataFrame(
+        [
+            ("2", "u1", "11/14/2019 1:00:00 PM", "N1 N2", "N5-0"),
+            ("1", "u1", "11/14/2019 11:00:00 AM", "N1 N2", "N3-0 N4-1 N6-1"),
+            ("3", "u2", "11/14/2019 1:00:00 PM", None, "N5-1"),
+        ],
+        schema=["impression_id", "user_id", "time", "history", "impressions"],
+        orient="row",
+    )
+
+    rows = mind_events.events(raw).rows()
+
+    first_ms = 1573729200_000
+    week_ms = 7 * 86_400_000
+    assert rows == [
+        ("u1", "N1", "click", first_ms - 4 * week_ms + 4 * week_ms // 3),
+        ("u1", "N2", "click", first_ms - 4 * week_ms + 4 * week_ms // 3 * 2),
+        ("u1", "N3", "impression", first_ms),
+        ("u1", "N4", "impression", first_ms),
+        ("u1", "N6", "impression", first_ms),
+        ("u1", "N4", "click", first_ms + 1000),
+        ("u1", "N6", "click", first_ms + 2000),
+        ("u1", "N5", "impression", first_ms + 7_200_000),
+        ("u2", "N5", "impression", first_ms + 7_200_000),
+        ("u2", "N5", "click", first_ms + 7_201_000),
+    ]
+
+
+def test_mind_items_without_a_title_are_left_out() -> None:
+    raw = pl.DataFrame(
+        [("N1", "news", "local", "A title", "More."), ("N2", "news", "local", None, "More.")],
+        schema=["item_id", "category", "subcategory", "title", "abstract"],
+        orient="row",
+    )
+
+    assert mind_events.items(raw).rows() == [("N1", "A title", "news|local", "More.")]
+
+
+def test_an_open_bandit_log_becomes_impressions_with_slots_and_clicks_of_groups() -> None:
+    features = {f"user_feature_{n}": [str(n) * 32] * 2 for n in range(4)}
+    raw = pl.DataFrame(
+        {
+            "timestamp": ["2019-11-24 00:00:01.500000+00:00", "2019-11-24 00:00:02+00:00"],
+            "item_id": ["14", "3"],
+            "position": ["3", "1"],
+            "click": ["0.0", "1.0"],
+            **features,
+        }
+    )
+
+    rows = obd_events.events(raw, "men").rows()
+
+    user = "men-" + "".join(str(n) * 12 for n in range(4))
+    assert rows == [
+        (user, "men-14", "impression", 1574553601_500, 3),
+        (user, "men-3", "impression", 1574553602_000, 1),
+        (user, "men-3", "click", 1574553602_001, 1),
+    ]
+
+
+@pytest.mark.parametrize("module", [mind_events, obd_events])
+def test_wrong_arguments_say_how_it_is_called(module: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert module.main([]) == 2
+    assert "python -m benchmarks." in capsys.readouterr().err
+
+
 # --- the command
 
 
@@ -389,16 +461,16 @@ def report_of(*arguments: str) -> Any:
 
 
 def test_the_report_has_every_row_and_what_is_learned_is_better_than_rates() -> None:
-    report = report_of(write_events(), "--warm-up", "0.5")
+    report = report_of(write_events(days=12), "--warm-up", "0.5")
 
     assert set(report["models"]) == set(ROWS)
-    assert report["exposures"] == {"all": 1800, "judged": 900, "not_listable": 0}
+    assert report["exposures"] == {"all": 3960, "judged": 1980, "not_listable": 0}
     ours = report["models"]["penchant_online"]["probability"]
     assert ours["auc"] > report["models"]["slot_rate"]["probability"]["auc"]
     assert ours["ece"] < 0.1
-    for name in ("calibration", "slot_rate", "global_rate"):
+    for name in ("calibration", "global_rate"):
         assert report["log_loss_minus"][name]["interval"][1] < 0, name
-    assert report["learned"]["examples"] + report["not_learned"]["dropped"] <= 1800
+    assert report["learned"]["examples"] + report["not_learned"]["dropped"] <= 3960
     assert report["not_learned"]["unknown"] == 60 * 4, "the clicks of the first day, which nothing was shown before"
     assert set(report["skipped"]) == {"batch_theta_uv", "batch_theta_uv_product"}
     assert "text vectors" in report["skipped"]["batch_theta_uv"]
@@ -415,6 +487,8 @@ def test_with_texts_the_batch_models_stand_beside_it(monkeypatch: pytest.MonkeyP
     linear, product = (
         report["models"][name]["probability"]["auc"] for name in ("batch_theta_uv", "batch_theta_uv_product")
     )
+    assert report["log_loss_minus"]["slot_rate"]["interval"][1] < 0, "texts tell the series apart"
+    assert report["log_loss_minus"]["score_only"]["interval"][1] < 0
     assert product > 0.65
     assert product > linear
     assert report["batch"]["batch_theta_uv"]["features"] == 2 * 64 + 1

@@ -24,6 +24,9 @@ _I8 = NDArray[np.int64]
 VALIDATION: Final = 0.2
 """Of the training exposures, the last: training stops where their log loss no longer falls."""
 
+LEARNING_RATES: Final = (3e-3, 1e-3, 1e-4)
+"""Tried in turn; the validation loss chooses."""
+
 HISTORY_DECAY: Final = 0.9
 """What a place of the history counts of the one before it, in u."""
 
@@ -33,7 +36,7 @@ _ROWS_AT_ONCE: Final = 8192
 class AdamW(NamedTuple):
     """Hyper-parameters, those that are usual."""
 
-    learning_rate: float = 3e-3
+    learning_rate: float = LEARNING_RATES[0]
     weight_decay: float = 1e-2
     beta_1: float = 0.9
     beta_2: float = 0.999
@@ -84,6 +87,7 @@ class Fitted(NamedTuple):
 
     theta: _F8
     """(size,)."""
+    learning_rate: float
     epochs: int
     """After how many it was best."""
     validation_loss: float
@@ -109,6 +113,16 @@ def adamw_step(state: Moments, gradient: _F8, decayed: NDArray[np.bool_], option
     return Moments(state.theta - options.learning_rate * (ahead + decay), mean, square, steps)
 
 
+def fit_best(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int) -> Fitted:
+    """`fit` with each of the `LEARNING_RATES`, the one with the lowest validation loss; of equal ones the first.
+
+    Raises:
+        ValueError: as `fit`.
+    """
+    found = (fit(pairs, clicked, train, seed, AdamW(learning_rate=rate)) for rate in LEARNING_RATES)
+    return min(found, key=lambda each: each.validation_loss)
+
+
 def fit(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int, options: AdamW | None = None) -> Fitted:
     """Train on the first `train` exposures; the last `VALIDATION` of them decide when to stop.
 
@@ -125,7 +139,7 @@ def fit(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int, options
     state = Moments(theta, np.zeros(pairs.size), np.zeros(pairs.size), 0)
     decayed = np.arange(pairs.size) < pairs.size - 1
     held = np.arange(learned, train)
-    best = Fitted(theta, 0, _loss(pairs, clicked, held, theta))
+    best = Fitted(theta, options.learning_rate, 0, _loss(pairs, clicked, held, theta))
     rng = np.random.default_rng(seed)
     for epoch in range(1, options.epochs + 1):
         for rows in np.split(rng.permutation(learned), range(options.batch, learned, options.batch)):
@@ -134,7 +148,7 @@ def fit(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int, options
             state = adamw_step(state, missed @ x / len(rows), decayed, options)
         loss = _loss(pairs, clicked, held, state.theta)
         if loss < best.validation_loss:
-            best = Fitted(state.theta, epoch, loss)
+            best = Fitted(state.theta, options.learning_rate, epoch, loss)
         if epoch - best.epochs >= options.patience:
             break
     return best
