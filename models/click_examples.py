@@ -16,13 +16,13 @@ advertising").
 Clicks on lists of which no impression comes at all are dropped and counted: a service that reports no impressions would teach
 that everything is clicked.
 
-Nothing here is stored: what is pending when a worker stops is not learned from, except for what is replayed.
+Nothing here is stored: what is pending when a worker stops is not learned from.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
@@ -66,27 +66,49 @@ class Counts:
     """Undecided impressions and clicks of the oldest lists, which made room."""
 
 
+@dataclass(slots=True)
+class _Place:
+    """An item of a list that something is known of."""
+
+    slot: int
+    shown_ms: int = _NEVER
+    clicked_ms: int = _NEVER
+    is_named: bool = False
+    """The click named this list."""
+    is_decided: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class _List:
-    """One published list; the arrays by place."""
+    """One published list. Most are never heard of again, so places are made when they are."""
 
     user: bytes
     recommendation: bytes
-    place: dict[int, int]
-    """Of each item hash; the first of equal ones."""
+    items: NDArray[np.uint64]
     parts: NDArray[np.float32]
-    slot: list[int]
-    shown_ms: list[int]
-    clicked_ms: list[int]
-    named: list[bool]
-    """The click named this list."""
-    decided: list[bool]
+    slots: NDArray[np.int64] | None
     published_ms: int
+    places: dict[int, _Place] = field(default_factory=dict)
     waiting: int = 0
     """Entries of the heap."""
     is_seen: bool = False
     """An impression of any of its items came."""
     is_forgotten: bool = False
+
+    def number_of(self, item: int) -> int | None:
+        """The first place with this item."""
+        at = np.flatnonzero(self.items == np.uint64(item))
+        return int(at[0]) if len(at) else None
+
+    def place(self, number: int) -> _Place:
+        """What is known of it."""
+        if number not in self.places:
+            self.places[number] = _Place(number + 1 if self.slots is None else int(self.slots[number]))
+        return self.places[number]
+
+    def has_shown(self, number: int) -> bool:
+        """An impression of the item came."""
+        return number in self.places and self.places[number].shown_ms != _NEVER
 
 
 class _Example(NamedTuple):
@@ -124,9 +146,9 @@ class ClickExamples:
         self._parts = parts
         self._users: OrderedDict[bytes, deque[_List]] = OrderedDict()
         self._waiting: list[tuple[int, int, _List, int]] = []
-        """A heap of (when it is decided, number, list, place): the number keeps lists from being compared."""
+        """A heap of (when it is decided, entry, list, place): the entry's number keeps lists from being compared."""
         self._ready: list[_Example] = []
-        self._number = 0
+        self._entries = 0
         self._now_ms = 0
         self._stale = 0
 
@@ -162,23 +184,9 @@ class ClickExamples:
         self._users.move_to_end(user)
         if any(each.recommendation == recommendation for each in lists):
             return
-        k, place = len(items), dict[int, int]()
-        for n, item in enumerate(items.tolist()):
-            place.setdefault(item, n)
-        lists.append(
-            _List(
-                user,
-                recommendation,
-                place,
-                np.array(parts, np.float32),
-                list(range(1, k + 1)) if slots is None else slots.tolist(),
-                [_NEVER] * k,
-                [_NEVER] * k,
-                [False] * k,
-                [False] * k,
-                at_ms,
-            )
-        )
+        # Copies: a view would keep the arrays of the whole batch alive.
+        own = None if slots is None else np.array(slots, np.int64)
+        lists.append(_List(user, recommendation, np.array(items, np.uint64), np.array(parts, np.float32), own, at_ms))
         if len(lists) > self._lists_per_user:
             self._forget(lists.popleft())
         if len(self._users) > self._max_users:
@@ -199,14 +207,15 @@ class ClickExamples:
         if found is None:
             self.counts.unknown += 1
             return
-        of, place = found
-        if of.shown_ms[place] != _NEVER or of.decided[place]:
+        of, number = found
+        place = of.place(number)
+        if place.shown_ms != _NEVER or place.is_decided:
             self.counts.repeated += 1
             return
-        of.shown_ms[place], of.is_seen = at_ms, True
+        place.shown_ms, of.is_seen = at_ms, True
         if slot > 0:
-            of.slot[place] = slot
-        self._wait(at_ms, of, place)
+            place.slot = slot
+        self._wait(at_ms, of, number)
 
     def clicked(self, user: bytes, recommendation: bytes | None, item: int, at_ms: int) -> None:
         """An item was clicked; arguments as for `exposed`. Without a name it is a click on the newest list that showed the
@@ -216,17 +225,17 @@ class ClickExamples:
         if found is None:
             self.counts.unknown += 1
             return
-        of, place = found
-        before, shown_ms = of.clicked_ms[place], of.shown_ms[place]
-        of.named[place] |= recommendation is not None
-        if before != _NEVER:
+        of, number = found
+        place = of.place(number)
+        place.is_named |= recommendation is not None
+        if place.clicked_ms != _NEVER:
             self.counts.repeated += 1
-        elif of.decided[place] or (shown_ms != _NEVER and at_ms - shown_ms > self._window_ms):
+        elif place.is_decided or (place.shown_ms != _NEVER and at_ms - place.shown_ms > self._window_ms):
             self.counts.late_clicks += 1
         else:
-            of.clicked_ms[place] = at_ms
-            if shown_ms == _NEVER:
-                self._wait(at_ms, of, place)
+            place.clicked_ms = at_ms
+            if place.shown_ms == _NEVER:
+                self._wait(at_ms, of, number)
 
     def due(self, now_ms: int) -> Examples:
         """What has been decided since the last call: what was shown, or clicked unseen, a window before `now_ms` or longer.
@@ -236,12 +245,12 @@ class ClickExamples:
         """
         self._now_ms = max(self._now_ms, now_ms)
         while self._waiting and self._waiting[0][0] <= self._now_ms:
-            due_ms, _, of, place = heappop(self._waiting)
+            due_ms, _, of, number = heappop(self._waiting)
             of.waiting -= 1
             if of.is_forgotten:
                 self._stale -= 1
-            elif not of.decided[place]:
-                self._decide(of, place, due_ms)
+            elif not of.place(number).is_decided:
+                self._decide(of, number, due_ms)
         ready, self._ready = sorted(self._ready, key=lambda each: each[:4]), []
         parts = [each.parts for each in ready]
         return Examples(
@@ -253,40 +262,40 @@ class ClickExamples:
     def _find(
         self, user: bytes, recommendation: bytes | None, item: int, at_ms: int, shown_first: bool = False
     ) -> tuple[_List, int] | None:
-        holding = [each for each in self._users.get(user, ()) if item in each.place]
-        if recommendation is not None:
-            holding = [each for each in holding if each.recommendation == recommendation]
-        elif shown_first:
-            shown = [each for each in holding if each.shown_ms[each.place[item]] != _NEVER]
-            holding = shown or holding
-        if recommendation is None:  # clocks of two machines differ a little: better a younger list than none
-            holding = [each for each in holding if each.published_ms <= at_ms] or holding
-        return (holding[-1], holding[-1].place[item]) if holding else None
+        holding = [
+            (each, number)
+            for each in self._users.get(user, ())
+            if recommendation is None or each.recommendation == recommendation
+            if (number := each.number_of(item)) is not None
+        ]
+        if recommendation is None:
+            if shown_first:
+                holding = [(each, number) for each, number in holding if each.has_shown(number)] or holding
+            # Clocks of two machines differ a little: better a younger list than none.
+            holding = [(each, number) for each, number in holding if each.published_ms <= at_ms] or holding
+        return holding[-1] if holding else None
 
-    def _wait(self, at_ms: int, of: _List, place: int) -> None:
-        self._number += 1
+    def _wait(self, at_ms: int, of: _List, number: int) -> None:
+        self._entries += 1
         of.waiting += 1
-        heappush(self._waiting, (at_ms + self._window_ms, self._number, of, place))
+        heappush(self._waiting, (at_ms + self._window_ms, self._entries, of, number))
 
-    def _decide(self, of: _List, place: int, due_ms: int) -> None:
+    def _decide(self, of: _List, number: int, due_ms: int) -> None:
         """A window after the impression, or after a click that had none by then."""
-        clicked = of.clicked_ms[place] != _NEVER
-        if not _NEVER < of.shown_ms[place] <= due_ms and not (of.named[place] and of.is_seen):
+        place = of.place(number)
+        clicked = place.clicked_ms != _NEVER
+        if not _NEVER < place.shown_ms <= due_ms and not (place.is_named and of.is_seen):
             self.counts.clicks_unseen += 1
-            of.clicked_ms[place] = _NEVER
+            place.clicked_ms, place.is_named = _NEVER, False
             return
-        of.decided[place] = True
-        self._ready.append(
-            _Example(due_ms, of.user, of.recommendation, place, of.slot[place], clicked, of.parts[place])
-        )
+        place.is_decided = True
+        self._ready.append(_Example(due_ms, of.user, of.recommendation, number, place.slot, clicked, of.parts[number]))
 
     def _forget(self, of: _List) -> None:
-        """Its places still in the heap are skipped there; where they are most of it, the heap is made anew."""
-        undecided = sum(
-            not decided and (shown != _NEVER or clicked != _NEVER)
-            for decided, shown, clicked in zip(of.decided, of.shown_ms, of.clicked_ms, strict=True)
+        """Its entries of the heap are skipped there; where such are most of it, the heap is made anew."""
+        self.counts.dropped += sum(
+            not place.is_decided and max(place.shown_ms, place.clicked_ms) != _NEVER for place in of.places.values()
         )
-        self.counts.dropped += undecided
         of.is_forgotten = True
         self._stale += of.waiting
         if 2 * self._stale > len(self._waiting):
