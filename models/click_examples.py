@@ -15,12 +15,12 @@ advertising").
 
 Clicks on lists of which no impression comes at all are dropped and counted: a service that reports no impressions would teach
 that everything is clicked.
-
 Nothing here is stored: what is pending when a worker stops is not learned from.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
@@ -47,7 +47,6 @@ class Examples(NamedTuple):
     slot: NDArray[np.int64]
     """(m,) as the impression says, else the place in the published list, from 1."""
     clicked: NDArray[np.bool_]
-    """(m,)."""
 
 
 @dataclass(slots=True)
@@ -84,7 +83,7 @@ class _List:
 
     user: bytes
     recommendation: bytes
-    items: NDArray[np.uint64]
+    items: array[int]
     parts: NDArray[np.float32]
     slots: NDArray[np.int64] | None
     published_ms: int
@@ -97,8 +96,7 @@ class _List:
 
     def number_of(self, item: int) -> int | None:
         """The first place with this item."""
-        at = np.flatnonzero(self.items == np.uint64(item))
-        return int(at[0]) if len(at) else None
+        return self.items.index(item) if item in self.items else None
 
     def place(self, number: int) -> _Place:
         """What is known of it."""
@@ -142,18 +140,15 @@ class ClickExamples:
             parts: P, how many a score has.
         """
         self.counts = Counts()
-        self._window_ms, self._max_users, self._lists_per_user = window_ms, max_users, lists_per_user
-        self._parts = parts
+        self._window_ms, self._parts = window_ms, parts
+        self._max_users, self._lists_per_user = max_users, lists_per_user
         self._users: OrderedDict[bytes, deque[_List]] = OrderedDict()
         self._waiting: list[tuple[int, int, _List, int]] = []
         """A heap of (when it is decided, entry, list, place): the entry's number keeps lists from being compared."""
         self._ready: list[_Example] = []
-        self._entries = 0
-        self._now_ms = 0
-        self._stale = 0
+        self._entries, self._stale, self._now_ms = 0, 0, 0
 
-    def __len__(self) -> int:
-        """Users remembered."""
+    def __len__(self) -> int:  # users remembered
         return len(self._users)
 
     def published(
@@ -184,9 +179,9 @@ class ClickExamples:
         self._users.move_to_end(user)
         if any(each.recommendation == recommendation for each in lists):
             return
-        # Copies: a view would keep the arrays of the whole batch alive.
-        own = None if slots is None else np.array(slots, np.int64)
-        lists.append(_List(user, recommendation, np.array(items, np.uint64), np.array(parts, np.float32), own, at_ms))
+        hashes = array("Q", np.asarray(items, np.uint64).tobytes())
+        own = None if slots is None else np.array(slots, np.int64)  # a copy: a view would keep a whole batch alive
+        lists.append(_List(user, recommendation, hashes, np.array(parts, np.float32), own, at_ms))
         if len(lists) > self._lists_per_user:
             self._forget(lists.popleft())
         if len(self._users) > self._max_users:
