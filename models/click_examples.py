@@ -15,7 +15,7 @@ advertising").
 
 Clicks on lists of which no impression comes at all are dropped and counted: a service that reports no impressions would teach
 that everything is clicked.
-Nothing here is stored: what is pending when a worker stops is not learned from.
+What is pending when a worker stops is not learned from.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 from models.features import PARTS
 
 MAX_USERS: Final = 10_000
-LISTS_PER_USER: Final = 4
+LISTS_PER_USER: Final = 6
+"""Every event makes a new list; of the last ones one is on the screen."""
 WINDOW_MS: Final = 30 * 60_000
 """How long a click may take to come: a session's gap, as everywhere in Penchant."""
 
@@ -57,10 +58,9 @@ class Counts:
     """Impressions and clicks of items or lists that are not remembered."""
     repeated: int = 0
     """Impressions and clicks of what was shown or clicked already."""
-    late_clicks: int = 0
-    """Of what had been counted as not clicked when the window was over."""
+    late_clicks: int = 0  # when the window was over
     clicks_unseen: int = 0
-    """Clicks on lists of which no impression came."""
+    """On lists of which no impression came."""
     dropped: int = 0
     """Undecided impressions and clicks of the oldest lists, which made room."""
 
@@ -136,7 +136,7 @@ class ClickExamples:
         Args:
             window_ms: how long after an impression a click still counts.
             max_users: whose lists are remembered; the one whose list is oldest makes room.
-            lists_per_user: remembered of each, the newest.
+            lists_per_user: remembered of each: the newest, and those that wait for the end of a window.
             parts: P, how many a score has.
         """
         self.counts = Counts()
@@ -183,7 +183,9 @@ class ClickExamples:
         own = None if slots is None else np.array(slots, np.int64)  # a copy: a view would keep a whole batch alive
         lists.append(_List(user, recommendation, hashes, np.array(parts, np.float32), own, at_ms))
         if len(lists) > self._lists_per_user:
-            self._forget(lists.popleft())
+            least = next((each for each in list(lists)[:-1] if not each.waiting), lists[0])
+            lists.remove(least)
+            self._forget(least)
         if len(self._users) > self._max_users:
             for each in self._users.popitem(last=False)[1]:
                 self._forget(each)

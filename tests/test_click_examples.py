@@ -208,8 +208,31 @@ def test_of_a_user_only_the_newest_lists_are_remembered():
     examples = with_list(lists_per_user=1)
     with_list(SECOND, items=(C,), examples=examples)
     examples.exposed(b"u", FIRST, A, 1, 10)
+    examples.exposed(b"u", SECOND, C, 1, 10)
 
     assert examples.counts.unknown == 1
+    assert given_out(examples, 9 * WINDOW) == [(0, 1, False)]
+
+
+def test_of_lists_that_all_wait_the_oldest_makes_room_and_is_counted():
+    examples = with_list(lists_per_user=1)
+    examples.exposed(b"u", FIRST, A, 1, 10)
+    with_list(SECOND, examples=examples)
+    examples.exposed(b"u", SECOND, B, 2, 20)
+
+    assert given_out(examples, 9 * WINDOW) == [(1, 2, False)]
+    assert examples.counts.dropped == 1
+
+
+def test_what_was_shown_outlasts_the_lists_that_a_user_is_made_while_browsing():
+    examples = with_list(lists_per_user=2)
+    examples.exposed(b"u", FIRST, A, 1, 10)
+    for n in range(20):
+        with_list(n.to_bytes(16), at_ms=20 + n, examples=examples)
+    examples.clicked(b"u", FIRST, A, 50)
+
+    assert given_out(examples, 10 + WINDOW) == [(0, 1, True)]
+    assert examples.counts.dropped == 0
 
 
 def test_memory_stays_bounded_whatever_comes():
