@@ -58,7 +58,8 @@ class Counts:
     """Impressions and clicks of items or lists that are not remembered."""
     repeated: int = 0
     """Impressions and clicks of what was shown or clicked already."""
-    late_clicks: int = 0  # when the window was over
+    late_clicks: int = 0
+    """After the window."""
     clicks_unseen: int = 0
     """On lists of which no impression came."""
     dropped: int = 0
@@ -147,9 +148,6 @@ class ClickExamples:
         """A heap of (when it is decided, entry, list, place): the entry's number keeps lists from being compared."""
         self._ready: list[_Example] = []
         self._entries, self._stale, self._now_ms = 0, 0, 0
-
-    def __len__(self) -> int:  # users remembered
-        return len(self._users)
 
     def published(
         self,

@@ -199,7 +199,7 @@ def test_the_oldest_user_makes_room_and_what_was_undecided_is_counted():
     with_list(user=b"c", examples=examples)
     examples.exposed(b"b", FIRST, A, 1, 10)
 
-    assert len(examples) == 2
+    assert len(examples._users) == 2
     assert given_out(examples, 9 * WINDOW) == [(0, 1, False)], "only b's"
     assert examples.counts.dropped == 1
 
@@ -243,7 +243,7 @@ def test_memory_stays_bounded_whatever_comes():
         for item in (A, B, C):
             examples.exposed(user, recommendation, item, 0, n)
 
-    assert len(examples) == 3
+    assert len(examples._users) == 3
     assert len(examples._waiting) <= 2 * 3 * 2 * 3 + 3
 
 
