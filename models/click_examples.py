@@ -8,16 +8,21 @@ list becomes an example only if
 - an impression of it came (in whatever order with the click), or
 - a click that names the list came, and an impression of any item of that list: the list was seen, this one went unreported.
 
+Both outcomes wait for the end of the window. If clicks were learned from at once, they would run ahead of the refusals that
+belong to them: in the first half hour everything known would be a click, and a worker that stops would have learned the clicks
+of the last half hour without its refusals (delayed feedback: Chapelle 2014, "Modeling delayed feedback in display
+advertising").
+
 Clicks on lists of which no impression comes at all are dropped and counted: a service that reports no impressions would teach
 that everything is clicked.
-
-Nothing here is stored: what is pending when a worker stops is not learned from, except for what is replayed.
+What is pending when a worker stops is not learned from.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
@@ -27,11 +32,12 @@ from numpy.typing import NDArray
 from models.features import PARTS
 
 MAX_USERS: Final = 10_000
-LISTS_PER_USER: Final = 4
+LISTS_PER_USER: Final = 6
+"""Every event makes a new list; of the last ones one is on the screen."""
 WINDOW_MS: Final = 30 * 60_000
 """How long a click may take to come: a session's gap, as everywhere in Penchant."""
 
-_NEVER: Final = -1
+_NEVER: Final = -(2**63)
 
 
 class Examples(NamedTuple):
@@ -42,7 +48,6 @@ class Examples(NamedTuple):
     slot: NDArray[np.int64]
     """(m,) as the impression says, else the place in the published list, from 1."""
     clicked: NDArray[np.bool_]
-    """(m,)."""
 
 
 @dataclass(slots=True)
@@ -54,34 +59,55 @@ class Counts:
     repeated: int = 0
     """Impressions and clicks of what was shown or clicked already."""
     late_clicks: int = 0
-    """Of what had been counted as not clicked when the window was over."""
+    """After the window."""
     clicks_unseen: int = 0
-    """Clicks on lists of which no impression came."""
+    """On lists of which no impression came."""
     dropped: int = 0
     """Undecided impressions and clicks of the oldest lists, which made room."""
 
 
+@dataclass(slots=True)
+class _Place:
+    """An item of a list that something is known of."""
+
+    slot: int
+    shown_ms: int = _NEVER
+    clicked_ms: int = _NEVER
+    is_named: bool = False
+    """The click named this list."""
+    is_decided: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class _List:
-    """One published list; the arrays by place."""
+    """One published list. Most are never heard of again, so places are made when they are."""
 
     user: bytes
     recommendation: bytes
-    place: dict[int, int]
-    """Of each item hash; the first of equal ones."""
+    items: array[int]
     parts: NDArray[np.float32]
-    slot: list[int]
-    shown_ms: list[int]
-    clicked_ms: list[int]
-    named: list[bool]
-    """The click named this list."""
-    decided: list[bool]
+    slots: NDArray[np.int64] | None
     published_ms: int
+    places: dict[int, _Place] = field(default_factory=dict)
     waiting: int = 0
     """Entries of the heap."""
     is_seen: bool = False
     """An impression of any of its items came."""
     is_forgotten: bool = False
+
+    def number_of(self, item: int) -> int | None:
+        """The first place with this item."""
+        return self.items.index(item) if item in self.items else None
+
+    def place(self, number: int) -> _Place:
+        """What is known of it."""
+        if number not in self.places:
+            self.places[number] = _Place(number + 1 if self.slots is None else int(self.slots[number]))
+        return self.places[number]
+
+    def has_shown(self, number: int) -> bool:
+        """An impression of the item came."""
+        return number in self.places and self.places[number].shown_ms != _NEVER
 
 
 class _Example(NamedTuple):
@@ -111,23 +137,17 @@ class ClickExamples:
         Args:
             window_ms: how long after an impression a click still counts.
             max_users: whose lists are remembered; the one whose list is oldest makes room.
-            lists_per_user: remembered of each, the newest.
+            lists_per_user: remembered of each: the newest, and those that wait for the end of a window.
             parts: P, how many a score has.
         """
         self.counts = Counts()
-        self._window_ms, self._max_users, self._lists_per_user = window_ms, max_users, lists_per_user
-        self._parts = parts
+        self._window_ms, self._parts = window_ms, parts
+        self._max_users, self._lists_per_user = max_users, lists_per_user
         self._users: OrderedDict[bytes, deque[_List]] = OrderedDict()
         self._waiting: list[tuple[int, int, _List, int]] = []
-        """A heap of (when it is decided, number, list, place): the number keeps lists from being compared."""
+        """A heap of (when it is decided, entry, list, place): the entry's number keeps lists from being compared."""
         self._ready: list[_Example] = []
-        self._number = 0
-        self._now_ms = 0
-        self._stale = 0
-
-    def __len__(self) -> int:
-        """Users remembered."""
-        return len(self._users)
+        self._entries, self._stale, self._now_ms = 0, 0, 0
 
     def published(
         self,
@@ -136,6 +156,7 @@ class ClickExamples:
         items: NDArray[np.uint64],
         parts: NDArray[np.float32],
         at_ms: int,
+        slots: NDArray[np.int64] | None = None,
     ) -> None:
         """A list was made for a user; one that is remembered already stays as it is.
 
@@ -145,6 +166,7 @@ class ClickExamples:
             items: (k,) uint64 hashes by place.
             parts: (k, P) of their scores; kept as float32.
             at_ms: when, by the clock that impressions and clicks are told in.
+            slots: (k,) places; None: from 1.
 
         Raises:
             ValueError: not one row of parts per item.
@@ -155,25 +177,13 @@ class ClickExamples:
         self._users.move_to_end(user)
         if any(each.recommendation == recommendation for each in lists):
             return
-        k, place = len(items), dict[int, int]()
-        for n, item in enumerate(items.tolist()):
-            place.setdefault(item, n)
-        lists.append(
-            _List(
-                user,
-                recommendation,
-                place,
-                np.array(parts, np.float32),
-                [n + 1 for n in range(k)],
-                [_NEVER] * k,
-                [_NEVER] * k,
-                [False] * k,
-                [False] * k,
-                at_ms,
-            )
-        )
+        hashes = array("Q", np.asarray(items, np.uint64).tobytes())
+        own = None if slots is None else np.array(slots, np.int64)  # a copy: a view would keep a whole batch alive
+        lists.append(_List(user, recommendation, hashes, np.array(parts, np.float32), own, at_ms))
         if len(lists) > self._lists_per_user:
-            self._forget(lists.popleft())
+            least = next((each for each in list(lists)[:-1] if not each.waiting), lists[0])
+            lists.remove(least)
+            self._forget(least)
         if len(self._users) > self._max_users:
             for each in self._users.popitem(last=False)[1]:
                 self._forget(each)
@@ -192,19 +202,15 @@ class ClickExamples:
         if found is None:
             self.counts.unknown += 1
             return
-        of, place = found
-        if of.shown_ms[place] != _NEVER or of.decided[place]:
+        of, number = found
+        place = of.place(number)
+        if place.shown_ms != _NEVER or place.is_decided:
             self.counts.repeated += 1
             return
-        of.shown_ms[place] = at_ms
-        of.slot[place] = slot if slot > 0 else place + 1
-        if not of.is_seen:
-            of.is_seen = True
-            for other in range(len(of.slot)):  # clicks that waited for a sign that the list was seen
-                self._decide_click(of, other)
-        self._decide_click(of, place)
-        if not of.decided[place]:
-            self._wait(at_ms, of, place)
+        place.shown_ms, of.is_seen = at_ms, True
+        if slot > 0:
+            place.slot = slot
+        self._wait(at_ms, of, number)
 
     def clicked(self, user: bytes, recommendation: bytes | None, item: int, at_ms: int) -> None:
         """An item was clicked; arguments as for `exposed`. Without a name it is a click on the newest list that showed the
@@ -214,36 +220,32 @@ class ClickExamples:
         if found is None:
             self.counts.unknown += 1
             return
-        of, place = found
-        if of.decided[place]:
-            if of.clicked_ms[place] == _NEVER:
-                self.counts.late_clicks += 1
-            else:
-                self.counts.repeated += 1
-            return
-        if of.clicked_ms[place] != _NEVER:
+        of, number = found
+        place = of.place(number)
+        place.is_named |= recommendation is not None
+        if place.clicked_ms != _NEVER:
             self.counts.repeated += 1
-            of.named[place] |= recommendation is not None
+        elif place.is_decided or (place.shown_ms != _NEVER and at_ms - place.shown_ms > self._window_ms):
+            self.counts.late_clicks += 1
         else:
-            of.clicked_ms[place], of.named[place] = at_ms, recommendation is not None
-            if of.shown_ms[place] == _NEVER:
-                self._wait(at_ms, of, place)
-        self._decide_click(of, place)
+            place.clicked_ms = at_ms
+            if place.shown_ms == _NEVER:
+                self._wait(at_ms, of, number)
 
     def due(self, now_ms: int) -> Examples:
-        """What has been decided since the last call: every click, and what was shown a window before `now_ms` or longer.
+        """What has been decided since the last call: what was shown, or clicked unseen, a window before `now_ms` or longer.
 
         Args:
             now_ms: of the clock that `at_ms` is of. If it jumps back, what was due stays due and nothing else becomes so.
         """
         self._now_ms = max(self._now_ms, now_ms)
         while self._waiting and self._waiting[0][0] <= self._now_ms:
-            due_ms, _, of, place = heappop(self._waiting)
+            due_ms, _, of, number = heappop(self._waiting)
             of.waiting -= 1
             if of.is_forgotten:
                 self._stale -= 1
-            elif not of.decided[place]:
-                self._close(of, place, due_ms)
+            elif not of.place(number).is_decided:
+                self._decide(of, number, due_ms)
         ready, self._ready = sorted(self._ready, key=lambda each: each[:4]), []
         parts = [each.parts for each in ready]
         return Examples(
@@ -255,51 +257,40 @@ class ClickExamples:
     def _find(
         self, user: bytes, recommendation: bytes | None, item: int, at_ms: int, shown_first: bool = False
     ) -> tuple[_List, int] | None:
-        holding = [each for each in self._users.get(user, ()) if item in each.place]
-        if recommendation is not None:
-            holding = [each for each in holding if each.recommendation == recommendation]
-        elif shown_first:
-            shown = [each for each in holding if each.shown_ms[each.place[item]] != _NEVER]
-            holding = shown or holding
-        if recommendation is None:  # clocks of two machines differ a little: better a younger list than none
-            holding = [each for each in holding if each.published_ms <= at_ms] or holding
-        return (holding[-1], holding[-1].place[item]) if holding else None
+        holding = [
+            (each, number)
+            for each in self._users.get(user, ())
+            if recommendation is None or each.recommendation == recommendation
+            if (number := each.number_of(item)) is not None
+        ]
+        if recommendation is None:
+            if shown_first:
+                holding = [(each, number) for each, number in holding if each.has_shown(number)] or holding
+            # Clocks of two machines differ a little: better a younger list than none.
+            holding = [(each, number) for each, number in holding if each.published_ms <= at_ms] or holding
+        return holding[-1] if holding else None
 
-    def _wait(self, at_ms: int, of: _List, place: int) -> None:
-        self._number += 1
+    def _wait(self, at_ms: int, of: _List, number: int) -> None:
+        self._entries += 1
         of.waiting += 1
-        heappush(self._waiting, (at_ms + self._window_ms, self._number, of, place))
+        heappush(self._waiting, (at_ms + self._window_ms, self._entries, of, number))
 
-    def _decide_click(self, of: _List, place: int) -> None:
-        """A click is an example as soon as it is known that its item or, if it names the list, its list was seen."""
-        if of.decided[place] or of.clicked_ms[place] == _NEVER:
-            return
-        if of.shown_ms[place] != _NEVER and of.clicked_ms[place] - of.shown_ms[place] > self._window_ms:
-            of.clicked_ms[place] = _NEVER  # whether `due` has been asked meanwhile must not matter
-            self.counts.late_clicks += 1
-            self._give(of, place, of.shown_ms[place] + self._window_ms, clicked=False)
-        elif of.shown_ms[place] != _NEVER or (of.named[place] and of.is_seen):
-            self._give(of, place, max(of.clicked_ms[place], of.shown_ms[place]), clicked=True)
-
-    def _close(self, of: _List, place: int, due_ms: int) -> None:
-        if of.shown_ms[place] != _NEVER:
-            self._give(of, place, due_ms, clicked=False)
-        else:
+    def _decide(self, of: _List, number: int, due_ms: int) -> None:
+        """A window after the impression, or after a click that had none by then."""
+        place = of.place(number)
+        clicked = place.clicked_ms != _NEVER
+        if not _NEVER < place.shown_ms <= due_ms and not (place.is_named and of.is_seen):
             self.counts.clicks_unseen += 1
-            of.clicked_ms[place], of.named[place] = _NEVER, False
-
-    def _give(self, of: _List, place: int, decided_ms: int, *, clicked: bool) -> None:
-        of.decided[place] = True
-        parts = of.parts[place]
-        self._ready.append(_Example(decided_ms, of.user, of.recommendation, place, of.slot[place], clicked, parts))
+            place.clicked_ms, place.is_named = _NEVER, False
+            return
+        place.is_decided = True
+        self._ready.append(_Example(due_ms, of.user, of.recommendation, number, place.slot, clicked, of.parts[number]))
 
     def _forget(self, of: _List) -> None:
-        """Its places still in the heap are skipped there; where they are most of it, the heap is made anew."""
-        undecided = sum(
-            not decided and (shown != _NEVER or clicked != _NEVER)
-            for decided, shown, clicked in zip(of.decided, of.shown_ms, of.clicked_ms, strict=True)
+        """Its entries of the heap are skipped there; where such are most of it, the heap is made anew."""
+        self.counts.dropped += sum(
+            not place.is_decided and max(place.shown_ms, place.clicked_ms) != _NEVER for place in of.places.values()
         )
-        self.counts.dropped += undecided
         of.is_forgotten = True
         self._stale += of.waiting
         if 2 * self._stale > len(self._waiting):

@@ -4,13 +4,13 @@
 
 `s`, `a`: slope and intercept of `models.weights.Calibration`, so before the first example p is what that states. What is
 learned are the differences `b`, `w`, `e` from it: by FTRL-Proximal (McMahan et al. 2013, "Ad Click Prediction: a View from the
-Trenches", Algorithm 1 with lambda_1 = 0), one step per example in the order given. Its L2 term pulls every difference but `b`
-to 0, so few examples move little: the prior gives way gradually, with no moment of switching (deploy/docs/clicks.md has it
-measured).
+Trenches", Algorithm 1 with lambda_1 = 0), one step per example in the order given. Its step sizes and its L2 term, which pulls
+every difference but `b` to 0, let few examples move little: the prior gives way gradually, with no moment of switching
+(measured in deploy/docs/clicks.md).
 
-`e_slot` is what the place on the page is worth, whatever stands there (the position bias of Richardson et al. 2007,
-"Predicting clicks", as an additive term). A list is published with each item's own rank as slot: p is the probability of a
-click if the item is shown and looked at there.
+`e_slot` is what the place on the page is worth, whatever stands there (the position bias of Richardson et al. 2007, "Predicting
+clicks", as an additive term). A list is published with each item's own rank as slot: p is the probability of a click if the
+item is shown and looked at there.
 
 A step depends on those before it: the same examples in the same order give the same bits, however they are cut into batches.
 """
@@ -46,7 +46,8 @@ LOGIT_LIMIT: Final = 35.0
 ALPHA_BIAS: Final = 1.0
 ALPHA_SLOT: Final = 0.2
 ALPHA_PART: Final = 0.05
-"""Step sizes; a part is several units large, so its weight needs less. Chosen on simulated clicks and on MIND, see the docs."""
+"""Step sizes; a part is several units large, so its weight needs less. Chosen on simulated clicks;
+deploy/docs/clicks.md says how little they matter."""
 
 BETA: Final = 1.0
 L2: Final = 1.0

@@ -17,6 +17,7 @@ from stream.errors import EXIT_FAILED, EXIT_USAGE, PenchantError, UsageError
 from stream.evaluate_attribution_cli import attribution
 from stream.evaluate_cli import HELP as EVALUATE_HELP
 from stream.evaluate_cli import OTHERS, EvaluateCommand, evaluate
+from stream.evaluate_clicks_cli import clicks
 from stream.explain_cli import HELP as EXPLAIN_HELP
 from stream.explain_cli import explain
 from stream.models_cli import models
@@ -84,6 +85,7 @@ app.add_typer(encoder, name="encoder")
 app.add_typer(models, name="models")
 app.command("evaluate", cls=EvaluateCommand, help=EVALUATE_HELP)(evaluate)
 OTHERS["attribution"] = attribution
+OTHERS["clicks"] = clicks
 app.command("explain", help=EXPLAIN_HELP)(explain)
 app.add_typer(report, name="report")
 app.add_typer(train, name="train")

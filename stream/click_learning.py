@@ -9,6 +9,7 @@ Nothing is kept of lists before the first impression: where nobody reports any t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,9 +19,10 @@ from models.click_examples import ClickExamples
 from models.click_model import ClickModel
 from models.weights import Calibration
 from stream.crediting import Referrals
-from stream.errors import CorruptStateError
 from stream.rocks import PartitionStore
 from stream.update import CLICK, IMPRESSION, EventColumns
+
+logger = logging.getLogger(__name__)
 
 CLICKS_KEY = b"\xfdclick-model"
 """In the changelog; no user id begins like that."""
@@ -31,10 +33,11 @@ class PartitionClicks:
 
     def __init__(self, store: PartitionStore) -> None:
         (stored,) = store.get_many([CLICKS_KEY])
+        self.model: ClickModel | None = None
         try:
             self.model = None if stored is None else ClickModel.from_bytes(stored)
-        except ValueError as error:
-            raise CorruptStateError(f"{store.path}: {error}") from error
+        except ValueError as error:  # of another release, say: what it knew is soon learned again
+            logger.warning("%s: %s; click probabilities are learned anew", store.path, error)
         self._examples = ClickExamples()
         self._has_impressions = False
 

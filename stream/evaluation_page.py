@@ -51,7 +51,7 @@ def document(title: str, parts: Iterable[str]) -> str:
 
 
 def _models(report: Mapping[str, Any]) -> str:
-    rows = ([name, *(_number(each.get(metric)) for metric in _COLUMNS)] for name, each in report["models"].items())
+    rows = ([name, *(number(each.get(metric)) for metric in _COLUMNS)] for name, each in report["models"].items())
     return table(("model", *_COLUMNS), rows)
 
 
@@ -68,7 +68,7 @@ def _differences(report: Mapping[str, Any]) -> str:
 
 def _slices(report: Mapping[str, Any]) -> str:
     rows = (
-        [f"{part} ({report['questions'][part]:,})", *(_number(each["ndcg@10"]) for each in models.values())]
+        [f"{part} ({report['questions'][part]:,})", *(number(each["ndcg@10"]) for each in models.values())]
         for part, models in report["slices"].items()
     )
     return table(("slice", *report["models"]), rows)
@@ -94,5 +94,6 @@ def _difference(found: Mapping[str, Any] | None) -> str:
     return f"{found['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Four digits, or a dash."""
     return "–" if value is None else f"{value:.4f}"

@@ -18,7 +18,7 @@ def plots(report: dict[str, Any]) -> dict[str, bytes]:
     if len(months) > 1:
         found["NDCG@10 by month"] = _months(report, months)
     if any("probability" in each for each in report["models"].values()):
-        found["Click probability: stated and observed"] = _reliability(report)
+        found["Click probability: stated and observed"] = reliability_plot(report)
     return found
 
 
@@ -60,7 +60,8 @@ def _months(report: dict[str, Any], months: list[str]) -> bytes:
     return png(figure)
 
 
-def _reliability(report: dict[str, Any]) -> bytes:
+def reliability_plot(report: dict[str, Any]) -> bytes:
+    """Stated against observed, a line per model of the report that states probabilities."""
     figure, axes = new_figure(5, 4.5)
     largest = 0.0
     for name, each in report["models"].items():

@@ -48,12 +48,13 @@ def test_what_was_shown_and_not_clicked_is_an_example_when_the_window_is_over():
     assert given_out(examples, 10 + 9 * WINDOW) == []
 
 
-def test_what_was_shown_and_clicked_is_an_example_at_once():
+def test_what_was_shown_and_clicked_waits_as_long_as_what_was_not_clicked():
     examples = with_list()
     examples.exposed(b"u", FIRST, B, 5, 10)
     examples.clicked(b"u", FIRST, B, 20)
 
-    assert given_out(examples, 20) == [(1, 5, True)]
+    assert given_out(examples, 10 + WINDOW - 1) == []
+    assert given_out(examples, 10 + WINDOW) == [(1, 5, True)]
     assert given_out(examples, 9 * WINDOW) == []
 
 
@@ -65,15 +66,26 @@ def test_an_impression_without_a_slot_has_the_place_of_the_published_list():
 
 
 @pytest.mark.parametrize("name", [FIRST, None])
-def test_a_click_before_its_impression_is_an_example_when_that_comes(name):
+def test_a_click_that_comes_before_its_impression_is_one_example_with_that_slot(name):
     examples = with_list()
     examples.clicked(b"u", name, B, 20)
     assert given_out(examples, 25) == []
 
     examples.exposed(b"u", name, B, 5, 10)
 
-    assert given_out(examples, 30) == [(1, 5, True)]
+    assert given_out(examples, 10 + WINDOW) == [(1, 5, True)]
     assert given_out(examples, 9 * WINDOW) == []
+
+
+@pytest.mark.parametrize("asked_between", [True, False])
+def test_a_click_more_than_a_window_before_the_impression_is_not_of_it(asked_between):
+    examples = with_list()
+    examples.clicked(b"u", None, B, 20)
+    found = given_out(examples, 20 + WINDOW) if asked_between else []
+    examples.exposed(b"u", None, B, 5, 21 + WINDOW)
+
+    assert found + given_out(examples, 9 * WINDOW) == [(1, 5, False)]
+    assert examples.counts.clicks_unseen == 1
 
 
 @pytest.mark.parametrize("impression_first", [True, False])
@@ -85,8 +97,8 @@ def test_a_named_click_without_its_impression_counts_as_shown_if_the_list_was_se
     if not impression_first:
         examples.exposed(b"u", FIRST, A, 1, 10)
 
-    assert given_out(examples, 20) == [(2, 3, True)]
     assert given_out(examples, 10 + WINDOW) == [(0, 1, False)]
+    assert given_out(examples, 20 + WINDOW) == [(2, 3, True)]
 
 
 def test_a_click_without_a_name_or_an_impression_of_its_item_says_nothing_of_the_list():
@@ -166,7 +178,7 @@ def test_a_click_without_a_name_is_of_the_list_that_showed_the_item():
     with_list(SECOND, items=(C, A), at_ms=100, examples=examples)
     examples.clicked(b"u", None, A, 150)
 
-    assert given_out(examples, 150) == [(0, 1, True)]
+    assert given_out(examples, 50 + WINDOW) == [(0, 1, True)]
 
 
 def test_a_clock_that_jumps_back_makes_nothing_due_and_takes_nothing_back():
@@ -187,7 +199,7 @@ def test_the_oldest_user_makes_room_and_what_was_undecided_is_counted():
     with_list(user=b"c", examples=examples)
     examples.exposed(b"b", FIRST, A, 1, 10)
 
-    assert len(examples) == 2
+    assert len(examples._users) == 2
     assert given_out(examples, 9 * WINDOW) == [(0, 1, False)], "only b's"
     assert examples.counts.dropped == 1
 
@@ -196,8 +208,31 @@ def test_of_a_user_only_the_newest_lists_are_remembered():
     examples = with_list(lists_per_user=1)
     with_list(SECOND, items=(C,), examples=examples)
     examples.exposed(b"u", FIRST, A, 1, 10)
+    examples.exposed(b"u", SECOND, C, 1, 10)
 
     assert examples.counts.unknown == 1
+    assert given_out(examples, 9 * WINDOW) == [(0, 1, False)]
+
+
+def test_of_lists_that_all_wait_the_oldest_makes_room_and_is_counted():
+    examples = with_list(lists_per_user=1)
+    examples.exposed(b"u", FIRST, A, 1, 10)
+    with_list(SECOND, examples=examples)
+    examples.exposed(b"u", SECOND, B, 2, 20)
+
+    assert given_out(examples, 9 * WINDOW) == [(1, 2, False)]
+    assert examples.counts.dropped == 1
+
+
+def test_what_was_shown_outlasts_the_lists_that_a_user_is_made_while_browsing():
+    examples = with_list(lists_per_user=2)
+    examples.exposed(b"u", FIRST, A, 1, 10)
+    for n in range(20):
+        with_list(n.to_bytes(16), at_ms=20 + n, examples=examples)
+    examples.clicked(b"u", FIRST, A, 50)
+
+    assert given_out(examples, 10 + WINDOW) == [(0, 1, True)]
+    assert examples.counts.dropped == 0
 
 
 def test_memory_stays_bounded_whatever_comes():
@@ -208,7 +243,7 @@ def test_memory_stays_bounded_whatever_comes():
         for item in (A, B, C):
             examples.exposed(user, recommendation, item, 0, n)
 
-    assert len(examples) == 3
+    assert len(examples._users) == 3
     assert len(examples._waiting) <= 2 * 3 * 2 * 3 + 3
 
 

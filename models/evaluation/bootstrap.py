@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -56,6 +56,14 @@ class Resamples:
             found.append(_percentiles(sums[sizes > 0] / sizes[sizes > 0, None]))
             start = stop + 1
         return found
+
+    def of(self, statistic: Callable[[_F8], _F8]) -> list[Interval]:
+        """Intervals of what is no mean: `statistic` gets how often each question is drawn, (q,), and gives (s,) numbers.
+
+        Draws for which a number is NaN are left out of its interval.
+        """
+        drawn = np.array([statistic(weights[self._group]) for block in self._weights() for weights in block])
+        return [_percentiles(column[~np.isnan(column), None])[0] for column in drawn.T]
 
     def _sums(self, values: _F8) -> _F8:
         sums: _F8 = np.bincount(self._group, weights=values, minlength=self._n).astype(np.float64)
