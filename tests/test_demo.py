@@ -113,7 +113,7 @@ def test_the_demo_ends_with_a_summary_of_the_published_topics_and_serves_until_t
         demo.until("Ctrl-C stops everything.")
         code, took_s = demo.stop(signal.SIGTERM)
 
-    assert code == 0
+    assert code == 0, demo.output
     assert took_s < 8
     words = " ".join(demo.output.split())
     assert "events 400 (" in words

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from stream.decode import DecodeLimits
 from stream.demo.tally import Purchase, Tally, percentile
 from stream.events import (
+    Credit,
     EventSource,
     Explanation,
     ModelVersions,
+    OutcomeAttribution,
     Recommendation,
     RecommendationAttribution,
     RecommendedItem,
@@ -146,3 +149,13 @@ def test_an_erased_list_is_none(tally: Tally):
 def test_percentiles_are_values_that_occurred():
     assert [percentile([1, 2, 3, 4], p) for p in (25, 50, 51, 99, 100)] == [1, 2, 3, 4, 4]
     assert percentile([], 50) is None
+
+
+def test_outcomes_are_counted_apart_from_reasons_with_how_many_were_earned(tally: Tally):
+    outcome = OutcomeAttribution("o", "ann", "a", "purchase", 0, None, (), "last_touch", 1.0)
+    earned = msgspec.structs.replace(outcome, credits=(Credit("r", 1, "interest", 0, 1.0),), unattributed=0.0)
+    for record in (outcome, earned, outcome):
+        tally.attribution(encode(record))
+
+    found = tally.figures()
+    assert (found.attributions, found.outcomes, found.outcomes_attributed) == (0, 3, 1)

@@ -24,6 +24,8 @@ GRACE_MS: Final = 1_000
 
 _BATCH: Final = 1_000
 _POLL_S: Final = 0.1
+_OLDEST_S: Final = 5.0
+"""Longest wait for the answer which record of a partition is the oldest."""
 
 
 class Audience(Protocol):
@@ -124,12 +126,12 @@ class Observer:
                 messages = consumer.consume(_BATCH, _POLL_S)
                 with self.lock:
                     for message in messages:
-                        self._take(message)
+                        self._take(message, consumer)
                     self._tally.advance(self._complete_until_ms())
         finally:
             consumer.close()
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message, consumer: Consumer) -> None:
         at = (message.topic(), message.partition())
         error = message.error()
         if error is not None:
@@ -139,6 +141,10 @@ class Observer:
                 raise KafkaException(error)
             return
         missing = message.offset() - self._expected[at]
+        if missing > 0 and at[0] == self._settings.topic_attributions:
+            # Outcomes come in transactions, whose markers take offsets: lost is what lies before the oldest record.
+            oldest, _ = consumer.get_watermark_offsets(TopicPartition(*at), timeout=_OLDEST_S, cached=False)
+            missing = min(message.offset(), oldest) - self._expected[at]
         if missing > 0:
             self._lost[at[0]] = self._lost.get(at[0], 0) + missing
         self._expected[at] = message.offset() + 1

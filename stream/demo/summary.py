@@ -80,6 +80,7 @@ def _rows(figures: Figures, report: ReplayReport, elapsed_s: float, problems: li
     rows = [
         ("events", f"{figures.events:,} ({report.rate:,.0f}/s), users {figures.users:,}"),
         ("recommendations", f"{figures.recommendations:,}, with {figures.attributions:,} reasons"),
+        ("outcomes", f"{figures.outcomes:,} purchases, {figures.outcomes_attributed:,} credited to a list before them"),
         ("refused", f"{sum(figures.refused.values())} sent on purpose: {refused}"),
         ("freshness", _freshness(figures)),
     ]

@@ -21,6 +21,7 @@ TIMESTAMPS_MAX: Final = 500_000
 """Events whose Kafka timestamp is remembered until the list that reflects them comes."""
 
 _REASONS_FOLLOW: Final = b'{"kind":"recommendation"'
+_CREDITED: Final = b'"credits":[{'
 
 
 class Purchase(NamedTuple):
@@ -39,6 +40,11 @@ class Figures(NamedTuple):
     users: int
     recommendations: int
     attributions: int
+    """Reasons."""
+    outcomes: int
+    """Purchases that were credited, or were found to be nobody's."""
+    outcomes_attributed: int
+    """Those that a list before them earned."""
     refused: dict[str, int]
     """Dead letters by reason."""
     freshness_p50_ms: float | None
@@ -61,7 +67,7 @@ class Tally:
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
         self.hit_rates = HitRates()
-        self._events = self._attributions = self._late = 0
+        self._events = self._attributions = self._late = self._outcomes = self._outcomes_attributed = 0
         self._recommendations = self._places = self._reasons = self._must_be_refused = 0
         self._refused: Counter[str] = Counter()
         self._newest_event: dict[str, int] = {}
@@ -115,8 +121,12 @@ class Tally:
 
     def attribution(self, value: bytes | None) -> None:
         """A record of the attributions topic."""
-        self._attributions += 1
-        self._reasons += value is not None and value.startswith(_REASONS_FOLLOW)
+        if value is not None and value.startswith(_REASONS_FOLLOW):
+            self._attributions += 1
+            self._reasons += 1
+        elif value is not None:
+            self._outcomes += 1
+            self._outcomes_attributed += _CREDITED in value
 
     def dead_letter(self, reason: str) -> None:
         """A record of the dead-letter topic."""
@@ -145,6 +155,8 @@ class Tally:
             users=len(self._newest_event),
             recommendations=self._recommendations,
             attributions=self._attributions,
+            outcomes=self._outcomes,
+            outcomes_attributed=self._outcomes_attributed,
             refused=dict(self._refused),
             freshness_p50_ms=percentile(ordered, 50),
             freshness_p99_ms=percentile(ordered, 99),
