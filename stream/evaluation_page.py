@@ -38,16 +38,21 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         _differences(report),
         "<h2>Slices: NDCG@10</h2>",
         _slices(report),
-        *(_picture(title, picture) for title, picture in pictures.items()),
+        *(picture(title, png) for title, png in pictures.items()),
         *(f'<p class="skipped">skipped {escape(n)}: {escape(why)}</p>' for n, why in report["skipped"].items()),
     ]
-    head = f'<meta charset="utf-8"><title>Penchant evaluation</title><style>{_STYLE}</style>'
+    return document("Penchant evaluation", parts)
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """A whole file of parts that are HTML already."""
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
 def _models(report: Mapping[str, Any]) -> str:
     rows = ([name, *(_number(each.get(metric)) for metric in _COLUMNS)] for name, each in report["models"].items())
-    return _table(("model", *_COLUMNS), rows)
+    return table(("model", *_COLUMNS), rows)
 
 
 def _differences(report: Mapping[str, Any]) -> str:
@@ -58,7 +63,7 @@ def _differences(report: Mapping[str, Any]) -> str:
         if not part.startswith(MONTH) and report["questions"][part]
         for name, each in models.items()
     ]
-    return _table(("questions", "model", *metrics), rows)
+    return table(("questions", "model", *metrics), rows)
 
 
 def _slices(report: Mapping[str, Any]) -> str:
@@ -66,17 +71,19 @@ def _slices(report: Mapping[str, Any]) -> str:
         [f"{part} ({report['questions'][part]:,})", *(_number(each["ndcg@10"]) for each in models.values())]
         for part, models in report["slices"].items()
     )
-    return _table(("slice", *report["models"]), rows)
+    return table(("slice", *report["models"]), rows)
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts; the first column is that of names."""
     head = "".join(f"<th>{escape(each)}</th>" for each in headings)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _picture(title: str, picture: bytes) -> str:
-    encoded = b64encode(picture).decode()
+def picture(title: str, png: bytes) -> str:
+    """A PNG file under its title, inside the page."""
+    encoded = b64encode(png).decode()
     return f'<h2>{escape(title)}</h2><img alt="{escape(title)}" src="data:image/png;base64,{encoded}">'
 
 

@@ -24,20 +24,20 @@ def plots(report: dict[str, Any]) -> dict[str, bytes]:
 
 def _models(report: dict[str, Any]) -> bytes:
     names = list(report["models"])[::-1]
-    figure, axes = _figure(8, 1.2 + 0.35 * len(names))
+    figure, axes = new_figure(8, 1.2 + 0.35 * len(names))
     for row, name in enumerate(names):
         each = report["models"][name]
         low, high = each["intervals"][_METRIC]
         axes.barh(row, each[_METRIC], color="C0", alpha=0.7)
         axes.plot([low, high], [row, row], color="black", linewidth=1.5)
     axes.set_yticks(range(len(names)), names)
-    return _png(figure)
+    return png(figure)
 
 
 def _slices(report: dict[str, Any]) -> bytes:
     parts = [part for part in report["slices"] if not part.startswith(MONTH) and report["questions"][part]]
     names = list(report["models"])
-    figure, axes = _figure(9, 1.5 + 0.5 * len(parts) + 0.1 * len(names))
+    figure, axes = new_figure(9, 1.5 + 0.5 * len(parts) + 0.1 * len(names))
     height = 0.8 / len(names)
     for number, name in enumerate(names):
         values = [report["slices"][part][name][_METRIC] for part in parts]
@@ -46,22 +46,22 @@ def _slices(report: dict[str, Any]) -> bytes:
         [row - 0.4 for row in range(len(parts))], [f"{part} ({report['questions'][part]:,})" for part in parts]
     )
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return png(figure)
 
 
 def _months(report: dict[str, Any], months: list[str]) -> bytes:
-    figure, axes = _figure(9, 4)
+    figure, axes = new_figure(9, 4)
     for name in report["models"]:
         values = [report["slices"][month][name][_METRIC] for month in months]
         axes.plot(range(len(months)), values, marker=".", label=name)
     step = max(1, len(months) // 12)
     axes.set_xticks(range(0, len(months), step), [month.removeprefix(MONTH) for month in months[::step]], rotation=30)
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return png(figure)
 
 
 def _reliability(report: dict[str, Any]) -> bytes:
-    figure, axes = _figure(5, 4.5)
+    figure, axes = new_figure(5, 4.5)
     largest = 0.0
     for name, each in report["models"].items():
         if "probability" in each:
@@ -71,10 +71,11 @@ def _reliability(report: dict[str, Any]) -> bytes:
     axes.plot([0, largest], [0, largest], color="0.6", linestyle="--", linewidth=1)
     axes.set(xlabel="stated", ylabel="observed")
     axes.legend(frameon=False, fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def new_figure(width: float, height: float) -> tuple[Any, Any]:
+    """`(figure, axes)` of so many inches."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -83,7 +84,8 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
+    """The figure as a file."""
     buffer = BytesIO()
     figure.savefig(buffer, dpi=_DPI, format="png")
     return buffer.getvalue()
