@@ -95,15 +95,19 @@ class AsIf:
             scores[start : start + _AT_ONCE] = (x @ weights)[found.item == item]
         return scores
 
+    def whole(self) -> Past:
+        """The past with nothing taken out, as `rank` reads it."""
+        return without(self.past, self._nothing())
+
     def weights(self) -> NDArray[np.float64]:
         """(F,) float64: of the features, for the whole past."""
-        items, whole = items_of(self.world.catalog, self.world.stats), without(self.past, self._nothing())
-        weights: NDArray[np.float64] = of_users(whole.asked, items, self.world.params.weights, self.text())[0]
+        items = items_of(self.world.catalog, self.world.stats)
+        weights: NDArray[np.float64] = of_users(self.whole().asked, items, self.world.params.weights, self.text())[0]
         return weights
 
     def text(self) -> Semantics | None:
         """Interests by text of the whole past."""
-        return self._text(without(self.past, self._nothing()))
+        return self._text(self.whole())
 
     def left_out(self, item: int) -> LeftOut | None:
         """What the sequence model expects of an item without each event; None without a model."""
