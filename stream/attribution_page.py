@@ -24,8 +24,10 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """
     found = report["counterfactual"]
     facts = [
-        f"{report['questions']:,} questions of {report['asked']:,} by {report['users']:,} users, "
-        f"{report['history_mean']:.1f} items of history on average",
+        (
+            f"{report['questions']:,} questions of {report['asked']:,} by {report['users']:,} users, "
+            f"{report['history_mean']:.1f} items of history on average"
+        ),
         f"ranking weights {report['weights']}, encoder {report['encoder']}, sequence {report['sequence_model'] or 'none'}",
         f"completeness gap at most {report['completeness_gap_max']:.1e}",
         f"counterfactuals found for {found['success']:.1%}, {_number(found['size_mean'], 2)} items on average",
@@ -102,8 +104,10 @@ def _sequence(found: Mapping[str, Any] | None) -> list[str]:
     row = [str(found["questions"]), *(_number(found[name]) for name in names[1:])]
     return [
         "<h2>Sequence model: leave-one-out, which does not add up</h2>",
-        "<p>Differences of log-probabilities. The residual is what is left of the change from an empty history to the whole "
-        "one, without the differences that single events make.</p>",
+        (
+            "<p>Differences of log-probabilities. The residual is what is left of the change from an empty history to the "
+            "whole one, without the differences that single events make.</p>"
+        ),
         table(names, [row]),
     ]
 

@@ -67,10 +67,8 @@ def _without(person: AsIf, ranked: RankedBatch, places: NDArray[np.int64], dropp
     (at,) = np.nonzero(again.items[0] == ranked.items[0, 0])
     if not len(at):
         return None
-    # `models.removal.without` moves the places that are left up, in their order.
-    gained = np.flatnonzero(person.past.asked.gains[0] != 0.0)
-    left = gained[gained != places[dropped]]
-    stays = np.isin(left, places)
-    before = ranked.contributions[0, 0, left[stays]]
-    after = again.contributions[0, int(at[0]), np.flatnonzero(stays)]
+    left = np.delete(places, dropped)
+    # What is older than the dropped one has moved up (`models.removal.without`).
+    moved = left - (left > places[dropped])
+    before, after = ranked.contributions[0, 0, left], again.contributions[0, int(at[0]), moved]
     return Perturbed(rank_correlation(before, after), top_overlap(before, after, FIRST))

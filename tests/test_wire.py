@@ -16,8 +16,8 @@ from stream.decode import REASONS, DecodedEvent, DecodeLimits, Rejected, decode_
 from stream.events import (
     Contribution,
     Credit,
-    Event,
     Estimate,
+    Event,
     EventSource,
     Explanation,
     Item,
