@@ -142,15 +142,11 @@ def _looked_at(found: Mapping[str, Any] | None, shown: Shown) -> list[Text]:
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each["event_time"] / 1000))
         title = clean(shown.title(each["item_id"]), 40)
         lines.append(Text(f"        without it {-each['difference']:+8.3f}  {when}  {title}", "dim"))
-    rest = sum(each["difference"] for each in others) + found["residual"]
-    said = (
-        f"{count(len(others), 'other event')} and what single events do not tell apart"
-        if others
-        else ("what single events do not tell apart")
-    )
-    lines.append(
-        Text(f"        residual   {rest:+8.3f}  {said}; {found['of_nobody']:+.3f} with no event at all", "dim")
-    )
+    if others:
+        rest = -sum(each["difference"] for each in others)
+        lines.append(Text(f"                   {rest:+8.3f}  {count(len(others), 'other event')}, each alone", "dim"))
+    lines.append(Text(f"        residual   {found['residual']:+8.3f}  what single events do not tell apart", "dim"))
+    lines.append(Text(f"                   {found['of_nobody']:+8.3f}  with no event at all", "dim"))
     return lines
 
 

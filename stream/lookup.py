@@ -72,7 +72,7 @@ class Listing(NamedTuple):
     counterfactual: WithoutItems | None
     history: int
     """Items that the ranking looked at."""
-    sequence: dict[str, dict[str, Any]] = {}  # noqa: RUF012  (of a NamedTuple, never changed)
+    sequence: dict[str, dict[str, Any]]
     """By item id: what the sequence model looked at, as `stream.sequence_reasons.to_json`. It does not add up."""
 
 
