@@ -38,14 +38,14 @@ def without(past: Past, removed: NDArray[np.bool_]) -> Past:
     """The first user of `past` once for each row of `removed` (n, H) bool, without the places that are True in it."""
     n, places = removed.shape
     asked = past.asked
-    empty = asked.gains[0] == 0.0
-    gone = removed | empty
-    order = np.argsort(gone, axis=1, kind="stable")
-    kept = ~np.take_along_axis(gone, order, axis=1)
+    # A place whose gains cancel stays where it is: in serving, too, older ones count as those behind it.
+    order = np.argsort(removed, axis=1, kind="stable")
+    kept = ~np.take_along_axis(removed, order, axis=1)
     history = np.where(kept, asked.history[0][order], np.int32(NO_INDEX)).astype(np.int32)
     ages = past.ages_s[0][order]
     # Of nobody's past nothing is the newest: then the ages do not matter.
-    newest = np.min(np.where(kept, ages, np.inf), axis=1, initial=np.inf)
+    used = kept & ((asked.gains[0] != 0.0) | (asked.history[0] >= 0))[order]
+    newest = np.min(np.where(used, ages, np.inf), axis=1, initial=np.inf)
     since = np.where(np.isfinite(newest), newest, 0.0)
     repeated = Asked(
         history,
@@ -57,8 +57,8 @@ def without(past: Past, removed: NDArray[np.bool_]) -> Past:
     )
     vectors = None
     if past.vectors is not None:
-        vectors = np.where(kept[:, :, None], past.vectors[0][order], np.float32(0.0))
-    return Past(repeated, np.where(kept, ages - since[:, None], 0.0).reshape(n, places), vectors)
+        vectors = np.where(used[:, :, None], past.vectors[0][order], np.float32(0.0))
+    return Past(repeated, np.where(used, ages - since[:, None], 0.0).reshape(n, places), vectors)
 
 
 def rows_without(places: int, sets: list[tuple[int, ...]]) -> NDArray[np.bool_]:

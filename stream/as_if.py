@@ -18,6 +18,7 @@ from models.ranking import RankedBatch, RankingParams, SequenceScores, features_
 from models.removal import Past, rows_without, without
 from models.semantics import Semantics, semantics
 from models.sequence.expectation import expectation
+from models.sequence.leave_one_out import LeftOut, leave_one_out, with_only
 from models.sequence.model import SequenceModel
 from stream.asking import FirstEngagements
 from stream.settings import Settings
@@ -50,16 +51,7 @@ class SequencePast(NamedTuple):
         items, times_ms, lengths = self.history
         used = np.arange(items.shape[1]) < lengths[0]
         kept = np.stack([used & ~np.isin(items[0], self.places[row]) for row in removed])
-        order = np.argsort(~kept, axis=1, kind="stable")
-        left = np.take_along_axis(kept, order, axis=1)
-        return expectation(
-            self.model,
-            np.where(left, items[0][order], np.uint64(0)),
-            np.where(left, times_ms[0][order], 0),
-            kept.sum(axis=1),
-            now_ms,
-            index,
-        )
+        return expectation(self.model, *with_only(items[0], times_ms[0], kept), now_ms, index)
 
 
 class AsIf:
@@ -67,7 +59,7 @@ class AsIf:
 
     def __init__(self, past: Past, world: World, settings: Settings, sequence: SequencePast | None = None) -> None:
         self.past, self.world = past, world
-        self._settings, self._sequence = settings, sequence
+        self._settings, self.sequence = settings, sequence
 
     def rank(self, removed: NDArray[np.bool_] | None = None) -> RankedBatch:
         """A list per row of `removed` (n, H) bool; of the past as it is where that is None."""
@@ -91,8 +83,7 @@ class AsIf:
         How many items somebody has chooses their weights; that is no property of any of them, so it is held.
         """
         world, items = self.world, items_of(self.world.catalog, self.world.stats)
-        whole = without(self.past, self._nothing())
-        weights = of_users(whole.asked, items, world.params.weights, self._text(whole))[0]
+        weights = self.weights()
         scores = np.empty(len(removed))
         for start in range(0, len(removed), _AT_ONCE):
             past = without(self.past, removed[start : start + _AT_ONCE])
@@ -104,6 +95,28 @@ class AsIf:
             found, x = features_of(past.asked, items, world.priors, only, text, sequence)
             scores[start : start + _AT_ONCE] = (x @ weights)[found.item == item]
         return scores
+
+    def whole(self) -> Past:
+        """The past with nothing taken out, as `rank` reads it."""
+        return without(self.past, self._nothing())
+
+    def weights(self) -> NDArray[np.float64]:
+        """(F,) float64: of the features, for the whole past."""
+        items = items_of(self.world.catalog, self.world.stats)
+        weights: NDArray[np.float64] = of_users(self.whole().asked, items, self.world.params.weights, self.text())[0]
+        return weights
+
+    def text(self) -> Semantics | None:
+        """Interests by text of the whole past."""
+        return self._text(self.whole())
+
+    def left_out(self, item: int) -> LeftOut | None:
+        """What the sequence model expects of an item without each event; None without a model."""
+        if self.sequence is None:
+            return None
+        asked = np.array([[item]], np.int32)
+        model, now_ms = self.sequence.model, self.past.asked.now_ms
+        return leave_one_out(model, *self.sequence.history, now_ms, self.world.catalog.index, asked)[0]
 
     def _nothing(self) -> NDArray[np.bool_]:
         return np.zeros((1, self.past.asked.history.shape[1]), np.bool_)
@@ -121,9 +134,9 @@ class AsIf:
         )
 
     def _expected(self, removed: NDArray[np.bool_], past: Past) -> SequenceScores | None:
-        if self._sequence is None:
+        if self.sequence is None:
             return None
-        return self._sequence.expected(removed, past.asked.now_ms, self.world.catalog.index)
+        return self.sequence.expected(removed, past.asked.now_ms, self.world.catalog.index)
 
     def _text(self, past: Past) -> Semantics | None:
         if past.vectors is None or self.world.vectors is None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from stream import options
+from stream.errors import UsageError
 from stream.evaluate_cli import DATA, OUT, RUN, check_writable, read, work_directory, write
 
 _HELP: Final = """\
@@ -21,10 +24,20 @@ Examples:
   penchant evaluate attribution events.csv --json faithfulness.json
   penchant evaluate attribution sales.csv --questions 100 \\
       --map user_id=Customer,item_id=Code,action=:purchase,event_time=Date
+  penchant evaluate attribution events.csv --audit shapley --samples 50 \\
+      --questions 50 --html faithfulness.html
 
 Next: deploy/docs/explanations.md says what each figure means.
 
 Beside Penchant's own shares stand leave-one-out, chance, recency and popularity, judged by the same scores."""
+
+
+class AuditMethod(StrEnum):
+    """Values of `--audit`; `stream.attribution_audit` says what each is."""
+
+    SHAPLEY = "shapley"
+    INTEGRATED_GRADIENTS = "integrated_gradients"
+
 
 attribution = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -76,6 +89,27 @@ def judge_attribution(
             show_default=False,
         ),
     ] = None,
+    sequence_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A sequence model that takes part, made by `penchant train sequence` from earlier events.",
+            rich_help_panel=RUN,
+            show_default=False,
+        ),
+    ] = None,
+    audit: Annotated[
+        list[AuditMethod] | None,
+        typer.Option(
+            help="Compare contributions with those of a slow method, too. Repeatable.",
+            rich_help_panel=RUN,
+            show_default=False,
+        ),
+    ] = None,
+    samples: Annotated[
+        int,
+        typer.Option(min=2, metavar="N", help="Orders per question of --audit shapley.", rich_help_panel=RUN),
+    ] = 20,
     seed: Annotated[
         int, typer.Option(min=0, metavar="N", help="Of the draw, of chance and of intervals.", rich_help_panel=RUN)
     ] = 0,
@@ -92,14 +126,24 @@ def judge_attribution(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Every figure.", rich_help_panel=OUT, show_default=False),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A page with plots.", rich_help_panel=OUT, show_default=False),
+    ] = None,
 ) -> None:
+    import numpy as np  # noqa: PLC0415
+
+    from models.hashing import item_hash  # noqa: PLC0415
     from models.weights import default_weights  # noqa: PLC0415
-    from stream.evaluation_attribution import judge_questions, report_of, sample  # noqa: PLC0415
+    from stream.attribution_audit import Audit  # noqa: PLC0415
+    from stream.attribution_report import report_of  # noqa: PLC0415
+    from stream.evaluation_attribution import judge_questions, sample  # noqa: PLC0415
     from stream.evaluation_screen import Bars  # noqa: PLC0415
     from stream.evaluation_texts import with_text  # noqa: PLC0415
     from stream.mapping import parse_mapping  # noqa: PLC0415
     from stream.model_topic import read_weights  # noqa: PLC0415
     from stream.screen import stderr, stdout  # noqa: PLC0415
+    from stream.sequences import open_sequence  # noqa: PLC0415
     from stream.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -107,25 +151,46 @@ def judge_attribution(
     columns = {"events": parse_mapping(map_), "items": parse_mapping(items_map, "item")}
     reading = {"timezone": timezone, "time_unit": time_unit, "time_pattern": time_pattern}
     directory = work_directory(work_dir or settings.data_dir / "evaluation")
-    check_writable(json_)
+    for path in (json_, html):
+        check_writable(path)
+    if html is not None and find_spec("matplotlib") is None:
+        raise UsageError("--html needs matplotlib, not installed here.", "pip install 'penchant[evaluate]'")
+    model = None if sequence_model is None else open_sequence(sequence_model)
+    chosen = Audit(tuple(each.value for each in audit or ()), samples)
     data = read(settings, {"events": events, "items": items}, columns, reading, shuffle_minutes)
     at = sample(data.stream, data.known, warm_up, questions, seed)
     started = time.monotonic()
     with Bars(stderr()) as bars:
         known, text = with_text(settings, data.known, directory, bars.step)
+        if model is not None and known.text_vectors is not None and model.text_model == text:
+            model.items.put(np.array(list(map(item_hash, known.item_ids)), np.uint64), known.text_vectors)
         judged = judge_questions(
-            settings, data.stream, known, at, ranked_with, seed, lambda done, total: bars.step("questions", done, total)
+            settings,
+            data.stream,
+            known,
+            at,
+            ranked_with,
+            seed,
+            lambda done, total: bars.step("questions", done, total),
+            model,
+            chosen,
         )
-    report = report_of(judged, seed) | {
+    report = report_of(judged, seed, chosen) | {
         "asked": len(at),
         "weights": ranked_with.version,
         "encoder": text,
+        "sequence_model": None if model is None else model.model_version,
         "seconds": time.monotonic() - started,
         "data": data.counts | {"sha256": data.sha256},
         "command": " ".join(sys.argv),
     }
     if json_ is not None:
         write(json_, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    if html is not None:
+        from stream.attribution_page import page  # noqa: PLC0415
+        from stream.attribution_plots import plots  # noqa: PLC0415
+
+        write(html, page(report, plots(report)))
     _show(stdout(), report)
 
 
@@ -145,6 +210,8 @@ def _show(console: Any, report: dict[str, Any]) -> None:
         console,
         f"Completeness gap: {report['completeness_gap_max']:.1e} at most. Made twice the same: {report['stable']:.1%}.",
     )
+    for line in _others(report):
+        say(console, line)
     say(console, f"Counterfactuals: found for {found['success']:.1%}, {size}.")
     rows = []
     for name, each in report["explainers"].items():
@@ -158,3 +225,17 @@ def _show(console: Any, report: dict[str, Any]) -> None:
         rows.append(cells)
     headings = [f"{name} {'↓' if name in LOWER_IS_BETTER else '↑'}" for name in MEASURES]
     show_table(console, ("explainer", *headings, "replaces leader within 10 ↑", "after ↓"), rows)
+
+
+def _others(report: dict[str, Any]) -> list[str]:
+    """A line each for stability, the sequence model and audits."""
+    from stream.attribution_page import audit_lines, stability_lines  # noqa: PLC0415
+
+    lines = stability_lines(report["stability"])
+    found = report["sequence"]
+    if found is not None and found["questions"]:
+        lines.append(
+            f"Sequence model, {found['questions']} leaders: leaving events out one by one (does not add up) leaves over "
+            f"{found['residual_mean']:.2f} of a change of {found['change_mean']:.2f}."
+        )
+    return lines + audit_lines(report["audits"])

@@ -8,7 +8,7 @@ of the item that led. Every explainer orders the same places and is judged by th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,30 +16,37 @@ from numpy.typing import NDArray
 from models.counterfactual import counterfactual
 from models.evaluation.contract import Known, Stream
 from models.evaluation.faithfulness import (
-    LOWER_IS_BETTER,
-    MEASURES,
     Curves,
-    Figures,
-    differences,
-    figures,
     order_masks,
 )
 from models.evaluation.questions import warm_up_end
+from models.features import SEQUENCE
 from models.ranking import SPLIT, RankedBatch, RankingParams
-from models.removal import used_places
+from models.removal import Past, used_places
+from models.sequence.leave_one_out import LeftOut
+from models.sequence.model import SequenceModel
 from models.weights import RankingWeights
-from stream.as_if import AsIf
+from stream.as_if import AsIf, SequencePast
+from stream.asking import first_engagements
+from stream.attribution_audit import Audit, Audited, gradients_audit, sequence_audit, shapley_audit
+from stream.attribution_stability import Perturbed, perturb
 from stream.errors import UsageError
 from stream.prequential import Replayed
 from stream.settings import Settings
 
 EXPLAINERS: Final = ("penchant", "leave_one_out", "random", "recency", "popularity")
 
+WITH_SEQUENCE: Final = ("sequence_leave_one_out", "penchant_and_sequence")
+"""Orders that a sequence model adds: by what its part loses without each item, and by that and our contribution together. An
+order may be by any number; the two do not add up to the score and are not said to."""
+
 LEAST_HISTORY: Final = 6
 """Items of a history below which five of them are all of it."""
 
 FLIP_WITHIN: Final = 10
 """Items that an explainer may name to have another item lead."""
+
+NO_AUDIT: Final = Audit()
 
 BUDGET: Final = 300
 """Rankings per question in search of a counterfactual, beyond those along the contributions."""
@@ -59,6 +66,10 @@ class Judged(NamedTuple):
     curves: dict[str, Curves]
     flips: dict[str, int | None]
     """Items named by each explainer until another one leads, None: not within `FLIP_WITHIN`."""
+    perturbed: dict[str, Perturbed | None]
+    left_out: LeftOut | None
+    """What the sequence model expects of the leader without each event; None without a model."""
+    audited: dict[str, Audited]
 
 
 def sample(stream: Stream, known: Known, warm_up: float, wanted: int, seed: int) -> NDArray[np.int64]:
@@ -92,6 +103,8 @@ def judge_questions(
     weights: RankingWeights,
     seed: int,
     on_step: Callable[[int, int], None] = lambda *_: None,
+    sequence: SequenceModel | None = None,
+    audit: Audit = NO_AUDIT,
 ) -> list[Judged]:
     """Every question at positions `at` (ascending) whose leader the past speaks for."""
     replayed = Replayed(settings, stream, known)
@@ -101,15 +114,21 @@ def judge_questions(
         replayed.advance(position)
         user, now_ms = int(stream.user[position]), int(stream.time_ms[position])
         past = replayed.past(user, now_ms)
-        person = AsIf(past, replayed.world(now_ms, params), settings)
-        found = _judge(person, replayed.stats.count, np.random.default_rng((seed, position)))
+        read = None if sequence is None else _sequence_past(replayed, past, user, sequence)
+        person = AsIf(past, replayed.world(now_ms, params), settings, read)
+        found = _judge(person, replayed.stats.count, np.random.default_rng((seed, position)), audit)
         if found is not None:
             judged.append(found._replace(user=user))
         on_step(n + 1, len(at))
     return judged
 
 
-def _judge(person: AsIf, counts: NDArray[np.float64], rng: np.random.Generator) -> Judged | None:
+def _sequence_past(replayed: Replayed, past: Past, user: int, model: SequenceModel) -> SequencePast:
+    history = first_engagements(replayed.states, np.array([user], np.int64), model.length)
+    return SequencePast(model, history, replayed.index.hash_of(past.asked.history[0]))
+
+
+def _judge(person: AsIf, counts: NDArray[np.float64], rng: np.random.Generator, audit: Audit) -> Judged | None:
     ranked, places = person.rank(), used_places(person.past)
     leader = int(ranked.items[0, 0])
     width = person.past.asked.history.shape[1]
@@ -120,13 +139,19 @@ def _judge(person: AsIf, counts: NDArray[np.float64], rng: np.random.Generator) 
     whole, empty, *singles = scores.of(np.vstack([~everything, everything, np.eye(len(places), dtype=np.bool_)]))
     if whole <= empty:
         return None
+    left_out = person.left_out(leader)
+    ours = ranked.contributions[0, 0, places]
     orders = {
-        "penchant": np.argsort(-ranked.contributions[0, 0, places], kind="stable"),
+        "penchant": np.argsort(-ours, kind="stable"),
         "leave_one_out": np.argsort(np.array(singles), kind="stable"),
         "random": rng.permutation(len(places)),
         "recency": np.arange(len(places)),
         "popularity": np.argsort(-counts[np.maximum(person.past.asked.history[0, places], 0)], kind="stable"),
     }
+    if left_out is not None:
+        seen = _seen(person, left_out, places)
+        orders["sequence_leave_one_out"] = np.argsort(-seen, kind="stable")
+        orders["penchant_and_sequence"] = np.argsort(-ours - seen, kind="stable")
     masks = {name: order_masks(order) for name, order in orders.items()}
     read = scores.of(np.vstack([mask for pair in masks.values() for mask in pair])).reshape(len(orders), 2, -1)
     found = counterfactual(ranked, places, person.leads, BUDGET)
@@ -138,7 +163,39 @@ def _judge(person: AsIf, counts: NDArray[np.float64], rng: np.random.Generator) 
         None if found is None else (len(found.removed), found.exact),
         {name: Curves(*read[n]) for n, name in enumerate(orders)},
         {name: _flip(person, places[order], leader) for name, order in orders.items()},
+        perturb(person, ranked, places, rng),
+        left_out,
+        _audited(
+            person, ranked, left_out, scores, {"penchant": ours, "leave_one_out": whole - np.array(singles)}, audit, rng
+        ),
     )
+
+
+def _seen(person: AsIf, left_out: LeftOut, places: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(p,) what each place changes in the sequence part when left out, in units of the score. For an order, not for a sum."""
+    assert person.sequence is not None
+    difference = dict(zip(left_out.items.tolist(), left_out.differences[:, 0].tolist(), strict=True))
+    weight = float(person.weights()[SEQUENCE])
+    return np.array([weight * difference.get(each, 0.0) for each in person.sequence.places[places].tolist()])
+
+
+def _audited(
+    person: AsIf,
+    ranked: RankedBatch,
+    left_out: LeftOut | None,
+    scores: _Scores,
+    explainers: dict[str, NDArray[np.float64]],
+    audit: Audit,
+    rng: np.random.Generator,
+) -> dict[str, Audited]:
+    leader, found = int(ranked.items[0, 0]), {}
+    if "shapley" in audit.methods:
+        found["shapley"] = shapley_audit(lambda present: scores.of(~present), explainers, audit.samples, rng)
+        if left_out is not None and len(left_out.items):
+            found["shapley_of_sequence"] = sequence_audit(person, left_out, leader, audit.samples, rng)
+    if "integrated_gradients" in audit.methods:
+        found["integrated_gradients"] = gradients_audit(person, ranked, leader)
+    return found
 
 
 def completeness_gap(ranked: RankedBatch) -> float:
@@ -176,44 +233,3 @@ def _same(one: RankedBatch, other: RankedBatch) -> bool:
         and one.scores.tobytes() == other.scores.tobytes()
         and one.contributions.tobytes() == other.contributions.tobytes()
     )
-
-
-def report_of(judged: list[Judged], seed: int) -> dict[str, Any]:
-    """Every figure, as JSON has it.
-
-    Raises:
-        UsageError: there is no question to judge by.
-    """
-    if not judged:
-        raise UsageError("No list is led by what the past speaks for.", "give more events")
-    gaps = np.array([each.gap for each in judged])
-    user = np.array([each.user for each in judged], np.int32)
-    of = {name: figures([each.curves[name] for each in judged]) for name in EXPLAINERS}
-    found = [each.counterfactual for each in judged if each.counterfactual is not None]
-    return {
-        "questions": len(judged),
-        "users": len(np.unique(user)),
-        "history_mean": float(np.mean([each.history for each in judged])),
-        "completeness_gap_max": float(gaps.max()),
-        "completeness_gap_p99": float(np.quantile(gaps, 0.99)),
-        "stable": float(np.mean([each.is_stable for each in judged])),
-        "counterfactual": {
-            "success": len(found) / len(judged),
-            "size_mean": float(np.mean([size for size, _ in found])) if found else None,
-            "exact": float(np.mean([exact for _, exact in found])) if found else None,
-        },
-        "explainers": {name: _figures(of[name], [each.flips[name] for each in judged]) for name in EXPLAINERS},
-        "better_than": {name: differences(of["penchant"], of[name], user, seed) for name in EXPLAINERS[1:]},
-        "lower_is_better": sorted(LOWER_IS_BETTER),
-    }
-
-
-def _figures(found: Figures, flips: list[int | None]) -> dict[str, Any]:
-    sizes = [size for size in flips if size is not None]
-    return {
-        **dict(zip(MEASURES, found.values.mean(axis=1).tolist(), strict=True)),
-        "replaces_leader_within_10": len(sizes) / len(flips),
-        "replaces_leader_after": float(np.mean(sizes)) if sizes else None,
-        "deletion_curve": found.deletion.tolist(),
-        "insertion_curve": found.insertion.tolist(),
-    }

@@ -14,13 +14,13 @@ Say why a person sees what they see: their list made anew from the topics, the p
 \b
 Examples:
   penchant explain 17850
-  penchant explain 17850 85123A --lang zh
+  penchant explain 17850 85123A --lang zh --texts
   penchant explain 17850 --without 22752 --with 84029G --json | jq .items[0]
   penchant explain 17850 --rewrite
 
 Next: --without and --with show the list as if; `penchant watch --user ID` shows what was published.
 
-Nothing is written. Catalogue, statistics and models are as they are now, so a list published earlier may differ."""
+No topic is written to. Catalogue, statistics and models are as they are now, so a list published earlier may differ."""
 
 _AS_IF = "As if"
 
@@ -66,11 +66,20 @@ def explain(
             help="Let a language model say the reasons in other words; checked, see explanations.md.",
         ),
     ] = False,
+    texts: Annotated[
+        bool,
+        typer.Option(
+            "--texts",
+            help="Read texts, too, with the encoder of the settings: the first time it encodes the catalogue and keeps "
+            "the vectors in data_dir. Without: the part `interest` is left out.",
+        ),
+    ] = False,
     lang: options.Language = "en",
     json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
     from stream.errors import SettingsError, UsageError  # noqa: PLC0415
+    from stream.evaluation_screen import Bars  # noqa: PLC0415
     from stream.explain_screen import (  # noqa: PLC0415
         Shown,
         listing_to_json,
@@ -99,6 +108,14 @@ def explain(
         for each in [*([] if item is None else [item]), *(with_ or [])]:
             if each not in titles:
                 raise UsageError(f"no item {each!r} is in the catalogue.", "check the id, or its case")
+        if texts:
+            from stream.explain_texts import read_texts  # noqa: PLC0415
+
+            queries = [each.event.text or "" for each in behaviours if each.event.action == "query"]
+            with Bars(stderr()) as bars:
+                lookup.use_texts(
+                    read_texts(settings, lookup.items, queries, lambda done, total: bars.step("texts", done, total))
+                )
         listing = lookup.listing(user, behaviours, rankings)
     shown = Shown(user, top, item, lang, lambda item_id: titles.get(item_id, item_id))
     if rewriter is not None:

@@ -18,6 +18,9 @@ from stream.screen import clean, count, say, write_line
 BAR: Final = 20
 """Characters of the longest bar."""
 
+LOOKED_AT: Final = 5
+"""Events shown of what the sequence model looked at."""
+
 Title = Callable[[str], str]
 
 
@@ -56,7 +59,8 @@ def lines_of(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) ->
     """The listing as lines."""
     list_ = listing.published.recommendation
     model = list_.model
-    used = f"ranker {model.ranker}, sequence {model.sequence or 'none'}, without texts (the part interest is left out)"
+    texts = "without texts (the part interest is left out)" if model.encoder is None else f"encoder {model.encoder}"
+    used = f"ranker {model.ranker}, sequence {model.sequence or 'none'}, {texts}"
     lines = [
         Text.assemble((clean(shown.user_id, 128), "bold"), f"  {count(len(behaviours), 'event')}, "
                       f"{count(listing.history, 'item')} ranked from"),
@@ -66,7 +70,7 @@ def lines_of(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) ->
     if not places:
         lines.append(Text("    not in the list" if shown.item_id else "    nothing to recommend", "dim"))
     for item, reason in places:
-        lines += _place(item, reason, shown)
+        lines += _place(item, reason, shown) + _looked_at(listing.sequence.get(item.item_id), shown)
     if listing.counterfactual is not None and (shown.item_id in {None, listing.counterfactual.leader}):
         lines += [Text(""), _hangs_on(listing, shown)]
     return lines
@@ -87,7 +91,7 @@ def listing_to_json(listing: Listing, behaviours: Sequence[Behaviour], shown: Sh
             for each in behaviours
         ],
         "model": msgspec.to_builtins(list_.model),
-        "left_out": ["interest"],
+        "left_out": ["interest"] if list_.model.encoder is None else [],
         "items": [
             msgspec.to_builtins(item)
             | {
@@ -97,6 +101,7 @@ def listing_to_json(listing: Listing, behaviours: Sequence[Behaviour], shown: Sh
                 "contributions": msgspec.to_builtins(reason.contributions),
                 "others": reason.others,
                 "residual": reason.residual,
+                "sequence_looked_at": listing.sequence.get(item.item_id),
             }
             for item, reason in wanted_places(listing, shown)
         ],
@@ -165,6 +170,24 @@ def _rewritten_to_json(item: RecommendedItem, shown: Shown) -> dict[str, str | N
 
 def _said(item: RecommendedItem, shown: Shown) -> Rewritten | None:
     return None if shown.rewritten is None else shown.rewritten[item.item_id]
+
+
+def _looked_at(found: Mapping[str, Any] | None, shown: Shown) -> list[Text]:
+    """A block of its own, under a title that says it: these numbers are no parts of a sum."""
+    if found is None:
+        return []
+    lines = [Text("      what the sequence model looked at (leave-one-out, does not add up)", "dim")]
+    strongest, others = found["events"][:LOOKED_AT], found["events"][LOOKED_AT:]
+    for each in strongest:
+        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each["event_time"] / 1000))
+        title = clean(shown.title(each["item_id"]), 40)
+        lines.append(Text(f"        without it {-each['difference']:+8.3f}  {when}  {title}", "dim"))
+    if others:
+        rest = -sum(each["difference"] for each in others)
+        lines.append(Text(f"                   {rest:+8.3f}  {count(len(others), 'other event')}, each alone", "dim"))
+    lines.append(Text(f"        residual   {found['residual']:+8.3f}  what single events do not tell apart", "dim"))
+    lines.append(Text(f"                   {found['of_nobody']:+8.3f}  with no event at all", "dim"))
+    return lines
 
 
 def _hangs_on(listing: Listing, shown: Shown) -> Text:

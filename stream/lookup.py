@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.catalog import CatalogItem
 from models.counterfactual import Counterfactual, counterfactual
+from models.features import SEQUENCE
+from models.interest import RecentItems
 from models.removal import Past, used_places
 from models.sequence.model import SequenceModel
 from stream.as_if import AsIf, SequencePast
@@ -26,6 +29,7 @@ from stream.bounded import Record, partitions_of, read_to_end
 from stream.decode import Rejected, decode_event
 from stream.errors import UsageError
 from stream.events import Event, encode_sparse
+from stream.explain_texts import ReadTexts, TextsAtHand
 from stream.key_partition import key_partition
 from stream.metrics import Metrics
 from stream.model_topic import RankerModel, SequenceVersion, read_versions
@@ -35,9 +39,10 @@ from stream.refresh import Due
 from stream.replay import limits_of
 from stream.replica import Replicated
 from stream.rocks import DataDirectory
+from stream.sequence_reasons import SequenceReason, sequence_reasons, to_json
 from stream.sequences import load_version
 from stream.settings import Settings
-from stream.tracker import Tracker
+from stream.tracker import TextSource, Tracker
 
 _MEMORY_BYTES: Final = 8 << 20
 
@@ -67,6 +72,8 @@ class Listing(NamedTuple):
     counterfactual: WithoutItems | None
     history: int
     """Items that the ranking looked at."""
+    sequence: dict[str, dict[str, Any]]
+    """By item id: what the sequence model looked at, as `stream.sequence_reasons.to_json`. It does not add up."""
 
 
 class Topics(NamedTuple):
@@ -125,6 +132,11 @@ class Lookup:
     def __init__(self, settings: Settings, topics: Topics, directory: DataDirectory) -> None:
         self._settings, self._topics, self._directory = settings, topics, directory
         self._made = 0
+        self._texts: ReadTexts | None = None
+
+    def use_texts(self, texts: ReadTexts) -> None:
+        """From the next list on."""
+        self._texts = texts
 
     def listing(self, user_id: str, behaviours: Sequence[Behaviour], budget: int) -> Listing:
         """The list that these events lead to; `budget` rankings may be spent on what its leader hangs on."""
@@ -138,11 +150,16 @@ class Lookup:
             stores.close_all()
 
     @cached_property
-    def titles(self) -> dict[str, str]:
-        """Of every item of the catalogue, by its id."""
+    def items(self) -> list[CatalogItem]:
+        """The catalogue."""
         catalog = self._tracker().catalog
         items = map(catalog.item, range(len(catalog.index)))
-        return {item.item_id: item.title for item in items if item is not None}
+        return [item for item in items if item is not None]
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """Of every item of the catalogue, by its id."""
+        return {item.item_id: item.title for item in self.items}
 
     def _tracker(self) -> Tracker:
         tracker = Tracker(self._settings, Metrics())
@@ -151,6 +168,8 @@ class Lookup:
         tracker.use_ranker(self._topics.ranker, 0.0)
         tracker.use_sequence(self._topics.sequence, 0.0)
         tracker.replicate_strategies(self._topics.strategies)
+        if self._texts is not None:
+            tracker.texts = cast("TextSource", TextsAtHand(self._texts, tracker.index))
         return tracker
 
     def _list(
@@ -167,16 +186,38 @@ class Lookup:
         (published,) = tracker.refresh(0, [due], now_ms, 0.0)
         rows = users.overlay.rows([key])
         own, recent, asked = tracker.asked(users, rows, now_ms)
-        past = Past(asked, ages_s(own, recent), None)
+        past = Past(asked, ages_s(own, recent), self._vectors(tracker, recent, asked.history))
         model = self._topics.sequence
         sequence = None
         if model is not None:
             history = first_engagements(users.overlay.states, rows, model.length)
             sequence = SequencePast(model, history, recent.items[0])
         person = AsIf(past, tracker.world(now_ms), self._settings, sequence)
-        places = used_places(past)
-        found = counterfactual(person.rank(), places, person.leads, budget) if budget else None
-        return Listing(published, None if found is None else _named(found, tracker, recent.items[0]), len(places))
+        places, ranked = used_places(past), person.rank()
+        found = counterfactual(ranked, places, person.leads, budget) if budget else None
+        looked_at: list[SequenceReason] = []
+        if model is not None:
+            weight = person.weights()[SEQUENCE : SEQUENCE + 1]
+            states = users.overlay.states
+            reasons = sequence_reasons(model, states, rows, ranked.items, asked.now_ms, weight, tracker.index)
+            ((looked_at,),) = reasons
+        naming = _Naming(tracker, self._texts)
+        return Listing(
+            published,
+            None if found is None else naming.counterfactual(found, recent.items[0]),
+            len(places),
+            {naming.item(each.item): to_json(each, naming.name) for each in looked_at},
+        )
+
+    def _vectors(self, tracker: Tracker, recent: RecentItems, history: NDArray[np.int32]) -> NDArray[np.float32] | None:
+        """(1, H, dims) of the places of the history, what was searched for too; None without texts."""
+        if self._texts is None or tracker.texts is None:
+            return None
+        vectors: NDArray[np.float32] = tracker.texts.items.get(history)
+        for place, hashed in enumerate(recent.items[0].tolist()):
+            if history[0, place] < 0 and hashed in self._texts.queries:
+                vectors[0, place] = self._texts.queries[hashed].vector
+        return vectors
 
 
 @contextmanager
@@ -230,13 +271,23 @@ def _compacted(settings: Settings, topic: str) -> list[Replicated]:
     return list(latest.values())
 
 
-def _named(found: Counterfactual, tracker: Tracker, places: NDArray[np.uint64]) -> WithoutItems:
-    def name(hashed: int) -> str:
-        return tracker.names.id_of(hashed) or f"hash:{hashed:016x}"
+class _Naming:
+    """Hashes and dense indices -> ids of items and texts of queries."""
 
-    def item(index: int) -> str:
-        return name(int(tracker.index.hash_of(np.array([index]))[0]))
+    def __init__(self, tracker: Tracker, texts: ReadTexts | None) -> None:
+        self._tracker, self._queries = tracker, {} if texts is None else texts.queries
 
-    removed = tuple(name(int(places[place])) for place in found.removed)
-    replacement = None if found.replacement < 0 else item(found.replacement)
-    return WithoutItems(removed, item(found.leader), replacement, found.verified, found.exact)
+    def name(self, hashed: int) -> str:
+        """Of an item or a query."""
+        query = self._queries.get(hashed)
+        return self._tracker.names.id_of(hashed) or (f"hash:{hashed:016x}" if query is None else query.text)
+
+    def item(self, index: int) -> str:
+        """Of a dense index."""
+        return self.name(int(self._tracker.index.hash_of(np.array([index]))[0]))
+
+    def counterfactual(self, found: Counterfactual, places: NDArray[np.uint64]) -> WithoutItems:
+        """In ids."""
+        removed = tuple(self.name(int(places[place])) for place in found.removed)
+        replacement = None if found.replacement < 0 else self.item(found.replacement)
+        return WithoutItems(removed, self.item(found.leader), replacement, found.verified, found.exact)

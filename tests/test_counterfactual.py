@@ -14,7 +14,7 @@ from models.counterfactual import counterfactual
 from models.features import Asked
 from models.item_vectors import ItemVectors
 from models.priors import compute_priors
-from models.ranking import RankingParams
+from models.ranking import RankingParams, rank
 from models.removal import Past, rows_without, used_places, without
 from stream.as_if import AsIf, World
 from stream.settings import Settings
@@ -121,3 +121,24 @@ def test_the_score_of_one_item_is_the_one_in_the_list(seed, texts):
     for item, score in zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True):
         if item >= 0:
             assert person.scores(whole, item)[0] == pytest.approx(score, abs=1e-5)
+
+
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(st.integers(0, 10_000), st.booleans())
+def test_with_nothing_taken_out_the_list_is_the_one_that_serves(seed, texts):
+    person = as_if(seed, texts)
+    world = person.world
+    served = rank(
+        person.past.asked, catalog=world.catalog, stats=world.stats, priors=world.priors, params=world.params,
+        semantics=person.text(),
+    )  # fmt: skip
+
+    found = person.rank()
+
+    assert found.items.tolist() == served.items.tolist()
+    assert found.contributions.tolist() == served.contributions.tolist()
+
+
+def test_some_pasts_of_that_test_have_a_place_whose_gains_cancel_before_one_that_counts():
+    gains = [as_if(seed).past.asked.gains[0] for seed in range(60)]
+    assert sum(bool(np.any((each[:-1] == 0.0) & (each[1:] != 0.0))) for each in gains) > 10

@@ -13,12 +13,18 @@ import pytest
 from chat_service import FakeChatService, fake_chat_service, saying
 from confluent_kafka import Producer
 from item_records import ItemRecord, pack_record
+from sequence_models import SHAPE, random_items, random_weights, reference
 from typer.testing import CliRunner
 
+from models.features import SEQUENCE
 from models.hashing import item_hash
+from models.sequence.export import Trained, export
+from models.weights import default_weights, make_weights
 from stream.broker import EmbeddedBroker
 from stream.cli import app
 from stream.key_partition import key_partition, murmur2
+from stream.model_topic import RankerModel, publish_model, ranker_model
+from stream.sequences import sequence_version
 from stream.settings import Settings
 
 NOW_MS = 1_767_225_600_000
@@ -208,3 +214,78 @@ def test_to_rewrite_without_the_setting_is_one_line_that_names_it_and_exit_code_
     (line,) = result.stderr.strip().splitlines()
     assert "explanation_rewriter_url" in line
     assert "Fix: " in line
+
+
+def test_what_the_sequence_model_looked_at_is_a_block_of_its_own_with_its_residual(
+    topics: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = random_items()._replace(
+        ids=list(ITEMS), vectors=random_items().vectors[: len(ITEMS)], biases=random_items().biases[: len(ITEMS)]
+    )
+    weights = random_weights()
+    trained = Trained("sasrec", SHAPE, weights, items, "texts@1", 1_600_000_000_000, {})
+    export(trained, tmp_path / "model", ("numpy", reference(weights, SHAPE, items.vectors)))
+    publish_model(topics, sequence_version(tmp_path / "model", 5))
+    publish_model(topics, with_sequence_weight(2.0))
+
+    found = explained("ann")["items"]
+
+    expected = [item for item in found if item["parts"]["sequence"] > 0]
+    assert expected
+    for item in found:
+        looked_at = item["sequence_looked_at"]
+        if not item["parts"]["sequence"]:
+            assert looked_at is None
+            continue
+        assert (looked_at["method"], looked_at["is_additive"]) == ("leave_one_out", False)
+        assert looked_at["expectation"] == pytest.approx(item["parts"]["sequence"], abs=1e-4)
+        told = sum(event["difference"] for event in looked_at["events"])
+        assert looked_at["of_nobody"] + told + looked_at["residual"] == pytest.approx(looked_at["expectation"])
+        assert {event["item_id"] for event in looked_at["events"]} <= {"lamp", "cup"}
+        assert sum(c["contribution"] for c in item["contributions"]) == pytest.approx(item["parts"]["co_occurrence"])
+    assert any(abs(item["sequence_looked_at"]["residual"]) > 1e-3 for item in expected)
+    shown = penchant("ann").stdout
+    assert "what the sequence model looked at (leave-one-out, does not add up)" in shown
+    assert "residual" in shown
+
+
+def with_sequence_weight(weight: float) -> RankerModel:
+    default = default_weights()
+    table = default.table.copy()
+    table[0, SEQUENCE] = weight
+    return ranker_model(make_weights(table, default.cold, default.calibration), 5)
+
+
+def test_with_texts_the_part_interest_is_there_and_queries_can_be_causes(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PENCHANT_ENCODER_MODEL", "hashing")
+    monkeypatch.setenv("PENCHANT_DATA_DIR", str(tmp_path / "data"))
+    producer = Producer({"bootstrap.servers": topics.bootstrap_servers, "partitioner": topics.partitioner})
+    event = {"user_id": "eve", "action": "query", "text": "The vase", "event_time": NOW_MS}
+    producer.produce(topics.topic_events, json.dumps(event).encode(), b"eve")
+    assert producer.flush(20) == 0
+
+    without, found = explained("eve"), explained("eve", "--texts")
+
+    assert (without["left_out"], found["left_out"]) == (["interest"], [])
+    assert without["model"]["encoder"] is None
+    assert found["model"]["encoder"].startswith("hashing")
+    vase = next(item for item in found["items"] if item["item_id"] == "vase")
+    assert vase["parts"]["interest"] > 0
+    assert sum(c["contribution"] for c in vase["contributions"]) == pytest.approx(vase["parts"]["interest"])
+    assert all(item["parts"]["interest"] == 0 for item in without["items"])
+    kept = list((tmp_path / "data" / "evaluation").glob("vectors-*.npy"))
+    assert len(kept) == 1
+    assert explained("eve", "--texts") == found
+    assert "encoder hashing" in penchant("eve", "--texts").stdout
+
+
+def test_texts_without_an_encoder_are_one_line_and_exit_code_2(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENCHANT_ENCODER_MODEL", "none")
+    result = penchant("ann", "--texts")
+
+    assert result.exit_code == 2
+    assert "encoder_model" in result.stderr

@@ -1,0 +1,80 @@
+"""The split parts of one item's score as a function of how much of each behaviour's gain is there.
+
+    score(m) = sum over scales s of w_s sign(near_s) log(1 + |near_s| / unit) + sum_q m_q l_q      near_s = sum_q m_q n_sq
+
+m_q = 1 is the gain that place q of the history has, m_q = 0 none of it. *The baseline of an explanation along m is a person of
+the same places without any gain.* What stays as in the whole history on the way there: the place of each item (so its decay),
+the sum of absolute gains that the shares are of, and the interests that texts were grouped to. Were that sum to shrink with the
+gains, score(a m) would be the same for every a > 0 and jump at 0: there would be no gradient to integrate.
+
+Along the straight line from the baseline every near_s grows in proportion, so with A_s = near_s(1) / unit
+
+    integral of w_s n_sq / (unit (1 + a |A_s|)) da = w_s log(1 + |A_s|) / |A_s| * n_sq / unit
+
+which is what `models.ranking` publishes: its contributions *are* the integrated gradients of this score, in closed form.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features import FORWARD, NEAR_UNIT, SCALES, TEXT, Asked, Items, norm, place_weights
+from models.item_index import NO_INDEX
+from models.semantics import Semantics
+
+_F8 = NDArray[np.float64]
+
+
+class AdditiveScore(NamedTuple):
+    """Of one item for one user with H places."""
+
+    near: _F8
+    """(S, H): what each place's whole gain adds to the sum of each scale."""
+    weights: _F8
+    """(S,) of the co-occurrence features."""
+    linear: _F8
+    """(H,): what each place's whole gain adds to the part `interest`."""
+
+    def scores(self, m: _F8) -> _F8:
+        """(k,) for (k, H) shares of the gains."""
+        sums = m @ self.near.T / NEAR_UNIT
+        found: _F8 = (np.sign(sums) * np.log1p(np.abs(sums))) @ self.weights + m @ self.linear
+        return found
+
+    def gradients(self, m: _F8) -> _F8:
+        """(k, H) for (k, H)."""
+        slopes = self.weights / (NEAR_UNIT + np.abs(m @ self.near.T))
+        found: _F8 = slopes @ self.near + self.linear
+        return found
+
+
+def additive_score(
+    asked: Asked, items: Items, weights: _F8, item: int, semantics: Semantics | None = None
+) -> AdditiveScore:
+    """Of the first user.
+
+    Args:
+        asked: the question.
+        items: what is known of them.
+        weights: (F,) float64 of this user.
+        item: dense index.
+        semantics: the same user's interests by text; None where there is no encoder.
+    """
+    history = asked.history[0]
+    counts = np.empty((len(history), len(SCALES)))
+    place_weights(asked, 0, len(items.count), counts)
+    near = np.zeros((len(SCALES), len(history)))
+    for q in np.flatnonzero(np.any(counts != 0.0, axis=1)).tolist():
+        h = int(history[q])
+        (at,) = np.nonzero((items.neighbours[h] == item) & (items.neighbours[h] != NO_INDEX))
+        if len(at):
+            both = norm(items.count[h]) * norm(items.count[item])
+            near[:, q] = counts[q] * both * items.weights[h, at[0]]
+            near[FORWARD, q] = counts[q, FORWARD] * both * items.forwards[h, at[0]]
+    linear = np.zeros(len(history))
+    if semantics is not None:
+        linear = semantics.contributions(np.array([[item]], np.int32), weights[None, TEXT : TEXT + 2])[0, 0]
+    return AdditiveScore(near, weights[: len(SCALES)], linear)
