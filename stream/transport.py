@@ -112,6 +112,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # Faust asks for this only together with its own transactions; ours are in `writers`.
         consumer._isolation_level = "read_committed"
         self._chunk_ends: dict[TP, int] = {}
+        self._sought: dict[TP, int] = {}
         self._chunk_max_bytes = transport.fetch_buffer_max_bytes // CHUNKS_PER_BUFFER
         self._budget = _Budget()
         return consumer
@@ -142,7 +143,11 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._budget.left = self._chunk_max_bytes
         assignment = consumer._subscription.subscription.assignment
         before = _positions(assignment, active_partitions)
+        self._sought.clear()
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        # A seek while this waited: reading began anew there. If what lies there is aborted or a marker, the first record is
+        # behind it, and looks like one behind a hole; its agent would seek again, into the next wait, for ever.
+        before |= self._sought
         assignment = consumer._subscription.subscription.assignment
         chunks = {
             TP(*tp): [
@@ -164,11 +169,17 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 # From where the last chunk ended, or from further back if there was a seek, or if this is the first fetch:
                 # a log may begin with an aborted transaction, and the first fetch of it finds nothing else.
                 begin = before.get(tp, position)
-                begin = min(begin, self._chunk_ends.get(tp, begin))
+                if tp not in self._sought:
+                    begin = min(begin, self._chunk_ends.get(tp, begin))
                 if position > begin:
                     chunks[tp] = [Chunk([], position, begin)]
                 self._chunk_ends[tp] = position
         return chunks
+
+    def seek(self, partition: TP, offset: int) -> None:
+        """Go on reading at an offset; runs in the consumer's thread, so between two steps of a fetch."""
+        super().seek(partition, offset)
+        self._sought[TP(*partition)] = offset
 
 
 class KeepingFlowControl(FlowControlEvent):  # type: ignore[misc]

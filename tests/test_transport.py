@@ -27,7 +27,16 @@ from stream.broker import EmbeddedBroker
 from stream.errors import InvariantError
 from stream.kafka import create_topics, topic_specs
 from stream.settings import load_settings
-from stream.transport import CHUNK_SCHEME, Chunk, ChunkConsumer, ChunkSchema, ChunkTransport, _Budget, _Prefetched
+from stream.transport import (
+    CHUNK_SCHEME,
+    Chunk,
+    ChunkConsumer,
+    ChunkConsumerThread,
+    ChunkSchema,
+    ChunkTransport,
+    _Budget,
+    _Prefetched,
+)
 
 EVENTS = TP("events", 0)
 TIMEOUT_S = 60.0
@@ -298,6 +307,39 @@ async def test_a_bug_in_an_agent_stops_the_worker_before_anything_is_committed(
     with pytest.raises(ZeroDivisionError, match="a bug"):
         await asyncio.wait_for(application.run(), TIMEOUT_S)
     assert topics.committed(topics.settings.topic_events) == {}
+
+
+@pytest.mark.parametrize("n_records", [0, 2])
+async def test_what_is_read_after_a_seek_into_a_waiting_fetch_begins_where_was_sought(
+    monkeypatch: pytest.MonkeyPatch, n_records: int
+) -> None:
+    # Offsets 10 to 19 are an aborted transaction. Nothing of it comes, so the first record is 20, and it is behind no hole.
+    tp = TP("t", 0)
+    state = SimpleNamespace(position=50, has_valid_position=True)
+    assignment = SimpleNamespace(state_value=lambda _: state)
+    consumer: Any = SimpleNamespace(
+        _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment)),
+        _fetcher=SimpleNamespace(_records={}),
+    )
+    thread = object.__new__(ChunkConsumerThread)
+    thread._chunk_ends, thread._sought, thread._chunk_max_bytes, thread._budget = {tp: 50}, {}, 100, _Budget()
+
+    def seek(self: Any, partition: TP, offset: int) -> None:
+        state.position = offset
+
+    async def fetch(self: Any, *_: Any) -> dict[TP, list[Any]]:
+        thread.seek(tp, 10)  # while this waits for records
+        await asyncio.sleep(0)
+        state.position = 20 + n_records
+        records = [SimpleNamespace(key=b"", value=b"", offset=20 + n) for n in range(n_records)]
+        return {tp: records} if records else {}
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "seek", seek)
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+
+    (chunk,) = (await thread._fetch_records(consumer, {tp}))[tp]
+
+    assert (chunk.start_offset, chunk.next_offset, len(chunk.records)) == (10, 20 + n_records, n_records)
 
 
 # --- on Apache Kafka ---
