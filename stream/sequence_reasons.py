@@ -20,8 +20,8 @@ from stream.state import States
 
 METHOD: Final = "leave_one_out"
 
-MAX_ROWS: Final = 256
-"""Variants of histories in one batch of the model: about four users with full histories, some 10 ms of a core."""
+MAX_ROWS: Final = 72
+"""Variants of histories in one batch of the model: one user with a full history, some 50 ms of a core."""
 
 
 class LookedAt(NamedTuple):
