@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.compiled import compiled
 from models.credit import divide
 from stream.events import ACTIONS, RULES, STRATEGIES, Rule
-from stream.ledger import CREDIT, LISTS, PATH, PLACES, PURCHASES, TOUCHES, Columns, Ledgers
+from stream.ledger import CREDIT, LISTS, LISTS_SEEN, PATH, PLACES, PURCHASES, TOUCHES, Columns, Ledgers
 from stream.update import CLICK, IMPRESSION, PURCHASE, REFUND, EventColumns
 
 CART = ACTIONS.index("cart")
@@ -166,13 +166,14 @@ def _note_lists(c: Columns, lists: Lists, at_ms: int, noted: NDArray[np.bool_]) 
         if not noted[m]:
             continue
         if c.n_lists[r] == LISTS:
-            for k in range(LISTS - 1):
+            for k in range(_list_to_drop(c, r), LISTS - 1):
                 c.lists[r, k] = c.lists[r, k + 1]
                 for place in range(PLACES):
                     c.places[r, k, place] = c.places[r, k + 1, place]
             c.n_lists[r] -= 1
         k = c.n_lists[r]
         c.lists[r, k].id0, c.lists[r, k].id1, c.lists[r, k].ms = lists.list_id[m, 0], lists.list_id[m, 1], at_ms
+        c.lists[r, k].seen = 0
         n = 0
         while n < min(PLACES, lists.items.shape[1]) and lists.propensity[m, n] > 0.0:
             c.places[r, k, n].item = np.uint32(lists.items[m, n] >> np.uint64(32))
@@ -184,6 +185,19 @@ def _note_lists(c: Columns, lists: Lists, at_ms: int, noted: NDArray[np.bool_]) 
             c.places[r, k, place].strategy = 0
             c.places[r, k, place].propensity = 0.0
         c.n_lists[r] += 1
+
+
+@compiled
+def _list_to_drop(c: Columns, r: int) -> int:
+    """The oldest that was not seen, unless more than `LISTS_SEEN` were: then the oldest of those."""
+    seen = 0
+    for k in range(LISTS):
+        seen += c.lists[r, k].seen
+    wanted = 1 if seen > LISTS_SEEN else 0
+    for k in range(LISTS):
+        if c.lists[r, k].seen == wanted:
+            return k
+    return 0
 
 
 @compiled
@@ -249,6 +263,8 @@ def _expose(
         if k < 0:
             return -1
         id0, id1 = c.lists[r, k].id0, c.lists[r, k].id1
+    if k >= 0:
+        c.lists[r, k].seen = 1
     flags = SEEN | (BY_IMPRESSION if is_impression else 0)
     for t in range(c.n_touches[r]):
         touch = c.touches[r, t]

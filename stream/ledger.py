@@ -7,7 +7,7 @@ timing, and the state must come out to the byte however the topic was cut. One t
 Packed record, version 1, little endian; at most `MAX_PACKED_BYTES`, and only what is used is stored:
 
     header     4 B  version u8, numbers of lists, touches, purchases u8 each
-    list      24 B  x <= 4, oldest first; then of each its 20 places, 9 B each
+    list      25 B  x <= 6, oldest first; then of each its 20 places, 9 B each
     touch     36 B  x <= 48, oldest first
     purchase  34 B  x <= 8, oldest first; then of each its 8 credits, 39 B each
 
@@ -28,14 +28,18 @@ LEDGER_PREFIX = b"\xff"
 """Before the user's id in the key of a ledger: no id begins like that, since none is UTF-8."""
 
 LEDGER_VERSION = 1
-LISTS, PLACES = 4, 20
+LISTS, PLACES = 6, 20
+LISTS_SEEN = 3
+"""Of the lists, so many that were seen are kept before those that were not: while a person looks at one, every step of theirs
+has another one published."""
+
 TOUCHES = 48
 PURCHASES = 8
 PATH = 8
 """Touches that one outcome is divided among, at most: the first and the latest."""
 
-LIST = np.dtype([("id0", "<u8"), ("id1", "<u8"), ("ms", "<i8")])
-"""A published list: the two halves of its id, and when it went out, ms of event time."""
+LIST = np.dtype([("id0", "<u8"), ("id1", "<u8"), ("ms", "<i8"), ("seen", "u1")])
+"""A published list: the two halves of its id, when it went out, ms of event time, and whether an event showed it to be seen."""
 
 PLACE = np.dtype([("item", "<u4"), ("strategy", "u1"), ("propensity", "<f4")])
 """A place of a list; of the item's hash the upper half, as it is only ever compared. Propensity 0: behind the last item."""

@@ -73,6 +73,8 @@ class Purchase:
 @dataclass
 class User:
     lists: list[Published] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+    """Ids of lists."""
     touches: list[Touch] = field(default_factory=list)
     purchases: list[Purchase] = field(default_factory=list)
 
@@ -88,10 +90,16 @@ class Reference:
         self.clicks: list[tuple[int, int, int]] = []
 
     def publish(self, published: Published) -> None:
-        lists = self.users.setdefault(published.user, User()).lists
-        if published.list_id not in [each.list_id for each in lists]:
-            lists.append(published)
-            del lists[:-4]
+        user = self.users.setdefault(published.user, User())
+        if published.list_id in [each.list_id for each in user.lists]:
+            return
+        if len(user.lists) == 6:
+            seen = [each for each in user.lists if each.list_id in user.seen]
+            unseen = [each for each in user.lists if each.list_id not in user.seen]
+            gone = (seen if len(seen) > 3 else unseen)[0]
+            user.lists.remove(gone)
+            user.seen.discard(gone.list_id)
+        user.lists.append(published)
 
     def apply(self, event: Told) -> None:
         user = self.users.setdefault(event.user, User())
@@ -117,6 +125,8 @@ class Reference:
             return None
         known = holding[-1] if holding else None
         list_id = event.list_id or holding[-1].list_id
+        if known is not None:
+            user.seen.add(known.list_id)
         for touch in user.touches:
             if (touch.list_id, touch.item) == (list_id, event.item):
                 break

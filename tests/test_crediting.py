@@ -250,6 +250,29 @@ def test_shares_sum_to_one(rule: int, touch_ms: list[int], half_life_ms: float) 
     assert all(0.0 <= share <= 1.0 for share in shares)
 
 
+def test_a_list_that_is_looked_at_is_remembered_while_many_others_go_out() -> None:
+    world = World()
+    world.publish(published(11, NOW_MS, 5, 6))
+    world.apply(Told(1, 0, NOW_MS + 1, 5, "impression", list_id=11))
+    world.publish(*(published(20 + i, NOW_MS + 10 + i, 1, 2) for i in range(4 * LISTS)))
+
+    world.apply(Told(2, 0, NOW_MS + 100, 6, "click", list_id=11))
+
+    assert world.outcomes[-1].touches == ((11, 2, 1, 0, NOW_MS + 100, 0.5),)
+
+
+def test_lists_seen_long_ago_leave_room_for_new_ones() -> None:
+    world = World()
+    for i in range(2 * LISTS):
+        world.publish(published(20 + i, NOW_MS + i, 5, 6))
+        world.apply(Told(i, 0, NOW_MS + i, 5, "impression", list_id=20 + i))
+    world.publish(*(published(50 + i, NOW_MS + 50 + i, 5, 6) for i in range(2)))
+
+    world.apply(Told(99, 0, NOW_MS + 100, 6, "click", list_id=50))
+
+    assert world.outcomes[-1].touches[-1][:3] == (50, 2, 1)
+
+
 # --- refunds ----------------------------------------------------------------------------------------------------------
 
 
@@ -309,7 +332,7 @@ lists = st.builds(
         user, list_id, NOW_MS + at_ms, tuple(items), tuple((seed + i) % 4 for i in range(len(items))),
         tuple(0.25 + 0.5 * ((seed + i) % 2) for i in range(len(items))),
     ),
-    st.integers(0, 1), st.integers(11, 16), st.integers(0, 4 * HOUR_MS), st.permutations([1, 2, 3, 4]).map(lambda p: p[:3]),
+    st.integers(0, 1), st.integers(11, 24), st.integers(0, 4 * HOUR_MS), st.permutations([1, 2, 3, 4]).map(lambda p: p[:3]),
     st.integers(0, 3),
 )  # fmt: skip
 
