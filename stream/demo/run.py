@@ -39,7 +39,9 @@ from stream.stopping import StoppableProducer, StopRequest, stop_signals
 REPLAY_S: Final = 60
 PARTITIONS: Final = 4
 
-START_DEADLINE_S: Final = 60.0
+START_DEADLINE_S: Final = 300.0
+"""A first start on a machine compiles the loops: half a minute, on a slow or busy one several times that."""
+
 SETTLE_DEADLINE_S: Final = 60.0
 _PROGRESS_POLL_S: Final = 0.25
 _COMMIT_INTERVAL_S: Final = 0.1
@@ -211,7 +213,7 @@ class _Demo:
 
     def _wait_until_ready(self) -> None:
         """Send the bad records, some to each partition: their dead letters come once the worker reads all of them."""
-        self._progress.phase = "the worker starts"
+        self._progress.phase = "the worker starts (a first time compiles for a minute)"
         for (key, value), partition in zip(BAD_RECORDS, cycle(range(PARTITIONS)), strict=False):
             self._producer.produce(self._settings.topic_events, value, key, partition)
         self._producer.flush(10.0)
