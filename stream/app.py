@@ -143,6 +143,7 @@ class Application:
         self.faust.conf.topic_partitions = partitions
         # The embedded broker writes the markers that end a transaction without a checksum.
         self.faust.conf.broker_check_crcs = not await asyncio.to_thread(is_embedded, self.settings)
+        logger.info("compiling what is not compiled yet: on a new machine half a minute or more, else nothing")
         await asyncio.to_thread(self.tracker.warm_up)
         await asyncio.to_thread(self._load_models)
         choice = encoder_choice(self.settings)
