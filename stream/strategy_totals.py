@@ -91,7 +91,8 @@ class StrategyTotals:
             (_key(cell), msgspec.msgpack.encode([*self._cells[cell].tolist(), float(self._newest_ms[cell])]))
             for cell in sorted(changed)
         ]
-        cells = sorted(self._cells)
+        slots = {cell.slot for cell in changed}  # estimates are made from the cells of their slot, and no others
+        cells = sorted(cell for cell in self._cells if cell.slot in slots)
         records = [record_of(cell, partition, self._cells[cell], self._newest_ms[cell]) for cell in cells]
         return stored, with_estimates(records, {at for at, cell in enumerate(cells) if cell in changed})
 
