@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from models.catalog import CatalogItem
 from models.counterfactual import Counterfactual, counterfactual
 from models.features import SEQUENCE
-from models.interest import RecentItems
 from models.removal import Past, used_places
 from models.sequence.model import SequenceModel
 from stream.as_if import AsIf, SequencePast
@@ -186,7 +185,7 @@ class Lookup:
         (published,) = tracker.refresh(0, [due], now_ms, 0.0)
         rows = users.overlay.rows([key])
         own, recent, asked = tracker.asked(users, rows, now_ms)
-        past = Past(asked, ages_s(own, recent), self._vectors(tracker, recent, asked.history))
+        past = Past(asked, ages_s(own, recent), tracker.past_vectors(recent, asked.history))
         model = self._topics.sequence
         sequence = None
         if model is not None:
@@ -208,16 +207,6 @@ class Lookup:
             len(places),
             {naming.item(each.item): to_json(each, naming.name) for each in looked_at},
         )
-
-    def _vectors(self, tracker: Tracker, recent: RecentItems, history: NDArray[np.int32]) -> NDArray[np.float32] | None:
-        """(1, H, dims) of the places of the history, what was searched for too; None without texts."""
-        if self._texts is None or tracker.texts is None:
-            return None
-        vectors: NDArray[np.float32] = tracker.texts.items.get(history)
-        for place, hashed in enumerate(recent.items[0].tolist()):
-            if history[0, place] < 0 and hashed in self._texts.queries:
-                vectors[0, place] = self._texts.queries[hashed].vector
-        return vectors
 
 
 @contextmanager

@@ -54,7 +54,6 @@ class StrategyTotals:
     """Totals of one partition, read from its store."""
 
     def __init__(self, store: PartitionStore) -> None:
-        self._store = store
         self._cells: dict[Cell, NDArray[np.float64]] = {}
         self._newest_ms: dict[Cell, int] = {}
         self._changed: set[Cell] = set()
@@ -64,9 +63,6 @@ class StrategyTotals:
                 self._cells[cell], self._newest_ms[cell] = np.array(numbers[:-1]), int(numbers[-1])
             except (ValueError, msgspec.DecodeError) as error:
                 raise CorruptStateError(f"{store.path}: totals of a strategy: {error}") from error
-
-    def __len__(self) -> int:
-        return len(self._cells)
 
     def add(self, credited: Credited, events: EventColumns) -> None:
         """Count what a chunk's events say; `events` are those it was made of."""

@@ -395,7 +395,7 @@ class Tracker:
         with self._metrics.stage_seconds.labels("rank").time():
             rows = users.overlay.rows([d.key for d in due])
             behaviours, recent, asked = self.asked(users, rows, now_ms)
-            past_vectors = self._past_vectors(recent, asked.history)
+            past_vectors = self.past_vectors(recent, asked.history)
             text = self._semantics(behaviours, recent, past_vectors)
             with self._metrics.stage_seconds.labels("sequence").time():
                 vectors = None if text is None else text.vectors
@@ -526,7 +526,7 @@ class Tracker:
             gain[queried] = [self._settings.strength_query if each in known else 0.0 for each in item[queried].tolist()]
         return behaviours
 
-    def _past_vectors(self, recent: RecentItems, history: NDArray[np.int32]) -> NDArray[np.float32] | None:
+    def past_vectors(self, recent: RecentItems, history: NDArray[np.int32]) -> NDArray[np.float32] | None:
         """(u, H, dims) float32 of the users' items and queries, zeros where there is none; None without an encoder."""
         if self.texts is None or not self.texts.items.size:
             return None
