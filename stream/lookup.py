@@ -167,6 +167,7 @@ class Lookup:
         tracker.use_ranker(self._topics.ranker, 0.0)
         tracker.use_sequence(self._topics.sequence, 0.0)
         tracker.replicate_strategies(self._topics.strategies)
+        tracker.weigh_strategies()
         if self._texts is not None:
             tracker.texts = cast("TextSource", TextsAtHand(self._texts, tracker.index))
         return tracker

@@ -138,6 +138,7 @@ class Tracker:
         self._own_weights = default_weights()
         self._ranking = RankingParams(settings.top_k, settings.neighbours_scored, self._own_weights)
         self._strategies = Strategies()
+        self._strategies_changed = False
         self.names = ItemNames()
         self.index = ItemIndex()
         self.catalog = Catalog.empty(self.index)
@@ -321,8 +322,16 @@ class Tracker:
         self._ranking = replace(self._ranking, weights=weights)
 
     def replicate_strategies(self, records: list[Replicated]) -> None:
-        """What strategies earned: ranking takes it into account from the next batch on."""
+        """What strategies earned; `weigh_strategies` has ranking take it into account."""
         self._strategies.replicate((record.key, record.value) for record in records)
+        self._strategies_changed = True
+
+    def weigh_strategies(self) -> None:
+        """Rank by what strategies have earned by now, from the next batch on. Once a second is enough: every commit of every
+        partition says something new, and each time all cells are added up."""
+        if not self._strategies_changed:
+            return
+        self._strategies_changed = False
         feedback = self._strategies.feedback(self._settings.strategy_feedback_max)
         for strategy, added in zip(STRATEGIES, feedback.tolist(), strict=True):
             self._metrics.strategy_feedback.labels(strategy).set(added)

@@ -284,6 +284,7 @@ class Worker:
         while True:
             self._producer.serve()
             self._tracker.requeue_aged(time.monotonic())
+            self._tracker.weigh_strategies()
             self.wake()
             self._measure()
             self._measure_lag(lag())

@@ -18,7 +18,7 @@ from sequential_reference import Event, Reference
 
 from models.hashing import item_hash
 from stream.errors import CorruptStateError
-from stream.events import ACTIONS
+from stream.events import ACTIONS, StrategyStats, encode
 from stream.intake import context_bucket, event_id_hash
 from stream.metrics import Metrics
 from stream.partitions import ItemPartition, UserPartition
@@ -26,6 +26,7 @@ from stream.replica import Replicated
 from stream.rocks import DataDirectory
 from stream.settings import Settings
 from stream.state import RING, dwell_code
+from stream.strategy_totals import record_key
 from stream.tracker import Tracker
 
 MIB = 1 << 20
@@ -540,3 +541,21 @@ def test_a_share_of_users_gets_reasons_always_the_same_ones_and_everyone_the_sam
         assert told == {one.recommendation.user_id for one in found[0] if one.recommendation.explained}
         assert abs(len(told) / 200 - share) < 0.1
         assert told == {one.recommendation.user_id for one in lists_of(some, *users) if one.attributions}
+
+
+def test_what_strategies_earned_is_a_part_of_the_scores_once_it_is_weighed(tmp_path):
+    def stats(strategy, clicks):
+        return StrategyStats(strategy, 1, 0, 0, 1000, clicks, 0.0, 0.0, 0.0, 1000.0, 1000.0, clicks, clicks)
+
+    records = [stats("interest", 500), stats("popular", 10)]
+    with opened(tmp_path) as harness:
+        shop_with_history(harness)
+        harness.tracker.replicate_strategies([replicated(record_key(each), encode(each)) for each in records])
+        (before,) = lists_of(harness, "ann")
+        harness.tracker.weigh_strategies()
+        (after,) = lists_of(harness, "ann")
+        assert "feedback" not in before.recommendation.items[0].parts
+        by_strategy = {i.strategy: i.parts["feedback"] for i in after.recommendation.items}
+        assert by_strategy["interest"] == 0.2
+        assert all(sum(i.parts.values()) == i.score for i in after.recommendation.items)
+        assert harness.metrics.registry.get_sample_value("penchant_strategy_feedback", {"strategy": "popular"}) == -0.2
