@@ -42,7 +42,7 @@ bench: $(VENV)/.dev ## Benchmarks (NAME=worker for one); tables, and one line of
 chaos: $(VENV)/.dev ## Kill everything at random on Apache Kafka, then compare with one sequential reader (SEED=1 ROUNDS=50)
 	@$(BIN)/python tests/chaos.py --seed $(SEED) --rounds $(ROUNDS) $(ARGS)
 
-schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again from stream/events.py
+schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again from stream/wire/records.py
 	@$(BIN)/python -m stream.schemas.generate
 
 lock: ## Resolve the dependencies again (needs uv); hashes, no registry addresses

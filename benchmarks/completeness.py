@@ -17,15 +17,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.files import FileRecord, read_events, read_items
-from stream.mapping import parse_mapping
+from stream.files.mapping import parse_mapping
+from stream.files.reading import FileRecord, read_events, read_items
+from stream.files.replay import limits_of
+from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
-from stream.partitions import ItemPartition, UserPartition
-from stream.replay import limits_of
-from stream.replica import Replicated
-from stream.rocks import DataDirectory
+from stream.partitions.partitions import ItemPartition, UserPartition
 from stream.settings import Settings, load_settings
-from stream.tracker import Tracker
+from stream.storage.rocks import DataDirectory
+from stream.worker.tracker import Tracker
 
 SAMPLE: Final = Path(__file__).parents[1] / "stream" / "sample"
 SAMPLE_EVENTS: Final = "user_id=CustomerID,item_id=StockCode,action=:purchase,event_time=InvoiceDate"

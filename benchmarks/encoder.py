@@ -32,9 +32,9 @@ from models.encoder.default_model import packaged_model
 from models.encoder.onnx_encoder import OnnxEncoder
 from models.encoder.opening import EncoderChoice, open_encoder
 from models.encoder.tokens import padded
-from stream.batching import BatcherOptions, MicroBatcher, Refused
-from stream.encoder_options import batch_tokens
 from stream.metrics import Metrics
+from stream.texts.batcher import BatcherOptions, MicroBatcher, Refused
+from stream.texts.options import batch_tokens
 
 LENGTHS = (16, 32, 128)
 SAMPLE = Path(__file__).parents[1] / "stream" / "sample" / "items.csv.gz"

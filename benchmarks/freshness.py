@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from benchmarks.plots import freshness as draw
 from models.evaluation.contract import Known, Stream
-from models.weight_fit import learn
-from models.weights import SESSION_GAP_S, RankingWeights, default_weights
-from stream.evaluation_data import read_data
-from stream.evaluation_texts import with_text
-from stream.mapping import parse_mapping
-from stream.prequential import Choosing, Question, Replayed, evenly
-from stream.replay import limits_of
+from models.learning.weight_fit import learn
+from models.ranking.weights import SESSION_GAP_S, RankingWeights, default_weights
+from stream.analysis.data import read_data
+from stream.analysis.replayed import Choosing, Question, Replayed, evenly
+from stream.analysis.texts import with_text
+from stream.files.mapping import parse_mapping
+from stream.files.replay import limits_of
 from stream.settings import Settings, load_settings
-from stream.state import States
+from stream.state.record import States
 
 DELAYS_S: Final = {"0 s": 0, "1 min": 60, "1 h": 3600, "1 day": 86_400}
 SAMPLE: Final = Path(__file__).parents[1] / "stream" / "sample"

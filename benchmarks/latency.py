@@ -42,7 +42,7 @@ from benchmarks.measure import (
 from benchmarks.processes import Worker, settings_of, sum_of, wait_until_done
 from benchmarks.refresh import burst_rate
 from benchmarks.workload import catalogue, produce, spread_events
-from stream.kafka import create_topics
+from stream.kafka.topics import create_topics
 from stream.settings import Settings
 
 LOADS = {"tenth": 0.1, "half": 0.5, "nine_tenths": 0.9}

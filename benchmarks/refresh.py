@@ -25,14 +25,14 @@ from benchmarks.kafka import local_kafka
 from benchmarks.measure import events_per_s
 from benchmarks.processes import Worker, settings_of, sum_of, wait_until_done
 from benchmarks.workload import FIRST_EVENT_MS, catalogue, produce, spread_events
-from stream.events import encode
-from stream.kafka import create_topics
+from stream.kafka.replica import Replicated
+from stream.kafka.topics import create_topics
 from stream.metrics import Metrics
-from stream.partitions import ItemPartition, UserPartition
-from stream.replica import Replicated
-from stream.rocks import DataDirectory
+from stream.partitions.partitions import ItemPartition, UserPartition
 from stream.settings import Settings, load_settings
-from stream.tracker import Tracker
+from stream.storage.rocks import DataDirectory
+from stream.wire.records import encode
+from stream.worker.tracker import Tracker
 
 PARTITION = 0
 LISTS = "penchant_recommendations_total"

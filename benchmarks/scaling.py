@@ -22,7 +22,7 @@ from benchmarks.kafka import Broker, GroupOffsets, local_kafka
 from benchmarks.measure import Reading, steady_events_per_s, steady_window
 from benchmarks.processes import Worker, can_switch_recommending_off, settings_of
 from benchmarks.workload import events, produce
-from stream.kafka import create_topics
+from stream.kafka.topics import create_topics
 from stream.settings import Settings
 
 WORKERS = (1, 2)

@@ -22,7 +22,7 @@ from benchmarks.engines import PEERS_MEASURED, CpuClock, Measured, NotInstallabl
 from benchmarks.kafka import Broker, GroupOffsets, local_kafka
 from benchmarks.processes import Worker, can_switch_recommending_off, settings_of
 from benchmarks.workload import catalogue, events, produce
-from stream.kafka import create_topics
+from stream.kafka.topics import create_topics
 from stream.settings import Settings
 
 OTHERS_TOLERATED = 0.05

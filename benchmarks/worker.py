@@ -28,7 +28,7 @@ from benchmarks.engines import PEERS_MEASURED, NotInstallableError, measure
 from benchmarks.kafka import Broker, GroupOffsets, local_kafka
 from benchmarks.processes import TIMEOUT_S, Worker, wait_until_done
 from benchmarks.workload import catalogue, events, produce
-from stream.kafka import create_topics
+from stream.kafka.topics import create_topics
 from stream.settings import Settings, load_settings
 
 

@@ -8,19 +8,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.catalog import Catalog
-from models.features import items_of
-from models.item_index import ItemIndex
-from models.item_stats import ItemStatistics
-from models.item_vectors import ItemVectors
-from models.priors import Priors
-from models.ranking import RankedBatch, RankingParams, SequenceScores, features_of, of_users, rank
-from models.removal import Past, rows_without, without
-from models.semantics import Semantics, semantics
+from models.items.catalog import Catalog
+from models.items.index import ItemIndex
+from models.items.priors import Priors
+from models.items.stats import ItemStatistics
+from models.items.vectors import ItemVectors
+from models.ranking.features import items_of
+from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, features_of, of_users, rank
+from models.ranking.semantics import Semantics, semantics
+from models.reasons.removal import Past, rows_without, without
 from models.sequence.expectation import expectation
 from models.sequence.leave_one_out import LeftOut, leave_one_out, with_only
 from models.sequence.model import SequenceModel
-from stream.asking import FirstEngagements
+from stream.refresh.question import FirstEngagements
 from stream.settings import Settings
 
 _AT_ONCE = 64
@@ -66,7 +66,7 @@ class AsIf:
         return self._ranked(self._nothing() if removed is None else removed, self.world.params)
 
     def leads(self, sets: list[tuple[int, ...]]) -> NDArray[np.int32]:
-        """`models.counterfactual.Leads`."""
+        """`models.reasons.counterfactual.Leads`."""
         removed = rows_without(self.past.asked.history.shape[1], sets)
         # Two, not one: equal scores are put in order after the exact sum, among what is listed.
         params = replace(self.world.params, top_k=2)

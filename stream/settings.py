@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from stream.errors import InputFileError, SettingsError
-from stream.events import ACTIONS
+from stream.wire.records import ACTIONS
 
 DEFAULT_CONFIG_FILE = "penchant.toml"
 ENV_PREFIX = "PENCHANT_"
@@ -288,7 +288,7 @@ class Settings(BaseSettings):
     @field_validator("explanation_timezone")
     @classmethod
     def _time_zone(cls, value: str) -> str:
-        from stream.cells import parse_timezone  # noqa: PLC0415  (as in the next one)
+        from stream.files.cells import parse_timezone  # noqa: PLC0415  (as in the next one)
 
         try:
             parse_timezone(value)
@@ -299,7 +299,7 @@ class Settings(BaseSettings):
     @field_validator("event_time_earliest")
     @classmethod
     def _rfc3339(cls, value: str) -> str:
-        from stream.decode import parse_time_ms  # noqa: PLC0415  (decode reads Settings; this is the one way back)
+        from stream.wire.decode import parse_time_ms  # noqa: PLC0415  (decode reads Settings; this is the one way back)
 
         if parse_time_ms(value) is None:
             raise ValueError("must be an RFC 3339 time with an offset, such as 1990-01-01T00:00:00Z")

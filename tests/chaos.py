@@ -38,7 +38,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from worker_process import Topics, WorkerProcess  # noqa: E402
 
-from stream.kafka import create_topics  # noqa: E402
+from stream.kafka.topics import create_topics  # noqa: E402
 
 EVENTS_PER_S = 250.0
 SESSION_TIMEOUT_S = 3.0

@@ -13,10 +13,16 @@ from chaos_load import Load
 from confluent_kafka import Message
 from worker_process import Topics, is_user
 
-from stream.events import Attribution, OutcomeAttribution, Recommendation, attribution_decoder, recommendation_decoder
-from stream.rocks import DataDirectory
-from stream.state import HEADER
-from stream.worker import REKEYED_HEADER
+from stream.state.record import HEADER
+from stream.storage.rocks import DataDirectory
+from stream.wire.records import (
+    Attribution,
+    OutcomeAttribution,
+    Recommendation,
+    attribution_decoder,
+    recommendation_decoder,
+)
+from stream.worker.worker import REKEYED_HEADER
 
 SHOWN = 5
 """Differences of one kind that are told one by one; of the rest only the number."""

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from test_tracker import lists_of, opened, shop_with_history
 
-from models.click_model import ClickModel
-from models.weights import Calibration
+from models.learning.click_model import ClickModel
+from models.ranking.weights import Calibration
 
 
 def main() -> None:

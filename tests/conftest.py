@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from kafka_server import KafkaMissingError, KafkaServer
 
-from stream.broker import EmbeddedBroker
+from stream.kafka.embedded import EmbeddedBroker
 
 # The same examples every time, and no deadline: a loaded machine must not turn a test red.
 settings.register_profile("penchant", derandomize=True, deadline=None)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from models.item_record import MOMENTS, NEVER_MS, DeltaColumns, RecordColumns, unpack_deltas, unpack_records
+from models.items.record import MOMENTS, NEVER_MS, DeltaColumns, RecordColumns, unpack_deltas, unpack_records
 
 Trend = tuple[float, float, float]
 Moments = tuple[int, ...]

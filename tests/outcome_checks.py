@@ -14,8 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from outcome_reference import Outcome, Reference, Told
 
-from stream.decode import DecodeLimits, parse_time_ms
-from stream.events import (
+from models.items.names import ItemNames
+from stream.outcomes.publish import outcome_id
+from stream.settings import Settings
+from stream.state.record import States
+from stream.state.update import UpdateParams, apply_events
+from stream.storage.overlay import Overlay
+from stream.wire.decode import DecodeLimits, parse_time_ms
+from stream.wire.records import (
     ACTIONS,
     EVIDENCE,
     OutcomeAttribution,
@@ -23,13 +29,7 @@ from stream.events import (
     attribution_decoder,
     strategy_stats_decoder,
 )
-from stream.intake import read_chunk
-from stream.names import ItemNames
-from stream.outcome_records import outcome_id
-from stream.overlay import Overlay
-from stream.settings import Settings
-from stream.state import States
-from stream.update import UpdateParams, apply_events
+from stream.worker.intake import read_chunk
 
 HOUR_MS = 3_600_000
 PATH = 8

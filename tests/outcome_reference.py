@@ -1,4 +1,4 @@
-"""Who earned what, said in plain Python, one event after another: what `stream.crediting` is compared with."""
+"""Who earned what, said in plain Python, one event after another: what `stream.outcomes.crediting` is compared with."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The state update said the slow and obvious way: events one by one, lists and deques, no arrays.
 
 It rounds where packed state rounds (weights to float32 after every change) and takes `exp2` from NumPy, whose last bit may
-differ from libm's; everything else is plain Python. `tests/test_update.py` compares it with `stream.update`.
+differ from libm's; everything else is plain Python. `tests/test_update.py` compares it with `stream.state.update`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream.events import ACTIONS
+from stream.wire.records import ACTIONS
 
 DAY_S = 86_400
 

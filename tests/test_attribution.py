@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.interest import recent_items
-from stream.attribution import attribute
+from models.ranking.recent import recent_items
+from models.reasons.contributions import attribute
 
 FIXED = settings(derandomize=True, deadline=None)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.encoder.contract import Prepared
-from stream.batch_choice import Backlog, BatchLimits, Entry, Priority, TimeFit, choose
+from stream.texts.backlog import Backlog, BatchLimits, Entry, Priority, TimeFit, choose
 
 LIMITS = st.builds(
     BatchLimits, st.integers(16, 512), st.integers(1, 64), st.integers(1, 8), overhead_tokens=st.integers(1, 64)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.encoder.errors import OutOfMemoryError
-from stream.batch_run import GROW_AFTER, Budget, EncoderBrokenError, Refused, run_batch
+from stream.texts.batch import GROW_AFTER, Budget, EncoderBrokenError, Refused, run_batch
 
 HARM = {"BOOM": "failed", "NAN": "not_finite", "ZERO": "zero_norm"}
 

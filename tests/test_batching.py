@@ -11,9 +11,9 @@ import pytest
 from encoder_fakes import ScriptedEncoder, expected
 
 from models.encoder.errors import ModelError
-from stream.batching import BatcherOptions, MicroBatcher, Priority, Refused
 from stream.errors import InvariantError, ModelUnusableError
 from stream.metrics import Metrics
+from stream.texts.batcher import BatcherOptions, MicroBatcher, Priority, Refused
 
 DEADLINE_S = 30.0
 

@@ -11,8 +11,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from kafka_server import KafkaServer
 
-from stream.bounded import read_to_end
-from stream.broker import EmbeddedBroker
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.read_to_end import read_to_end
 from stream.settings import Settings
 
 HOUR_MS = 3_600_000

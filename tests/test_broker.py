@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
-from stream import broker as broker_module
-from stream.broker import LIMITS, EmbeddedBroker, find_library
 from stream.errors import BrokerUnreachableError, InvariantError, PenchantError, TopicsError, UsageError
-from stream.retention import RetentionGuard
+from stream.kafka import embedded as broker_module
+from stream.kafka.embedded import LIMITS, EmbeddedBroker, find_library
+from stream.kafka.retention import RetentionGuard
 
 DEADLINE_S = 15.0
 VALUE = random.Random(7).randbytes(1000)  # random, so that no compression hides its size

@@ -1,13 +1,13 @@
-"""models/catalog.py"""
+"""models/items/catalog.py"""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.catalog import Catalog, CatalogItem
 from models.hashing import item_hash
-from models.item_index import ItemIndex
+from models.items.catalog import Catalog, CatalogItem
+from models.items.index import ItemIndex
 
 
 def _item(item_id, *, available=True, title="t"):

@@ -24,8 +24,9 @@ from chaos_load import EventStream
 from chaos_schedule import ACTIONS, WORKERS, kills, make_schedule
 from kafka_server import KafkaServer
 
-from stream.decode import DecodedEvent, DecodeLimits, decode_event
-from stream.events import (
+from stream.state.record import HEADER
+from stream.wire.decode import DecodedEvent, DecodeLimits, decode_event
+from stream.wire.records import (
     Credit,
     EventSource,
     Explanation,
@@ -35,8 +36,7 @@ from stream.events import (
     RecommendationAttribution,
     RecommendedItem,
 )
-from stream.state import HEADER
-from stream.worker import REKEYED_HEADER
+from stream.worker.worker import REKEYED_HEADER
 
 SEED, ROUNDS, KILLS = 15, 9, 5
 

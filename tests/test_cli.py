@@ -20,11 +20,11 @@ from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from stream.broker import EmbeddedBroker
-from stream.cli import app
+from stream.cli.main import app
+from stream.cli.progress import FileProgress
+from stream.display.terminal import Cell, say, show_table
 from stream.errors import InvariantError
-from stream.progress import FileProgress
-from stream.screen import Cell, say, show_table
+from stream.kafka.embedded import EmbeddedBroker
 from stream.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -278,7 +278,7 @@ def test_an_error_of_several_lines_is_shown_on_one(broker: EmbeddedBroker, monke
     def fail(settings: Settings) -> None:
         raise InvariantError("this went\nwrong")
 
-    monkeypatch.setattr("stream.app.run_worker", fail)
+    monkeypatch.setattr("stream.worker.app.run_worker", fail)
 
     result = penchant("worker")
 
@@ -292,7 +292,7 @@ def test_ctrl_c_in_any_command_is_exit_code_130_without_a_word(
     def press(settings: Settings) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stream.app.run_worker", press)
+    monkeypatch.setattr("stream.worker.app.run_worker", press)
 
     result = penchant("worker")
 
@@ -438,7 +438,7 @@ def test_the_bar_tells_the_name_the_percentage_the_records_and_the_rate_in_80_co
 
 
 def test_without_a_terminal_progress_is_a_plain_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.progress.PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr("stream.cli.progress.PLAIN_EVERY_S", 0.0)
     console = Console(file=io.StringIO())
 
     with FileProgress(console, Path("x.csv"), 1000) as progress:

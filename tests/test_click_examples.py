@@ -1,11 +1,11 @@
-"""models/click_examples.py: which items of published lists become examples, when, and once only."""
+"""models/learning/click_examples.py: which items of published lists become examples, when, and once only."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.click_examples import ClickExamples
+from models.learning.click_examples import ClickExamples
 
 WINDOW = 1000
 A, B, C = 11, 22, 33

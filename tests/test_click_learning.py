@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_outcomes import Shop
 
-from stream.click_learning import CLICKS_KEY, PartitionClicks
+from stream.outcomes.clicks import CLICKS_KEY, PartitionClicks
 
 WINDOW_MS = 30 * 60_000
 

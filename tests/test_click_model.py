@@ -1,4 +1,4 @@
-"""models/click_model.py: it starts from the prior, finds what clicks were made of, and is the same bits however it is fed."""
+"""models/learning/click_model.py: it starts from the prior, finds what clicks are made of; the same bits however it is fed."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.click_model import ALPHA_BIAS, ALPHA_PART, ALPHA_SLOT, BETA, L2, PART_LIMIT, SLOTS, ClickModel
 from models.evaluation.calibration import expected_calibration_error, log_loss, reliability
-from models.features import PARTS
-from models.weights import Calibration
+from models.learning.click_model import ALPHA_BIAS, ALPHA_PART, ALPHA_SLOT, BETA, L2, PART_LIMIT, SLOTS, ClickModel
+from models.ranking.features import PARTS
+from models.ranking.weights import Calibration
 
 GOLDEN = Path(__file__).parent / "golden"
 PRIOR = Calibration(0.25, -7.0)

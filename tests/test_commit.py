@@ -12,16 +12,16 @@ import pytest
 from faust.types import TP
 from kafka_records import event_record
 
-from models.item_record import unpack_deltas
-from stream.commit import Committer
+from models.items.record import unpack_deltas
 from stream.errors import DeliveryError, InvariantError
+from stream.kafka.engine.transport import Chunk
 from stream.metrics import Metrics
-from stream.partitions import UserPartition
-from stream.rocks import DataDirectory
+from stream.partitions.partitions import UserPartition
 from stream.settings import Settings, load_settings
-from stream.tracker import Tracker
-from stream.transport import Chunk
-from stream.worker import Worker
+from stream.storage.rocks import DataDirectory
+from stream.worker.commit import Committer
+from stream.worker.tracker import Tracker
+from stream.worker.worker import Worker
 
 MIB = 1 << 20
 

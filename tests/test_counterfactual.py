@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_publish import ITEMS, NOW_MS, world
 
-from models.counterfactual import counterfactual
-from models.features import Asked
-from models.item_vectors import ItemVectors
-from models.priors import compute_priors
-from models.ranking import RankingParams, rank
-from models.removal import Past, rows_without, used_places, without
+from models.items.priors import compute_priors
+from models.items.vectors import ItemVectors
+from models.ranking.features import Asked
+from models.ranking.rank import RankingParams, rank
+from models.reasons.counterfactual import counterfactual
+from models.reasons.removal import Past, rows_without, used_places, without
 from stream.as_if import AsIf, World
 from stream.settings import Settings
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.hashing import NO_ITEM, item_hash
-from stream.decode import (
+from stream.wire.decode import (
     INT64_MAX,
     INT64_MIN,
     MAX_DETAIL_CHARACTERS,
@@ -22,7 +22,7 @@ from stream.decode import (
     decode_item,
     parse_time_ms,
 )
-from stream.events import ACTIONS, Event, Item, encode, event_decoder
+from stream.wire.records import ACTIONS, Event, Item, encode, event_decoder
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 LIMITS = DecodeLimits(message_max_bytes=1_000_000, earliest_ms=631_152_000_000, max_ahead_ms=86_400_000)

@@ -17,12 +17,12 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
-from stream.broker import EmbeddedBroker
 from stream.demo.observer import Observer, wall_clock_ms
 from stream.demo.shoppers import Shoppers
 from stream.demo.worker import WorkerProcess, free_port
 from stream.errors import PenchantError
-from stream.sample import EVENTS, ITEMS
+from stream.files.sample import EVENTS, ITEMS
+from stream.kafka.embedded import EmbeddedBroker
 from stream.settings import load_settings
 
 DEADLINE_S = 60.0

@@ -11,7 +11,8 @@ from stream.demo.shoppers import HOLD_S, Shopper, choose_shoppers
 from stream.demo.tally import Figures, Purchase
 from stream.demo.throttle import Throttle
 from stream.demo.view import View, draw, line, story
-from stream.events import (
+from stream.files.reading import FileRecord
+from stream.wire.records import (
     EventSource,
     Explanation,
     ModelVersions,
@@ -19,7 +20,6 @@ from stream.events import (
     RecommendationAttribution,
     RecommendedItem,
 )
-from stream.files import FileRecord
 
 FIGURES = Figures(1234, 56, 78, 1560, 900, 21, {"not_json": 1}, 85.0, 250.0, 78, (), 0, 0, 0, 0)
 

@@ -18,13 +18,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka_server import KafkaServer
 from typer.testing import CliRunner
 
-from stream import checks, doctor
-from stream.broker import EmbeddedBroker
-from stream.checks import Check
-from stream.cli import app
-from stream.kafka import Topic, create_topics, list_topics
-from stream.rocks import DataDirectory
+from stream.cli import checks, doctor
+from stream.cli.checks import Check
+from stream.cli.main import app
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.topics import Topic, create_topics, list_topics
 from stream.settings import Settings
+from stream.storage.rocks import DataDirectory
 
 ROOT = Path(__file__).parents[1]
 Embedded = Callable[[Mapping[str, int]], EmbeddedBroker]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from models.encoder.default_model import NAME, default_model, packaged_model
 from models.encoder.errors import ModelError
 from models.encoder.parity import TEXTS, golden_vectors
-from stream.cli import app
+from stream.cli.main import app
 
 pytest.importorskip("onnx", reason="the extra encoder-cpu is not installed")
 pytest.importorskip("onnxruntime", reason="the extra encoder-cpu is not installed")

@@ -15,7 +15,7 @@ import pytest
 from shop_of_topics import DAY_MS, START_MS, write_shop
 from typer.testing import CliRunner
 
-from stream.cli import app
+from stream.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 MODULES = ("torch", "transformers", "peft", "onnx", "onnxruntime")
@@ -125,7 +125,7 @@ def test_what_is_forgotten_is_told_and_replay_and_anchor_keep_it(tmp_path, model
 KILLED = """
 import os, signal, sys
 from models.training import finetune
-from stream.cli import app
+from stream.cli.main import app
 plain = finetune.finetune
 def until_killed(*args, on_step, **options):
     def step(look):
@@ -260,7 +260,7 @@ def test_what_a_person_can_mend_is_one_line(tmp_path, model, args, said):
 
 
 def test_without_the_extra_it_says_which_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("stream.encoder_finetune_cli.find_spec", lambda name: None if name == "peft" else object())
+    monkeypatch.setattr("stream.cli.encoder_finetune.find_spec", lambda name: None if name == "peft" else object())
     items, events = write_shop(tmp_path)
     result = command(events, "--items", items, "--out", tmp_path / "out")
     assert (result.exit_code, result.stdout) == (2, "")

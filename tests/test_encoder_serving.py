@@ -11,11 +11,11 @@ import pytest
 from models.encoder.contract import BATCH_TOLERANCE
 from models.encoder.default_model import default_model, packaged_model
 from models.encoder.text import clean_text
-from stream.batching import BatcherOptions, MicroBatcher, Refused
-from stream.encoder_options import batch_tokens, batcher_options, encoder_choice
 from stream.errors import ModelUnusableError
 from stream.metrics import Metrics
 from stream.settings import Settings
+from stream.texts.batcher import BatcherOptions, MicroBatcher, Refused
+from stream.texts.options import batch_tokens, batcher_options, encoder_choice
 
 DEADLINE_S = 120.0
 NASTY = [
@@ -96,7 +96,7 @@ def test_every_provider_has_a_budget():
 
 
 def test_an_encoder_that_cannot_be_had_is_a_usage_error():
-    from stream.encoder_options import open_encoder_of  # noqa: PLC0415
+    from stream.texts.options import open_encoder_of  # noqa: PLC0415
 
     with pytest.raises(ModelUnusableError, match="encoder_model"):
         open_encoder_of(encoder_choice(Settings(encoder_model="no/such/directory")))

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.catalog import CatalogItem
 from models.encoder.errors import EncoderError, ModelError
 from models.encoder.hashing_encoder import HashingEncoder
 from models.encoder.opening import EncoderChoice, open_encoder
 from models.encoder.remote_encoder import RETRIES, RemoteEncoder
 from models.encoder.text import clean_text, item_text, text_hash
 from models.encoder.tokens import estimated_tokens, padded
+from models.items.catalog import CatalogItem
 
 # --- texts ------------------------------------------------------------------------------------------------------------
 

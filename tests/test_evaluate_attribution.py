@@ -15,14 +15,14 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from models.evaluation.faithfulness import LOWER_IS_BETTER, MEASURES
-from models.features import SEQUENCE
+from models.ranking.features import SEQUENCE
+from models.ranking.weights import default_weights, make_weights, to_json
 from models.sequence.export import Trained, export
 from models.sequence.model import SequenceModel
-from models.weights import default_weights, make_weights, to_json
-from stream.attribution_page import page
-from stream.cli import app
-from stream.evaluate_attribution_cli import attribution
-from stream.evaluation_attribution import EXPLAINERS, WITH_SEQUENCE
+from stream.analysis.reasons.judge import EXPLAINERS, WITH_SEQUENCE
+from stream.analysis.reasons.page import page
+from stream.cli.evaluate_reasons import attribution
+from stream.cli.main import app
 
 SHARES = ("comprehensiveness@1", "comprehensiveness@3")
 
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_other_questions() -> N
 def test_shares_that_are_wrong_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     events = write_events()
     right = report_of(events, "--warm-up", "0.5", "--questions", "20")
-    import stream.evaluation_attribution as judging  # noqa: PLC0415
+    import stream.analysis.reasons.judge as judging  # noqa: PLC0415
 
     rank = judging.AsIf.rank
 
@@ -137,7 +137,7 @@ def test_the_page_is_one_file_with_every_plot_in_it_and_obeys_no_name() -> None:
 
 
 def test_a_page_without_matplotlib_is_one_line_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.evaluate_attribution_cli.find_spec", lambda _: None)
+    monkeypatch.setattr("stream.cli.evaluate_reasons.find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["evaluate", "attribution", write_events(), "--html", "page.html"])
 
     assert result.exit_code == 2

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from stream import evaluation_run
-from stream.cli import app
-from stream.evaluation_data import Rows, shuffle_minutes
-from stream.evaluation_page import page as render
+from stream.analysis.data import Rows, shuffle_minutes
+from stream.analysis.rankings import run as evaluation_run
+from stream.analysis.rankings.page import page as render
+from stream.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 MODELS = ("--models", "popularity,co_occurrence_plain,co_occurrence_tuned")
@@ -234,7 +234,7 @@ def test_the_page_is_one_file_with_pictures_in_it_and_obeys_no_name():
 
 
 def test_a_page_without_matplotlib_is_one_line_before_the_work(monkeypatch):
-    monkeypatch.setattr("stream.evaluate_cli.find_spec", lambda _: None)
+    monkeypatch.setattr("stream.cli.evaluate.find_spec", lambda _: None)
 
     assert "matplotlib" in one_line(evaluate(write(rows()), *MODELS, "--html", "page.html"))
 

@@ -17,21 +17,21 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from benchmarks import mind_events, obd_events
-from models.click_examples import Examples
 from models.evaluation.baselines.theta_uv import AdamW, Moments, Pairs, adamw_step, fit, past_vector, predict
 from models.evaluation.bootstrap import Resamples
 from models.evaluation.calibration import area_under_roc
 from models.evaluation.click_contenders import GlobalRate, ScoreOnly, SlotRate, Stated
 from models.evaluation.click_figures import _weighted_auc, figures, log_loss_minus
 from models.evaluation.exposures import exposures
-from models.features import PARTS
-from models.ranking import RankingParams, rank
-from models.shown_parts import shown_parts
-from models.weights import Calibration, default_weights
-from stream.cli import app
-from stream.evaluate_clicks_cli import clicks
-from stream.evaluation_clicks import CLICK, IMPRESSION, find_exposures, replay
-from stream.prequential import Replayed
+from models.learning.click_examples import Examples
+from models.ranking.features import PARTS
+from models.ranking.parts import shown_parts
+from models.ranking.rank import RankingParams, rank
+from models.ranking.weights import Calibration, default_weights
+from stream.analysis.clicks.judge import CLICK, IMPRESSION, find_exposures, replay
+from stream.analysis.replayed import Replayed
+from stream.cli.evaluate_clicks import clicks
+from stream.cli.main import app
 from stream.settings import Settings
 
 MINUTE_MS = 60_000

@@ -16,15 +16,15 @@ from item_records import ItemRecord, pack_record
 from sequence_models import SHAPE, random_items, random_weights, reference
 from typer.testing import CliRunner
 
-from models.features import SEQUENCE
 from models.hashing import item_hash
+from models.ranking.features import SEQUENCE
+from models.ranking.weights import default_weights, make_weights
 from models.sequence.export import Trained, export
-from models.weights import default_weights, make_weights
-from stream.broker import EmbeddedBroker
-from stream.cli import app
-from stream.key_partition import key_partition, murmur2
-from stream.model_topic import RankerModel, publish_model, ranker_model
-from stream.sequences import sequence_version
+from stream.cli.main import app
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.partitioner import key_partition, murmur2
+from stream.refresh.sequence import sequence_version
+from stream.refresh.versions import RankerModel, publish_model, ranker_model
 from stream.settings import Settings
 
 NOW_MS = 1_767_225_600_000

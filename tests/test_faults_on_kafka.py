@@ -27,7 +27,7 @@ from kafka_server import KafkaMissingError, KafkaServer
 from test_worker_on_kafka import catalogue, check_everything, events
 from worker_process import TIMEOUT_S, Topics, WorkerProcess
 
-from stream.kafka import create_topics
+from stream.kafka.topics import create_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 

@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from stream.cells import Times, parse_timezone, read_time_ms
-from stream.decode import REASONS, DecodeLimits
 from stream.errors import InputFileError
-from stream.files import BadRow, FileRecord, read_events, read_items, total_bytes
-from stream.mapping import EVENTS_AS_NAMED, Mapping, parse_mapping
+from stream.files.cells import Times, parse_timezone, read_time_ms
+from stream.files.mapping import EVENTS_AS_NAMED, Mapping, parse_mapping
+from stream.files.reading import BadRow, FileRecord, read_events, read_items, total_bytes
+from stream.wire.decode import REASONS, DecodeLimits
 
 LIMITS = DecodeLimits(message_max_bytes=1000, earliest_ms=0, max_ahead_ms=0)
 NOW_MS = 1_700_000_000_000
@@ -94,7 +94,7 @@ def test_parquet_gives_the_same_records_as_the_csv_of_the_same_table(tmp_path: P
 def test_a_parquet_file_longer_than_one_slice_is_read_whole_and_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream.formats._PARQUET_SLICE_ROWS", 3)
+    monkeypatch.setattr("stream.files.formats._PARQUET_SLICE_ROWS", 3)
     pl.DataFrame({"user_id": [str(n) for n in range(10)]}).write_parquet(tmp_path / "a.pq")
 
     rows = events(tmp_path / "a.pq", "user_id=user_id,action=:query")

@@ -32,7 +32,9 @@ def installed(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("module", ["stream.app", "stream.worker", "stream.tracker", "stream.cli"])
+@pytest.mark.parametrize(
+    "module", ["stream.worker.app", "stream.worker.worker", "stream.worker.tracker", "stream.cli.main"]
+)
 def test_serving_imports_nothing_that_only_training_needs_even_if_it_is_installed(installed, module):
     done = run(
         f"import sys, {module}\nprint(*(name for name in sys.modules if name.split('.')[0] in {TRAINING_ONLY}))\n",
@@ -53,7 +55,7 @@ def test_importing_a_worker_connects_to_nothing_and_reads_no_setting():
         "socket.socket.connect = refuse\n"
         "os.environ['PENCHANT_NO_SUCH_SETTING'] = '1'\n"
         "os.environ['PENCHANT_CONFIG'] = '/nowhere'\n"
-        "import stream.app\n"
+        "import stream.worker.app\n"
     )
     done = run(code)
     assert done.returncode == 0, done.stderr

@@ -10,8 +10,8 @@ from test_counterfactual import PLACES, as_if
 
 from models.evaluation.additive_score import AdditiveScore, additive_score
 from models.evaluation.integrated_gradients import integrated_gradients, path_nodes
-from models.features import NEAR_UNIT, items_of
-from models.ranking import SPLIT
+from models.ranking.features import NEAR_UNIT, items_of
+from models.ranking.rank import SPLIT
 
 
 def test_the_path_counts_as_much_as_it_is_long():

@@ -1,10 +1,10 @@
-"""models/interest.py"""
+"""models/ranking/recent.py"""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.interest import behaviour_gain, recent_items
+from models.ranking.recent import behaviour_gain, recent_items
 
 STRENGTHS = (0.2, 1.0, 2.0, -2.0, 2.0, 4.0, 0.0, 0.0)
 

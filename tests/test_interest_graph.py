@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.interest_graph import contributions, decayed_gains, interest_graph, point_vectors, user_vectors
+from models.ranking.interest_graph import contributions, decayed_gains, interest_graph, point_vectors, user_vectors
 
 
 def history(seed, users=4, width=9, dims=6):

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from item_records import ItemRecord, pack_record
 
 from models.hashing import item_hash
-from models.item_facts import LATELY, MANY_PEOPLE, NEW, SOMEBODY, THIS_WEEK, item_facts
-from models.item_index import ItemIndex
-from models.item_record import TREND_DAYS
-from models.item_stats import ItemStatistics
+from models.items.facts import LATELY, MANY_PEOPLE, NEW, SOMEBODY, THIS_WEEK, item_facts
+from models.items.index import ItemIndex
+from models.items.record import TREND_DAYS
+from models.items.stats import ItemStatistics
 
 DAY_MS = 86_400_000
 NOW_MS = 1_767_225_600_000

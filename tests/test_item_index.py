@@ -1,4 +1,4 @@
-"""models/item_index.py"""
+"""models/items/index.py"""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.hashing import NO_ITEM, item_hash
-from models.item_index import NO_INDEX, ItemIndex
+from models.items.index import NO_INDEX, ItemIndex
 
 few_hashes = st.one_of(st.integers(0, 30), st.integers(0, 2**64 - 1))
 

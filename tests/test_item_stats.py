@@ -1,4 +1,4 @@
-"""models/item_record.py, models/item_stats.py and models/co_occurrence.py"""
+"""models/items/record.py, models/items/stats.py and models/items/co_occurrence.py"""
 
 from dataclasses import replace
 from math import exp
@@ -19,11 +19,11 @@ from item_records import (
     unpack_record,
 )
 
-from models.co_occurrence import batch_deltas, moment_bins, pair_increments
-from models.item_index import ItemIndex
-from models.item_record import NEVER_MS, pack_deltas
-from models.item_rows import DAY_MS, ItemRows
-from models.item_stats import ItemStatistics
+from models.items.co_occurrence import batch_deltas, moment_bins, pair_increments
+from models.items.index import ItemIndex
+from models.items.record import NEVER_MS, pack_deltas
+from models.items.rows import DAY_MS, ItemRows
+from models.items.stats import ItemStatistics
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = 1_700_000_000_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.item_vectors import ItemVectors, VectorSpaces, centred
+from models.items.vectors import ItemVectors, VectorSpaces, centred
 
 
 def unit(rng, n, dims=16):
@@ -45,7 +45,7 @@ def test_blocks_make_no_difference(monkeypatch):
     vectors, _, _ = filled(rng, 500)
     queries, allowed = unit(rng, 7), np.ones(1000, bool)
     whole = vectors.nearest(queries, 10, allowed)
-    monkeypatch.setattr("models.item_vectors._BLOCK", 64)
+    monkeypatch.setattr("models.items.vectors._BLOCK", 64)
     cut = vectors.nearest(queries, 10, allowed)
     np.testing.assert_array_equal(whole.items, cut.items)
     np.testing.assert_allclose(whole.scores, cut.scores, atol=1e-6)

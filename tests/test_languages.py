@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from stream.errors import InputFileError
-from stream.language import languages, read_language
-from stream.plural import category, holds
-from stream.time_told import CODES, DAYS, JUST_NOW, MONTHS, TODAY, UNTOLD, WEEKS, YEARS, YESTERDAY, told
+from stream.reasons.ago import CODES, DAYS, JUST_NOW, MONTHS, TODAY, UNTOLD, WEEKS, YEARS, YESTERDAY, told
+from stream.reasons.language import languages, read_language
+from stream.reasons.plural import category, holds
 
-ENGLISH = files("stream").joinpath("languages", "en.toml").read_text(encoding="utf-8")
+ENGLISH = files("stream.reasons").joinpath("languages", "en.toml").read_text(encoding="utf-8")
 
 # CLDR 46, plurals.xml.
 RUSSIAN = {

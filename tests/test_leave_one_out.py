@@ -7,7 +7,7 @@ import pytest
 from sequence_models import IDS, SHAPE, exported
 
 from models.hashing import item_hash
-from models.item_index import ItemIndex
+from models.items.index import ItemIndex
 from models.sequence.expectation import expectation
 from models.sequence.leave_one_out import BASE_ROWS, expected_with, leave_one_out, with_only
 from models.sequence.model import SequenceModel

@@ -21,7 +21,7 @@ from benchmarks.measure import (
 from benchmarks.plots import _apart
 from benchmarks.recovery import make_states
 from benchmarks.workload import catalogue, events, passing_users, spread_events
-from stream.state import MAX_PACKED_BYTES, NEVER, States, unpack
+from stream.state.record import MAX_PACKED_BYTES, NEVER, States, unpack
 
 
 def _events(*rows: tuple[int, int, float]) -> Events:

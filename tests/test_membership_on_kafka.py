@@ -11,7 +11,7 @@ from kafka_server import KafkaServer
 from test_worker_on_kafka import catalogue, check_everything, events
 from worker_process import Topics, WorkerProcess
 
-from stream.kafka import create_topics
+from stream.kafka.topics import create_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 

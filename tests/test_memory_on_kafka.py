@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from kafka_server import KafkaServer
 from worker_process import TIMEOUT_S, Topics, WorkerProcess
 
-from stream.kafka import create_topics
+from stream.kafka.topics import create_topics
 
 MIB = 1 << 20
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from stream.batch_run import REASONS as REFUSALS
-from stream.decode import REASONS
 from stream.errors import UsageError
-from stream.events import ACTIONS
 from stream.metrics import Metrics
+from stream.texts.batch import REASONS as REFUSALS
+from stream.wire.decode import REASONS
+from stream.wire.records import ACTIONS
 
 DOCS = Path(__file__).parents[1] / "deploy" / "docs" / "metrics.md"
 UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "partitions", "lists", "commits",

@@ -1,4 +1,4 @@
-"""stream/model_topic.py and `penchant models`: versions reach every worker, and there is a way back"""
+"""stream/refresh/versions.py and `penchant models`: versions reach every worker, and there is a way back"""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from models.weights import default_weights, named, to_json
-from stream.cli import app
+from models.ranking.weights import default_weights, named, to_json
+from stream.cli.main import app
 from stream.errors import CorruptStateError, UsageError
-from stream.model_topic import (
+from stream.refresh.versions import (
     SequenceVersion,
     current,
     decode_model,

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import off_policy, policy_value
-from models.off_policy import PRIOR_EXPOSURES, Z, add_up, estimates, over_contexts, sums_of
+from models.credit import off_policy, policy_value
+from models.credit.off_policy import PRIOR_EXPOSURES, Z, add_up, estimates, over_contexts, sums_of
 
 OBD = next(
     (p / "shared/data/obd-small" for p in Path(__file__).parents if (p / "shared/data/obd-small").is_dir()), None

@@ -13,25 +13,25 @@ from hypothesis import strategies as st
 from kafka_records import NOW_MS, event_record
 from test_commit import World
 
-from stream.commit import Committer
-from stream.crediting import OUTCOME, SEEN_ITEM, Credited
 from stream.errors import CorruptStateError
-from stream.events import (
+from stream.kafka.replica import Replicated
+from stream.metrics import Metrics
+from stream.outcomes.crediting import OUTCOME, SEEN_ITEM, Credited
+from stream.outcomes.publish import outcome_id
+from stream.outcomes.strategy_totals import NUMBERS, SLOTS, TOTALS_PREFIX, Cell, StrategyTotals
+from stream.partitions.partitions import UserPartition
+from stream.state.ledger import CREDIT, LEDGER_PREFIX, PATH
+from stream.state.update import EventColumns
+from stream.storage.rocks import DataDirectory
+from stream.wire.records import (
     OutcomeAttribution,
     RecommendationAttribution,
     StrategyStats,
     attribution_decoder,
     strategy_stats_decoder,
 )
-from stream.ledger import CREDIT, LEDGER_PREFIX, PATH
-from stream.metrics import Metrics
-from stream.outcome_records import outcome_id
-from stream.partitions import UserPartition
-from stream.replica import Replicated
-from stream.rocks import DataDirectory
-from stream.strategy_totals import NUMBERS, SLOTS, TOTALS_PREFIX, Cell, StrategyTotals
-from stream.tracker import Tracker
-from stream.update import EventColumns
+from stream.worker.commit import Committer
+from stream.worker.tracker import Tracker
 
 
 def replicated(key: bytes, value: bytes | None) -> Replicated:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.errors import CorruptStateError
-from stream.overlay import MIN_ROWS, Overlay
-from stream.state import NEVER, States, pack, unpack
+from stream.state.record import NEVER, States, pack, unpack
+from stream.storage.overlay import MIN_ROWS, Overlay
 
 
 class FakeStore:

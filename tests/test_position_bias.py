@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.off_policy import Z
-from models.position_bias import PRIOR_SD, corrected, count, harvested, randomised, weighted
+from models.credit.off_policy import Z
+from models.credit.position_bias import PRIOR_SD, corrected, count, harvested, randomised, weighted
 
 OBD = next(
     (p / "shared/data/obd-small" for p in Path(__file__).parents if (p / "shared/data/obd-small").is_dir()), None

@@ -1,4 +1,4 @@
-"""stream/prequential.py, stream/weight_training.py and the contender: what is judged is what serves"""
+"""stream/analysis/replayed.py, stream/analysis/weights.py and the contender: what is judged is what serves"""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from test_tracker import opened
 from models.evaluation.contract import Setup
 from models.evaluation.protocol import run
 from models.evaluation.questions import questions, warm_up_end
-from models.weights import default_weights, named
-from stream.evaluation_penchant import Penchant
-from stream.prequential import Choosing, Replayed, evenly
+from models.ranking.weights import default_weights, named
+from stream.analysis.rankings.penchant import Penchant
+from stream.analysis.replayed import Choosing, Replayed, evenly
+from stream.analysis.weights import TooFewError, train_strengths, train_weights
 from stream.settings import Settings
-from stream.weight_training import TooFewError, train_strengths, train_weights
 
 CLICK, PURCHASE = 1, 5
 SETTINGS = Settings(neighbours_max=100)

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from stream.errors import DeliveryError
-from stream.producer import RecordProducer
+from stream.kafka.producer import RecordProducer
 from stream.settings import Settings
 
 DEADLINE_S = 20.0

@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from item_records import ItemRecord, pack_record
 
-from models.catalog import Catalog, CatalogItem
-from models.features import Asked
 from models.hashing import item_hash
-from models.interest import recent_items
-from models.item_facts import item_facts
-from models.item_index import ItemIndex
-from models.item_stats import ItemStatistics
-from models.priors import compute_priors
-from models.ranking import SPLIT, RankingParams, rank
-from stream import explain
-from stream.asking import Behaviours
-from stream.events import ACTIONS, EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
-from stream.language import languages
-from stream.publish import Listed, Telling, build_records, model_versions, recommendation_id
+from models.items.catalog import Catalog, CatalogItem
+from models.items.facts import item_facts
+from models.items.index import ItemIndex
+from models.items.priors import compute_priors
+from models.items.stats import ItemStatistics
+from models.ranking.features import Asked
+from models.ranking.rank import SPLIT, RankingParams, rank
+from models.ranking.recent import recent_items
+from stream.reasons import sentence as explain
+from stream.reasons.language import languages
+from stream.refresh.publish import Listed, Telling, build_records, model_versions, recommendation_id
+from stream.refresh.question import Behaviours
+from stream.wire.records import ACTIONS, EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
 
 MODEL = model_versions("w1")
 VERBS = {"view": "viewed", "click": "clicked", "like": "liked", "purchase": "bought"}
@@ -183,7 +183,7 @@ def test_the_sentences_of_that_test_do_name_behaviours():
     ],
 )
 def test_a_sentence_that_says_something_else_is_noticed(name, broken, monkeypatch):
-    monkeypatch.setattr(f"stream.publish.{name}", broken)
+    monkeypatch.setattr(f"stream.refresh.publish.{name}", broken)
     with pytest.raises(AssertionError):
         check_claims(range(60))
 

@@ -1,4 +1,4 @@
-"""models/ranking.py, models/candidates.py, models/features.py, models/weights.py and models/priors.py, against a slow oracle"""
+"""models/ranking and models/items/priors.py, against a slow oracle."""
 
 from math import exp, log, log1p, sqrt
 
@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from item_records import ItemRecord, pack_record
 
-from models import ranking
-from models.catalog import Catalog, CatalogItem
-from models.features import FEATURES, PART_OF, PARTS, SCALES, Asked
 from models.hashing import item_hash
-from models.item_index import ItemIndex
-from models.item_rows import DAY_MS
-from models.item_stats import ItemStatistics
-from models.priors import compute_priors
-from models.ranking import COLD_START, INTEREST, POPULAR, RankingParams, SequenceScores, rank, score_all
-from models.weights import Calibration, default_weights, from_json, make_weights, named, to_json, user_weights
+from models.items.catalog import Catalog, CatalogItem
+from models.items.index import ItemIndex
+from models.items.priors import compute_priors
+from models.items.rows import DAY_MS
+from models.items.stats import ItemStatistics
+from models.ranking import rank as ranking
+from models.ranking.features import FEATURES, PART_OF, PARTS, SCALES, Asked
+from models.ranking.rank import COLD_START, INTEREST, POPULAR, RankingParams, SequenceScores, rank, score_all
+from models.ranking.weights import Calibration, default_weights, from_json, make_weights, named, to_json, user_weights
 
 NOW = 1_700_000_000_000
 BINS = (6, 9, 17)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from worker_process import ROOT, WorkerProcess
 
-from stream.broker import EmbeddedBroker
-from stream.decode import REASONS
-from stream.kafka import topic_specs
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.topics import topic_specs
 from stream.settings import load_settings
+from stream.wire.decode import REASONS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.refresh import OTHERS_SHARE, OTHERS_TURN, RefreshQueue
+from stream.refresh.queue import OTHERS_SHARE, OTHERS_TURN, RefreshQueue
 
 
 def event(queue, key, offset, partition=0, now=0.0, time_ms=None, timestamp_ms=None):

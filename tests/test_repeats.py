@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from stream.repeats import INTERVAL_S, KEPT_MAX, RepeatFilter
+from stream.worker.log import INTERVAL_S, KEPT_MAX, RepeatFilter
 
 
 def line(name: str = "aiokafka", lineno: int = 1, message: str = "no node %d", argument: int = 1) -> logging.LogRecord:
@@ -24,8 +24,8 @@ def test_a_line_comes_once_in_a_while_and_then_says_how_many_were_left_out() -> 
 def test_other_lines_pass_and_of_our_own_those_that_say_something_else() -> None:
     repeats = RepeatFilter(lambda: 0.0)
     assert all(repeats.filter(line(lineno=n)) for n in range(10))
-    assert all(repeats.filter(line("stream.app", argument=n)) for n in range(10))
-    assert not repeats.filter(line("stream.app", argument=3))
+    assert all(repeats.filter(line("stream.worker.app", argument=n)) for n in range(10))
+    assert not repeats.filter(line("stream.worker.app", argument=3))
 
 
 def test_memory_is_bounded() -> None:

@@ -15,12 +15,12 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.broker import EmbeddedBroker
 from stream.errors import BrokerUnreachableError, DeliveryError, InputFileError, SettingsError, TopicsError
-from stream.feed import EXAMPLES_MAX, MAX_SPEED, Pacer, ReplayReport, produce
-from stream.files import BadRow, FileRecord
-from stream.mapping import parse_mapping
-from stream.replay import load_items, producer_config, replay
+from stream.files.feed import EXAMPLES_MAX, MAX_SPEED, Pacer, ReplayReport, produce
+from stream.files.mapping import parse_mapping
+from stream.files.reading import BadRow, FileRecord
+from stream.files.replay import load_items, producer_config, replay
+from stream.kafka.embedded import EmbeddedBroker
 from stream.settings import Settings
 
 

@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream import replica as replica_module
 from stream.errors import BrokerUnreachableError, TopicsError
-from stream.replica import BATCH_RECORDS, MAX_BATCHES_AHEAD, Replicated, TopicReplica
+from stream.kafka import replica as replica_module
+from stream.kafka.replica import BATCH_RECORDS, MAX_BATCHES_AHEAD, Replicated, TopicReplica
 from stream.settings import Settings
 
 DEADLINE_S = 20.0

@@ -17,13 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from models.credit.off_policy import estimates
 from models.hashing import item_hash
-from models.off_policy import estimates
-from stream import report_read
-from stream.broker import EmbeddedBroker
-from stream.cli import app
+from stream.analysis.outcomes import read as report_read
+from stream.analysis.outcomes.cells import cells_of, exposed_cells, known
+from stream.analysis.outcomes.credits import ALL_RULES, credit_figures, outcome_rows
+from stream.analysis.outcomes.journeys import Journeys, Range
+from stream.cli.main import app
+from stream.cli.moments import parse_moment_ms, parse_span_ms
 from stream.errors import UsageError
-from stream.events import (
+from stream.kafka.embedded import EmbeddedBroker
+from stream.settings import Settings
+from stream.wire.records import (
     STRATEGIES,
     Credit,
     Event,
@@ -33,11 +38,6 @@ from stream.events import (
     StrategyStats,
     encode,
 )
-from stream.report_cells import cells_of, exposed_cells, known
-from stream.report_credits import ALL_RULES, credit_figures, outcome_rows
-from stream.report_journeys import Journeys, Range
-from stream.report_time import parse_moment_ms, parse_span_ms
-from stream.settings import Settings
 
 T0 = 1_767_225_600_000
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

@@ -9,12 +9,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stream.errors import InputFileError
-from stream.events import Explanation
-from stream.explain import Cause, both_languages, say, title_of
-from stream.language import ACTIONS_TOLD, CLAIMS, languages
-from stream.rewriting_check import MAX_SENTENCE, cut, is_faithful, told
-from stream.rewriting_vocabulary import read_words, time_texts, vocabulary
-from stream.time_told import CODES, DAYS, UNTOLD, YESTERDAY
+from stream.reasons.ago import CODES, DAYS, UNTOLD, YESTERDAY
+from stream.reasons.language import ACTIONS_TOLD, CLAIMS, languages
+from stream.reasons.rewriting.check import MAX_SENTENCE, cut, is_faithful, told
+from stream.reasons.rewriting.vocabulary import read_words, time_texts, vocabulary
+from stream.reasons.sentence import Cause, both_languages, say, title_of
+from stream.wire.records import Explanation
 
 EN, ZH = languages()["en"], languages()["zh"]
 OTHER_ACTION = dict(zip(ACTIONS_TOLD, (*ACTIONS_TOLD[1:], ACTIONS_TOLD[0]), strict=True))
@@ -243,7 +243,7 @@ def test_no_text_is_said_of_two_actions(spoken) -> None:
     ],
 )
 def test_a_file_of_words_that_is_not_complete_is_refused_and_what_is_wrong_named(change, named) -> None:
-    text = files("stream").joinpath("rewriting_words", "en.toml").read_text(encoding="utf-8")
+    text = files("stream.reasons.rewriting").joinpath("words", "en.toml").read_text(encoding="utf-8")
     assert read_words("en", text).joiners
     with pytest.raises(InputFileError, match=named):
         read_words("en", text.replace(*change, 1))

@@ -11,8 +11,8 @@ import pytest
 import rocksdict
 
 from stream.errors import StorageError, UsageError
-from stream.events import MAX_ID_BYTES
-from stream.rocks import _OFFSET_KEY, DataDirectory, PartitionStore, PartitionStores
+from stream.storage.rocks import _OFFSET_KEY, DataDirectory, PartitionStore, PartitionStores
+from stream.wire.records import MAX_ID_BYTES
 
 MIB = 1 << 20
 DEADLINE_S = 60.0
@@ -89,7 +89,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import rocksdict
-from stream.rocks import PartitionStores
+from stream.storage.rocks import PartitionStores
 stores = PartitionStores(Path(sys.argv[1]), rocksdict.Cache(1 << 20), rocksdict.WriteBufferManager(1 << 20, False))
 for n in range(50):
     stores[0].write([(b"a", b"%d" % n), (b"b", b"%d" % n)], n)
@@ -116,7 +116,7 @@ def test_a_closed_store_can_be_opened_by_another_process_and_an_open_one_cannot(
     stores.close(3)
     assert list(stores) == []
     reader = (
-        "import sys, rocksdict; from pathlib import Path; from stream.rocks import PartitionStore\n"
+        "import sys, rocksdict; from pathlib import Path; from stream.storage.rocks import PartitionStore\n"
         "store = PartitionStore(Path(sys.argv[1]), rocksdict.Options(raw_mode=True))\n"
         "assert (store.get_many([b'a']), store.changelog_offset()) == ([b'1'], 5)\n"
     )
@@ -171,7 +171,7 @@ def test_a_second_worker_on_the_same_directory_is_told_to_take_its_own(tmp_path)
 
 def test_the_lock_ends_with_its_process(tmp_path):
     holder = (
-        "import os, sys; from pathlib import Path; from stream.rocks import DataDirectory\n"
+        "import os, sys; from pathlib import Path; from stream.storage.rocks import DataDirectory\n"
         "kept = DataDirectory(Path(sys.argv[1]), 1 << 20, 1 << 20); os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", holder, str(tmp_path)], timeout=DEADLINE_S, check=False)

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream import sample
-from stream.decode import DecodeLimits
 from stream.errors import InputFileError
-from stream.files import FileRecord, read_events, read_items
-from stream.sample.make import main, make, readable
+from stream.files import sample
+from stream.files.reading import FileRecord, read_events, read_items
+from stream.files.sample.make import main, make, readable
+from stream.wire.decode import DecodeLimits
 
 LIMITS = DecodeLimits(message_max_bytes=1_000_000, earliest_ms=631_152_000_000, max_ahead_ms=86_400_000)
 NOW_MS = 1_700_000_000_000

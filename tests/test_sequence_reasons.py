@@ -10,8 +10,8 @@ from test_tracker import opened
 
 from models.hashing import item_hash
 from models.sequence.leave_one_out import BASE_ROWS
-from stream.sequence_reasons import sequence_reasons, to_json
-from stream.sequences import open_sequence
+from stream.analysis.person.sequence_reasons import sequence_reasons, to_json
+from stream.refresh.sequence import open_sequence
 
 USERS = ("ann", "bob", "eve", "nobody")
 

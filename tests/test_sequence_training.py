@@ -14,18 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from models.catalog import CatalogItem
 from models.encoder.hashing_encoder import HashingEncoder
+from models.items.catalog import CatalogItem
 from models.sequence.features import NO_GAP
 from models.training.pairs import engagements
 from models.training.sequence.evaluation import Items, first_seen, gains, metrics, questions, ranks, slices
 from models.training.sequence.histories import before, histories, lesson, segments
 from models.training.sequence.texts import scaled, scaling
-from stream import train_cli
-from stream.cli import app
-from stream.mapping import EVENTS_AS_NAMED
-from stream.replay import limits_of
-from stream.sequence_data import events_of_file, events_of_topic, items_of_topic, text_vectors
+from stream.analysis.sequence_data import events_of_file, events_of_topic, items_of_topic, text_vectors
+from stream.cli import train as train_cli
+from stream.cli.main import app
+from stream.files.mapping import EVENTS_AS_NAMED
+from stream.files.replay import limits_of
 from stream.settings import Settings
 
 MODULES = ("torch", "onnx", "onnxruntime", "matplotlib")
@@ -422,7 +422,7 @@ def test_the_contender_asks_with_what_the_user_had_before_and_the_moment_of_the_
 
     from models.evaluation.contract import Known, Setup, Stream
     from models.sequence.model import SequenceModel
-    from stream import evaluation_sequence
+    from stream.analysis.rankings import sequence as evaluation_sequence
 
     exported(tmp_path / "m")
     model = SequenceModel.open(tmp_path / "m")

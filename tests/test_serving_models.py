@@ -8,11 +8,11 @@ from kafka_records import NOW_MS
 from sequence_models import IDS, exported
 from test_tracker import opened
 
-from models.weights import default_weights, named
-from stream.asking import first_engagements
+from models.ranking.weights import default_weights, named
 from stream.errors import ModelUnusableError
-from stream.model_topic import ranker_model
-from stream.sequences import load_version, open_sequence, sequence_version
+from stream.refresh.question import first_engagements
+from stream.refresh.sequence import load_version, open_sequence, sequence_version
+from stream.refresh.versions import ranker_model
 
 SEQUENCE_ONLY = named({"always": {"sequence": 1.0}}, {"popularity": 1.0})
 

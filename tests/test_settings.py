@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from settings_table import BEGIN, DOCUMENT, END, documented, renewed, table
 
 from stream.errors import SettingsError, UsageError
-from stream.events import ACTIONS
 from stream.settings import ENV_PREFIX, Settings, load_settings
+from stream.wire.records import ACTIONS
 
 SECRET = "hunter2-do-not-print"
 

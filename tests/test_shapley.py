@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from test_counterfactual import as_if
 
 from models.evaluation.shapley import MOST_EXACT, exact, sampled
-from models.interest_graph import user_vectors
-from models.item_vectors import centred
+from models.items.vectors import centred
+from models.ranking.interest_graph import user_vectors
 
 
 def random_game(n, seed):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from test_counterfactual import as_if
 
 from models.evaluation.stability import mid_ranks, rank_correlation, top_overlap
-from models.removal import rows_without, used_places
-from stream.attribution_stability import PERTURBATIONS, Perturbed, perturb, stability_of
+from models.reasons.removal import rows_without, used_places
+from stream.analysis.reasons.stability import PERTURBATIONS, Perturbed, perturb, stability_of
 
 VALUES = st.lists(st.integers(-5, 5).map(float), min_size=2, max_size=12)
 

@@ -12,8 +12,7 @@ from sequential_reference import Event
 from test_update import NOW_MS, apply_in_chunks, random_events, reference_of
 
 from stream.errors import CorruptStateError
-from stream.events import ACTIONS
-from stream.state import (
+from stream.state.record import (
     BEHAVIOUR_BYTES,
     BINS,
     BOUGHT,
@@ -30,6 +29,7 @@ from stream.state import (
     pack,
     unpack,
 )
+from stream.wire.records import ACTIONS
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=60)
 GOLDEN = Path(__file__).parent / "golden" / "state-v1.hex"

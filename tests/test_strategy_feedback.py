@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.off_policy import CellSums, sums_of
-from models.strategy_feedback import PRIOR_CLICKS, strategy_feedback
-from stream.events import STRATEGIES, StrategyStats, encode
-from stream.strategies import Strategies, with_estimates
-from stream.strategy_totals import record_key
+from models.credit.off_policy import CellSums, sums_of
+from models.credit.strategy_feedback import PRIOR_CLICKS, strategy_feedback
+from stream.outcomes.strategies import Strategies, with_estimates
+from stream.outcomes.strategy_totals import record_key
+from stream.wire.records import STRATEGIES, StrategyStats, encode
 
 
 def sums(*cells: tuple[int, int, int, float, float]) -> CellSums:

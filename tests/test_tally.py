@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from stream.decode import DecodeLimits
 from stream.demo.tally import Purchase, Tally, percentile
-from stream.events import (
+from stream.wire.decode import DecodeLimits
+from stream.wire.records import (
     Credit,
     EventSource,
     Explanation,

@@ -11,17 +11,17 @@ import pytest
 from kafka_records import event_record
 from test_tracker import Harness
 
-from models.catalog import Catalog, CatalogItem
 from models.encoder.hashing_encoder import HashingEncoder
 from models.encoder.text import clean_text, text_hash
-from models.item_index import ItemIndex
-from stream.batch_run import Refused
-from stream.catalogue_vectors import CatalogueVectors
-from stream.intake import query_hash
+from models.items.catalog import Catalog, CatalogItem
+from models.items.index import ItemIndex
 from stream.metrics import Metrics
-from stream.query_vectors import QueryVectors
-from stream.rocks import DataDirectory
-from stream.vector_store import VectorStore
+from stream.storage.rocks import DataDirectory
+from stream.texts.batch import Refused
+from stream.texts.catalogue import CatalogueVectors
+from stream.texts.queries import QueryVectors
+from stream.texts.vector_store import VectorStore
+from stream.worker.intake import query_hash
 
 MIB = 1 << 20
 
@@ -124,7 +124,7 @@ async def test_a_text_is_encoded_once_however_often_the_worker_starts(directory)
 async def test_what_was_refused_for_want_of_room_is_tried_again_and_what_cannot_be_encoded_is_not(
     directory, monkeypatch
 ):
-    monkeypatch.setattr("stream.catalogue_vectors.RETRY_S", 0.01)
+    monkeypatch.setattr("stream.texts.catalogue.RETRY_S", 0.01)
     world = World(directory)
     world.batcher.refuse = {"Green tea": ["queue_full", "too_late"], "Blue cup": ["failed"]}
     tea, cup = world.change(tea="Green tea", cup="Blue cup")
@@ -164,7 +164,7 @@ async def test_another_models_vectors_serve_only_when_all_are_there_and_never_mi
 
 
 async def test_before_the_catalogue_has_been_read_no_set_of_vectors_is_complete(directory, monkeypatch):
-    monkeypatch.setattr("stream.catalogue_vectors.SWAP_POLL_S", 0.01)
+    monkeypatch.setattr("stream.texts.catalogue.SWAP_POLL_S", 0.01)
     old = World(directory, "m1")
     old.change(tea="Green tea")
     await old.settle()
@@ -214,7 +214,7 @@ async def test_a_query_gets_its_vector_once_and_keeps_its_text(directory):
 
 
 async def test_queries_beyond_the_bound_are_counted_as_refused(directory, monkeypatch):
-    monkeypatch.setattr("stream.query_vectors.MAX_WAITING", 1)
+    monkeypatch.setattr("stream.texts.queries.MAX_WAITING", 1)
     metrics = Metrics()
     queries = QueryVectors(
         FakeBatcher().encode, "m1", 32, directory.stores("queries")[0], query_hash, lambda *_: None, metrics

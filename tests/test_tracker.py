@@ -18,16 +18,16 @@ from sequential_reference import Event, Reference
 
 from models.hashing import item_hash
 from stream.errors import CorruptStateError
-from stream.events import ACTIONS, StrategyStats, encode
-from stream.intake import context_bucket, event_id_hash
+from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
-from stream.partitions import ItemPartition, UserPartition
-from stream.replica import Replicated
-from stream.rocks import DataDirectory
+from stream.outcomes.strategy_totals import record_key
+from stream.partitions.partitions import ItemPartition, UserPartition
 from stream.settings import Settings
-from stream.state import RING, dwell_code
-from stream.strategy_totals import record_key
-from stream.tracker import Tracker
+from stream.state.record import RING, dwell_code
+from stream.storage.rocks import DataDirectory
+from stream.wire.records import ACTIONS, StrategyStats, encode
+from stream.worker.intake import context_bucket, event_id_hash
+from stream.worker.tracker import Tracker
 
 MIB = 1 << 20
 

@@ -8,8 +8,8 @@ import pytest
 from shop_of_topics import write_shop
 from typer.testing import CliRunner
 
-from models.weights import default_weights, from_json, named, to_json
-from stream.cli import app
+from models.ranking.weights import default_weights, from_json, named, to_json
+from stream.cli.main import app
 
 
 def run(*arguments, path):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.co_occurrence import pair_increments
 from models.encoder.errors import ModelError
+from models.items.co_occurrence import pair_increments
 from models.training.evaluation import gain_and_error, make_task, metrics, reciprocal_ranks
 from models.training.pairs import (
     Engagements,

@@ -22,12 +22,9 @@ from faust.types import TP
 from kafka_server import KafkaServer
 from worker_process import Topics, WorkerProcess, ends
 
-from stream.app import Application
-from stream.broker import EmbeddedBroker
 from stream.errors import InvariantError
-from stream.kafka import create_topics, topic_specs
-from stream.settings import load_settings
-from stream.transport import (
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.engine.transport import (
     CHUNK_SCHEME,
     Chunk,
     ChunkConsumer,
@@ -37,6 +34,9 @@ from stream.transport import (
     _Budget,
     _Prefetched,
 )
+from stream.kafka.topics import create_topics, topic_specs
+from stream.settings import load_settings
+from stream.worker.app import Application
 
 EVENTS = TP("events", 0)
 TIMEOUT_S = 60.0
@@ -241,7 +241,7 @@ async def test_only_a_heartbeat_that_the_group_accepted_confirms_the_membership(
 def test_a_worker_that_hangs_while_it_stops_ends_all_the_same_and_says_why() -> None:
     hanging = (
         "import threading, types\n"
-        "from stream.app import _exit_at_last\n"
+        "from stream.worker.app import _exit_at_last\n"
         "_exit_at_last(types.SimpleNamespace(failure=RuntimeError('lost the partition')), 0.2)\n"
         "threading.Event().wait()\n"
     )

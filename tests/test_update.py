@@ -1,4 +1,4 @@
-"""stream/update.py against tests/sequential_reference.py: the same bits, however the topic is cut into chunks."""
+"""stream/state/update.py against tests/sequential_reference.py: the same bits, however the topic is cut into chunks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sequential_reference import Event, First, Reference
 
-from stream.events import ACTIONS
-from stream.state import BOUGHT, EXPOSURES, MAX_PACKED_BYTES, POINTS, RING, States, pack, unpack
-from stream.update import EventColumns, UpdateParams, apply_events
+from stream.state.record import BOUGHT, EXPOSURES, MAX_PACKED_BYTES, POINTS, RING, States, pack, unpack
+from stream.state.update import EventColumns, UpdateParams, apply_events
+from stream.wire.records import ACTIONS
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=60)
 NOW_MS = 1_767_225_600_000

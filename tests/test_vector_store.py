@@ -7,8 +7,8 @@ import pytest
 
 from models.encoder.text import text_hash
 from stream.errors import CorruptStateError
-from stream.rocks import DataDirectory
-from stream.vector_store import VectorStore
+from stream.storage.rocks import DataDirectory
+from stream.texts.vector_store import VectorStore
 
 HASHES = [text_hash(f"text {i}") for i in range(5)]
 ROWS = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)

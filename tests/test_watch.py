@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from stream import joining
-from stream.broker import EmbeddedBroker
-from stream.cli import app
-from stream.events import (
+from stream.cli.main import app
+from stream.cli.watch import Record, Wanted, format_list, handle, list_to_json, show
+from stream.kafka.embedded import EmbeddedBroker
+from stream.settings import Settings
+from stream.wire import join as joining
+from stream.wire.join import HOLD_MAX_S, HOLD_S, PENDING_MAX, Joined, Joiner
+from stream.wire.records import (
     Contribution,
     EventSource,
     Explanation,
@@ -28,9 +31,6 @@ from stream.events import (
     RecommendedItem,
     encode,
 )
-from stream.joining import HOLD_MAX_S, HOLD_S, PENDING_MAX, Joined, Joiner
-from stream.settings import Settings
-from stream.watch import Record, Wanted, format_list, handle, list_to_json, show
 
 T0 = 1_700_000_000_000
 DEFAULT = Wanted()

@@ -14,11 +14,11 @@ import pytest
 from faust.types import TP
 from worker_process import ROOT, Topics
 
-from stream.broker import EmbeddedBroker
 from stream.errors import SettingsError, StuckError
-from stream.kafka import topic_specs
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.topics import topic_specs
 from stream.settings import load_settings
-from stream.watchdog import TURN_MAX_S, Limits, Position, Vitals, Watch, Watchdog
+from stream.worker.watchdog import TURN_MAX_S, Limits, Position, Vitals, Watch, Watchdog
 
 LIMITS = Limits(commit_age_s=60, stall_s=30, rebalance_timeout_s=20)
 ZERO, ONE = TP("events", 0), TP("events", 1)
@@ -167,7 +167,7 @@ WORKER = """
 import asyncio, sys, time
 from stream import app, commit
 {injected}
-from stream.cli import main
+from stream.cli.main import main
 sys.argv = ["penchant", "worker"]
 main()
 """

@@ -1,12 +1,12 @@
-"""models/choices.py, models/weight_fit.py and models/weights.py: learning from what was chosen"""
+"""models/learning/choices.py, models/learning/weight_fit.py and models/ranking/weights.py: learning from what was chosen"""
 
 import numpy as np
 import pytest
 
-from models.choices import AT_RANDOM, BEST_BY_EACH, ChoiceLog, Choices, sample_candidates, together
-from models.features import FEATURES, POPULARITY, TREND
-from models.weight_fit import FitOptions, calibrate, fit, learn, loss, ndcg, newcomer_weights
-from models.weights import GATES, default_weights, named
+from models.learning.choices import AT_RANDOM, BEST_BY_EACH, ChoiceLog, Choices, sample_candidates, together
+from models.learning.weight_fit import FitOptions, calibrate, fit, learn, loss, ndcg, newcomer_weights
+from models.ranking.features import FEATURES, POPULARITY, TREND
+from models.ranking.weights import GATES, default_weights, named
 
 FAST, NEW, TEXT = (FEATURES.index(name) for name in ("co_fast", "new", "text_points"))
 

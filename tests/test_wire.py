@@ -11,9 +11,11 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from stream import events
-from stream.decode import REASONS, DecodedEvent, DecodeLimits, Rejected, decode_event, decode_item
-from stream.events import (
+from stream.schemas import ASYNCAPI, NAMES, SCHEMAS_DIR, generate, schema_for
+from stream.settings import Settings
+from stream.wire import records as events
+from stream.wire.decode import REASONS, DecodedEvent, DecodeLimits, Rejected, decode_event, decode_item
+from stream.wire.records import (
     Contribution,
     Credit,
     Estimate,
@@ -30,8 +32,6 @@ from stream.events import (
     encode,
     encode_sparse,
 )
-from stream.schemas import ASYNCAPI, NAMES, SCHEMAS_DIR, generate, schema_for
-from stream.settings import Settings
 
 GOLDEN = Path(__file__).parent / "golden"
 LIMITS = DecodeLimits(message_max_bytes=1_000_000, earliest_ms=0, max_ahead_ms=86_400_000)

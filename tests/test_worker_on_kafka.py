@@ -18,8 +18,8 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from kafka_server import KafkaServer
 from worker_process import Topics, WorkerProcess
 
-from stream.events import attribution_decoder, recommendation_decoder
-from stream.kafka import create_topics
+from stream.kafka.topics import create_topics
+from stream.wire.records import attribution_decoder, recommendation_decoder
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 

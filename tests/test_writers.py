@@ -10,9 +10,9 @@ from kafka_server import KafkaServer
 from worker_process import Topics
 
 from stream.errors import DeliveryError, InvariantError
-from stream.kafka import create_topics
+from stream.kafka.topics import create_topics
+from stream.kafka.transactions import Keyed, PartitionWriters
 from stream.settings import load_settings
-from stream.writers import Keyed, PartitionWriters
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 

@@ -19,18 +19,18 @@ from item_records import unpack_record
 from kafka_server import free_ports
 from outcome_checks import outcome_problems
 
-from models.co_occurrence import pair_increments
 from models.hashing import item_hash
-from stream.click_learning import CLICKS_KEY
-from stream.decode import DecodeLimits, parse_time_ms
-from stream.intake import read_chunk
-from stream.ledger import LEDGER_PREFIX
-from stream.names import ItemNames
-from stream.overlay import Overlay
+from models.items.co_occurrence import pair_increments
+from models.items.names import ItemNames
+from stream.outcomes.clicks import CLICKS_KEY
+from stream.outcomes.strategy_totals import TOTALS_PREFIX
 from stream.settings import Settings, load_settings
-from stream.state import States
-from stream.strategy_totals import TOTALS_PREFIX
-from stream.update import Changes, UpdateParams, apply_events
+from stream.state.ledger import LEDGER_PREFIX
+from stream.state.record import States
+from stream.state.update import Changes, UpdateParams, apply_events
+from stream.storage.overlay import Overlay
+from stream.wire.decode import DecodeLimits, parse_time_ms
+from stream.worker.intake import read_chunk
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 60

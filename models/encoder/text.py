@@ -6,7 +6,7 @@ import re
 import unicodedata
 from hashlib import blake2b
 
-from models.catalog import CatalogItem
+from models.items.catalog import CatalogItem
 
 MAX_CHARS_PER_TOKEN = 32
 """Text beyond `max_tokens` times this cannot matter: it is cut before anything walks through a megabyte of it."""

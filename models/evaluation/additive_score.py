@@ -11,7 +11,7 @@ Along the straight line from the baseline every near_s grows in proportion, so w
 
     integral of w_s n_sq / (unit (1 + a |A_s|)) da = w_s log(1 + |A_s|) / |A_s| * n_sq / unit
 
-which is what `models.ranking` publishes: its contributions *are* the integrated gradients of this score, in closed form.
+which is what `models.ranking.rank` publishes: its contributions *are* the integrated gradients of this score, in closed form.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features import FORWARD, NEAR_UNIT, SCALES, TEXT, Asked, Items, norm, place_weights
-from models.item_index import NO_INDEX
-from models.semantics import Semantics
+from models.items.index import NO_INDEX
+from models.ranking.features import FORWARD, NEAR_UNIT, SCALES, TEXT, Asked, Items, norm, place_weights
+from models.ranking.semantics import Semantics
 
 _F8 = NDArray[np.float64]
 

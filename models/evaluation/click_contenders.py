@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.click_examples import Examples
-from models.click_model import SLOTS, ClickModel
-from models.weights import Calibration
+from models.learning.click_examples import Examples
+from models.learning.click_model import SLOTS, ClickModel
+from models.ranking.weights import Calibration
 
 _F8 = NDArray[np.float64]
 _I8 = NDArray[np.int64]

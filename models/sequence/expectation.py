@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.item_index import ItemIndex
-from models.ranking import SequenceScores
+from models.items.index import ItemIndex
+from models.ranking.rank import SequenceScores
 from models.sequence.items import ItemTable
 from models.sequence.model import SequenceModel
 

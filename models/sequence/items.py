@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from models.encoder.errors import ModelError
 from models.hashing import item_hash
-from models.item_index import NO_INDEX, ItemIndex
+from models.items.index import NO_INDEX, ItemIndex
 
 _F4 = NDArray[np.float32]
 

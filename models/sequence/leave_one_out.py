@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.item_index import ItemIndex
+from models.items.index import ItemIndex
 from models.sequence.expectation import expectation
 from models.sequence.model import SequenceModel
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.compiled import compiled
-from models.item_index import NO_INDEX
+from models.items.index import NO_INDEX
 
 _F4 = NDArray[np.float32]
 _I4 = NDArray[np.int32]

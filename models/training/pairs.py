@@ -1,7 +1,7 @@
 """What a language model is tuned on: items that the same user engaged with near each other in time. Pure.
 
 Items that read the same are one here: an item's number is the number of its text. Pairs weigh as in
-`models.co_occurrence`: with h_1 (newest), h_2, .. the items a user had before and b a new one, (h_q, b) weighs d^(q-1).
+`models.items.co_occurrence`: with h_1 (newest), h_2, .. the items a user had before and b a new one, (h_q, b) weighs d^(q-1).
 
 The past and what comes later are kept strictly apart: no pair reaches over a window's edge.
 """

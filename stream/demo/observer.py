@@ -15,9 +15,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from stream.demo.tally import Figures, Purchase, Tally
 from stream.errors import InvariantError, PenchantError
-from stream.events import Recommendation
-from stream.replay import limits_of
+from stream.files.replay import limits_of
 from stream.settings import Settings
+from stream.wire.records import Recommendation
 
 GRACE_MS: Final = 1_000
 """A record's timestamp is when it was handed to a producer; it may arrive this much later than others."""

@@ -17,7 +17,6 @@ from typing import Final
 from confluent_kafka import Producer
 from rich.console import Console
 
-from stream.broker import EmbeddedBroker
 from stream.demo.observer import Observer, wall_clock_ms
 from stream.demo.screen import in_background, screen
 from stream.demo.shoppers import Shoppers, choose_shoppers, titles_of
@@ -26,15 +25,16 @@ from stream.demo.throttle import Throttle
 from stream.demo.view import View
 from stream.demo.worker import WorkerProcess, free_port
 from stream.errors import DeliveryError, InputFileError, PenchantError
-from stream.feed import ReplayReport, produce
-from stream.files import BadRow, FileRecord, read_events, read_items
-from stream.kafka import topic_specs
-from stream.mapping import Mapping
-from stream.replay import limits_of, load_items, producer_config
-from stream.retention import RetentionGuard
-from stream.sample import EVENTS, ITEM_MAPPING, ITEMS, MAPPING, TIMEZONE
+from stream.files.feed import ReplayReport, produce
+from stream.files.mapping import Mapping
+from stream.files.reading import BadRow, FileRecord, read_events, read_items
+from stream.files.replay import limits_of, load_items, producer_config
+from stream.files.sample import EVENTS, ITEM_MAPPING, ITEMS, MAPPING, TIMEZONE
+from stream.files.stopping import StoppableProducer, StopRequest, stop_signals
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.retention import RetentionGuard
+from stream.kafka.topics import topic_specs
 from stream.settings import Settings
-from stream.stopping import StoppableProducer, StopRequest, stop_signals
 
 REPLAY_S: Final = 60
 PARTITIONS: Final = 4

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from stream.demo.tally import Purchase
-from stream.events import Recommendation, RecommendationAttribution, attribution_decoder
-from stream.files import FileRecord
+from stream.files.reading import FileRecord
+from stream.wire.records import Recommendation, RecommendationAttribution, attribution_decoder
 
 HOLD_S: Final = 3.5
 

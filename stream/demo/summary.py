@@ -8,12 +8,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stream.broker import LIMITS
 from stream.demo.hit_rate import HitRate
 from stream.demo.tally import Figures
 from stream.demo.view import duration
-from stream.feed import ReplayReport
-from stream.kafka import topic_specs
+from stream.files.feed import ReplayReport
+from stream.kafka.embedded import LIMITS
+from stream.kafka.topics import topic_specs
 from stream.settings import Settings
 
 

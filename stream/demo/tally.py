@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from itertools import count, islice
 from typing import Final, NamedTuple
 
-from stream.decode import DecodedEvent, DecodeLimits, decode_event
 from stream.demo.hit_rate import HitRate, HitRates
-from stream.events import Recommendation, recommendation_decoder
+from stream.wire.decode import DecodedEvent, DecodeLimits, decode_event
+from stream.wire.records import Recommendation, recommendation_decoder
 
 TIMESTAMPS_MAX: Final = 500_000
 """Events whose Kafka timestamp is remembered until the list that reflects them comes."""

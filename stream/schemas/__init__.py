@@ -1,6 +1,6 @@
 """JSON Schemas (draft 2020-12) of the records on the wire, and one AsyncAPI document of the topics.
 
-The files here are made from the types in `stream.events` by `python -m stream.schemas.generate` and are part of the
+The files here are made from the types in `stream.wire.records` by `python -m stream.schemas.generate` and are part of the
 package, so that other services can validate against exactly what this version reads and writes.
 """
 

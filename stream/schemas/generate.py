@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 import yaml  # type: ignore[import-untyped]  # types-PyYAML is not worth a dependency for one call
 
-from stream import events
-from stream.decode import INT64_MAX, INT64_MIN, REASONS
-from stream.events import SCHEMA_VERSION
 from stream.settings import Settings
+from stream.wire import records as events
+from stream.wire.decode import INT64_MAX, INT64_MIN, REASONS
+from stream.wire.records import SCHEMA_VERSION
 
 Json = dict[str, Any]
 
@@ -172,7 +172,7 @@ def _referred(schema: Any, parts: dict[str, Json]) -> set[str]:
 
 
 def _describe(type_name: str, schema: Json) -> None:
-    """The string below each attribute in `stream.events` becomes the description of that property."""
+    """The string below each attribute in `stream.wire.records` becomes the description of that property."""
     (definition,) = (
         node
         for node in ast.parse(inspect.getsource(events)).body

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream, UnavailableError
 from models.evaluation.history import Past
-from models.item_vectors import centred
+from models.items.vectors import centred
 
 NAME: Final = "content"
 

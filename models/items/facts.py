@@ -1,0 +1,59 @@
+"""What may be said of an item to anybody: facts that statistics prove, not parts of a score.
+
+A trend is a sum of exp(-age / tau) over engagements, so of those older than W each adds at most e^(-W/tau + W/tau') times as
+much to it as to a slower one. What is left after taking that off can only come from younger ones, each adding at most 1: the
+rest is a lower bound of how many there were within W.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.items.record import NEVER_MS
+from models.items.rows import DAY_MS, TREND_MS
+from models.items.stats import ItemStatistics
+from models.ranking.features import NEW_BELOW
+
+NEW: Final = 1
+"""Hardly anybody engaged with it, and nobody longer ago than `NEW_MS`."""
+THIS_WEEK: Final = 2
+"""At least `FEW` engagements in the last seven days."""
+LATELY: Final = 4
+"""At least one in the last sixty days."""
+MANY_PEOPLE: Final = 8
+"""At least `MANY` ever."""
+SOMEBODY: Final = 16
+"""At least one ever."""
+
+FEW, MANY = 3.0, 20.0
+NEW_MS: Final = 30 * DAY_MS
+WEEK_MS, SIXTY_DAYS_MS = 7 * DAY_MS, 60 * DAY_MS
+
+
+def item_facts(items: NDArray[np.int32], stats: ItemStatistics, now_ms: int) -> NDArray[np.uint8]:
+    """Facts of `items` (any shape, dense indices; -1 has none), as bits, at `now_ms` in event time."""
+    if not len(stats.count):
+        return np.zeros(items.shape, np.uint8)
+    at = np.maximum(items, 0)
+    count, first_ms = stats.count[at], stats.first_seen_ms[at]
+    since_ms = np.maximum(now_ms - stats.trend_ms[at], 0)[..., None]
+    trend = stats.trend[at] * np.exp(-since_ms / np.array(TREND_MS))
+    is_new = (count < NEW_BELOW) & ((first_ms == NEVER_MS) | (now_ms - first_ms <= NEW_MS))
+    facts = (
+        np.where(is_new, NEW, 0)
+        | np.where(_at_least(trend, 0, WEEK_MS) >= FEW, THIS_WEEK, 0)
+        | np.where(_at_least(trend, 1, SIXTY_DAYS_MS) > 0.0, LATELY, 0)
+        | np.where(count >= MANY, MANY_PEOPLE, 0)
+        | np.where(count > 0, SOMEBODY, 0)
+    )
+    return np.where(items >= 0, facts, 0).astype(np.uint8)
+
+
+def _at_least(trend: NDArray[np.float64], fast: int, window_ms: int) -> NDArray[np.float64]:
+    """A lower bound of the engagements within the window, by trend `fast` and the next slower one."""
+    older = np.exp(window_ms / TREND_MS[fast + 1] - window_ms / TREND_MS[fast])
+    bound: NDArray[np.float64] = trend[..., fast] - older * trend[..., fast + 1]
+    return bound

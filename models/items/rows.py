@@ -1,0 +1,288 @@
+"""Item records while deltas are added to them: one row an item, columns of fixed width, a compiled loop over the deltas.
+
+At most so many neighbours stay per item: the lightest go first; of equal ones the highest hash goes. This is truncation,
+not one of the frequent-item sketches with an error bound. SpaceSaving (Metwally et al., 2005) lets a newcomer inherit the
+weight of the one it evicts, which overstates it, and weights here are shown to people as reasons. Misra-Gries (1982) subtracts
+from every neighbour at each eviction, which understates the strong ones and rewrites the row each time. Truncation keeps every
+weight that is there a true lower bound; its price is that a pair evicted again and again before it repeats never gathers
+weight. Deltas are summed per commit before it, which lets repeated pairs in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.compiled import compiled
+from models.items.record import (
+    MOMENTS,
+    NEVER_MS,
+    TREND_DAYS,
+    DeltaColumns,
+    RecordColumns,
+    pack_records,
+    ragged,
+    unpack_deltas,
+    unpack_records,
+)
+
+DAY_MS = 86_400_000
+TREND_MS = tuple(days * DAY_MS for days in TREND_DAYS)
+"""`TREND_DAYS` in milliseconds."""
+
+_MIN_ROWS = 256
+_U64 = NDArray[np.uint64]
+_I64 = NDArray[np.int64]
+_F64 = NDArray[np.float64]
+
+
+class _Columns(NamedTuple):
+    """Row by row what `RecordColumns` holds; the first axis of each is the row."""
+
+    count: _I64  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    first_seen_ms: _I64
+    trend_ms: _I64
+    trend: _F64
+    """(n, 3)."""
+    exposures: _I64
+    clicks: _I64
+    moments: _I64
+    """(n, MOMENTS)."""
+    length: _I64
+    """Neighbours in use."""
+    neighbours: _U64
+    """(n, W), ascending."""
+    weights: _F64
+    """(n, W)."""
+    forwards: _F64
+    """(n, W)."""
+    fences: _I64
+    """(n, P): by source partition the last applied offset, -1 for none."""
+
+
+class ItemRows:
+    """Records of items by row number; at most `neighbours_max` neighbours are left in a record that deltas were added to."""
+
+    def __init__(self, neighbours_max: int) -> None:
+        self._limit = neighbours_max
+        self._columns = _empty(_MIN_ROWS, neighbours_max, 1)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, values: Sequence[bytes | None]) -> NDArray[np.int64]:
+        """New rows (m,) for packed records; None is an item nobody has met.
+
+        Raises:
+            ValueError: bytes that are no record.
+        """
+        rows = np.arange(self._size, self._size + len(values))
+        stored = np.fromiter((value is not None for value in values), bool, len(values))
+        records = unpack_records([value for value in values if value is not None])
+        longest = int(np.diff(records.neighbour_start).max(initial=0))
+        self._reserve(self._size + len(values), longest, int(records.fence_partition.max(initial=0)) + 1)
+        self._size += len(values)
+        at, c = rows[stored], self._columns
+        for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments"):
+            getattr(c, name)[at] = getattr(records, name)
+        c.length[at] = np.diff(records.neighbour_start)
+        owner, place = ragged(records.neighbour_start)
+        owner = at[owner]
+        c.neighbours[owner, place], c.weights[owner, place] = records.neighbours, records.neighbour_weights
+        c.forwards[owner, place] = records.neighbour_forwards
+        c.fences[at[ragged(records.fence_start)[0]], records.fence_partition] = records.fence_offset
+        return rows
+
+    def apply(self, rows: NDArray[np.int64], values: Sequence[bytes]) -> None:
+        """Add packed deltas (m,) to `rows` (m,); each source partition's deltas of an item stand in offset order.
+
+        A delta whose source offset is at or below the row's fence of its source partition is skipped, so delivering deltas
+        again changes nothing. Counts and decayed sums are sums: up to rounding, the order in which source partitions
+        interleave does not matter. So are neighbours until more than `neighbours_max` are left after all deltas of this
+        call; then the lightest go, which makes later calls depend on what went.
+
+        Raises:
+            ValueError: bytes that are no delta; nothing has been changed then.
+        """
+        self.apply_columns(rows, unpack_deltas(values))
+
+    def apply_columns(self, rows: NDArray[np.int64], deltas: DeltaColumns) -> None:
+        """What `apply` does with deltas that were never packed."""
+        self._reserve(self._size, 0, int(deltas.source_partition.max(initial=0)) + 1)
+        order = np.argsort(rows, kind="stable")
+        starts = np.append(np.flatnonzero(np.diff(rows[order], prepend=-1)), len(rows))
+        _apply(self._columns, rows, order, starts, deltas, self._limit)
+
+    def pack(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """Packed records of `rows` (m,)."""
+        return pack_records(self.records(rows))
+
+    def records(self, rows: NDArray[np.int64]) -> RecordColumns:
+        """All that is known of `rows` (m,)."""
+        c = self._columns
+        used = np.arange(c.neighbours.shape[1]) < c.length[rows][:, None]
+        fenced = c.fences[rows] >= 0
+        return RecordColumns(
+            count=c.count[rows],
+            first_seen_ms=c.first_seen_ms[rows],
+            trend_ms=c.trend_ms[rows],
+            trend=c.trend[rows],
+            exposures=c.exposures[rows],
+            clicks=c.clicks[rows],
+            moments=c.moments[rows],
+            neighbour_start=np.append(0, np.cumsum(c.length[rows])),
+            neighbours=c.neighbours[rows][used],
+            neighbour_weights=c.weights[rows][used],
+            neighbour_forwards=c.forwards[rows][used],
+            fence_start=np.append(0, np.cumsum(fenced.sum(axis=1))),
+            fence_partition=np.nonzero(fenced)[1],
+            fence_offset=c.fences[rows][fenced],
+        )
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Forget every row but these (m,), which become rows 0 .. m - 1 in that order."""
+        old = self._columns
+        self._columns = _empty(max(_MIN_ROWS, len(rows)), old.neighbours.shape[1], old.fences.shape[1])
+        for before, after in zip(_arrays(old), _arrays(self._columns), strict=True):
+            after[: len(rows)] = before[rows]
+        self._size = len(rows)
+
+    def _reserve(self, rows: int, neighbours: int, partitions: int) -> None:
+        c = self._columns
+        have = len(c.count), c.neighbours.shape[1], c.fences.shape[1]
+        if rows <= have[0] and neighbours <= have[1] and partitions <= have[2]:
+            return
+        capacity = have[0] if rows <= have[0] else 1 << (rows - 1).bit_length()
+        self._columns = _empty(capacity, max(neighbours, have[1]), max(partitions, have[2]))
+        for before, after in zip(_arrays(c), _arrays(self._columns), strict=True):
+            after[tuple(slice(length) for length in before.shape)] = before
+
+
+def _empty(rows: int, neighbours: int, partitions: int) -> _Columns:
+    def zeros(*shape: int, kind: str = "i8") -> NDArray[Any]:
+        return np.zeros((rows, *shape), kind)
+
+    columns = _Columns(
+        count=zeros(),
+        first_seen_ms=zeros(),
+        trend_ms=zeros(),
+        trend=zeros(len(TREND_DAYS), kind="f8"),
+        exposures=zeros(),
+        clicks=zeros(),
+        moments=zeros(MOMENTS),
+        length=zeros(),
+        neighbours=zeros(neighbours, kind="u8"),
+        weights=zeros(neighbours, kind="f8"),
+        forwards=zeros(neighbours, kind="f8"),
+        fences=zeros(partitions),
+    )
+    columns.first_seen_ms[:] = NEVER_MS
+    columns.fences[:] = -1
+    return columns
+
+
+def _arrays(columns: _Columns) -> list[NDArray[Any]]:
+    return [getattr(columns, name) for name in columns._fields]
+
+
+class Neighbours(NamedTuple):
+    """Of one row, by hash ascending, in the first places of arrays that may be longer."""
+
+    hashes: _U64
+    weights: _F64
+    forwards: _F64
+
+
+@compiled
+def _apply(c: _Columns, rows: _I64, order: _I64, starts: _I64, d: DeltaColumns, limit: int) -> None:
+    room = c.neighbours.shape[1] + len(d.neighbours)
+    row, merged = _room(room), _room(room)
+    for group in range(len(starts) - 1):
+        r = rows[order[starts[group]]]
+        length = c.length[r]
+        row.hashes[:length], row.weights[:length] = c.neighbours[r, :length], c.weights[r, :length]
+        row.forwards[:length] = c.forwards[r, :length]
+        changed = False
+        for k in range(starts[group], starts[group + 1]):
+            i = order[k]
+            if d.source_offset[i] <= c.fences[r, d.source_partition[i]]:
+                continue
+            c.fences[r, d.source_partition[i]] = d.source_offset[i]
+            changed = True
+            _add_counts(c, r, d, i)
+            length = _merge(row, length, d, i, merged)
+            row, merged = merged, row
+        if changed:
+            length = keep_heaviest(row, length, limit)
+            c.neighbours[r, :length], c.weights[r, :length] = row.hashes[:length], row.weights[:length]
+            c.forwards[r, :length] = row.forwards[:length]
+            c.length[r] = length
+
+
+@compiled
+def _room(size: int) -> Neighbours:
+    return Neighbours(np.empty(size, np.uint64), np.empty(size), np.empty(size))
+
+
+@compiled
+def _add_counts(c: _Columns, r: int, d: DeltaColumns, i: int) -> None:
+    """Everything of delta i but its neighbours."""
+    c.count[r] += d.count[i]
+    c.exposures[r] += d.exposures[i]
+    c.clicks[r] += d.clicks[i]
+    c.moments[r] += d.moments[i]
+    latest = max(c.trend_ms[r], d.trend_ms[i])
+    for t in range(3):
+        kept = c.trend[r, t] * np.exp(-(latest - c.trend_ms[r]) / TREND_MS[t])
+        more = d.trend[i, t] * np.exp(-(latest - d.trend_ms[i]) / TREND_MS[t]) if d.count[i] else 0.0
+        c.trend[r, t] = kept + more
+    c.trend_ms[r] = latest
+    if d.count[i]:
+        c.first_seen_ms[r] = min(c.first_seen_ms[r], d.first_seen_ms[i])
+
+
+@compiled
+def _merge(row: Neighbours, length: int, d: DeltaColumns, i: int, merged: Neighbours) -> int:
+    """Write a row and delta i's neighbours, both ascending, to `merged`, adding up what both have; how many there are."""
+    a, b, end, n = 0, d.neighbour_start[i], d.neighbour_start[i + 1], 0
+    while a < length or b < end:
+        ours = a < length and (b >= end or row.hashes[a] <= d.neighbours[b])
+        theirs = b < end and (a >= length or d.neighbours[b] <= row.hashes[a])
+        merged.hashes[n] = row.hashes[a] if ours else d.neighbours[b]
+        merged.weights[n], merged.forwards[n] = 0.0, 0.0
+        if ours:
+            merged.weights[n], merged.forwards[n] = row.weights[a], row.forwards[a]
+            a += 1
+        if theirs:
+            merged.weights[n] += d.neighbour_weights[b]
+            merged.forwards[n] += d.neighbour_forwards[b]
+            b += 1
+        n += 1
+    return n
+
+
+@compiled
+def keep_heaviest(row: Neighbours, length: int, limit: int) -> int:
+    """Move the `limit` heaviest of `length` neighbours to the front, in their order; how many are left."""
+    excess = length - limit
+    if excess <= 0:
+        return length
+    worth = row.weights[:length].copy()
+    bar = np.sort(worth)[excess - 1]
+    lighter, equal = 0, 0
+    for k in range(length):
+        lighter += worth[k] < bar
+        equal += worth[k] == bar
+    equal_stay = equal - (excess - lighter)
+    n = 0
+    for k in range(length):
+        if worth[k] > bar or (worth[k] == bar and equal_stay > 0):
+            if worth[k] == bar:
+                equal_stay -= 1
+            row.hashes[n], row.weights[n], row.forwards[n] = row.hashes[k], row.weights[k], row.forwards[k]
+            n += 1
+    return n

@@ -1,0 +1,229 @@
+"""Learning the ranking's weights from what people chose next.
+
+With p the softmax probability of the chosen item among its candidates, the loss of a choice is
+
+    (1 - p^a) / a,  a = 0.4
+
+which tends to cross-entropy as a goes to 0 (generalised cross-entropy, Zhang and Sabuncu, NeurIPS 2018, eq. 6): choices that
+nothing explains pull less. Features are scaled to unit deviation, rows of the gates are pulled towards 0 more than the first
+one, and Adam (Kingma and Ba, ICLR 2015) takes full-batch steps, so the same examples give the same weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.learning.choices import Choices
+from models.ranking.features import FEATURES, PART_OF, PARTS, POPULARITY, TREND
+from models.ranking.weights import Calibration, RankingWeights, make_weights, open_gates, user_weights
+
+_F8 = NDArray[np.float64]
+_F4 = NDArray[np.float32]
+
+ROBUSTNESS = 0.4
+"""a in the loss."""
+
+LISTED = 20
+"""The calibration is of the best so many of each choice."""
+
+MIN_NEWCOMERS = 200
+"""Choices of users without history from which on other weights than counts are considered for them."""
+
+SURE = 5.0
+"""Standard errors by which something else has to be better for newcomers than counts."""
+
+_IMPERSONAL = np.array([PARTS[part] in ("context", "trend", "popularity", "age") for part in PART_OF])
+
+
+class FitOptions(NamedTuple):
+    """How to learn."""
+
+    steps: int = 300
+    learning_rate: float = 0.05
+    l2: float = 1e-4
+    gate_l2: float = 3e-4
+
+
+def learn(
+    choices: Choices,
+    start: RankingWeights,
+    parts: tuple[str, ...] = PARTS,
+    options: FitOptions | None = None,
+    *,
+    newcomers: bool = False,
+) -> RankingWeights:
+    """Everything that choices tell: the table, the calibration, and on request the newcomers' weights.
+
+    Args:
+        choices: oldest first.
+        start: what serves until now; it stays as it is where nothing can be learned.
+        parts: the others get weight 0.
+        options: of the fit.
+        newcomers: learn weights for users without history too, see `newcomer_weights`.
+    """
+    warm = choices.take(choices.history > 0)
+    weights = start
+    if len(warm.real):
+        weights = fit(warm, start, _of_parts(parts), options)
+    if newcomers:
+        cold = newcomer_weights(choices.take(choices.history == 0), start.cold, options)
+        weights = make_weights(weights.table, cold, weights.calibration)
+    return make_weights(weights.table, weights.cold, calibrate(choices, weights))
+
+
+def fit(
+    choices: Choices,
+    start: RankingWeights,
+    features: NDArray[np.bool_] | None = None,
+    options: FitOptions | None = None,
+) -> RankingWeights:
+    """Weights of the table that explain choices of users with a history; `cold` and calibration stay those of `start`.
+
+    Args:
+        choices: at least one.
+        start: where to start from.
+        features: (F,) bool: which may be used; the others get 0. None = those that vary.
+        options: how.
+    """
+    gates = open_gates(choices.history, choices.idle_s).astype(np.float32)
+    table = _descend(choices, gates, start.table, features, options or FitOptions())
+    return make_weights(table, start.cold, start.calibration)
+
+
+def newcomer_weights(choices: Choices, start: _F8, options: FitOptions | None = None) -> _F8:
+    """(F,) weights of users without history: counts, unless something else is clearly better on the newest half.
+
+    Contenders are each single count or trend and a fit of all that is impersonal on the older half. "Clearly" means by
+    more than `SURE` standard errors of the mean difference in NDCG@10, paired by choice.
+    """
+    older, newer = np.array_split(np.arange(len(choices.real)), 2)
+    if len(choices.real) < MIN_NEWCOMERS:
+        return start
+    counts = _single(POPULARITY)
+    fitted = _descend(
+        choices.take(older), np.ones((len(older), 1), np.float32), counts[None, :], _IMPERSONAL, options or FitOptions()
+    )[0]
+    contenders = [counts, *(_single(TREND + t) for t in range(3)), fitted]
+    held_out = choices.take(newer)
+    gains = np.stack([_ndcg(held_out, weights) for weights in contenders])
+    better = gains - gains[0]
+    error = better.std(axis=1) / np.sqrt(len(newer))
+    sure = better.mean(axis=1) - SURE * error
+    best = int(np.argmax(np.where(sure > 0, better.mean(axis=1), 0.0)))
+    chosen: _F8 = contenders[best]
+    return chosen
+
+
+def calibrate(choices: Choices, weights: RankingWeights) -> Calibration:
+    """Slope and intercept of the probability that a listed item is the next one (Platt, 1999), by Newton's method.
+
+    The best `LISTED` candidates of each choice stand for its list.
+    """
+    if not len(choices.real):
+        return weights.calibration
+    scores = np.where(choices.real, _scores(choices, weights), -np.inf)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :LISTED]
+    listed = np.take_along_axis(scores, best, axis=1)
+    x, y = listed[np.isfinite(listed)], (best == 0)[np.isfinite(listed)].astype(np.float64)
+    design = np.stack((x - x.mean(), np.ones_like(x)), axis=1)
+    target = (y * y.sum() + 1.0) / (y.sum() + 2.0) if y.sum() else y  # Platt's smoothed targets
+    beta = np.array([0.0, np.log(max(y.mean(), 1e-6) / max(1.0 - y.mean(), 1e-6))])
+    for _ in range(25):
+        p = 1.0 / (1.0 + np.exp(-design @ beta))
+        hessian = design.T @ (design * (p * (1 - p))[:, None]) + 1e-6 * np.eye(2)
+        step = np.linalg.solve(hessian, design.T @ (target - p))
+        beta += step
+        if np.abs(step).max() < 1e-10:
+            break
+    slope = max(float(beta[0]), 1e-3)  # a higher score never means a lower probability
+    return Calibration(slope, float(beta[1] - slope * x.mean()))
+
+
+def loss(choices: Choices, weights: RankingWeights) -> float:
+    """Mean robust loss."""
+    p = np.exp(_log_softmax(_scores(choices, weights), choices.real)[:, 0])
+    return float(np.mean((1.0 - p**ROBUSTNESS) / ROBUSTNESS))
+
+
+def ndcg(choices: Choices, weights: RankingWeights) -> _F8:
+    """(e,) float64: NDCG@10 of each choice among its candidates."""
+    return _gain(_scores(choices, weights), choices.real)
+
+
+def _of_parts(parts: tuple[str, ...]) -> NDArray[np.bool_]:
+    return np.array([PARTS[part] in parts for part in PART_OF])
+
+
+def _single(feature: int) -> _F8:
+    weights = np.zeros(len(FEATURES))
+    weights[feature] = 1.0
+    return weights
+
+
+def _ndcg(choices: Choices, weights: _F8) -> _F8:
+    return _gain(choices.features @ weights, choices.real)
+
+
+def _gain(scores: NDArray[Any], real: NDArray[np.bool_]) -> _F8:
+    above = (real & (scores > scores[:, :1])).sum(axis=1)
+    equal = (real & (scores == scores[:, :1])).sum(axis=1) - 1
+    rank = 1.0 + above + 0.5 * equal
+    return np.where(rank <= 10, 1.0 / np.log2(rank + 1.0), 0.0)
+
+
+def _scores(choices: Choices, weights: RankingWeights) -> _F8:
+    w = user_weights(weights, choices.history, choices.idle_s)
+    scores: _F8 = (choices.features @ w[:, :, None])[:, :, 0]
+    return scores
+
+
+def _descend(choices: Choices, gates: _F4, start: _F8, features: NDArray[np.bool_] | None, options: FitOptions) -> _F8:
+    """(G, F) table, from `start`; gates (e, G)."""
+    scale = _deviation(choices)
+    used = scale > 0 if features is None else (scale > 0) & features
+    scale = np.where(used, scale, 1.0)
+    x = (choices.features * np.where(used, 1.0 / scale, 0.0).astype(np.float32)).astype(np.float32)
+    table = np.where(used, start * scale, 0.0)
+    pull = np.full((len(table), 1), options.gate_l2)
+    pull[0] = options.l2
+    mean, square = np.zeros_like(table), np.zeros_like(table)
+    for step in range(1, options.steps + 1):
+        gradient = _gradient(x, choices.real, gates, table) + pull * table
+        gradient[:, ~used] = 0.0
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        rate = options.learning_rate * min(1.0, 2.0 * (1.0 - step / (options.steps + 1)))
+        table -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+    return table / scale
+
+
+def _gradient(x: _F4, real: NDArray[np.bool_], gates: _F4, table: _F8) -> _F8:
+    """(G, F): of the mean loss."""
+    w = gates @ table.astype(np.float32)
+    p = np.exp(_log_softmax((x @ w[:, :, None])[:, :, 0], real))
+    own = p[:, 0] ** ROBUSTNESS
+    pull = p * own[:, None]
+    pull[:, 0] -= own
+    per_choice = (pull[:, None, :].astype(np.float32) @ x)[:, 0, :]
+    gradient: _F8 = (gates.T @ per_choice).astype(np.float64) / len(x)
+    return gradient
+
+
+def _log_softmax(scores: NDArray[Any], real: NDArray[np.bool_]) -> NDArray[Any]:
+    scores = np.where(real, scores, -np.inf)
+    scores = scores - scores.max(axis=1, keepdims=True)
+    logged: NDArray[Any] = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    return logged
+
+
+def _deviation(choices: Choices) -> _F8:
+    """(F,): how much each feature varies among the candidates of a choice."""
+    n = choices.real.sum(axis=1)[:, None].astype(np.float64)
+    real = choices.real.astype(np.float32)
+    mean = (real[:, None, :] @ choices.features)[:, 0].astype(np.float64) / n
+    square = (real[:, None, :] @ choices.features**2)[:, 0].astype(np.float64) / n
+    deviation: _F8 = np.sqrt(np.maximum(square - mean**2, 0.0).mean(axis=0))
+    return deviation

@@ -1,0 +1,213 @@
+"""What is known of an item for a user, as numbers that a weighted sum turns into a score.
+
+With the user's distinct items h_1 (newest), h_2, .., their gains g_q, a scale's decay d over its first L places, and
+N(x) = (count[x] + 10)^-1/2, for candidate j:
+
+    near_s(j) = sum_q g_q d^(q-1) C[h_q, j] N(h_q) N(j) / sum_q |g_q| d^(q-1)        q <= L
+    co_s(j)   = sign(near) log(1 + |near| / 1e-4)
+
+Item-based nearest neighbours with cosine normalisation (Sarwar et al., WWW 2001; Deshpande and Karypis, TOIS 2004) at several
+time scales; `co_forward` is the same of F, what follows what. The logarithm is outside the sum, so each past item's share of it
+is its share of the sum: exact in total, and said so in deploy/docs/ranking.md.
+
+Every feature is 0 where nothing is known, so a score is what was learned about the item and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.compiled import compiled
+from models.items.catalog import Catalog
+from models.items.record import MOMENT_STARTS, NEVER_MS
+from models.items.rows import TREND_MS
+from models.items.stats import ItemStatistics
+
+_F8 = NDArray[np.float64]
+_I8 = NDArray[np.int64]
+_I4 = NDArray[np.int32]
+
+SCALES = ((0.5, 8), (0.8, 8), (0.9, 20), (0.98, 64), (0.8, 8))
+"""(decay, places) of the co-occurrence features; the last one is of what follows what."""
+
+FORWARD = len(SCALES) - 1
+
+FEATURES = (
+    "co_burst",
+    "co_fast",
+    "co_mid",
+    "co_slow",
+    "co_forward",
+    "text_points",
+    "text_recent",
+    "sequence",
+    "hour",
+    "weekday",
+    "scene",
+    "trend_day",
+    "trend_week",
+    "trend_2_months",
+    "popularity",
+    "age",
+    "new",
+)
+"""Columns, in the order in which they are computed."""
+
+PARTS = ("co_occurrence", "interest", "sequence", "context", "trend", "popularity", "age")
+"""Named sums of features; they are added up to the score in this order."""
+
+PART_OF = (0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 3, 4, 4, 4, 5, 6, 6)
+"""Position in `PARTS` of each feature."""
+
+PERSONAL = ("co_occurrence", "interest", "sequence")
+"""Parts that the person's own behaviours caused."""
+
+TEXT = FEATURES.index("text_points")
+SEQUENCE = FEATURES.index("sequence")
+CONTEXT = FEATURES.index("hour")
+TREND = FEATURES.index("trend_day")
+POPULARITY = FEATURES.index("popularity")
+AGE = FEATURES.index("age")
+
+COUNT_SMOOTHING = 10.0
+NEAR_UNIT = 1e-4
+TREND_UNIT = 0.02
+MOMENT_SMOOTHING = 20.0
+NEW_BELOW = 5
+HOUR_MS = 3_600_000
+
+_DECAYS = np.array([decay for decay, _ in SCALES])
+_PLACES = np.array([places for _, places in SCALES])
+
+
+class Items(NamedTuple):
+    """Everything about all items that scoring reads, (n,) by dense index where not said."""
+
+    hashes: NDArray[np.uint64]
+    recommendable: NDArray[np.bool_]
+    count: _F8  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    first_seen_ms: _I8
+    trend: _F8
+    """(n, 3)."""
+    trend_ms: _I8
+    moments: _I8
+    """(n, MOMENTS)."""
+    neighbours: _I4
+    """(n, W), -1 pads at the end of a row."""
+    weights: _F8
+    """(n, W): C."""
+    forwards: _F8
+    """(n, W): F."""
+
+
+class Asked(NamedTuple):
+    """Of whom a ranking is asked for, and when; u users."""
+
+    history: _I4
+    """(u, H) int32 dense indices, newest first, distinct; -1 pads and unknown items may stand anywhere."""
+    gains: _F8
+    """(u, H) float64; 0 makes an item unusable, negative ones push its neighbours down."""
+    excluded: _I4
+    """(u, X) int32 dense indices, padded with -1: what must not be listed."""
+    now_ms: _I8
+    """(u,) int64: the moment asked about, in event time."""
+    idle_s: _F8
+    """(u,) float64: how long before it the user's newest behaviour was, s."""
+    bins: _I8
+    """(u, 3) int64: bins of `models.items.record.MOMENTS` that this moment falls in; -1 where it is not known."""
+
+    def take(self, users: slice) -> Asked:
+        """Of these users."""
+        return Asked(
+            self.history[users],
+            self.gains[users],
+            self.excluded[users],
+            self.now_ms[users],
+            self.idle_s[users],
+            self.bins[users],
+        )
+
+
+def items_of(catalog: Catalog, stats: ItemStatistics) -> Items:
+    """Views of a catalogue and of statistics over the same index, as long as that is."""
+    size = len(catalog.index)
+    stats.cover(size)
+    recommendable = np.zeros(size, np.bool_)
+    recommendable[: catalog.recommendable.size] = catalog.recommendable
+    return Items(
+        catalog.index.hash_of(np.arange(size)),
+        recommendable,
+        stats.count[:size],
+        stats.first_seen_ms[:size],
+        stats.trend[:size],
+        stats.trend_ms[:size],
+        stats.moments[:size],
+        stats.neighbours[:size],
+        stats.neighbour_weights[:size],
+        stats.neighbour_forwards[:size],
+    )
+
+
+@compiled
+def norm(count: float) -> float:
+    """N(x) of an item engaged with so often."""
+    return float(1.0 / np.sqrt(count + COUNT_SMOOTHING))
+
+
+@compiled
+def place_weights(asked: Asked, u: int, known: int, out: _F8) -> None:
+    """Fill (H, S) `out`: what each place of user u's history counts at each scale, before C; 0 where it is unusable.
+
+    `known` items have statistics.
+    """
+    places = asked.history.shape[1]
+    for s in range(len(_DECAYS)):
+        total, decayed = 0.0, 1.0
+        for q in range(places):
+            out[q, s] = 0.0
+            if q < _PLACES[s]:
+                h = asked.history[u, q]
+                if 0 <= h < known and asked.gains[u, q] != 0.0:
+                    out[q, s] = asked.gains[u, q] * decayed
+                    total += abs(out[q, s])
+                decayed *= _DECAYS[s]
+        if total > 0.0:
+            for q in range(places):
+                out[q, s] /= total
+
+
+@compiled
+def fill_features(
+    x: _F8,
+    items: Items,
+    j: int,
+    near: _F8,
+    text: NDArray[np.float32],
+    sequence: float,
+    now_ms: int,
+    bins: _I8,
+    moment_shares: _F8,
+) -> None:
+    """Fill (F,) `x` for one candidate: `near` (S,) are its sums at each scale, `text` (2,) its text features."""
+    for s in range(len(near)):
+        logged = np.log1p(abs(near[s]) / NEAR_UNIT)
+        x[s] = logged if near[s] >= 0.0 else -logged
+    x[TEXT], x[TEXT + 1] = text[0], text[1]
+    x[SEQUENCE] = sequence
+    count = items.count[j]
+    for g in range(3):
+        x[CONTEXT + g] = 0.0
+        b = bins[g]
+        if b >= 0 and b != MOMENT_STARTS[2] and moment_shares[b] > 0.0:
+            expected = (count + MOMENT_SMOOTHING) * moment_shares[b]
+            x[CONTEXT + g] = np.log((items.moments[j, b] + MOMENT_SMOOTHING * moment_shares[b]) / expected)
+    since_ms = max(now_ms - items.trend_ms[j], 0)
+    for t in range(3):
+        x[TREND + t] = np.log1p(items.trend[j, t] * np.exp(-since_ms / TREND_MS[t]) / TREND_UNIT)
+    x[POPULARITY] = np.log1p(count)
+    first_ms = items.first_seen_ms[j]
+    x[AGE] = 0.0 if first_ms == NEVER_MS else np.log1p(max(now_ms - first_ms, 0) / HOUR_MS)
+    x[AGE + 1] = 1.0 if count < NEW_BELOW else 0.0

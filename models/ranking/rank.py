@@ -1,0 +1,463 @@
+"""Which items a user sees, with scores that are sums of named parts and exact shares of every past item.
+
+    score(u, j) = sum over features f of w_f(u) x_f(u, j)          (`models.ranking.features`, `models.ranking.weights`)
+                = sum over parts, each the sum of its features
+
+What behaviours caused is split among them: the `interest` part is linear in the past items, so each one's share is a term of a
+sum; a co-occurrence feature is the logarithm of such a sum, and a past item's share of it is its share of the sum. Nothing is
+approximated. What the sequence model adds is personal too, but no sum over behaviours: it is named, not split here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.compiled import compiled
+from models.items.catalog import Catalog
+from models.items.index import NO_INDEX
+from models.items.priors import Priors
+from models.items.stats import ItemStatistics
+from models.ranking.candidates import Candidates, Proposed, gather
+from models.ranking.features import (
+    FEATURES,
+    FORWARD,
+    NEAR_UNIT,
+    PART_OF,
+    PARTS,
+    PERSONAL,
+    SCALES,
+    TEXT,
+    Asked,
+    Items,
+    fill_features,
+    items_of,
+    norm,
+    place_weights,
+)
+from models.ranking.semantics import Semantics
+from models.ranking.weights import RankingWeights, default_weights, user_weights
+
+__all__ = ["PARTS", "PERSONAL", "RankedBatch", "RankingParams", "SequenceScores", "rank", "score_all"]
+
+SPLIT = ("co_occurrence", "interest")
+"""Parts that `RankedBatch.contributions` divide among past items."""
+
+FEEDBACK = "feedback"
+"""Last part of a score, where there is any: what the strategy of the place has earned (`models.credit.strategy_feedback`)."""
+
+INTEREST, POPULAR, COLD_START = 0, 1, 2
+"""Codes in `RankedBatch.strategy`; the wire's `STRATEGIES` has the same positions."""
+
+_PERSONAL = tuple(PARTS.index(name) for name in PERSONAL)
+
+# Users are ranked in passes whose arrays stay in the cache.
+_PASS_USERS = 64
+
+_F8 = NDArray[np.float64]
+_F4 = NDArray[np.float32]
+_I8 = NDArray[np.int64]
+_I4 = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class RankingParams:
+    """How to rank."""
+
+    top_k: int = 20
+    neighbours_limit: int = 300
+    """Neighbours of the history that are scored, per user; the nearest."""
+    weights: RankingWeights = field(default_factory=default_weights)
+    feedback: tuple[float, ...] = (0.0, 0.0, 0.0)
+    """Added to the score of an item that is listed as `INTEREST`, `POPULAR`, `COLD_START`."""
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+
+
+class SequenceScores(NamedTuple):
+    """What the sequence model expects of u users."""
+
+    items: _I4
+    """(u, m) int32 dense indices, -1 pads."""
+    values: _F4
+    """(u, m) float32, each >= 0: how much more likely than the last one named, as a difference of logarithms."""
+
+    def take(self, users: slice) -> SequenceScores:
+        """Of these users."""
+        return SequenceScores(self.items[users], self.values[users])
+
+
+class RankedBatch(NamedTuple):
+    """Lists of u users, best first. After the last item of a list: item -1, and 0 in everything else."""
+
+    items: _I4
+    """(u, k) int32 dense indices."""
+    scores: _F8
+    """(u, k) float64: bit for bit the parts added in the order of `PARTS`."""
+    parts: dict[str, _F8]
+    """(u, k) float64 each."""
+    strategy: NDArray[np.uint8]
+    """(u, k) uint8: `COLD_START` for users without usable history, else `INTEREST` if the personal parts are > 0, else
+    `POPULAR`."""
+    probability: _F8
+    """(u, k) float64, see `models.ranking.weights.Calibration`."""
+    contributions: _F8
+    """(u, k, H) float64: what each item of the history brought to the score; sums to the `SPLIT` parts over H (1e-12)."""
+
+
+def rank(
+    asked: Asked,
+    *,
+    catalog: Catalog,
+    stats: ItemStatistics,
+    priors: Priors,
+    params: RankingParams,
+    semantics: Semantics | None = None,
+    sequence: SequenceScores | None = None,
+    explained: NDArray[np.bool_] | None = None,
+) -> RankedBatch:
+    """The best `params.top_k` items for each of u users.
+
+    Candidates are what `models.ranking.candidates` gathers, without `asked.excluded` and what `catalog` does not recommend.
+    Items of the history are candidates like others: exclude them if they must not come back. Of equal scores the item with the
+    higher count comes first, then the one with the lower hash. A user's list does not depend on the others.
+
+    Args:
+        asked: who, with what history, and when.
+        catalog, stats: over the same `ItemIndex`.
+        priors: of these or of a somewhat older catalogue and statistics.
+        params: weights and the length of the lists.
+        semantics: the same users' interests by text; None where there is no encoder.
+        sequence: what the sequence model expects of the same users; None where there is none.
+        explained: (u,) bool: of whom the contributions are wanted; those of others stay 0. None: of everyone.
+    """
+    items = items_of(catalog, stats)
+    users = len(asked.history)
+    wanted = np.ones(users, np.bool_) if explained is None else explained
+    passes = [slice(start, start + _PASS_USERS) for start in range(0, max(users, 1), _PASS_USERS)]
+    batches = [
+        _rank(
+            asked.take(p),
+            items,
+            priors,
+            params,
+            None if semantics is None else semantics.take(p),
+            None if sequence is None else sequence.take(p),
+            wanted[p],
+        )
+        for p in passes
+    ]
+    return batches[0] if len(batches) == 1 else _joined(batches)
+
+
+def score_all(
+    asked: Asked,
+    *,
+    catalog: Catalog,
+    stats: ItemStatistics,
+    priors: Priors,
+    weights: RankingWeights,
+    semantics: Semantics | None = None,
+    sequence: SequenceScores | None = None,
+    neighbours_limit: int | None = None,
+) -> _F8:
+    """(u, n) float64: the score of every item by dense index as `rank` computes it, -inf for what may not be listed.
+
+    With `neighbours_limit` also for what `rank` would not score.
+    """
+    items = items_of(catalog, stats)
+    scored = everything(items) if neighbours_limit is None else (neighbours_limit, priors.candidates)
+    candidates, x = features_of(asked, items, priors, scored, semantics, sequence)
+    scores = np.full((len(asked.history), len(items.count)), -np.inf)
+    user = np.repeat(np.arange(len(asked.history)), np.diff(candidates.start))
+    scores[user, candidates.item] = np.einsum("cf,cf->c", x, of_users(asked, items, weights, semantics)[user])
+    return scores
+
+
+def features_of(
+    asked: Asked,
+    items: Items,
+    priors: Priors,
+    candidates: tuple[int, _I4],
+    semantics: Semantics | None,
+    sequence: SequenceScores | None,
+) -> tuple[Candidates, _F8]:
+    """Candidates of every user and their (c, F) float64 features; `candidates` as `everything` or `usual` gives them."""
+    limit, common = candidates
+    found = gather(asked, items, _proposed(len(asked.history), common, semantics, sequence), limit)
+    x = np.empty((len(found.item), len(FEATURES)))
+    _all_features(x, asked, items, found, _text(found, semantics), priors.moment_shares)
+    return found, x
+
+
+def everything(items: Items) -> tuple[int, _I4]:
+    """For `features_of`: every item that may be listed."""
+    return len(items.count), np.flatnonzero(items.recommendable).astype(np.int32)
+
+
+def usual(priors: Priors, params: RankingParams) -> tuple[int, _I4]:
+    """For `features_of`: what `rank` scores."""
+    return params.neighbours_limit, priors.candidates
+
+
+def of_users(asked: Asked, items: Items, weights: RankingWeights, semantics: Semantics | None) -> _F8:
+    """(u, F) float64: the weights of the features for each user."""
+    return user_weights(weights, usable_places(asked, items, semantics), asked.idle_s)
+
+
+def usable_places(asked: Asked, items: Items, semantics: Semantics | None) -> _I8:
+    """(u,) int64: of how many places of each history anything is known: statistics of the item, or a vector of the text."""
+    known = (asked.history >= 0) & (asked.history < len(items.count)) & (asked.gains != 0.0)
+    if semantics is not None:
+        known |= semantics.weights != 0.0
+    usable: _I8 = known.sum(axis=1)
+    return usable
+
+
+def _proposed(users: int, common: _I4, semantics: Semantics | None, sequence: SequenceScores | None) -> Proposed:
+    nobody = np.full((users, 0), NO_INDEX, np.int32)
+    return Proposed(
+        common,
+        nobody if semantics is None else semantics.candidates,
+        nobody if sequence is None else sequence.items,
+        np.zeros((users, 0), np.float32) if sequence is None else sequence.values,
+    )
+
+
+def _text(found: Candidates, semantics: Semantics | None) -> _F4:
+    """(c, 2) float32: the text features of all candidates."""
+    if semantics is None:
+        return np.zeros((len(found.item), 2), np.float32)
+    return semantics.scores(found.start, found.item)
+
+
+def _rank(
+    asked: Asked,
+    items: Items,
+    priors: Priors,
+    params: RankingParams,
+    semantics: Semantics | None,
+    sequence: SequenceScores | None,
+    explained: NDArray[np.bool_],
+) -> RankedBatch:
+    users, k, places = len(asked.history), params.top_k, asked.history.shape[1]
+    limit, common = usual(priors, params)
+    found = gather(asked, items, _proposed(users, common, semantics, sequence), limit)
+    usable = usable_places(asked, items, semantics)
+    weights = user_weights(params.weights, usable, asked.idle_s)
+    listed = _Listed(
+        np.full((users, k), NO_INDEX, np.int32),
+        np.zeros((users, k, len(PARTS) + 1)),
+        np.zeros((users, k, places)),
+    )
+    # By whether the personal parts are above 0: what an item of a user is listed as depends on that alone.
+    interest, popular, cold = params.feedback
+    feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
+    text = _text(found, semantics)
+    _list(asked, items, found, text, weights, feedback, priors.moment_shares, explained, listed)
+    if semantics is not None:
+        _exactly(listed, semantics, weights, feedback, explained)
+    return _filled(listed, usable > 0, params)
+
+
+class _Listed(NamedTuple):
+    items: _I4
+    """(u, k)."""
+    parts: _F8
+    """(u, k, P + 1): those of `PARTS`, and `FEEDBACK`."""
+    contributions: _F8
+    """(u, k, H)."""
+
+
+def _exactly(listed: _Listed, semantics: Semantics, weights: _F8, feedback: _F8, explained: NDArray[np.bool_]) -> None:
+    """Single precision chose what is listed; what is said of it, and its order, is the exact sum of its contributions."""
+    by_text = semantics.contributions(listed.items, weights[:, TEXT : TEXT + 2])
+    listed.contributions[explained] += by_text[explained]
+    listed.parts[:, :, PARTS.index("interest")] = by_text.sum(axis=2)
+    liked = (_personal(listed.parts) > 0.0).astype(np.int64)
+    listed.parts[:, :, -1] = np.take_along_axis(feedback, liked, axis=1) * (listed.items >= 0)
+    place = np.arange(listed.items.shape[1])
+    scores = np.where(listed.items >= 0, _score(listed.parts), -np.inf)
+    order = np.lexsort((np.broadcast_to(place, scores.shape), -scores), axis=-1)
+    listed.items[:] = np.take_along_axis(listed.items, order, axis=1)
+    listed.parts[:] = np.take_along_axis(listed.parts, order[:, :, None], axis=1)
+    listed.contributions[:] = np.take_along_axis(listed.contributions, order[:, :, None], axis=1)
+
+
+def _personal(parts: _F8) -> _F8:
+    """(u, k) of (u, k, P + 1)."""
+    return sum((parts[..., PARTS.index(name)] for name in PERSONAL), np.zeros(parts.shape[:2]))
+
+
+def _score(parts: _F8) -> _F8:
+    """The parts, (.., P), added in their order."""
+    score = parts[..., 0].copy()
+    for p in range(1, parts.shape[-1]):
+        score += parts[..., p]
+    return score
+
+
+def _filled(listed: _Listed, warm: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
+    filled = listed.items >= 0
+    score = _score(listed.parts)
+    calibration = params.weights.calibration
+    logit = calibration.slope * score + calibration.intercept
+    probability = 0.5 * (1.0 + np.tanh(0.5 * logit))  # the sigmoid, without overflow
+    strategy = np.where(warm[:, None], np.where(_personal(listed.parts) > 0.0, INTEREST, POPULAR), COLD_START)
+    names = (*PARTS, FEEDBACK) if any(params.feedback) else PARTS
+    return RankedBatch(
+        listed.items,
+        score,
+        {name: np.ascontiguousarray(listed.parts[..., p]) for p, name in enumerate(names)},
+        np.where(filled, strategy, 0).astype(np.uint8),
+        np.where(filled, probability, 0.0),
+        listed.contributions,
+    )
+
+
+def _joined(batches: list[RankedBatch]) -> RankedBatch:
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(batch, name) for batch in batches])
+
+    parts = {name: np.concatenate([batch.parts[name] for batch in batches]) for name in batches[0].parts}
+    return RankedBatch(
+        joined("items"), joined("scores"), parts, joined("strategy"), joined("probability"), joined("contributions")
+    )
+
+
+@compiled
+def _all_features(x: _F8, asked: Asked, items: Items, found: Candidates, text: _F4, moment_shares: _F8) -> None:
+    for u in range(len(asked.history)):
+        for c in range(found.start[u], found.start[u + 1]):
+            fill_features(
+                x[c], items, found.item[c], found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u],
+                moment_shares,
+            )  # fmt: skip
+
+
+@compiled
+def _list(
+    asked: Asked,
+    items: Items,
+    found: Candidates,
+    text: _F4,
+    weights: _F8,
+    feedback: _F8,
+    moment_shares: _F8,
+    explained: NDArray[np.bool_],
+    listed: _Listed,
+) -> None:
+    k = listed.items.shape[1]
+    x = np.empty(len(FEATURES))
+    counts = np.empty((asked.history.shape[1], len(SCALES)))
+    best, at = np.empty(k), np.empty(k, np.int64)
+    stamp, place = np.zeros(len(items.count), np.int64), np.empty(len(items.count), np.int64)
+    for u in range(len(asked.history)):
+        n = 0
+        for c in range(found.start[u], found.start[u + 1]):
+            fill_features(
+                x, items, found.item[c], found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u],
+                moment_shares,
+            )  # fmt: skip
+            n = _insert(best, at, n, _parts_and_score(x, weights[u], feedback[u], listed.parts[u, 0]), c, items, found)
+        for r in range(n):
+            c = at[r]
+            j = found.item[c]
+            fill_features(
+                x, items, j, found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u], moment_shares
+            )
+            _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
+            listed.items[u, r] = j
+            stamp[j], place[j] = u + 1, r
+        if n == 0:
+            listed.parts[u, 0] = 0.0
+        if not explained[u]:
+            continue
+        place_weights(asked, u, len(items.count), counts)
+        _contribute(asked, items, found, u, weights[u], counts, at, stamp, place, listed.contributions[u])
+
+
+@compiled
+def _parts_and_score(x: _F8, weights: _F8, feedback: _F8, parts: _F8) -> float:
+    """Fill (P + 1,) `parts`; their sum in order. `feedback` is what is added without and with something personal."""
+    parts[:] = 0.0
+    for f in range(len(x)):
+        parts[PART_OF[f]] += weights[f] * x[f]
+    personal = 0.0
+    for p in _PERSONAL:
+        personal += parts[p]
+    parts[len(parts) - 1] = feedback[1] if personal > 0.0 else feedback[0]
+    score = 0.0
+    for p in range(len(parts)):
+        score += parts[p]
+    return score
+
+
+@compiled
+def _insert(best: _F8, at: _I8, n: int, score: float, c: int, items: Items, found: Candidates) -> int:
+    """Put candidate c among the n best so far, in order, if it belongs there; how many there are then."""
+    k = len(best)
+    if n == k and not _before(score, found.item[c], best[k - 1], found.item[at[k - 1]], items):
+        return n
+    r = min(n, k - 1)
+    while r > 0 and _before(score, found.item[c], best[r - 1], found.item[at[r - 1]], items):
+        best[r], at[r] = best[r - 1], at[r - 1]
+        r -= 1
+    best[r], at[r] = score, c
+    return min(n + 1, k)
+
+
+@compiled
+def _before(score: float, item: int, other_score: float, other: int, items: Items) -> bool:
+    if score != other_score:
+        return score > other_score
+    if items.count[item] != items.count[other]:
+        return bool(items.count[item] > items.count[other])
+    return bool(items.hashes[item] < items.hashes[other])
+
+
+@compiled
+def _contribute(
+    asked: Asked,
+    items: Items,
+    found: Candidates,
+    u: int,
+    weights: _F8,
+    counts: _F8,
+    at: _I8,
+    stamp: _I8,
+    place: _I8,
+    contributions: _F8,
+) -> None:
+    """Add to (k, H) `contributions` each past item's share of the co-occurrence features of what is listed."""
+    factor = np.empty((len(at), len(SCALES)))
+    for q in range(len(counts)):
+        h = asked.history[u, q]
+        used = False
+        for s in range(len(SCALES)):
+            used = used or counts[q, s] != 0.0
+        if not used:
+            continue
+        scale = norm(items.count[h])
+        for k in range(items.neighbours.shape[1]):
+            j = items.neighbours[h, k]
+            if j < 0:
+                break
+            if stamp[j] != u + 1 and stamp[j] != -u - 1:
+                continue
+            r = place[j]
+            if stamp[j] == u + 1:  # met for the first time: what a unit of each sum is worth
+                stamp[j] = -u - 1
+                for s in range(len(SCALES)):
+                    a = abs(found.near[at[r], s]) / NEAR_UNIT
+                    slope = np.log1p(a) / a if a > 0.0 else 1.0
+                    factor[r, s] = weights[s] * slope / NEAR_UNIT * norm(items.count[j])
+            share = factor[r, FORWARD] * counts[q, FORWARD] * items.forwards[h, k]
+            for s in range(FORWARD):
+                share += factor[r, s] * counts[q, s] * items.weights[h, k]
+            contributions[r, q] += share * scale

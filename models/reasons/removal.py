@@ -1,0 +1,69 @@
+"""A person's past without some of its items, as it would have been had they never been met.
+
+An item that is taken out leaves no gap: older ones move up, ages are counted from what is then the newest, and how long the
+person has been idle is counted from there too. What the person is not to be shown stays as it is, or the item taken out would
+itself be recommended. Statistics of items are everybody's and stay.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.items.index import NO_INDEX
+from models.ranking.features import Asked
+
+
+class Past(NamedTuple):
+    """What a ranking reads of u users, with H places of history each."""
+
+    asked: Asked
+    ages_s: NDArray[np.float64]
+    """(u, H) float64: how much older each place is than the newest one, s; 0 where empty."""
+    vectors: NDArray[np.float32] | None
+    """(u, H, dims) float32, zeros where there is none; None where there is no encoder."""
+
+
+def used_places(past: Past) -> NDArray[np.int64]:
+    """Places of the first user that say anything, newest first."""
+    used = past.asked.gains[0] != 0.0
+    if past.vectors is None:
+        used &= past.asked.history[0] >= 0
+    return np.flatnonzero(used)
+
+
+def without(past: Past, removed: NDArray[np.bool_]) -> Past:
+    """The first user of `past` once for each row of `removed` (n, H) bool, without the places that are True in it."""
+    n, places = removed.shape
+    asked = past.asked
+    # A place whose gains cancel stays where it is: in serving, too, older ones count as those behind it.
+    order = np.argsort(removed, axis=1, kind="stable")
+    kept = ~np.take_along_axis(removed, order, axis=1)
+    history = np.where(kept, asked.history[0][order], np.int32(NO_INDEX)).astype(np.int32)
+    ages = past.ages_s[0][order]
+    # Of nobody's past nothing is the newest: then the ages do not matter.
+    used = kept & ((asked.gains[0] != 0.0) | (asked.history[0] >= 0))[order]
+    newest = np.min(np.where(used, ages, np.inf), axis=1, initial=np.inf)
+    since = np.where(np.isfinite(newest), newest, 0.0)
+    repeated = Asked(
+        history,
+        np.where(kept, asked.gains[0][order], 0.0),
+        np.broadcast_to(asked.excluded[0], (n, asked.excluded.shape[1])).copy(),
+        np.repeat(asked.now_ms[:1], n),
+        asked.idle_s[0] + since,
+        np.broadcast_to(asked.bins[0], (n, asked.bins.shape[1])).copy(),
+    )
+    vectors = None
+    if past.vectors is not None:
+        vectors = np.where(used[:, :, None], past.vectors[0][order], np.float32(0.0))
+    return Past(repeated, np.where(used, ages - since[:, None], 0.0).reshape(n, places), vectors)
+
+
+def rows_without(places: int, sets: list[tuple[int, ...]]) -> NDArray[np.bool_]:
+    """(n, H) bool for `without`: a row per set of places."""
+    removed = np.zeros((len(sets), places), np.bool_)
+    for row, chosen in enumerate(sets):
+        removed[row, list(chosen)] = True
+    return removed

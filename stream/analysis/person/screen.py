@@ -1,0 +1,204 @@
+"""What a person sees of `penchant explain`: a list, its parts as bars, the behaviours behind it, and what it hangs on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from stream.analysis.person.lookup import Behaviour, Listing
+from stream.display.terminal import clean, count, say, write_line
+from stream.reasons.rewriting.rewriter import Rewriter, Rewritten
+from stream.wire.records import RecommendationAttribution, RecommendedItem
+
+BAR: Final = 20
+"""Characters of the longest bar."""
+
+LOOKED_AT: Final = 5
+"""Events shown of what the sequence model looked at."""
+
+Title = Callable[[str], str]
+
+
+class Shown(NamedTuple):
+    """What to show."""
+
+    user_id: str
+    top: int
+    item_id: str | None
+    lang: str
+    title: Title
+    rewritten: Mapping[str, Rewritten] | None = None
+    """By item, what became of its sentence; None: nobody was asked to say it in other words."""
+
+
+def say_reasons(rewriter: Rewriter, listing: Listing, shown: Shown) -> Shown:
+    """With the reasons that are shown in other words. Takes as long as the rewriter does, one reason after another."""
+    titles = [shown.title(item.item_id) for item in listing.published.recommendation.items]
+    said = {
+        item.item_id: rewriter.say(reason.explanation, titles, time.monotonic())
+        for item, reason in wanted_places(listing, shown)
+    }
+    return shown._replace(rewritten=said)
+
+
+def show_listing(console: Console, listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) -> None:
+    """Everything, a line each."""
+    for line in lines_of(listing, behaviours, shown):
+        if console.is_terminal:
+            console.print(line, overflow="ellipsis", no_wrap=True)
+        else:
+            write_line(console, line.plain)
+
+
+def lines_of(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) -> list[Text]:
+    """The listing as lines."""
+    list_ = listing.published.recommendation
+    model = list_.model
+    texts = "without texts (the part interest is left out)" if model.encoder is None else f"encoder {model.encoder}"
+    used = f"ranker {model.ranker}, sequence {model.sequence or 'none'}, {texts}"
+    lines = [
+        Text.assemble((clean(shown.user_id, 128), "bold"), f"  {count(len(behaviours), 'event')}, "
+                      f"{count(listing.history, 'item')} ranked from"),
+        Text(used, "dim"),
+    ]  # fmt: skip
+    places = wanted_places(listing, shown)
+    if not places:
+        lines.append(Text("    not in the list" if shown.item_id else "    nothing to recommend", "dim"))
+    for item, reason in places:
+        lines += _place(item, reason, shown) + _looked_at(listing.sequence.get(item.item_id), shown)
+    if listing.counterfactual is not None and (shown.item_id in {None, listing.counterfactual.leader}):
+        lines += [Text(""), _hangs_on(listing, shown)]
+    return lines
+
+
+def listing_to_json(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) -> dict[str, Any]:
+    """The same as one JSON object."""
+    list_ = listing.published.recommendation
+    return {
+        "user_id": shown.user_id,
+        "events": [
+            {
+                "offset": each.record.offset,
+                "action": each.event.action,
+                "item_id": each.event.item_id,
+                "event_time": each.time_ms,
+            }
+            for each in behaviours
+        ],
+        "model": msgspec.to_builtins(list_.model),
+        "left_out": ["interest"] if list_.model.encoder is None else [],
+        "items": [
+            msgspec.to_builtins(item)
+            | {
+                "title": shown.title(item.item_id),
+                "reason": getattr(reason.explanation, shown.lang),
+                **_rewritten_to_json(item, shown),
+                "contributions": msgspec.to_builtins(reason.contributions),
+                "others": reason.others,
+                "residual": reason.residual,
+                "sequence_looked_at": listing.sequence.get(item.item_id),
+            }
+            for item, reason in wanted_places(listing, shown)
+        ],
+        "counterfactual": None if listing.counterfactual is None else listing.counterfactual._asdict(),
+    }
+
+
+def wanted_places(listing: Listing, shown: Shown) -> list[tuple[RecommendedItem, RecommendationAttribution]]:
+    """The places to show, with their reasons."""
+    pairs = list(zip(listing.published.recommendation.items, listing.published.attributions, strict=True))
+    if shown.item_id is not None:
+        return [pair for pair in pairs if pair[0].item_id == shown.item_id]
+    return pairs[: shown.top]
+
+
+def say_what_is_changed(console: Console, without: Sequence[str], with_: Sequence[str]) -> None:
+    """That this is no list that anybody got."""
+    said = [f"without {', '.join(map(clean, without))}"] * bool(without)
+    said += [f"with a click on {', '.join(map(clean, with_))}"] * bool(with_)
+    if said:
+        say(console, f"As if: {'; '.join(said)}.", "yellow")
+
+
+def _place(item: RecommendedItem, reason: RecommendationAttribution, shown: Shown) -> list[Text]:
+    name = clean(shown.title(item.item_id), 60)
+    lines = [
+        Text(""),
+        Text.assemble(f"{item.rank:4d}  ", (name, "green"), (f"  {clean(item.item_id, 40)}  {item.score:.3f}", "dim")),
+        *_sentences(item, reason, shown),
+    ]
+    largest = max((abs(value) for value in item.parts.values()), default=0.0)
+    for part, value in item.parts.items():
+        if value:
+            bar = "█" * max(1, round(BAR * abs(value) / largest))
+            lines.append(Text.assemble(f"      {part:<14}", (f"{value:+8.3f}  ", "dim"), (bar, _colour(value))))
+    for each in reason.contributions:
+        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each.event_time / 1000))
+        title = clean(shown.title(each.item_id), 40)
+        lines.append(Text(f"        {each.contribution:+8.3f}  {each.action:<9} {when}  {title}", "dim"))
+    if reason.others:
+        lines.append(Text(f"        {reason.others:+8.3f}  weaker ones together", "dim"))
+    return lines
+
+
+def _sentences(item: RecommendedItem, reason: RecommendationAttribution, shown: Shown) -> list[Text]:
+    """The reason; where it was to be rewritten also the template, or why that was kept."""
+    template = Text(f"      {clean(getattr(reason.explanation, shown.lang), 400)}")
+    said = _said(item, shown)
+    if said is None:
+        return [template]
+    if said.kept is not None:
+        return [template, Text(f"        not rewritten: {clean(said.kept)}", "dim")]
+    rewritten = Text(f"      {clean(getattr(said.explanation, shown.lang), 400)}")
+    if rewritten.plain == template.plain:  # only the other language has other words
+        return [template]
+    return [rewritten, Text(f"        template: {template.plain.strip()}", "dim")]
+
+
+def _rewritten_to_json(item: RecommendedItem, shown: Shown) -> dict[str, str | None]:
+    said = _said(item, shown)
+    if said is None:
+        return {}
+    words = getattr(said.explanation, shown.lang)
+    return {"rewritten": None if said.kept is not None else words, "not_rewritten": said.kept}
+
+
+def _said(item: RecommendedItem, shown: Shown) -> Rewritten | None:
+    return None if shown.rewritten is None else shown.rewritten[item.item_id]
+
+
+def _looked_at(found: Mapping[str, Any] | None, shown: Shown) -> list[Text]:
+    """A block of its own, under a title that says it: these numbers are no parts of a sum."""
+    if found is None:
+        return []
+    lines = [Text("      what the sequence model looked at (leave-one-out, does not add up)", "dim")]
+    strongest, others = found["events"][:LOOKED_AT], found["events"][LOOKED_AT:]
+    for each in strongest:
+        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each["event_time"] / 1000))
+        title = clean(shown.title(each["item_id"]), 40)
+        lines.append(Text(f"        without it {-each['difference']:+8.3f}  {when}  {title}", "dim"))
+    if others:
+        rest = -sum(each["difference"] for each in others)
+        lines.append(Text(f"                   {rest:+8.3f}  {count(len(others), 'other event')}, each alone", "dim"))
+    lines.append(Text(f"        residual   {found['residual']:+8.3f}  what single events do not tell apart", "dim"))
+    lines.append(Text(f"                   {found['of_nobody']:+8.3f}  with no event at all", "dim"))
+    return lines
+
+
+def _hangs_on(listing: Listing, shown: Shown) -> Text:
+    found = listing.counterfactual
+    assert found is not None
+    titles = ", ".join(clean(shown.title(each), 60) for each in found.removed)
+    leader = clean(shown.title(found.leader), 60)
+    instead = "nothing" if found.replacement is None else clean(shown.title(found.replacement), 60)
+    least = "no fewer items would do" if found.exact else "fewer items might do"
+    return Text.assemble("Without ", (titles, "bold"), f": {instead} instead of {leader} ({least}).")
+
+
+def _colour(value: float) -> str:
+    return "green" if value > 0 else "red"

@@ -1,0 +1,138 @@
+"""Penchant as a contender: the ranking that serves, with weights learned from what was before, as a worker's are.
+
+Weights are learned from choices sampled evenly over the last part of the warm-up, and again now and then from those that were
+met since: never from what is asked about later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from models.evaluation.contract import Answer, Contender, Factory, Known, Setup, Stream
+from models.learning.weight_fit import FitOptions, learn
+from models.ranking.features import PARTS
+from models.ranking.weights import default_weights
+from stream.analysis.rankings.sequence import can_train, trained
+from stream.analysis.replayed import Choosing, Replayed
+from stream.settings import Settings
+
+LEARNED_FROM: Final = 5_000
+"""Newest choices that weights are learned from: so many within a session, and as many at the start of one."""
+
+LEARNING_SHARE: Final = 0.4
+"""Of the warm-up's first engagements, the last: choices are sampled from them."""
+
+RELEARN_TIMES: Final = 10
+"""How often weights are learned again until the end of the stream."""
+
+RELEARN: Final = FitOptions(steps=60, learning_rate=0.02)
+
+
+class Penchant:
+    """See `models.evaluation.contract.Contender`."""
+
+    name = "penchant"
+
+    def __init__(
+        self,
+        settings: Settings,
+        setup: Setup,
+        *,
+        parts: tuple[str, ...] = PARTS,
+        learned: bool = True,
+        candidates_only: bool = False,
+    ) -> None:
+        """A variant of what serves.
+
+        Args:
+            settings: of the worker.
+            setup: of the evaluation.
+            parts: those that are used.
+            learned: False: the weights that Penchant comes with.
+            candidates_only: everything that a worker would not score is last, so the figures are those of its lists.
+        """
+        self._settings, self._setup, self._parts, self._learned = settings, setup, parts, learned
+        self._candidates_only = candidates_only
+        self.weights = default_weights()
+        self.chosen: dict[str, float | str] = {}
+
+    def warm_up(self, stream: Stream, known: Known, end: int) -> None:
+        """Learn states, statistics and weights."""
+        self._stream, self._known = stream, known
+        self._replayed = Replayed(self._settings, stream, known)
+        rng = np.random.default_rng(self._setup.seed)
+        self._choosing = Choosing(self._replayed, stream, known, LEARNED_FROM, rng)
+        firsts = np.flatnonzero(stream.first[:end])
+        window = firsts[int((1.0 - LEARNING_SHARE) * len(firsts)) :]
+        if self._learned and len(window):
+            self._train_sequence(int(window[0]))
+            for at in self._choosing.sample(window).tolist():
+                self._choosing.note(at)
+            self._learn(FitOptions())
+        self._replayed.advance(end)
+        self._train_sequence(end)
+        rest = np.flatnonzero(stream.first[end:]) + end
+        self._noted = set(self._choosing.sample(rest).tolist()) if self._learned and len(rest) else set()
+        self._relearn_every = max(1000, len(rest) // RELEARN_TIMES)
+        self._asked = 0
+
+    def ask(self, at: int) -> Answer:
+        """Scores of everything."""
+        question = self._choosing.question(at, without_had=self._candidates_only)
+        scores = self._replayed.scores(question, self.weights, candidates_only=self._candidates_only)
+        if at in self._noted:
+            self._choosing.note(at, question)
+        calibration = self.weights.calibration
+        with np.errstate(over="ignore"):
+            probability = 1.0 / (1.0 + np.exp(-(calibration.slope * scores + calibration.intercept)))
+        return Answer(scores, None, probability)
+
+    def learn(self, at: int) -> None:
+        """The event has happened."""
+        if self._learned and self._stream.first[at]:
+            self._asked += 1
+            if self._asked % self._relearn_every == 0:
+                self._learn(RELEARN)
+        self._replayed.advance(at + 1)
+
+    def _train_sequence(self, end: int) -> None:
+        """Weights must be learned with a model that had not seen the choices, so it is trained twice."""
+        if "sequence" in self._parts and self._learned and can_train():
+            self._replayed.sequence = trained(self._stream, self._known, end, self._setup.seed)
+            model = self._replayed.sequence
+            self.chosen["sequence"] = "none: counting was better" if model is None else model.model_version
+
+    def _learn(self, options: FitOptions) -> None:
+        if len(self._choosing):
+            self.weights = learn(self._choosing.choices(), self.weights, self._parts, options)
+            self.chosen |= {"weights": self.weights.version, "choices": float(len(self._choosing))}
+
+
+def serving(settings: Settings) -> Factory:
+    """As it serves."""
+    return lambda setup: Penchant(settings, setup)
+
+
+def with_default_weights(settings: Settings) -> Factory:
+    """With the weights that Penchant comes with: a first day."""
+    return lambda setup: Penchant(settings, setup, learned=False)
+
+
+def of_candidates(settings: Settings) -> Factory:
+    """What a worker's lists hold: only candidates are scored."""
+    return lambda setup: Penchant(settings, setup, candidates_only=True)
+
+
+def without(part: str) -> Callable[[Settings], Factory]:
+    """Everything but one part, learned anew: an ablation."""
+
+    def made(settings: Settings) -> Factory:
+        def make(setup: Setup) -> Contender:
+            return Penchant(settings, setup, parts=tuple(each for each in PARTS if each != part))
+
+        return make
+
+    return made

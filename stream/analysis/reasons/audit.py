@@ -1,0 +1,108 @@
+"""Audits of the contributions to a leader: against sampled Shapley values of the very score that serves, and against integrated
+gradients of its additive parts. Offline: a Shapley audit scores each history hundreds of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.additive_score import additive_score
+from models.evaluation.integrated_gradients import integrated_gradients
+from models.evaluation.shapley import Game, sampled
+from models.evaluation.stability import rank_correlation
+from models.ranking.features import items_of
+from models.ranking.rank import RankedBatch
+from models.sequence.leave_one_out import LeftOut, expected_with
+from stream.as_if import AsIf
+
+_F8 = NDArray[np.float64]
+
+AUDITS: Final = ("shapley", "integrated_gradients")
+
+
+class Audit(NamedTuple):
+    """What to compare with."""
+
+    methods: tuple[str, ...] = ()
+    """Of `AUDITS`."""
+    samples: int = 20
+    """Orders of a Shapley audit, at least 2."""
+
+
+class Audited(NamedTuple):
+    """One question by one method."""
+
+    correlation: dict[str, float | None]
+    """By explainer: of the ranks of its contributions and of the method's."""
+    difference: dict[str, float]
+    """By explainer: mean absolute difference per behaviour, in units of the score."""
+    gap: float
+    """|sum of the method's values - what they must add up to|."""
+    standard_error: float
+    """Mean over behaviours; 0 of a method that does not sample."""
+
+
+def compare(values: _F8, others: Mapping[str, _F8], total: float, standard_error: float) -> Audited:
+    """Of one question: the method's values (n,), and each explainer's."""
+    return Audited(
+        {name: rank_correlation(values, each) for name, each in others.items()},
+        {name: float(np.mean(np.abs(values - each))) for name, each in others.items()},
+        abs(float(values.sum()) - total),
+        standard_error,
+    )
+
+
+def shapley_audit(game: Game, others: Mapping[str, _F8], samples: int, rng: np.random.Generator) -> Audited:
+    """Explainers' contributions (n,) each against Shapley values of a game of n behaviours."""
+    found = sampled(game, len(next(iter(others.values()))), samples, rng)
+    return compare(found.values, others, found.everything - found.nothing, float(found.standard_error.mean()))
+
+
+def sequence_audit(person: AsIf, left_out: LeftOut, leader: int, samples: int, rng: np.random.Generator) -> Audited:
+    """What leaving events out changes in the sequence model's expectation, against Shapley values of that expectation."""
+    assert person.sequence is not None
+    model, now_ms, index = person.sequence.model, int(person.past.asked.now_ms[0]), person.world.catalog.index
+
+    def game(present: NDArray[np.bool_]) -> _F8:
+        asked = np.array([leader], np.int32)
+        return expected_with(model, left_out.items, left_out.times_ms, present, now_ms, index, asked)[:, 0]
+
+    return shapley_audit(game, {"sequence_leave_one_out": left_out.differences[:, 0]}, samples, rng)
+
+
+def gradients_audit(person: AsIf, ranked: RankedBatch, leader: int) -> Audited:
+    """The leader's contributions against integrated gradients from no gain to the gains that are there."""
+    items = items_of(person.world.catalog, person.world.stats)
+    score = additive_score(person.whole().asked, items, person.weights(), leader, person.text())
+    one = np.ones(score.near.shape[1])
+    values = integrated_gradients(score.gradients, one, np.zeros_like(one))
+    total = float(score.scores(one[None])[0])
+    return compare(values, {"penchant": ranked.contributions[0, 0]}, total, 0.0)
+
+
+def audits_of(found: Sequence[Mapping[str, Audited]], audit: Audit) -> dict[str, Any]:
+    """Of all questions, as JSON has it, by method."""
+    report: dict[str, Any] = {}
+    for method in dict.fromkeys(name for each in found for name in each):
+        asked = [each[method] for each in found if method in each]
+        report[method] = {
+            "questions": len(asked),
+            "samples": 0 if method == "integrated_gradients" else audit.samples,
+            "standard_error": float(np.mean([each.standard_error for each in asked])),
+            "completeness_gap_max": max(each.gap for each in asked),
+            "against": {name: _against(name, asked) for name in asked[0].difference},
+        }
+    return report
+
+
+def _against(name: str, asked: Sequence[Audited]) -> dict[str, float | None]:
+    known = [each.correlation[name] for each in asked]
+    correlations = [each for each in known if each is not None]
+    return {
+        "rank_correlation": float(np.mean(correlations)) if correlations else None,
+        "mean_absolute_difference": float(np.mean([each.difference[name] for each in asked])),
+    }

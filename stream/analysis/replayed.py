@@ -1,0 +1,345 @@
+"""A worker without Kafka: events go in one after another, and at any moment it can be asked what it would rank.
+
+State, item statistics and ranking are the worker's own code, so what is learned or judged here is what serves. Only the clock
+differs: a question is asked at the time of the event that follows, and statistics have no delay.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.contract import Known, Stream
+from models.evaluation.questions import gaps
+from models.hashing import item_hash
+from models.items.catalog import Catalog, CatalogItem
+from models.items.co_occurrence import batch_deltas
+from models.items.index import ItemIndex
+from models.items.priors import Priors, compute_priors
+from models.items.rows import ItemRows
+from models.items.stats import ItemStatistics
+from models.items.vectors import ItemVectors
+from models.learning.choices import ChoiceLog, Choices, sample_candidates, together
+from models.ranking.features import Asked, Items, items_of
+from models.ranking.rank import RankingParams, SequenceScores, features_of, score_all, usable_places
+from models.ranking.semantics import Semantics, semantics
+from models.ranking.weights import SESSION_GAP_S, RankingWeights
+from models.reasons.removal import Past
+from models.sequence.expectation import expectation
+from models.sequence.model import SequenceModel
+from stream.as_if import World
+from stream.refresh.question import ages_s, asked_of, behaviours_of, first_engagements
+from stream.settings import Settings
+from stream.state.record import States, dwell_code
+from stream.state.update import EventColumns, UpdateParams, apply_events
+from stream.worker.intake import query_hash
+from stream.worker.tracker import NEW_CANDIDATES, PRIOR_CANDIDATES
+
+CHUNK = 2000
+"""Events learned at once where nothing is asked in between."""
+
+PRIORS_EVERY = 50
+"""Questions between two looks at what leads; a worker takes at most a second."""
+
+ONLY = 0
+"""Of everything there is one partition."""
+
+
+class Question(NamedTuple):
+    """What a ranking is asked of one user."""
+
+    asked: Asked
+    text: Semantics | None
+    sequence: SequenceScores | None = None
+
+
+class Replayed:
+    """Events `[0, applied)` of a stream have been applied."""
+
+    def __init__(self, settings: Settings, stream: Stream, known: Known) -> None:
+        self._settings, self._stream = settings, stream
+        self.index = ItemIndex()
+        hashes = np.array([item_hash(item_id) for item_id in known.item_ids], np.uint64)
+        self.number = self.index.intern(hashes)
+        """(n_items,) int32: dense index of each item of the stream."""
+        catalogue = {
+            item_id: item or CatalogItem(item_id, item_id)
+            for item_id, item in zip(known.item_ids, known.catalogue, strict=True)
+        }
+        self.catalog = Catalog.empty(self.index).apply(catalogue)
+        self.stats = ItemStatistics(self.index, settings.neighbours_max)
+        self._rows = ItemRows(settings.neighbours_max)
+        self._rows.add([None] * len(self.index))
+        self.states = States(known.n_users)
+        self._params = UpdateParams(
+            np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
+        )
+        self._columns = _columns(stream, hashes, known)
+        self._vectors = None if known.text_vectors is None else _vectors(self.number, known.text_vectors)
+        self.sequence: SequenceModel | None = None
+        """What names the items that are likely to follow; may be replaced between two questions."""
+        self.applied = 0
+        self._priors: Priors | None = None
+        self._asked_since = 0
+
+    def advance(self, to: int) -> None:
+        """Apply the events before `to`."""
+        while self.applied < to:
+            self._apply(slice(self.applied, min(to, self.applied + CHUNK)))
+
+    def _apply(self, events: slice) -> None:
+        changes = apply_events(self.states, self._columns.take(np.arange(events.start, events.stop)), self._params)
+        self.applied = events.stop
+        if not (len(changes.first_item) or len(changes.exposed_item) or len(changes.clicked_item)):
+            return
+        items, deltas = batch_deltas(
+            changes.first_item,
+            changes.first_time_ms,
+            changes.first_context,
+            changes.first_history,
+            self._settings.pair_decay,
+            self._settings.forward_decay,
+            exposed=changes.exposed_item,
+            clicked=changes.clicked_item,
+            source_partition=ONLY,
+            source_offset=self.applied - 1,
+        )
+        at = self.index.lookup(items).astype(np.int64)
+        self._rows.apply_columns(at, deltas)
+        self.stats.put_columns(at, self._rows.records(at))
+
+    def question(
+        self,
+        user: int,
+        now_ms: int,
+        excluded: NDArray[np.int32] | None = None,
+        strengths: NDArray[np.float64] | None = None,
+        states: States | None = None,
+    ) -> Question:
+        """What would be asked of this user now.
+
+        Args:
+            user: number.
+            now_ms: the moment.
+            excluded: (x,) int32 dense indices.
+            strengths: others than the settings'.
+            states: others than those of everything applied, such as what was known a while ago.
+        """
+        rows, states = np.array([user], np.int64), self.states if states is None else states
+        params = self._params if strengths is None else self._params._replace(strengths=strengths)
+        behaviours = behaviours_of(states, rows, params)
+        out = np.empty((1, 0), np.int32) if excluded is None else excluded[None, :]
+        recent, asked = asked_of(
+            states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
+        )
+        text = self._semantics(asked, ages_s(behaviours, recent))
+        return Question(asked, text, self._expected(states, rows, asked))
+
+    def past(self, user: int, now_ms: int) -> Past:
+        """What a ranking reads of this user now; their own recent items are not to be listed."""
+        rows = np.array([user], np.int64)
+        behaviours = behaviours_of(self.states, rows, self._params)
+        nothing = np.empty((1, 0), np.int32)
+        recent, asked = asked_of(
+            self.states, rows, behaviours, self._settings.history_window, self.index, nothing, np.array([now_ms])
+        )
+        vectors = None if self._vectors is None else self._vectors.get(asked.history)
+        return Past(asked._replace(excluded=asked.history), ages_s(behaviours, recent), vectors)
+
+    def world(self, now_ms: int, params: RankingParams) -> World:
+        """What lists are made of beside the user."""
+        return World(self.catalog, self.stats, self.priors(now_ms), params, self._vectors)
+
+    def apply_to(self, states: States, events: slice) -> None:
+        """Apply events to other states; statistics stay as they are."""
+        columns = self._columns.take(np.arange(events.start, events.stop))
+        apply_events(states, columns, self._params)
+
+    def items(self) -> Items:
+        """What is known of all items."""
+        return items_of(self.catalog, self.stats)
+
+    def priors(self, now_ms: int) -> Priors:
+        """What leads, a few questions ago at most."""
+        self._asked_since += 1
+        if self._priors is None or self._asked_since > PRIORS_EVERY:
+            self._priors, self._asked_since = (
+                compute_priors(
+                    self.catalog,
+                    self.stats,
+                    candidates_each=PRIOR_CANDIDATES,
+                    new_items=NEW_CANDIDATES,
+                    now_ms=now_ms,
+                ),
+                0,
+            )
+        return self._priors
+
+    def scores(
+        self, question: Question, weights: RankingWeights, *, candidates_only: bool = False
+    ) -> NDArray[np.float64]:
+        """(n_items,) float64: the score of every item of the stream; -inf for what is excluded, or is no candidate."""
+        now_ms = int(question.asked.now_ms[0])
+        scores = score_all(
+            question.asked,
+            catalog=self.catalog,
+            stats=self.stats,
+            priors=self.priors(now_ms),
+            weights=weights,
+            semantics=question.text,
+            sequence=question.sequence,
+            neighbours_limit=self._settings.neighbours_scored if candidates_only else None,
+        )
+        own: NDArray[np.float64] = scores[0, self.number]
+        return own
+
+    def note(
+        self, question: Question, chosen: int, open_: NDArray[np.bool_], log: ChoiceLog, rng: np.random.Generator
+    ) -> None:
+        """Keep the choice of item number `chosen` among those that are `open_` (n by dense index), if it teaches anything."""
+        items, now_ms = self.items(), int(question.asked.now_ms[0])
+        everything = len(items.count), np.flatnonzero(items.recommendable & open_).astype(np.int32)
+        candidates, x = features_of(
+            question.asked, items, self.priors(now_ms), everything, question.text, question.sequence
+        )
+        kept = np.flatnonzero(open_[candidates.item])
+        at = np.flatnonzero(candidates.item[kept] == self.number[chosen])
+        if not len(at):
+            return
+        rows = sample_candidates(x[kept], int(at[0]), rng)
+        if rows is not None:
+            history = int(usable_places(question.asked, items, question.text)[0])
+            log.add(x[kept][rows].astype(np.float32), history, float(question.asked.idle_s[0]))
+
+    def _expected(self, states: States, rows: NDArray[np.int64], asked: Asked) -> SequenceScores | None:
+        if self.sequence is None:
+            return None
+        history = first_engagements(states, rows, self.sequence.length)
+        return expectation(self.sequence, *history, asked.now_ms, self.index)
+
+    def _semantics(self, asked: Asked, ages: NDArray[np.float64]) -> Semantics | None:
+        if self._vectors is None:
+            return None
+        settings = self._settings
+        return semantics(
+            self._vectors.get(asked.history),
+            asked.gains,
+            ages,
+            self._vectors,
+            self.catalog.recommendable,
+            points=settings.interest_points,
+            candidates=settings.interest_candidates,
+            half_lives_s=(3600.0 * settings.interest_short_half_life_h, 3600.0 * settings.interest_long_half_life_h),
+        )
+
+
+def _columns(stream: Stream, hashes: NDArray[np.uint64], known: Known) -> EventColumns:
+    queries = np.array([query_hash(text) for text in known.texts] or [0], np.uint64)
+    about = np.where(stream.item >= 0, hashes[stream.item], queries[np.maximum(stream.text, 0)])
+    return EventColumns(
+        row=stream.user.astype(np.int64),
+        offset=np.arange(stream.n_events),
+        time_ms=stream.time_ms,
+        item=about,
+        action=stream.action,
+        context=stream.context,
+        dwell=dwell_code(stream.dwell_ms),
+        event_id=stream.event_id,
+        slot=stream.slot,
+    )
+
+
+def _vectors(number: NDArray[np.int32], text_vectors: NDArray[np.float32]) -> ItemVectors:
+    vectors = ItemVectors("evaluation", text_vectors.shape[1])
+    there = np.any(text_vectors != 0, axis=1)
+    vectors.put(number[there], text_vectors[there])
+    return vectors
+
+
+T = TypeVar("T")
+
+
+class Strata(NamedTuple, Generic[T]):
+    """Of choices within a session, and of those that start one.
+
+    Starts are few where baskets are long, and a home page is for them: sampled evenly, they would be drowned out.
+    """
+
+    within: T
+    starting: T
+
+
+class Choosing:
+    """Samples what users of a stream chose, from everything they could have."""
+
+    def __init__(self, replayed: Replayed, stream: Stream, known: Known, limit: int, rng: np.random.Generator) -> None:
+        """`limit` choices of each stratum are kept, the newest."""
+        self._replayed, self._stream, self._known, self._rng = replayed, stream, known, rng
+        self._limit = limit
+        self._logs = Strata(ChoiceLog(limit), ChoiceLog(limit))
+        self._seen = np.maximum.accumulate(stream.item) + 1  # items have numbers in the order of their first appearance
+        self._gap_ms = gaps(stream.user, stream.time_ms)
+        firsts = np.flatnonzero(stream.first)
+        self._order = firsts[np.argsort(stream.user[firsts], kind="stable")]
+        self._starts = np.searchsorted(stream.user[self._order], np.arange(known.n_users + 1))
+
+    def __len__(self) -> int:
+        """Choices kept."""
+        return sum(map(len, self._logs))
+
+    def sample(self, firsts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which of these first engagements to note, ascending: at most `limit` of each stratum, evenly spread."""
+        is_start = self._gap_ms[firsts] >= 1000.0 * SESSION_GAP_S
+        parts = Strata(firsts[~is_start], firsts[is_start])
+        return np.sort(np.concatenate([evenly(part, self._limit) for part in parts]))
+
+    def question(self, at: int, strengths: NDArray[np.float64] | None = None, *, without_had: bool = False) -> Question:
+        """Of the user of event `at`, just before it; `without_had`: what they had is excluded."""
+        self._replayed.advance(at)
+        user, now_ms = int(self._stream.user[at]), int(self._stream.time_ms[at])
+        excluded = self._replayed.number[self._had(at)] if without_had else None
+        return self._replayed.question(user, now_ms, excluded, strengths)
+
+    def note(self, at: int, question: Question | None = None) -> None:
+        """Keep the choice that event `at` is."""
+        question = self.question(at) if question is None else question
+        log = self._logs[int(question.asked.idle_s[0] >= SESSION_GAP_S)]
+        self._replayed.note(question, int(self._stream.item[at]), self.open_at(at), log, self._rng)
+
+    def choices(self) -> Choices:
+        """All that are kept."""
+        return together([log.choices() for log in self._logs])
+
+    def rank_of_chosen(self, question: Question, at: int, weights: RankingWeights) -> float:
+        """From 1, half of the ties before it: where the item of event `at` stands among all that could be chosen."""
+        scores = self._replayed.scores(question, weights)
+        open_ = self.open_at(at)[self._replayed.number]
+        chosen = int(self._stream.item[at])
+        if not open_[chosen]:
+            return float(open_.sum() + 1)
+        others = scores[open_]
+        return float(1 + (others > scores[chosen]).sum() + 0.5 * ((others == scores[chosen]).sum() - 1))
+
+    def open_at(self, at: int) -> NDArray[np.bool_]:
+        """(n,) bool by dense index: what the user of event `at` could choose, the evaluation's own rule."""
+        stream, known = self._stream, self._known
+        there = known.listed_from_ms <= stream.time_ms[at]
+        there[: int(self._seen[at - 1]) if at else 0] = True
+        there[self._had(at)] = False
+        open_ = np.zeros(len(self._replayed.index), np.bool_)
+        open_[self._replayed.number[there]] = True
+        return open_
+
+    def _had(self, at: int) -> NDArray[np.int32]:
+        """Numbers of the items that the user of event `at` had before it."""
+        user = int(self._stream.user[at])
+        mine = self._order[self._starts[user] : self._starts[user + 1]]
+        had: NDArray[np.int32] = self._stream.item[mine[: np.searchsorted(mine, at)]]
+        return had
+
+
+def evenly(positions: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """At most `limit` of them, evenly spread."""
+    return positions[:: max(1, -(-len(positions) // limit))]

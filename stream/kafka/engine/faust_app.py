@@ -1,0 +1,75 @@
+"""Faust, told how to run: what the settings mean to it and to aiokafka, and which of its parts are ours."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import faust
+from yarl import URL
+
+from stream.kafka.engine.table import STORE_SCHEME
+from stream.kafka.engine.transport import CHUNK_SCHEME, ChunkSchema, KeepingFlowControl
+from stream.settings import Settings
+
+STREAM_BUFFER_CHUNKS = 16
+
+PARTITION_FETCH_MAX_BYTES = 4 << 20
+"""aiokafka keeps this much of each partition beside the fetch buffer. A larger record comes all the same, alone (KIP-74)."""
+
+REQUEST_TIMEOUT_S = 90.0
+"""Faust's default; it refuses a longer session timeout than that, and joining a group takes as long as the rebalance."""
+
+
+def make_faust_app(settings: Settings) -> Any:
+    """The application, without topics, tables and agents."""
+    app = faust.App(
+        settings.group_id,
+        broker=[URL(f"{CHUNK_SCHEME}://{server}") for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
+        consumer_group_instance_id=settings.group_instance_id,
+        broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_timeout_s, settings.rebalance_timeout_s + 5),
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 3,
+        broker_rebalance_timeout=settings.rebalance_timeout_s,
+        broker_max_poll_records=settings.chunk_max_records,
+        broker_commit_interval=86_400,  # commits are the Committer's
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=min(settings.fetch_max_bytes, PARTITION_FETCH_MAX_BYTES),
+        stream_buffer_maxsize=STREAM_BUFFER_CHUNKS,
+        store=f"{STORE_SCHEME}://",
+        Schema=ChunkSchema,
+        datadir=str(settings.data_dir / "faust"),
+        key_serializer="raw",
+        value_serializer="raw",
+        table_standby_replicas=settings.standby_replicas,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=settings.partitions,
+        web_enabled=False,
+        # An exception in an agent acknowledges the chunk; a restarted agent would go on behind a hole.
+        agent_supervisor="mode.supervisors.CrashingSupervisor",
+    )
+    app.flow_control = KeepingFlowControl()
+    app.transport.fetch_max_wait_ms = settings.fetch_max_wait_ms
+    app.transport.fetch_max_bytes = settings.fetch_max_bytes
+    app.transport.fetch_buffer_max_bytes = settings.fetch_buffer_max_bytes
+    return app
+
+
+def _credentials(settings: Settings) -> Any:
+    """aiokafka's side of what `Settings.client_config` says to librdkafka."""
+    context = None
+    if settings.security_protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.ssl_ca_location and str(settings.ssl_ca_location))
+        if settings.ssl_certificate_location is not None:
+            password = settings.ssl_key_password.get_secret_value() if settings.ssl_key_password else None
+            context.load_cert_chain(settings.ssl_certificate_location, settings.ssl_key_location, password)
+    if settings.security_protocol.startswith("SASL") and settings.sasl_password is not None:
+        return faust.SASLCredentials(
+            username=settings.sasl_username,
+            password=settings.sasl_password.get_secret_value(),
+            ssl_context=context,
+            mechanism=settings.sasl_mechanism,
+        )
+    return None if context is None else faust.SSLCredentials(context)

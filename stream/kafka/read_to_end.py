@@ -1,0 +1,134 @@
+"""A topic read once, from its beginning to where it ended when reading began. For commands; a worker follows topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from typing import Final, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream.errors import BrokerUnreachableError, TopicsError
+from stream.kafka.topics import unreachable
+from stream.settings import Settings
+
+BATCH_RECORDS: Final = 5000
+_POLL_S: Final = 0.2
+
+
+class Record(NamedTuple):
+    """What `stream.worker.intake.read_chunk` reads of a record."""
+
+    key: bytes | None
+    value: bytes | None
+    offset: int
+    timestamp: int
+    """Kafka's, ms."""
+
+
+def read_to_end(
+    settings: Settings, topic: str, only: Collection[int] | None = None, since_ms: int | None = None
+) -> Iterator[list[Record]]:
+    """Everything that is in the topic now, partition by partition mixed, each in offset order; bounded memory.
+
+    `only` these partitions; None: all. `since_ms`: nothing is missing whose Kafka timestamp is from then on; how much earlier
+    it begins is the broker's choice.
+
+    Raises:
+        TopicsError: there is no such topic, or this user may not read it.
+        BrokerUnreachableError: nothing arrived for `connect_timeout_s` though the end was not reached.
+    """
+    consumer = Consumer(
+        settings.client_config()
+        | {
+            "group.id": f"{settings.group_id}-training",  # required by librdkafka; never joined, never committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "message.max.bytes": max(settings.fetch_max_bytes, 1_000_000),
+        }
+    )
+    try:
+        ends = _assign(consumer, settings, topic, only, since_ms)
+        moved_at = time.monotonic()
+        positions: dict[int, int] = {}
+        while ends:
+            records = [
+                record for record in map(_record, consumer.consume(BATCH_RECORDS, _POLL_S)) if record is not None
+            ]
+            if records:
+                yield [record for partition, record in records if record.offset < ends.get(partition, 0)]
+            # Positions, not records: what was aborted or compacted away is passed without a record.
+            before = positions
+            positions = {p.partition: p.offset for p in consumer.position([TopicPartition(topic, p) for p in ends])}
+            ends = {partition: end for partition, end in ends.items() if positions[partition] < end}
+            if positions != before:
+                moved_at = time.monotonic()
+            elif time.monotonic() - moved_at > settings.connect_timeout_s:
+                raise BrokerUnreachableError(
+                    f"nothing more of topic {topic} arrives from {settings.bootstrap_servers}.", "see `penchant doctor`"
+                )
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    finally:
+        consumer.close()
+
+
+def partitions_of(settings: Settings, topic: str) -> int:
+    """How many partitions a topic has.
+
+    Raises:
+        TopicsError, BrokerUnreachableError: there is no such topic, or no broker answers.
+    """
+    config = settings.client_config() | {"group.id": f"{settings.group_id}-training", "enable.auto.commit": False}
+    with closing(Consumer(config)) as consumer:
+        try:
+            return len(_partitions(consumer, settings, topic))
+        except KafkaException as error:
+            raise unreachable(settings, error) from None
+
+
+def _partitions(consumer: Consumer, settings: Settings, topic: str) -> list[int]:
+    found = consumer.list_topics(topic, timeout=settings.connect_timeout_s).topics[topic].partitions
+    if not found:
+        raise TopicsError(
+            f"topic {topic} does not exist.", "run `penchant topics create`, or name the topic in the settings"
+        )
+    return sorted(found)
+
+
+def _assign(
+    consumer: Consumer, settings: Settings, topic: str, only: Collection[int] | None, since_ms: int | None
+) -> dict[int, int]:
+    """Take every partition from its beginning or that time; `{partition: end offset now}` of those that hold something."""
+    timeout_s = settings.connect_timeout_s
+    partitions = [p for p in _partitions(consumer, settings, topic) if only is None or p in only]
+    ends = {}
+    for partition in partitions:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
+        if high > low:
+            ends[partition] = high
+    starts = dict.fromkeys(ends, 0)
+    if since_ms is not None and ends:
+        asked = [TopicPartition(topic, partition, max(0, since_ms)) for partition in ends]
+        for found in consumer.offsets_for_times(asked, timeout=timeout_s):
+            # Negative: nothing is that young, or the broker (the embedded one) does not know; then all is read.
+            starts[found.partition] = max(0, found.offset)
+    consumer.assign([TopicPartition(topic, partition, start) for partition, start in starts.items()])
+    return ends
+
+
+def _record(message: Message) -> tuple[int, Record] | None:
+    """`(partition, record)`; None for an error that librdkafka retries itself."""
+    error = message.error()
+    if error is None:
+        key, value = message.key(), message.value()
+        offset, timestamp = message.offset(), message.timestamp()[1]
+        return message.partition(), Record(key, value, offset, timestamp)
+    if error.fatal() or error.code() in (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    ):
+        raise KafkaException(error)
+    return None

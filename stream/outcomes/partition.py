@@ -1,0 +1,91 @@
+"""Outcomes of one partition's users, from their events to records that wait for the commit.
+
+Ledgers, totals and records become durable with the users' states, in one transaction: an outcome that a crash undoes was never
+published, and one that was published is never made again, since the fence in its user's state skips its event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.outcomes.crediting import CreditParams, Lists, Referrals, credit, is_told, note_lists
+from stream.outcomes.publish import outcome_records
+from stream.outcomes.strategy_totals import StrategyTotals, record_key
+from stream.state.ledger import LEDGER_PREFIX, Ledgers
+from stream.state.update import EventColumns
+from stream.storage.overlay import Overlay, Snapshot
+from stream.storage.rocks import PartitionStore
+from stream.wire.records import OutcomeAttribution, encode
+
+Record = tuple[bytes, bytes]
+
+
+class Durable(NamedTuple):
+    """What one commit writes of outcomes."""
+
+    stored: Snapshot
+    """For the changelog and the store."""
+    attributions: list[Record]
+    """`(user_id, record)` for the attributions topic."""
+    strategies: list[Record]
+    """For the strategy-stats topic."""
+
+
+class PartitionOutcomes:
+    """Ledgers and totals of one partition of the events topic."""
+
+    def __init__(self, partition: int, store: PartitionStore) -> None:
+        self.partition = partition
+        self.ledgers = Overlay(store, Ledgers, LEDGER_PREFIX)
+        self.totals = StrategyTotals(store)
+        self._waiting: list[Record] = []
+        self._waiting_bytes = 0
+
+    def apply(
+        self,
+        keys: Sequence[bytes],
+        events: EventColumns,
+        referrals: Referrals,
+        applied: NDArray[np.bool_],
+        params: CreditParams,
+        topic: str,
+        name_of: Callable[[int], str | None],
+    ) -> list[OutcomeAttribution]:
+        """Credit the events of a chunk that were applied to their users' states, in offset order."""
+        told = np.flatnonzero(applied & is_told(events, params))
+        if not len(told):
+            return []
+        keys = [keys[i] for i in told.tolist()]
+        columns = events.take(told)._replace(row=self.ledgers.rows(keys))
+        credited = credit(self.ledgers.states.columns, columns, referrals.take(told), params)
+        self.ledgers.mark_dirty(credited.rows)
+        self.totals.add(credited, columns)
+        records = outcome_records(credited, keys, columns, name_of, topic, self.partition, params.rule)
+        for record in records:
+            value = encode(record)
+            self._waiting.append((record.user_id.encode(), value))
+            self._waiting_bytes += len(value)
+        return records
+
+    def note(self, keys: Sequence[bytes], lists: Lists, at_ms: int) -> None:
+        """Lists were published, one each for so many users; `lists.row` is not looked at."""
+        rows = self.ledgers.rows(keys)
+        noted = note_lists(self.ledgers.states.columns, lists._replace(row=rows), at_ms)
+        self.ledgers.mark_dirty(rows[noted])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of ledgers, and of records that wait for the next commit, in bytes."""
+        return self.ledgers.nbytes + self._waiting_bytes
+
+    def take(self) -> Durable:
+        """Everything since the last call."""
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        keys, values = self.ledgers.snapshot()
+        stored, strategies = self.totals.take_changed(self.partition)
+        keys, values = keys + [key for key, _ in stored], values + [value for _, value in stored]
+        return Durable(Snapshot(keys, values), waiting, [(record_key(each), encode(each)) for each in strategies])

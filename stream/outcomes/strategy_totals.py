@@ -1,0 +1,166 @@
+"""What each strategy earned, per slot and context: totals over the users of one partition, exactly right after any crash.
+
+Additions go into memory; a commit takes the cells that changed and writes them into the partition's changelog, in the same
+transaction as the users whose events they count, so an event counts once. The same totals go out as records.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.errors import CorruptStateError
+from stream.outcomes.crediting import CART, Credited
+from stream.outcomes.strategies import with_estimates
+from stream.state.update import PURCHASE, REFUND, EventColumns
+from stream.storage.rocks import PartitionStore
+from stream.wire.records import STRATEGIES, StrategyStats
+
+TOTALS_PREFIX = b"\xfe"
+"""Before a cell's name in its key in the changelog: no user id begins like that."""
+
+SLOTS = 21
+"""Slots are 1 to 20, 0 where the place is not known, and `SLOTS` beyond 20."""
+
+NUMBERS = (
+    "exposures",
+    "clicks",
+    "carts",
+    "purchases",
+    "value",
+    "inverse_propensity",
+    "inverse_propensity_squared",
+    "clicks_inverse_propensity",
+    "clicks_inverse_propensity_squared",
+)
+"""Columns of a cell's totals; see `stream.wire.records.StrategyStats`."""
+
+PROPENSITY_MIN = 1e-3
+"""Smaller propensities count as this: one exposure shall not outweigh thousands (weight clipping, Ionides 2008)."""
+
+
+class Cell(NamedTuple):
+    """Of what the totals are."""
+
+    strategy: int
+    slot: int
+    context: int
+
+
+class StrategyTotals:
+    """Totals of one partition, read from its store."""
+
+    def __init__(self, store: PartitionStore) -> None:
+        self._cells: dict[Cell, NDArray[np.float64]] = {}
+        self._newest_ms: dict[Cell, int] = {}
+        self._changed: set[Cell] = set()
+        for key, value in store.items_with_prefix(TOTALS_PREFIX):
+            try:
+                cell, numbers = _unpacked(key, value)
+                self._cells[cell], self._newest_ms[cell] = np.array(numbers[:-1]), int(numbers[-1])
+            except (ValueError, msgspec.DecodeError) as error:
+                raise CorruptStateError(f"{store.path}: totals of a strategy: {error}") from error
+
+    def add(self, credited: Credited, events: EventColumns) -> None:
+        """Count what a chunk's events say; `events` are those it was made of."""
+        self._add_seen(credited.exposures, events, 0)
+        self._add_seen(credited.clicks, events, 1)
+        self._add_outcomes(credited, events)
+
+    def of(self, cell: Cell) -> NDArray[np.float64]:
+        """`(len(NUMBERS),)` float64 totals."""
+        return self._cells.get(cell, np.zeros(len(NUMBERS)))
+
+    def cells(self) -> list[Cell]:
+        """All there are."""
+        return list(self._cells)
+
+    def take_changed(self, partition: int) -> tuple[list[tuple[bytes, bytes]], list[StrategyStats]]:
+        """What changed since the last call: keys and values for the changelog, and the records."""
+        changed, self._changed = self._changed, set()
+        if not changed:
+            return [], []
+        stored = [
+            (_key(cell), msgspec.msgpack.encode([*self._cells[cell].tolist(), float(self._newest_ms[cell])]))
+            for cell in sorted(changed)
+        ]
+        slots = {cell.slot for cell in changed}  # estimates are made from the cells of their slot, and no others
+        cells = sorted(cell for cell in self._cells if cell.slot in slots)
+        records = [record_of(cell, partition, self._cells[cell], self._newest_ms[cell]) for cell in cells]
+        return stored, with_estimates(records, {at for at, cell in enumerate(cells) if cell in changed})
+
+    def _add_seen(self, seen: NDArray[Any], events: EventColumns, clicked: int) -> None:
+        if not len(seen):
+            return
+        weight = 1.0 / np.maximum(seen["propensity"].astype(np.float64), PROPENSITY_MIN)
+        numbers = np.zeros((len(weight), len(NUMBERS)))
+        numbers[:, clicked] = 1.0
+        numbers[:, 5 + 2 * clicked], numbers[:, 6 + 2 * clicked] = weight, weight**2
+        self._add(seen, numbers, events.time_ms[seen["event"]])
+
+    def _add_outcomes(self, credited: Credited, events: EventColumns) -> None:
+        outcomes, credits_ = credited.outcomes, credited.credits
+        outcome, touch = np.nonzero(credits_["share"])
+        if not len(outcome):
+            return
+        event, earned = outcomes["event"][outcome], credits_[outcome, touch]
+        action, share = events.action[event], earned["share"]
+        bought = (action == PURCHASE) | (action == REFUND)
+        numbers = np.zeros((len(outcome), len(NUMBERS)))
+        numbers[:, 2] = np.where(action == CART, share, 0.0)
+        numbers[:, 3] = np.where(bought, share, 0.0)
+        # A refund's share is negative, and so is its value: what it takes away is its size.
+        numbers[:, 4] = np.where(bought, share * np.abs(np.nan_to_num(outcomes["value"][outcome])), 0.0)
+        counted = numbers.any(axis=1)
+        self._add(earned[counted], numbers[counted], events.time_ms[event[counted]])
+
+    def _add(self, of_cell: NDArray[Any], numbers: NDArray[np.float64], time_ms: NDArray[np.int64]) -> None:
+        slot = np.minimum(of_cell["rank"], SLOTS)
+        codes = np.stack([of_cell["strategy"], slot, of_cell["context"]], axis=1)
+        if not len(codes):
+            return
+        cells, of = np.unique(codes, axis=0, return_inverse=True)
+        of = of.reshape(-1)
+        sums = np.zeros((len(cells), len(NUMBERS)))
+        np.add.at(sums, of, numbers)
+        newest = np.zeros(len(cells), np.int64)
+        np.maximum.at(newest, of, time_ms)
+        for cell, total, at_ms in zip(map(Cell, *cells.T.tolist()), sums, newest.tolist(), strict=True):
+            self._cells[cell] = self.of(cell) + total
+            self._newest_ms[cell] = max(at_ms, self._newest_ms.get(cell, 0))
+            self._changed.add(cell)
+
+
+def record_of(cell: Cell, partition: int, numbers: NDArray[np.float64], newest_ms: int) -> StrategyStats:
+    """The record of one cell."""
+    named = dict(zip(NUMBERS, numbers.tolist(), strict=True))
+    exposures, clicks = round(named.pop("exposures")), round(named.pop("clicks"))
+    return StrategyStats(
+        strategy=STRATEGIES[cell.strategy],
+        slot=cell.slot,
+        context=cell.context,
+        partition=partition,
+        exposures=exposures,
+        clicks=clicks,
+        updated_at=newest_ms,
+        **named,
+    )
+
+
+def record_key(record: StrategyStats) -> bytes:
+    """Key on `interest.strategy-stats`."""
+    return f"{record.strategy}/{record.slot}/{record.context}/{record.partition}".encode()
+
+
+def _key(cell: Cell) -> bytes:
+    return TOTALS_PREFIX + "/".join(map(str, cell)).encode()
+
+
+def _unpacked(key: bytes, value: bytes) -> tuple[Cell, list[float]]:
+    numbers = msgspec.msgpack.decode(value, type=list[float])
+    if len(numbers) != len(NUMBERS) + 1:
+        raise ValueError(f"{len(numbers)} numbers instead of {len(NUMBERS) + 1}")
+    return Cell(*map(int, key.removeprefix(TOTALS_PREFIX).split(b"/"))), numbers

@@ -1,0 +1,144 @@
+"""The reason for a recommendation as a sentence. Only what the numbers say, nothing else.
+
+A sentence is about the part that raised the score most. The person's own behaviours (the parts `co_occurrence` and
+`interest`) are named, with when they happened; every other part is called what it is, and only as strongly as the facts of
+the item allow (`models.items.facts`). Without anything that raised the score nothing is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from models.items.facts import LATELY, MANY_PEOPLE, NEW, SOMEBODY, THIS_WEEK
+from models.ranking.rank import FEEDBACK, SPLIT
+from stream.reasons.ago import UNTOLD
+from stream.reasons.language import ACTIONS_TOLD, Language, all_quotes, languages
+from stream.wire.records import Action, Explanation
+
+MAX_CAUSES = 3
+"""Behaviours named in a sentence: the ones that contributed most. (`say` compares the times of so many.)"""
+
+LEAST_SHARE = 0.2
+"""A further behaviour is named if it contributed at least so much of what the first one did."""
+
+MAX_TITLE = 60
+"""Characters of a title; a longer one is cut and ends with …"""
+
+_JOINERS = "\u200c\u200d"  # without them words of some scripts, and some emoji, fall apart
+
+
+class Cause(NamedTuple):
+    """One behaviour and what it added to the score."""
+
+    action: Action
+    title: str
+    """As `title_of` makes it."""
+    contribution: float
+    when: int = UNTOLD
+    """Code of `stream.reasons.ago`."""
+
+
+def title_of(text: str) -> str:
+    """`text` as it stands between quotes: on one line, nothing that a screen would obey, not too long, never empty."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c in _JOINERS else " " for c in text)
+    if len(text) > MAX_TITLE or "  " in text:
+        text = " ".join(text.split())
+    if len(text) > MAX_TITLE:
+        text = text[: MAX_TITLE - 1].rstrip() + "…"
+    return text.translate(all_quotes()).strip() or "…"
+
+
+def explain(
+    causes: Sequence[Cause], parts: Mapping[str, float], facts: int = 0, is_explored: bool = False
+) -> Explanation:
+    """Why an item is listed, in the two languages of the wire.
+
+    Args:
+        causes: behaviours of the person, the strongest first; those that did not raise the score are passed over.
+        parts: the parts of the score; of equal ones the first is named.
+        facts: bits of `models.items.facts`.
+        is_explored: the place was given to learn about the item, whatever its score.
+    """
+    return both_languages(*reason(causes, parts, facts, is_explored))
+
+
+def both_languages(chosen: Sequence[Cause], claim: str) -> Explanation:
+    """What `reason` chose, in the two languages of the wire."""
+    return Explanation(say(_ENGLISH, chosen, claim), say(_CHINESE, chosen, claim))
+
+
+def reason(
+    causes: Sequence[Cause], parts: Mapping[str, float], facts: int, is_explored: bool
+) -> tuple[list[Cause], str]:
+    """`(behaviours to name, "")`, or `([], claim)` with a key of `stream.reasons.language.CLAIMS`; as `explain`."""
+    if is_explored:
+        return [], "new" if facts & NEW else "explore"
+    most, part = 0.0, ""
+    personal = 0.0
+    for name, value in parts.items():
+        if name in SPLIT:
+            personal += value
+        elif value > most and name != FEEDBACK:  # it says nothing of the item
+            most, part = value, name
+    if causes and (not part or personal >= most):
+        chosen = _to_name(causes)
+        if chosen:
+            return chosen, ""
+    return [], _claim(part, facts)
+
+
+def say(language: Language, causes: Sequence[Cause], claim: str) -> str:
+    """The sentence of what `reason` chose."""
+    if claim:
+        return language.claims[claim]
+    told = language.causes
+    pieces = language.because[len(causes) - 1]
+    said = pieces[0]
+    once, same = 0, language.same_time
+    shared = same[causes[0][3]]
+    if same[causes[-1][3]] == shared == same[causes[len(causes) // 2][3]]:
+        once = len(causes) if language.is_shared_time_last else 1  # said once
+    n = 1
+    for action, title, _, when in causes:
+        before, after = told[action][UNTOLD if once and n != once else when]
+        said += f"{before}{title}{after}{pieces[n]}"
+        n += 1
+    return said
+
+
+def _to_name(causes: Sequence[Cause]) -> list[Cause]:
+    """The same item viewed and bought is one reason."""
+    chosen: list[Cause] = []
+    named: set[str] = set()
+    least = 0.0
+    for cause in causes:
+        action, title, contribution, _ = cause
+        if contribution <= 0.0 or contribution < least:
+            break
+        if title not in named and action in _TOLD:
+            if not chosen:
+                least = contribution * LEAST_SHARE
+            named.add(title)
+            chosen.append(cause)
+            if len(chosen) == MAX_CAUSES:
+                break
+    return chosen
+
+
+def _claim(part: str, facts: int) -> str:
+    """What may be said of the largest impersonal part, "" for none above 0."""
+    if part in ("sequence", "context"):
+        return part
+    if part == "trend" and facts & (THIS_WEEK | LATELY):
+        return "trend_this_week" if facts & THIS_WEEK else "trend"
+    if part in ("trend", "popularity") and facts & SOMEBODY:
+        return "popularity_many" if part == "popularity" and facts & MANY_PEOPLE else "popularity"
+    if part == "age" and not facts & NEW:
+        return "age"
+    return "new" if facts & NEW else "none"
+
+
+_TOLD = frozenset(ACTIONS_TOLD)
+_ENGLISH, _CHINESE = languages()["en"], languages()["zh"]

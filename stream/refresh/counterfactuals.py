@@ -1,0 +1,60 @@
+"""What would change a list while serving: the smallest set of a person's own items without which another item would lead it.
+
+Ranked again by the code that serves; see `models.reasons.counterfactual`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.items.index import ItemIndex
+from models.reasons.counterfactual import Counterfactual, counterfactual
+from models.reasons.removal import Past, used_places
+from stream.as_if import AsIf, SequencePast, World
+from stream.refresh.publish import Published
+from stream.settings import Settings
+from stream.wire.records import WithoutItems
+
+BUDGET: Final = 200
+"""Rankings spent on one list: single items are always searched completely, larger sets greedily beyond it."""
+
+NameOf = Callable[[int], str | None]
+
+
+def what_would_change(
+    person: AsIf, places: NDArray[np.uint64], index: ItemIndex, name_of: NameOf
+) -> WithoutItems | None:
+    """For one person; `places` (H,) are the hashes of the items of the history. None where nothing that was tried does."""
+    found = counterfactual(person.rank(), used_places(person.past), person.leads, BUDGET)
+    return None if found is None or not found.verified else _named(found, places, index, name_of)
+
+
+def with_counterfactual(published: Published, found: WithoutItems | None) -> Published:
+    """With what was found in the reason of the first place."""
+    if found is None or not published.attributions:
+        return published
+    first, *others = published.attributions
+    return published._replace(attributions=[msgspec.structs.replace(first, counterfactual=found), *others])
+
+
+def person_of(past: Past, user: int, world: World, settings: Settings, sequence: SequencePast | None) -> AsIf:
+    """One user of a batch."""
+    one = slice(user, user + 1)
+    vectors = None if past.vectors is None else past.vectors[one]
+    return AsIf(Past(past.asked.take(one), past.ages_s[one], vectors), world, settings, sequence)
+
+
+def _named(found: Counterfactual, places: NDArray[np.uint64], index: ItemIndex, name_of: NameOf) -> WithoutItems:
+    def name(hashed: int) -> str:
+        return name_of(hashed) or f"hash:{hashed:016x}"
+
+    replacement = None
+    if found.replacement >= 0:
+        replacement = name(int(index.hash_of(np.array([found.replacement]))[0]))
+    removed: Sequence[str] = [name(int(places[place])) for place in found.removed]
+    return WithoutItems(tuple(removed), replacement, found.exact)

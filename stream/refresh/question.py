@@ -1,0 +1,99 @@
+"""States -> what a ranking is asked: behaviours, the distinct recent items, what must not be listed, the moment. Pure.
+
+The worker and `penchant evaluate` both go through here, so what is evaluated is what serves.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.items.co_occurrence import moment_bins
+from models.items.index import ItemIndex
+from models.ranking.features import Asked
+from models.ranking.recent import RecentItems, recent_items
+from stream.state.record import ACTION_MASK, CONTEXT_SHIFT, FIRST_BIT, RING, States
+from stream.state.update import QUERY, UpdateParams, gain_of
+
+
+class Behaviours(NamedTuple):
+    """Behaviours in the rings of u users, (u, R) each, oldest first, as they are given to the ranking."""
+
+    item: NDArray[np.uint64]
+    time_ms: NDArray[np.int64]
+    action: NDArray[np.uint8]
+    gain: NDArray[np.float64]
+    """0 where a place is empty; queries have 0 until somebody knows what they are near to."""
+
+
+def behaviours_of(states: States, rows: NDArray[np.int64], params: UpdateParams) -> Behaviours:
+    """Behaviours of `rows` (u,)."""
+    slots, lengths = states.chronological(rows)
+    at = (rows[:, None], slots)
+    used = np.arange(RING) < lengths[:, None]
+    action = states.kind[at] & ACTION_MASK
+    item = np.where(used, states.item[at], np.uint64(0))
+    gain = np.where(used & (action != QUERY), gain_of(action, states.dwell[at], params), 0.0)
+    return Behaviours(item, states.time_ms[at], action, gain)
+
+
+def asked_of(
+    states: States,
+    rows: NDArray[np.int64],
+    behaviours: Behaviours,
+    window: int,
+    index: ItemIndex,
+    excluded: NDArray[np.int32],
+    now_ms: NDArray[np.int64],
+) -> tuple[RecentItems, Asked]:
+    """The recent items of `rows` (u,) and the question for the ranking at `now_ms` (u,), in event time.
+
+    The context is the newest behaviour's: where somebody was a moment ago is where they are.
+    """
+    recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, window)
+    newest = (states.n_ring[rows] - 1) % RING
+    context = np.where(states.n_ring[rows] > 0, states.kind[rows, newest] >> CONTEXT_SHIFT, 0).astype(np.uint8)
+    idle_s = np.maximum(now_ms - states.last_ms[rows], 0) / 1000.0
+    bins = moment_bins(now_ms, context)
+    return recent, Asked(index.lookup(recent.items), recent.gains, excluded, now_ms, idle_s, bins)
+
+
+class FirstEngagements(NamedTuple):
+    """What the sequence model reads: first engagements still in the ring of u users, oldest first, at the left."""
+
+    items: NDArray[np.uint64]
+    """(u, t) uint64 hashes, 0 beyond the length."""
+    times_ms: NDArray[np.int64]
+    """(u, t) int64, ascending."""
+    lengths: NDArray[np.int64]
+    """(u,) int64."""
+
+
+def first_engagements(states: States, rows: NDArray[np.int64], length: int) -> FirstEngagements:
+    """The newest `length` first engagements of `rows` (u,)."""
+    slots, used = states.chronological(rows)
+    at = (rows[:, None], slots)
+    place = np.arange(RING)
+    is_first = (place < used[:, None]) & ((states.kind[at] & FIRST_BIT) != 0)
+    counts = is_first.sum(axis=1)
+    newest = np.minimum(counts, length)
+    # Those that count to the left in their order; of more than `length` the oldest fall off.
+    rank = np.cumsum(is_first, axis=1) - 1 - (counts - newest)[:, None]
+    user, column = np.nonzero(is_first & (rank >= 0))
+    items, times_ms = np.zeros((len(rows), length), np.uint64), np.zeros((len(rows), length), np.int64)
+    to = rank[user, column]
+    items[user, to], times_ms[user, to] = states.item[at][user, column], states.time_ms[at][user, column]
+    # Events may come late: the model asks for times that do not go back.
+    times_ms = np.maximum.accumulate(times_ms, axis=1)
+    return FirstEngagements(items, times_ms, newest)
+
+
+def ages_s(behaviours: Behaviours, recent: RecentItems) -> NDArray[np.float64]:
+    """(u, H) float64: how much older each recent item's newest behaviour is than the user's newest one, s; 0 where empty."""
+    newest = np.full(recent.items.shape, np.iinfo(np.int64).min)
+    user, behaviour = np.nonzero(recent.position >= 0)
+    np.maximum.at(newest, (user, recent.position[user, behaviour]), behaviours.time_ms[user, behaviour])
+    latest = newest.max(axis=1, keepdims=True, initial=0)
+    return np.where(recent.items != 0, latest - newest, 0) / 1000.0

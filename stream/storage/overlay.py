@@ -1,0 +1,132 @@
+"""Users of one partition held in memory: everyone changed since the last commit, and whoever was read since.
+
+Read overlay first, then one multi-get for the rest of a chunk. Nothing here is durable until `commit` made it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.storage.rocks import PartitionStore
+
+MIN_ROWS = 1024
+
+
+class Snapshot(NamedTuple):
+    """Packed records of the users changed since the last snapshot."""
+
+    keys: list[bytes]
+    values: list[bytes]
+
+
+class Rows(Protocol):
+    """What users have, as arrays with a row for each: `state.States`, `ledger.Ledgers`."""
+
+    row_bytes: int
+    """Memory of one row."""
+
+    def __init__(self, capacity: int) -> None: ...
+
+    @property
+    def capacity(self) -> int: ...
+
+    def grow(self, capacity: int) -> None: ...
+
+    def take(self: R, rows: NDArray[np.int64], capacity: int) -> R: ...
+
+    def pack(self, rows: NDArray[np.int64]) -> list[bytes]: ...
+
+    def unpack(self, rows: NDArray[np.int64], values: Sequence[bytes]) -> None: ...
+
+
+R = TypeVar("R", bound=Rows)
+
+
+class Overlay(Generic[R]):
+    """Rows by user id, over a partition's store, where they lie under `prefix` + user id."""
+
+    def __init__(self, store: PartitionStore, kind: type[R], prefix: bytes = b"") -> None:
+        self._store, self._prefix = store, prefix
+        self._row_of: dict[bytes, int] = {}
+        self._keys: list[bytes] = []
+        self.states = kind(MIN_ROWS)
+        self._dirty = np.zeros(MIN_ROWS, bool)
+        self._used = np.zeros(MIN_ROWS, np.int64)
+        self._turn = 0
+
+    def rows(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
+        """Row of each user `(n,)`, loading those that are not in memory with one multi-get."""
+        row_of = self._row_of
+        rows = [row_of.get(key, -1) for key in keys]
+        if -1 in rows:
+            missing = list({key: None for key, row in zip(keys, rows, strict=True) if row < 0})
+            self._load(missing)
+            rows = [row_of[key] for key in keys]
+        found = np.array(rows, np.int64)
+        self._turn += 1
+        self._used[found] = self._turn
+        return found
+
+    def mark_dirty(self, rows: NDArray[np.int64]) -> None:
+        """These users changed; the next snapshot includes them."""
+        self._dirty[rows] = True
+
+    def keys_of(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """User ids of rows."""
+        return [self._keys[row] for row in rows.tolist()]
+
+    def snapshot(self) -> Snapshot:
+        """Packed records of everyone changed since the last one. A change made from now on is the next one's."""
+        rows = np.flatnonzero(self._dirty[: len(self._keys)])
+        self._dirty[rows] = False
+        return Snapshot(self._stored(self.keys_of(rows)), self.states.pack(rows))
+
+    def trim(self, max_bytes: int) -> None:
+        """If the overlay is larger than `max_bytes`, forget those longest unused, down to half of it.
+
+        To be called when the last snapshot is in the store: it then has everyone who is not dirty, and those stay here.
+        """
+        if self.nbytes <= max_bytes:
+            return
+        n = len(self._keys)
+        room = max_bytes // (2 * self.states.row_bytes)
+        kept = self._dirty[:n].copy()
+        latest = np.argsort(self._used[:n], kind="stable")[n - room :] if room < n else np.arange(n)
+        kept[latest if room else latest[:0]] = True
+        rows = np.flatnonzero(kept)
+        capacity = max(MIN_ROWS, 1 << (len(rows) - 1).bit_length())
+        self.states = self.states.take(rows, capacity)
+        self._keys = self.keys_of(rows)
+        self._row_of = {key: row for row, key in enumerate(self._keys)}
+        self._dirty, self._used = (
+            np.concatenate([column[rows], np.zeros(capacity - len(rows), column.dtype)])
+            for column in (self._dirty, self._used)
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the rows in use, in bytes."""
+        return len(self._keys) * self.states.row_bytes
+
+    @property
+    def n_dirty(self) -> int:
+        """Users changed since the last snapshot."""
+        return int(self._dirty.sum())
+
+    def _load(self, keys: list[bytes]) -> None:
+        start = len(self._keys)
+        while start + len(keys) > self.states.capacity:
+            self.states.grow(self.states.capacity * 2)
+            self._dirty, self._used = (np.concatenate([c, np.zeros_like(c)]) for c in (self._dirty, self._used))
+        values = self._store.get_many(self._stored(keys))
+        stored = np.array([row for row, value in enumerate(values, start) if value is not None], np.int64)
+        self.states.unpack(stored, [value for value in values if value is not None])
+        self._row_of.update(zip(keys, range(start, start + len(keys)), strict=True))
+        self._keys.extend(keys)
+
+    def _stored(self, keys: list[bytes]) -> list[bytes]:
+        return [self._prefix + key for key in keys] if self._prefix else keys

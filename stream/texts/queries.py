@@ -1,0 +1,113 @@
+"""Vectors of what people searched for: encoded when the event arrives, kept on disk by the hash that state holds.
+
+State has a query's hash, not its text, so a worker that takes over a partition knows only the queries it has met itself. An
+unknown query counts for nothing: it names no wrong interest, it names none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.metrics import Metrics
+from stream.storage.rocks import PartitionStore
+from stream.texts.backlog import Priority
+from stream.texts.catalogue import Encode
+
+REMEMBERED = 50_000
+MAX_WAITING = 10_000
+"""Queries waiting for the encoder; further ones are refused, and counted as the encoder's refusals are."""
+
+MAX_TEXT = 200
+"""Characters of a query kept for explanations."""
+
+
+class Query(NamedTuple):
+    """What was searched for."""
+
+    text: str
+    vector: NDArray[np.float32]
+
+
+class QueryVectors:
+    """By the hash in state (`intake.query_hash`). Everything but `run` returns at once."""
+
+    def __init__(
+        self,
+        encode: Encode,
+        model_version: str,
+        dims: int,
+        store: PartitionStore,
+        hash_of: Callable[[str], int],
+        on_ready: Callable[[int, bytes], None],
+        metrics: Metrics,
+    ) -> None:
+        """`on_ready(partition, user_id)` is called when a query of that user has got its vector."""
+        self._encode, self.model_version, self._dims, self._store = encode, model_version, dims, store
+        self._hash_of, self._on_ready, self._metrics = hash_of, on_ready, metrics
+        self._prefix = b"query" + blake2b(model_version.encode(), digest_size=8).digest()
+        self._known: OrderedDict[int, Query | None] = OrderedDict()
+        self._waiting: asyncio.Queue[tuple[int, bytes, str]] = asyncio.Queue(MAX_WAITING)
+
+    def asked(self, partition: int, queries: Iterable[tuple[bytes, str]]) -> None:
+        """Users searched for texts: `(user_id, text)`."""
+        for user, text in queries:
+            if not text.strip():
+                continue
+            if self._waiting.full():
+                self._metrics.encoder_refused.labels("queue_full").inc()
+            else:
+                self._waiting.put_nowait((partition, user, text))
+
+    def get(self, hashes: Sequence[int]) -> dict[int, Query]:
+        """Those of these queries that have a vector; one look at the disk for all that are not in memory."""
+        unknown = list({each: None for each in hashes if each not in self._known})
+        if unknown:
+            for each, value in zip(unknown, self._store.get_many([self._key(e) for e in unknown]), strict=True):
+                self._remember(each, None if value is None else self._unpack(value))
+        found = {each: self._known.get(each) for each in hashes}
+        return {each: query for each, query in found.items() if query is not None}
+
+    async def run(self) -> None:
+        """Encode what is asked for, until cancelled."""
+        while True:
+            batch = [await self._waiting.get()]
+            while not self._waiting.empty() and len(batch) < 64:
+                batch.append(self._waiting.get_nowait())
+            texts = [text for _, _, text in batch]
+            hashes = [self._hash_of(text) for text in texts]
+            known = self.get(hashes)
+            answers = await self._encode(texts, role="query", priority=Priority.URGENT)
+            made: list[tuple[bytes, bytes]] = []
+            for (partition, user, text), each, answer in zip(batch, hashes, answers, strict=True):
+                if not isinstance(answer, np.ndarray):
+                    continue
+                if each not in known:
+                    query = Query(text[:MAX_TEXT], answer.astype(np.float32))
+                    self._remember(each, query)
+                    made.append((self._key(each), self._pack(query)))
+                self._on_ready(partition, user)
+            if made:
+                await asyncio.to_thread(self._store.write, made, None)
+
+    def _remember(self, each: int, query: Query | None) -> None:
+        self._known[each] = query
+        self._known.move_to_end(each)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _key(self, each: int) -> bytes:
+        return self._prefix + each.to_bytes(8, "big")
+
+    def _pack(self, query: Query) -> bytes:
+        return query.vector.astype("<f2").tobytes() + query.text.encode()
+
+    def _unpack(self, value: bytes) -> Query:
+        size = 2 * self._dims
+        return Query(value[size:].decode(), np.frombuffer(value, "<f2", self._dims).astype(np.float32))

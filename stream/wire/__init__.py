@@ -1,0 +1,4 @@
+"""Records on topics: types, bytes, times, codes.
+
+It must not know settings, state or the broker.
+"""

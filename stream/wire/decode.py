@@ -1,0 +1,162 @@
+"""Bytes of the events topic -> `Event`, or `Rejected` with a reason. Pure; nothing here raises for bad input."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from stream.wire.records import MAX_ID_BYTES, Event, Item, event_decoder, item_decoder
+
+REASONS: tuple[str, ...] = (
+    "empty",  # no value, or no bytes in it
+    "too_large",  # more bytes than `message_max_bytes`
+    "not_json",  # not UTF-8 JSON, or nested too deeply to be read
+    "schema",  # JSON, but a field is missing, has the wrong type or an unknown choice, or a number does not fit 64 bits
+    "no_item",  # the action needs an item_id
+    "bad_id",  # an id is empty or longer than 128 bytes of UTF-8
+    "key_mismatch",  # the record's key is not the id in its value
+    "bad_time",  # a time that is no RFC 3339 string with an offset
+    "time_out_of_bounds",  # before `event_time_earliest`, or too far after the Kafka timestamp
+)
+"""Every code in the `reason` header of a dead letter, and of the metric `penchant_events_rejected_total`."""
+
+MAX_DETAIL_CHARACTERS = 240
+"""msgspec quotes the offending value, which may be nearly as long as the record; a header should not be."""
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+TIME_MIN_MS, TIME_MAX_MS = 1000, 2**32 * 1000 - 1
+"""Event times that state can hold, whatever the limits say: seconds from 1 in 32 bits, so until February 2106."""
+
+Record = TypeVar("Record")
+
+
+class Rejected(NamedTuple):
+    """Why a record was refused: a code from `REASONS` and one sentence for people, `MAX_DETAIL_CHARACTERS` at most."""
+
+    reason: str
+    detail: str
+
+
+class DecodeLimits(NamedTuple):
+    """The bounds a record must keep."""
+
+    message_max_bytes: int
+    earliest_ms: int
+    max_ahead_ms: int
+
+
+class DecodedEvent(NamedTuple):
+    """An accepted event and its time, ms since the epoch."""
+
+    event: Event
+    event_time_ms: int
+
+
+def decode_event(
+    key: bytes | None, value: bytes | None, timestamp_ms: int, limits: DecodeLimits
+) -> DecodedEvent | Rejected:
+    """One record of the events topic. `timestamp_ms` is the Kafka record's, so that replay decides alike.
+
+    An accepted event can be encoded again, its ids are 1 to 128 bytes of UTF-8, and its numbers fit 64 bits.
+    """
+    event = _read(event_decoder, value, limits)
+    if isinstance(event, Rejected):
+        return event
+    refused = _refuse_ids(key, event) or _refuse_numbers(event)
+    if refused is not None:
+        return refused
+    time = event.event_time
+    time_ms = timestamp_ms if time is None else time if isinstance(time, int) else parse_time_ms(time)
+    if time_ms is None:
+        return Rejected("bad_time", f"event_time {str(time)[:64]!r} is no RFC 3339 time with an offset")
+    # The Kafka timestamp is the producer's to choose, so it bounds nothing by itself.
+    earliest_ms, latest_ms = max(limits.earliest_ms, TIME_MIN_MS), min(timestamp_ms + limits.max_ahead_ms, TIME_MAX_MS)
+    if not earliest_ms <= time_ms <= latest_ms:
+        said = time_ms if INT64_MIN <= time_ms <= INT64_MAX else "beyond 64 bits"
+        return Rejected("time_out_of_bounds", f"event_time {said} is not within [{earliest_ms}, {latest_ms}] ms")
+    return DecodedEvent(event, time_ms)
+
+
+def decode_item(key: bytes | None, value: bytes, limits: DecodeLimits) -> Item | Rejected:
+    """One record of the items topic that is no tombstone."""
+    item = _read(item_decoder, value, limits)
+    if isinstance(item, Rejected):
+        return item
+    if not _fits(item.item_id):
+        return Rejected("bad_id", f"item_id has more than {MAX_ID_BYTES} bytes")
+    if key is None or key != item.item_id.encode():
+        return Rejected("key_mismatch", "the record's key differs from item_id")
+    if isinstance(item.published_at, str):
+        if parse_time_ms(item.published_at) is None:
+            return Rejected("bad_time", "published_at is no RFC 3339 time with an offset")
+    elif item.published_at is not None and not INT64_MIN <= item.published_at <= INT64_MAX:
+        return Rejected("time_out_of_bounds", "published_at does not fit 64 bits")
+    return item
+
+
+def parse_time_ms(text: str) -> int | None:
+    """RFC 3339 with an offset -> ms since the epoch; None for anything else.
+
+    Also taken: a space for the `T`, an offset without its colon (`+0200`), and the leap second `:60`, which counts as
+    the first second of the next minute, as POSIX has it. Not `datetime.fromisoformat`: what that takes (week dates,
+    `24:00`) differs between versions of Python, and a replay must decide alike.
+    """
+    leap = text[16:19] == ":60"
+    try:
+        time = msgspec.convert(f"{text[:16]}:59{text[19:]}" if leap else text, datetime)
+    except msgspec.ValidationError:
+        return None
+    return None if time.tzinfo is None else round(time.timestamp() * 1000) + 1000 * leap
+
+
+def _read(decoder: msgspec.json.Decoder[Record], value: bytes | None, limits: DecodeLimits) -> Record | Rejected:
+    if not value:
+        return Rejected("empty", "the record's value has no bytes")
+    if len(value) > limits.message_max_bytes:
+        return Rejected("too_large", f"{len(value)} bytes, more than {limits.message_max_bytes}")
+    try:
+        return decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _undecodable(error)
+    except RecursionError:  # msgspec recurses into fields it does not know, too
+        return Rejected("not_json", "nested too deeply")
+
+
+def _undecodable(error: Exception) -> Rejected:
+    """What msgspec raises, as a reason. It knows no `NaN` and refuses `1e999`, so every number read is finite."""
+    detail = str(error)
+    if len(detail) > MAX_DETAIL_CHARACTERS:  # the path to the field stands at the end
+        detail = f"{detail[: MAX_DETAIL_CHARACTERS // 2]}...{detail[-(MAX_DETAIL_CHARACTERS // 4) :]}"
+    if not isinstance(error, msgspec.ValidationError):
+        return Rejected("not_json", detail)
+    wrong_length = " of length " in detail and detail.endswith(("`$.user_id`", "`$.item_id`"))
+    return Rejected("bad_id" if wrong_length else "schema", detail)
+
+
+def _refuse_ids(key: bytes | None, event: Event) -> Rejected | None:
+    if not _fits(event.user_id):
+        return Rejected("bad_id", f"user_id has more than {MAX_ID_BYTES} bytes")
+    if event.item_id is None:
+        if event.action != "query":
+            return Rejected("no_item", f"action {event.action!r} needs an item_id")
+    elif not _fits(event.item_id):
+        return Rejected("bad_id", f"item_id has more than {MAX_ID_BYTES} bytes")
+    if key is not None and key != event.user_id.encode():
+        return Rejected("key_mismatch", "the record's key differs from user_id")
+    return None
+
+
+def _refuse_numbers(event: Event) -> Rejected | None:
+    if event.dwell_ms is not None and event.dwell_ms > INT64_MAX:
+        return Rejected("schema", "Integer value out of range - at `$.dwell_ms`")
+    if event.slot is not None and not INT64_MIN <= event.slot <= INT64_MAX:
+        return Rejected("schema", "Integer value out of range - at `$.slot`")
+    return None
+
+
+def _fits(text: str) -> bool:
+    """A character takes at most 4 bytes, so most ids need no encoding to be known short enough."""
+    return len(text) <= MAX_ID_BYTES // 4 or len(text.encode()) <= MAX_ID_BYTES

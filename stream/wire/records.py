@@ -1,0 +1,311 @@
+"""The wire: one type per record that Penchant reads or writes (see schemas/ for the JSON Schemas made from them).
+
+Unknown fields are ignored on reading, never an error. Every record written carries `schema_version`. Ids are UTF-8 of 1 to
+128 bytes. A time on the wire is an integer of milliseconds since the epoch or an RFC 3339 string with an offset; inside
+Penchant it is always integer milliseconds, `_ms`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA_VERSION = 1
+MAX_ID_BYTES = 128
+
+Action = Literal["view", "click", "like", "dislike", "cart", "purchase", "impression", "query", "refund"]
+Source = Literal["behaviour", "social", "query", "media"]
+Trigger = Literal["event", "refresh", "catalog", "model"]
+Strategy = Literal["interest", "popular", "cold_start", "explore", "unknown"]
+Rule = Literal["last_touch", "first_touch", "linear", "position_based", "time_decay"]
+Evidence = Literal["named", "impression", "list", "none"]
+
+ACTIONS: tuple[Action, ...] = (
+    "view",
+    "click",
+    "like",
+    "dislike",
+    "cart",
+    "purchase",
+    "impression",
+    "query",
+    "refund",
+)
+"""Position = the code stored in packed state; append only, never reorder."""
+
+STRATEGIES: tuple[Strategy, ...] = ("interest", "popular", "cold_start", "explore", "unknown")
+"""Position = the code stored in packed state; append only, never reorder. `unknown`: of a recommendation that the user's
+ledger does not remember."""
+
+RULES: tuple[Rule, ...] = ("last_touch", "first_touch", "linear", "position_based", "time_decay")
+"""How an outcome is divided among the recommendations that preceded it; see `models.credit.compiled_shares`."""
+
+EVIDENCE: tuple[Evidence, ...] = ("named", "impression", "list", "none")
+"""What an outcome was credited by: its own `recommendation_id`, impressions, published lists, or nothing."""
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, description="UTF-8, 1 to 128 bytes")]
+Time = Annotated[
+    int | str, Meta(description="milliseconds since the epoch, or an RFC 3339 string with an offset (…Z or …+02:00)")
+]
+NonNegativeInt = Annotated[int, Meta(ge=0)]
+
+
+# --- read ---
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One behaviour of one user, as producers write it to `interest.events` (key = user_id)."""
+
+    user_id: Id
+    action: Action
+    item_id: Id | None = None
+    """Required unless `action` is `query`."""
+    event_time: Time | None = None
+    """Missing: the Kafka record's timestamp."""
+    dwell_ms: NonNegativeInt | None = None
+    """Watch or reading time; its gain saturates."""
+    value: float | None = None
+    """Rating, quantity or price of the outcome. A `purchase` with a negative value is a `refund`."""
+    text: str | None = None
+    """`query`: what was searched; else a note such as a comment."""
+    source: Source = "behaviour"
+    context: dict[str, str] | None = None
+    """`device`, `place`, `scene`."""
+    recommendation_id: str | None = None
+    """Which recommendation showed the item."""
+    slot: int | None = None
+    """Where it was shown: the place from 1."""
+    event_id: str | None = None
+    """A repeat among the remembered events of the user is dropped and counted."""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One catalogue item, as written to `interest.items` (key = item_id, compacted, null value = removed)."""
+
+    item_id: Id
+    title: Annotated[str, Meta(min_length=1)]
+    categories: tuple[str, ...] = ()
+    description: str | None = None
+    language: str | None = None
+    media_text: str | None = None
+    published_at: Time | None = None
+    available: bool = True
+    """False: never recommended."""
+    price: float | None = None
+    attributes: dict[str, str] | None = None
+
+
+# --- written ---
+#
+# gc=False: none of these can be part of a cycle, and a list's hundreds of records would have the collector run all the time.
+
+
+class EventSource(msgspec.Struct, frozen=True, gc=False):
+    """Where the newest event reflected in a recommendation lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class ModelVersions(msgspec.Struct, frozen=True, gc=False):
+    """Versions of what produced a recommendation; null where that part is not in use."""
+
+    encoder: str | None
+    sequence: str | None
+    ranker: str
+
+
+class RecommendedItem(msgspec.Struct, frozen=True, gc=False):
+    """One place of a list. The values of `parts` sum to `score`."""
+
+    item_id: str
+    rank: int
+    """From 1."""
+    score: float
+    probability: float
+    """Calibrated probability of a click; see the README for what it is calibrated on."""
+    strategy: Strategy
+    propensity: float
+    """Probability with which the policy put an item of this strategy here; 1 for deterministic places."""
+    parts: dict[str, float]
+
+
+class Recommendation(msgspec.Struct, frozen=True, gc=False):
+    """One list for one user, on `interest.recommendations` (key = user_id, compacted, null = erased)."""
+
+    recommendation_id: str
+    """Derived from user, last applied offset and model: the same input gives the same id."""
+    user_id: str
+    generated_at: int
+    event_time: int
+    """Of the newest event reflected, ms."""
+    source: EventSource
+    trigger: Trigger
+    model: ModelVersions
+    items: tuple[RecommendedItem, ...]
+    explained: bool = True
+    """Whether a reason for each item follows on `interest.attributions`; see the setting `explained_users`."""
+    schema_version: int = SCHEMA_VERSION
+
+
+class Contribution(msgspec.Struct, frozen=True, gc=False):
+    """How much one behaviour of the user added to an item's score."""
+
+    item_id: str
+    action: Action
+    event_time: int
+    contribution: float
+
+
+class Explanation(msgspec.Struct, frozen=True, gc=False):
+    """The same true reason in two languages."""
+
+    en: str
+    zh: str
+
+
+class WithoutItems(msgspec.Struct, frozen=True, gc=False):
+    """What would change a list: had the person not met these items, another would lead it. Checked by ranking again."""
+
+    removed: tuple[str, ...]
+    """Items, or texts of queries, of the person's own behaviours; as few as were found."""
+    replacement: str | None
+    """The item that would lead; null if the list were empty."""
+    exact: bool
+    """Every smaller set was tried, and changes nothing."""
+
+
+class RecommendationAttribution(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="recommendation"):
+    """Why one item stands in one list, on `interest.attributions` (key = user_id)."""
+
+    recommendation_id: str
+    user_id: str
+    item_id: str
+    rank: int
+    score: float
+    contributions: tuple[Contribution, ...]
+    """The strongest first."""
+    residual: float
+    """`score` minus contributions, `others` and the parts that no behaviour caused; ~0 where `method` is exact."""
+    method: str
+    explanation: Explanation
+    others: float
+    """Sum of the contributions of behaviours that are too weak to be listed; see the setting `contributions_max`."""
+    strategy: Strategy = "unknown"
+    """As in the recommendation; `unknown` in records of before 0.8."""
+    propensity: float = 1.0
+    counterfactual: WithoutItems | None = None
+    """Of the first place, for a share of users: see the setting `counterfactual_users`."""
+    schema_version: int = SCHEMA_VERSION
+
+
+class Credit(msgspec.Struct, frozen=True, gc=False):
+    """One recommendation on the way to one outcome, and the share of it that it earned; 0 where the rule gave it none."""
+
+    recommendation_id: str
+    """Of Penchant's own, or, if the producer's is not 32 hex digits, 32 hex digits of its BLAKE2b."""
+    rank: int
+    """Place in the list from 1; 0 where it is not known."""
+    strategy: Strategy
+    shown_at: int
+    """First known: by an impression, by an event that named it, else when the list was published, ms of event time."""
+    credit: float
+    propensity: float = 1.0
+
+
+class OutcomeAttribution(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="outcome"):
+    """Which recommendations earned one outcome, on `interest.attributions`.
+
+    The credits and `unattributed` sum to 1; for a `refund` they are those of the purchase taken back, negative, and sum to -1.
+    """
+
+    outcome_id: str
+    """Derived from where the event lies: the same event gives the same id."""
+    user_id: str
+    item_id: str
+    action: Action
+    event_time: int
+    value: float | None
+    """As the event says; of a `refund` never positive."""
+    credits: tuple[Credit, ...]
+    """In the order of the touches, at most 8: the first and the latest ones."""
+    rule: Rule
+    unattributed: float
+    evidence: Evidence = "none"
+    context: int = 0
+    """Context bucket of the event, 0 (none) to 7."""
+    reverses: str | None = None
+    """`refund`: the outcome that is taken back; null if none is remembered."""
+    schema_version: int = SCHEMA_VERSION
+
+
+class Estimate(msgspec.Struct, frozen=True, gc=False):
+    """A click rate with the bounds of its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class StrategyStats(msgspec.Struct, frozen=True, gc=False):
+    """What one strategy earned in one slot and context, on `interest.strategy-stats` (compacted).
+
+    Key `STRATEGY/SLOT/CONTEXT/PARTITION`: totals since the beginning, over the users of one partition of the events. The sums
+    of a cell's partitions add up; estimates of the whole are made from the added sums, see `models.credit.off_policy`.
+    """
+
+    strategy: Strategy
+    slot: int
+    """Rank in the list from 1; 0 where it is not known."""
+    context: int
+    """Context bucket of the exposure, 0 (none) to 7."""
+    partition: int
+    exposures: int
+    """Items of recommendations that were seen: impressions, and events that named a recommendation unseen before."""
+    clicks: int
+    """Exposures that were clicked, each once."""
+    carts: float
+    """Credits of `cart` outcomes, also by published lists; likewise below."""
+    purchases: float
+    """Credits of purchases, less those of refunds."""
+    value: float
+    """Credited value of purchases, less that of refunds."""
+    inverse_propensity: float
+    """Sum over exposures of 1 / propensity."""
+    inverse_propensity_squared: float
+    clicks_inverse_propensity: float
+    """Sum over clicked exposures of 1 / propensity."""
+    clicks_inverse_propensity_squared: float
+    ips: Estimate | None = None
+    """Off-policy estimates of the click rate in this slot and context if this strategy always filled it; null without
+    exposures. Inverse propensity scoring, self-normalised, doubly robust."""
+    snips: Estimate | None = None
+    doubly_robust: Estimate | None = None
+    updated_at: int = 0
+    """Event time of the newest event that changed it, ms."""
+    schema_version: int = SCHEMA_VERSION
+
+
+Attribution = RecommendationAttribution | OutcomeAttribution
+
+
+# --- codecs (thread-safe, made once) ---
+
+event_decoder = msgspec.json.Decoder(Event)
+item_decoder = msgspec.json.Decoder(Item)
+recommendation_decoder = msgspec.json.Decoder(Recommendation)
+attribution_decoder = msgspec.json.Decoder(Attribution)
+strategy_stats_decoder = msgspec.json.Decoder(StrategyStats)
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """UTF-8 JSON of a wire record."""
+    return msgspec.json.encode(record)
+
+
+def encode_sparse(record: msgspec.Struct) -> bytes:
+    """UTF-8 JSON without the null fields: how a producer would have written an event or an item."""
+    return msgspec.json.encode({k: v for k, v in msgspec.to_builtins(record).items() if v is not None})

@@ -1,0 +1,190 @@
+"""The commit: what was changed in memory becomes durable, in an order that makes a crash anywhere harmless.
+
+1. Snapshot, without an await between: packed states, item deltas, and the offsets that they cover.
+2. Outputs. Everything sent so far (lists, reasons, dead letters) is acknowledged by the broker.
+3. One transaction per partition: a changelog record per changed key, and the item deltas and outcomes of the same events.
+4. RocksDB. One batch per partition, with the offset up to which it includes the changelog.
+5. Source offsets, never beyond the oldest event whose user still waits for a list.
+
+Deltas, outcomes and state become visible together or not at all, so item statistics count once as well, and an outcome is
+credited once: an event that the state has is fenced and adds nothing, an event that it has not was in no delta.
+
+After a crash the events between the committed offset and what the changelog holds are read again. The fence in each user's
+state skips them, and their users are queued for refresh again, so the state counts them once and the answers still go out.
+Any error here crashes the worker before step 5.
+
+Two owners of one partition (a worker that was stopped so long that its partitions were given away, and woke up): the broker
+refuses the transaction of the earlier one in step 3; see `writers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from faust.types import TP
+
+from stream.errors import InvariantError
+from stream.kafka.engine.transport import ChunkConsumer
+from stream.kafka.producer import RecordProducer
+from stream.kafka.transactions import Keyed
+from stream.metrics import Metrics
+from stream.settings import Settings
+from stream.storage.overlay import Snapshot
+from stream.storage.rocks import PartitionStore
+from stream.worker.tracker import Tracker
+
+
+class Write(Protocol):
+    """Blocking: one transaction; the offset at which the changelog now ends. See `writers.PartitionWriters.write`."""
+
+    def __call__(
+        self, topic: str, partition: int, values: Iterable[tuple[bytes, bytes | None]], others: Iterable[Keyed]
+    ) -> int: ...
+
+
+class _Change(NamedTuple):
+    """What one partition commits."""
+
+    source: TP
+    changelog: TP
+    store: PartitionStore
+    snapshot: Snapshot
+    commit_to: int | None
+    others: Sequence[Keyed] = ()
+    """Only where users changed, too: an event that says something about an item is in its user's state."""
+
+    @property
+    def values(self) -> Iterator[tuple[bytes, bytes]]:
+        """What goes into the changelog and the store."""
+        return zip(*self.snapshot, strict=True)
+
+
+class Committer:
+    """Makes a tracker's changes durable, one commit at a time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        tracker: Tracker,
+        producer: RecordProducer,
+        consumer: Callable[[], ChunkConsumer],
+        write: Write,
+    ) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._tracker, self._producer = tracker, producer
+        self._consumer, self._write = consumer, write
+        self._one_at_a_time = asyncio.Lock()
+        self._abandoned = False
+        self._failed: BaseException | None = None
+        self.last_completed_s = time.monotonic()
+
+    async def commit(self) -> None:
+        """Everything applied before this call is durable when it returns, unless `abandon` was called.
+
+        Raises:
+            InvariantError: some of it is not, or not certainly; the worker must stop.
+        """
+        async with self._one_at_a_time:
+            if self._abandoned:
+                return
+            if self._failed is not None:
+                raise InvariantError(f"an earlier commit failed: {self._failed!r}") from self._failed
+            try:
+                await self._commit()
+            except BaseException as error:  # a cancellation, too
+                # Its snapshot is gone. The next one would not hold these changes, find nothing to write that the broker
+                # could refuse, and commit the offsets behind them.
+                self._failed = error
+                raise
+
+    def abandon(self) -> None:
+        """No commit begins any more: a chunk was left half applied, and the worker is about to stop because of it.
+
+        Users it had reached already carry its offsets; were they made durable, the rest of it would never be applied.
+        """
+        self._abandoned = True
+
+    async def _commit(self) -> None:
+        started = time.monotonic()
+        changes = self._snapshot()
+        written = [c for c in changes if c.snapshot.keys]
+        await self._producer.flush()
+        await self._write_changelogs(written)
+        await self._commit_offsets(changes)
+        self._trim()
+        self.last_completed_s = time.monotonic()
+        self._metrics.commits.inc()
+        self._metrics.commit_seconds.observe(self.last_completed_s - started)
+
+    def _snapshot(self) -> list[_Change]:
+        settings, tracker = self._settings, self._tracker
+        changes: list[_Change] = []
+        for p, users in tracker.users.items():
+            outcomes = users.outcomes.take()
+            others = [
+                Keyed(topic, key, value)
+                for topic, records in (
+                    (
+                        settings.topic_item_deltas,
+                        users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.names),
+                    ),
+                    (settings.topic_attributions, outcomes.attributions),
+                    (settings.topic_strategy_stats, outcomes.strategies),
+                )
+                for key, value in records
+            ]
+            waiting = tracker.queue.oldest_offset(p)
+            commit_to = users.next_offset
+            if commit_to is not None and waiting is not None:
+                commit_to = min(commit_to, waiting)
+            source, changelog = TP(settings.topic_events, p), TP(settings.changelog_topic, p)
+            keys, values = users.overlay.snapshot()
+            learned = tracker.learn_clicks(users) if keys else []  # only with users: see `_Change.others`
+            snapshot = Snapshot(
+                keys + outcomes.stored.keys + [key for key, _ in learned],
+                values + outcomes.stored.values + [value for _, value in learned],
+            )
+            changes.append(_Change(source, changelog, users.store, snapshot, commit_to, others))
+        for p, items in tracker.items.items():
+            source, changelog = TP(settings.topic_item_deltas, p), TP(settings.topic_item_stats, p)
+            changes.append(_Change(source, changelog, items.store, items.snapshot(), items.next_offset))
+        return changes
+
+    async def _write_changelogs(self, changes: Sequence[_Change]) -> None:
+        # All at once: each waits several times for the broker. A failure shows only when none is writing any more.
+        written = await asyncio.gather(
+            *(asyncio.to_thread(self._write_one, c) for c in changes), return_exceptions=True
+        )
+        for outcome in written:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        offsets = [outcome for outcome in written if isinstance(outcome, int)]
+        await asyncio.to_thread(_write_stores, changes, offsets)
+
+    def _write_one(self, change: _Change) -> int:
+        return self._write(change.changelog.topic, change.changelog.partition, change.values, change.others)
+
+    async def _commit_offsets(self, changes: Sequence[_Change]) -> None:
+        durable = {c.source: c.commit_to for c in changes if c.commit_to is not None}
+        if durable:
+            consumer = self._consumer()
+            consumer.set_durable(durable)
+            await consumer.commit()
+
+    def _trim(self) -> None:
+        users = self._tracker.users
+        share_bytes = self._settings.overlay_max_bytes // (4 * max(1, len(users)))
+        for partition in users.values():
+            partition.overlay.trim(share_bytes)
+            partition.outcomes.ledgers.trim(share_bytes)
+        for items in self._tracker.items.values():
+            items.trim()
+
+
+def _write_stores(changes: Sequence[_Change], changelog_offsets: Sequence[int]) -> None:
+    for change, offset in zip(changes, changelog_offsets, strict=True):
+        change.store.write(change.values, offset)

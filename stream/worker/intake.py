@@ -1,0 +1,224 @@
+"""One chunk of the events topic -> columns for the state update, and the records that must go elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from operator import attrgetter, eq
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.hashing import item_hash
+from models.items.names import ItemNames
+from stream.outcomes.crediting import Referrals
+from stream.state.record import dwell_code
+from stream.state.update import PURCHASE, REFUND, EventColumns
+from stream.wire.decode import (
+    INT64_MAX,
+    INT64_MIN,
+    TIME_MAX_MS,
+    TIME_MIN_MS,
+    DecodedEvent,
+    DecodeLimits,
+    Rejected,
+    decode_event,
+    parse_time_ms,
+)
+from stream.wire.records import ACTIONS, MAX_ID_BYTES, Event, event_decoder
+
+_RECOMMENDATION_ID, _VALUE = attrgetter("recommendation_id"), attrgetter("value")
+_ACTION_CODE = {action: code for code, action in enumerate(ACTIONS)}
+
+
+class Refused(NamedTuple):
+    """A record for the dead-letter topic."""
+
+    record: Any
+    why: Rejected
+
+
+class Intake(NamedTuple):
+    """What is in a chunk. `keys`, `timestamp_ms` and the columns describe the same n accepted events."""
+
+    keys: list[bytes]
+    """User ids."""
+    columns: EventColumns
+    """With row = 0 everywhere: the rows are the overlay's to give."""
+    timestamp_ms: NDArray[np.int64]
+    """Kafka timestamps."""
+    refused: list[Refused]
+    keyless: list[tuple[Any, Event]]
+    """Good events without a key: to be produced again with one, since their partition need not be the user's."""
+    actions: Counter[str]
+    queries: list[tuple[bytes, str]]
+    """`(user_id, text)` of accepted queries."""
+    referrals: Referrals
+    """Of the accepted events."""
+
+
+def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -> Intake:
+    """Decode every record of a chunk; a bad one never costs another.
+
+    Column by column: an event of the usual kind is known to be good by comparisons of whole columns, and costs no Python of
+    its own but its decoding. Every other goes through `decode_event`, which decides.
+    """
+    n = len(records)
+    keys = [record.key for record in records]
+    values = [record.value for record in records]
+    offset = np.fromiter([record.offset for record in records], np.int64, n)
+    timestamp = np.fromiter([record.timestamp for record in records], np.int64, n)
+    events = _decode_all(values)
+    users = [event.user_id for event in events]
+    items = [event.item_id or "" for event in events]
+    plain = np.fromiter(map(eq, map(str.encode, users), keys), bool, n)
+    plain &= _is_short(users, n) & _is_short(items, n)
+    plain &= np.fromiter([len(value or b"") for value in values], np.int64, n) <= limits.message_max_bytes
+    time, fits = _int64([event.event_time for event in events], timestamp, parse_time_ms)
+    plain &= fits & (time >= max(limits.earliest_ms, TIME_MIN_MS))
+    plain &= time <= np.minimum(timestamp, TIME_MAX_MS - limits.max_ahead_ms) + limits.max_ahead_ms
+    zeros = np.zeros(n, np.int64)
+    dwell, fits = _int64([event.dwell_ms for event in events], zeros)
+    plain &= fits
+    slot, fits = _int64([event.slot for event in events], zeros)
+    plain &= fits
+    columns = EventColumns(
+        row=zeros,
+        offset=offset,
+        time_ms=time,
+        item=np.fromiter(names.hashes_of(items, plain), np.uint64, n),
+        action=np.fromiter([_ACTION_CODE[event.action] for event in events], np.uint8, n),
+        context=_codes([event.context for event in events], context_bucket).astype(np.uint8),
+        dwell=dwell_code(dwell),
+        event_id=_codes([event.event_id for event in events], event_id_hash).astype(np.uint32),
+        slot=np.clip(slot, 0, 255).astype(np.uint8),
+    )
+    referrals = Referrals(_list_ids(list(map(_RECOMMENDATION_ID, events))), _values(list(map(_VALUE, events))))
+    # A shop's cancellation is often a purchase of a negative quantity.
+    columns.action[(columns.action == PURCHASE) & (referrals.value < 0.0)] = REFUND
+    refused: list[Refused] = []
+    keyless: list[tuple[Any, Event]] = []
+    queries: list[tuple[bytes, str]] = []
+    for i in np.flatnonzero(~plain).tolist():
+        record = records[i]
+        decoded = decode_event(record.key, record.value, record.timestamp, limits)
+        if isinstance(decoded, Rejected):
+            refused.append(Refused(record, decoded))
+        elif record.key is None:
+            keyless.append((record, decoded.event))
+        else:
+            plain[i] = True
+            _set(columns, i, decoded, names)
+            if decoded.event.item_id is None and decoded.event.text:
+                queries.append((record.key, decoded.event.text))
+    if not plain.all():
+        columns, timestamp, referrals = columns.take(plain), timestamp[plain], referrals.take(plain)
+        keys = [keys[i] for i in np.flatnonzero(plain).tolist()]
+    counts = np.bincount(columns.action, minlength=len(ACTIONS)).tolist()
+    actions: Counter[str] = Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count})
+    return Intake(keys, columns, timestamp, refused, keyless, actions, queries, referrals)
+
+
+_UNREAD = Event(user_id="", action="view")
+"""Stands for a value that could not be decoded."""
+
+
+def _decode_all(values: Sequence[bytes | None]) -> list[Event]:
+    """An event per value, `_UNREAD` where there is none in it."""
+    events: list[Event] = []
+    decoding = map(event_decoder.decode, values)  # type: ignore[arg-type]  # None is a TypeError, caught below
+    while len(events) < len(values):
+        try:
+            events.extend(decoding)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+            events.append(_UNREAD)
+    return events
+
+
+def _is_short(texts: list[str], n: int) -> NDArray[np.bool_]:
+    """Whether each text has 1 to so many characters that they cannot be too many bytes."""
+    length = np.fromiter(map(len, texts), np.int64, n)
+    return (length > 0) & (length <= MAX_ID_BYTES // 4)
+
+
+def _int64(
+    values: list[Any], default: NDArray[np.int64], parse: Callable[[str], int | None] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """`(numbers, fits)`, `(n,)` each: integers as they are, texts parsed, None as `default`; nothing else fits."""
+    n, kinds = len(values), set(map(type, values))
+    if kinds <= {_NONE}:
+        return default.copy(), np.ones(n, bool)
+    if kinds == {int}:
+        try:
+            return np.fromiter(values, np.int64, n), np.ones(n, bool)
+        except OverflowError:
+            pass
+    numbers, fits = default.copy(), np.ones(n, bool)
+    for i, value in enumerate(values):
+        if value is not None:
+            number = value if isinstance(value, int) else parse(value) if parse is not None else None
+            fits[i] = number is not None and INT64_MIN <= number <= INT64_MAX
+            numbers[i] = number if number is not None and fits[i] else 0
+    return numbers, fits
+
+
+_NONE = type(None)
+
+
+def _codes(values: list[Any], code_of: Callable[[Any], int]) -> NDArray[np.int64]:
+    """`code_of` each value that is there, 0 for the others."""
+    if values.count(None) == len(values):
+        return np.zeros(len(values), np.int64)
+    return np.fromiter([code_of(value) if value else 0 for value in values], np.int64, len(values))
+
+
+def _values(values: list[float | None]) -> NDArray[np.float64]:
+    """(n,) float64, NaN for None."""
+    if values.count(None) == len(values):
+        return np.full(len(values), np.nan)
+    return np.array(values, np.float64)
+
+
+def _list_ids(texts: list[str | None]) -> NDArray[np.uint64]:
+    """(n, 2) uint64 of recommendation ids; 0, 0 for none."""
+    if texts.count(None) == len(texts):
+        return np.zeros((len(texts), 2), np.uint64)
+    return np.array([list_id_of(text) if text else (0, 0) for text in texts], np.uint64)
+
+
+def list_id_of(text: str) -> tuple[int, int]:
+    """The 128 bits of a recommendation id: Penchant's own are 32 hex digits; of any other, its hash."""
+    raw = text.encode(errors="surrogatepass")
+    digits = len(raw) == 32 and set(raw) <= _HEX_DIGITS
+    whole = bytes.fromhex(text) if digits else blake2b(raw, digest_size=16).digest()
+    return int.from_bytes(whole[:8], "big"), int.from_bytes(whole[8:], "big")
+
+
+_HEX_DIGITS = frozenset(b"0123456789abcdef")
+
+
+def _set(columns: EventColumns, i: int, decoded: DecodedEvent, names: ItemNames) -> None:
+    """Write an event that `decode_event` accepted into row i."""
+    event, time_ms = decoded
+    columns.time_ms[i] = time_ms
+    columns.item[i] = names.hash_of(event.item_id) if event.item_id is not None else query_hash(event.text or "")
+
+
+def query_hash(text: str) -> int:
+    """Hash of a query's text, in a space of its own so that it never meets an item id."""
+    return item_hash("\x00query\x00" + text)
+
+
+def context_bucket(context: dict[str, str]) -> int:
+    """1 to 7 for a device, place and scene; the ring stores three bits of it."""
+    described = "\x00".join(context.get(name, "") for name in ("device", "place", "scene"))
+    return crc32(described.encode()) % 7 + 1
+
+
+def event_id_hash(event_id: str) -> int:
+    """24 bits of an event id, never 0. Compared only between behaviours of one user on one item with one action."""
+    return crc32(event_id.encode()) & 0xFFFFFF or 1
