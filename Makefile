@@ -40,7 +40,7 @@ bench: $(VENV)/.dev ## Benchmarks (NAME=worker for one); tables, and one line of
 	@$(BIN)/python -m benchmarks.run $(NAME) $(ARGS)
 
 chaos: $(VENV)/.dev ## Kill everything at random on Apache Kafka, then compare with one sequential reader (SEED=1 ROUNDS=50)
-	@$(BIN)/python tests/chaos.py --seed $(SEED) --rounds $(ROUNDS) $(ARGS)
+	@PYTHONPATH=$(CURDIR)/tests/support $(BIN)/python tests/chaos/chaos.py --seed $(SEED) --rounds $(ROUNDS) $(ARGS)
 
 schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again from stream/wire/records.py
 	@$(BIN)/python -m stream.schemas.generate

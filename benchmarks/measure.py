@@ -1,4 +1,4 @@
-"""What is computed from the readings of a benchmark. Pure: no clock, no Kafka; tests/test_measure.py checks it."""
+"""What is computed from the readings of a benchmark. Pure: no clock, no Kafka; tests/benchmarks/test_measure.py checks it."""
 
 from __future__ import annotations
 

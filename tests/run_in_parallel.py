@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-FAULTS = [str(TESTS / f"test_{name}_on_kafka.py") for name in ("faults", "membership")]
+FAULTS = [str(TESTS / "system" / f"test_{name}_on_kafka.py") for name in ("faults", "membership")]
 PARTS = (
     ("faults and membership on Apache Kafka", FAULTS),
     ("the others on Apache Kafka", ["-m", "kafka", *(f"--ignore={path}" for path in FAULTS)]),
@@ -24,7 +24,7 @@ PARTS = (
 
 def main() -> int:
     subprocess.run(
-        [sys.executable, str(TESTS / "compile_everything.py")], check=False
+        [sys.executable, str(TESTS / "support" / "compile_everything.py")], check=False
     )  # a failure is the tests' to tell
     running = []
     for name, arguments in PARTS:

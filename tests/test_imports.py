@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 TRAINING_ONLY = ("torch", "transformers", "tensorflow", "jax")
 DEADLINE_S = 60.0
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from worker_process import ROOT, WorkerProcess
+from places import ROOT
+from worker_process import WorkerProcess
 
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.topics import topic_specs

@@ -49,7 +49,7 @@ GOLDEN: Final = Path(__file__).parent / "golden"
 def golden_vectors(weights_sha256: str, max_tokens: int) -> tuple[str, NDArray[np.float32]] | None:
     """`(who computed them, (texts, dims) float32)` for the weights of the default model; None for all others.
 
-    Computed once with transformers (tests/test_encoder_export.py compares), so that the default model's export is checked
+    Computed once with transformers (the test of export compares), so that the default model's export is checked
     where torch is not installed.
     """
     path = GOLDEN / f"{weights_sha256[:12]}-{max_tokens}.npz"

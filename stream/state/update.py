@@ -1,6 +1,6 @@
 """How events change users' states: one after another in offset order, in a compiled loop over the chunk's columns. Pure.
 
-So it does not matter how the topic is cut into chunks (tests/test_update.py compares with a reference in plain Python).
+So it does not matter how the topic is cut into chunks (its test compares with a reference in plain Python).
 """
 
 from __future__ import annotations

@@ -1,0 +1,110 @@
+"""Versions of what ranks, in a worker: swapped between two batches, named in every list, never half"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kafka_records import NOW_MS
+from sequence_models import IDS, exported
+from tracker_harness import opened
+
+from models.ranking.weights import default_weights, named
+from stream.errors import ModelUnusableError
+from stream.refresh.question import first_engagements
+from stream.refresh.sequence import load_version, open_sequence, sequence_version
+from stream.refresh.versions import ranker_model
+
+SEQUENCE_ONLY = named({"always": {"sequence": 1.0}}, {"popularity": 1.0})
+
+
+@pytest.fixture
+def harness(tmp_path):
+    with opened(tmp_path / "data") as made:
+        made.catalogue(*IDS)
+        yield made
+
+
+def fresh(harness):
+    """`{user: published}` of everyone who is due, with the triggers they were due for."""
+    batch = harness.tracker.queue.next_batch(100)
+    published = harness.tracker.refresh(0, batch.due, NOW_MS + 5000, 0.0)
+    return {p.recommendation.user_id: p for p in published}, {due.trigger for due in batch.due}
+
+
+def test_weights_are_swapped_between_batches_named_in_lists_and_withdrawn(harness):
+    harness.events(("ann", "click", "i0"), ("bob", "click", "i1"))
+    first, _ = fresh(harness)
+    assert {p.recommendation.model.ranker for p in first.values()} == {default_weights().version}
+    other = named({"always": {"popularity": 1.0}}, {"popularity": 1.0})
+    harness.tracker.use_ranker(ranker_model(other, 1), 0.0)
+    second, triggers = fresh(harness)
+    assert (set(second), triggers) == ({"ann", "bob"}, {"model"})
+    assert {p.recommendation.model.ranker for p in second.values()} == {other.version}
+    assert {p.recommendation.recommendation_id for p in first.values()}.isdisjoint(
+        p.recommendation.recommendation_id for p in second.values()
+    )
+    harness.tracker.use_ranker(ranker_model(other, 2), 0.0)
+    assert harness.tracker.queue.next_batch(100) is None  # the same weights again make nobody's list anew
+    harness.tracker.use_ranker(None, 0.0)
+    assert {p.recommendation.model.ranker for p in fresh(harness)[0].values()} == {default_weights().version}
+
+
+def test_the_sequence_model_adds_its_part_and_is_named(harness, tmp_path):
+    exported(tmp_path / "model", text=False)
+    model = open_sequence(tmp_path / "model")
+    harness.tracker.start_with(SEQUENCE_ONLY)
+    harness.events(("ann", "click", "i0"), ("ann", "click", "i1"))
+    assert fresh(harness)[0]["ann"].recommendation.model.sequence is None
+    harness.tracker.use_sequence(model, 0.0)
+    (published,) = fresh(harness)[0].values()
+    items = published.recommendation.items
+    assert published.recommendation.model.sequence == model.model_version
+    assert all(item.score == item.parts["sequence"] >= 0 for item in items)
+    assert items[0].score > 0
+    assert items[0].strategy == "interest"
+    assert all(abs(reason.residual) < 1e-12 and not reason.contributions for reason in published.attributions)
+    states, rows = harness.users.overlay.states, harness.users.overlay.rows([b"ann"])
+    history = first_engagements(states, rows, model.length)
+    queries = model.queries(
+        model.items.rows_of_hashes(history.items[:, :2]), history.times_ms[:, :2], history.lengths, np.array([NOW_MS])
+    )
+    expected = model.top_k(queries, len(IDS))
+    assert [item.item_id for item in items] == [IDS[row] for row in expected.items[0]]
+    harness.tracker.use_sequence(None, 0.0)
+    assert fresh(harness)[0]["ann"].recommendation.model.sequence is None
+
+
+def test_first_engagements_are_the_newest_in_order_and_fit(harness):
+    harness.events(
+        *(("ann", "click", f"i{n}") for n in (3, 1, 3, 2, 0)), ("ann", "dislike", "i5"), ("bob", "view", "i4")
+    )
+    rows = harness.users.overlay.rows([b"ann", b"bob", b"nobody"])
+    found = first_engagements(harness.users.overlay.states, rows, 3)
+    names = harness.tracker.names
+    assert [[names.id_of(h) for h in row if h] for row in found.items.tolist()] == [["i1", "i2", "i0"], ["i4"], []]
+    assert found.lengths.tolist() == [3, 1, 0]
+    assert (np.diff(found.times_ms, axis=1) >= 0).all()
+
+
+def test_a_published_model_is_loaded_and_one_that_is_not_that_one_is_refused_and_counted(tmp_path):
+    refused = []
+    exported(tmp_path / "model", text=False)
+    version = sequence_version(tmp_path / "model", 5)
+    assert load_version(version, lambda: refused.append(1)).model_version == version.version
+    exported(tmp_path / "model", text=False, seed=3)
+    assert load_version(version, lambda: refused.append(1)) is None
+    (tmp_path / "model" / "manifest.json").unlink()
+    assert load_version(version, lambda: refused.append(1)) is None
+    assert len(refused) == 2
+    with pytest.raises(ModelUnusableError):
+        sequence_version(tmp_path / "nowhere", 5)
+
+
+def test_what_people_engage_with_is_counted_as_a_hit_of_the_list_they_had(harness):
+    harness.events(("ann", "click", "i0"))
+    assert harness.count("prequential_questions", outcome="hit") == 0  # there was no list yet
+    shown = [item.item_id for item in fresh(harness)[0]["ann"].recommendation.items]
+    harness.events(("ann", "click", shown[0]))
+    harness.events(("ann", "click", "never-listed"), ("ann", "click", shown[0]))
+    assert harness.count("prequential_questions", outcome="hit") == 1
+    assert harness.count("prequential_questions", outcome="miss") == 1

@@ -1,0 +1,128 @@
+"""Metrics: what the documentation lists is what is exported, and labels stay few."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import urllib.request
+
+import places
+import pytest
+from prometheus_client import generate_latest
+
+from stream.errors import UsageError
+from stream.metrics import Metrics
+from stream.texts.batch import REASONS as REFUSALS
+from stream.wire.decode import REASONS
+from stream.wire.records import ACTIONS
+
+DOCS = places.DOCS / "metrics.md"
+UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "partitions", "lists", "commits",
+         "rebalances", "rewinds", "models", "texts", "tokens", "batches", "bisections", "restarts", "1"}  # fmt: skip
+DEADLINE_S = 30.0
+
+
+def exported():
+    """`{name: (type, labels, help)}` of every metric, named as Prometheus sees it."""
+    found = {}
+    for collector in Metrics().registry._collector_to_names:
+        suffix = {"counter": "_total", "info": "_info"}.get(collector._type, "")
+        labels = ("version", "python") if collector._type == "info" else collector._labelnames
+        found[collector._name + suffix] = (collector._type, labels, collector._documentation)
+    return found
+
+
+def documented():
+    """`{name: (type, labels, unit, meaning)}` of the rows of the tables in the documentation."""
+    found = {}
+    for line in DOCS.read_text().splitlines():
+        if line.startswith("| `penchant_"):
+            name, kind, labels, unit, meaning = (cell.strip() for cell in line.strip("|").split("|"))
+            assert name not in found, f"{name} is documented twice"
+            found[name.strip("`")] = kind, tuple(re.findall(r"`(\w+)`", labels)), unit, meaning
+    return found
+
+
+def test_the_documentation_lists_exactly_what_is_exported_with_type_labels_and_meaning():
+    says = {name: (kind, labels, meaning) for name, (kind, labels, _, meaning) in documented().items()}
+    assert says == exported()
+
+
+def test_every_metric_has_a_unit_that_its_name_agrees_with():
+    for name, (_, _, unit, _) in documented().items():
+        assert unit in UNITS, name
+        if name.endswith(("_seconds", "_bytes", "_records")):
+            assert name.endswith(unit)
+
+
+def test_no_label_is_a_user_or_an_item():
+    labels = {label for _, names, _ in exported().values() for label in names}
+    assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python",
+                      "outcome", "provider", "evidence", "strategy"}  # fmt: skip
+
+
+def test_the_documentation_names_every_value_of_the_labels():
+    text = DOCS.read_text()
+    stages = ("decode", "update", "items", "rank", "publish")
+    for value in (*ACTIONS, *REASONS, *REFUSALS, *stages, "users", "items", "event", "refresh", "catalog", "model"):
+        assert f"`{value}`" in text, value
+
+
+def test_the_endpoint_serves_on_localhost_until_it_is_shut_down():
+    metrics = Metrics()
+    metrics.commits.inc(3)
+    server = metrics.serve("127.0.0.1", free_port())
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=DEADLINE_S) as answer:
+            assert b"penchant_commits_total 3.0" in answer.read()
+        assert server.server_address[0] == "127.0.0.1"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_port_0_means_no_endpoint():
+    assert Metrics().serve("127.0.0.1", 0) is None
+
+
+def test_a_port_that_is_taken_is_named_with_its_fix():
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(UsageError, match=f"127.0.0.1:{port} cannot be opened") as refused:
+            Metrics().serve("127.0.0.1", port)
+    assert "--metrics-port" in refused.value.fix
+
+
+def test_an_address_that_cannot_be_found_is_named_with_its_fix():
+    with pytest.raises(UsageError, match=r"no such host\.invalid:9464"):
+        Metrics().serve("no such host.invalid", 9464)
+
+
+def test_two_workers_in_one_process_do_not_meet():
+    first, second = Metrics(), Metrics()
+    first.commits.inc()
+    assert second.registry.get_sample_value("penchant_commits_total") == 0
+
+
+def test_prometheus_own_linter_accepts_what_is_exported():
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not on PATH")
+    metrics = Metrics()
+    for collector in metrics.registry._collector_to_names:
+        if collector._type != "info" and collector._labelnames:
+            collector.labels(*("x" for _ in collector._labelnames))
+    done = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=generate_latest(metrics.registry), capture_output=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

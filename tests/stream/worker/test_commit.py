@@ -1,0 +1,239 @@
+"""The order of a commit, and that nothing later happens when something earlier failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commit_world import Broker, World
+from faust.types import TP
+from kafka_records import event_record
+
+from models.items.record import unpack_deltas
+from stream.errors import DeliveryError, InvariantError
+from stream.kafka.engine.transport import Chunk
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "data")
+    yield world
+    world.stores.close_all()
+    world.directory.close()
+
+
+async def test_outputs_come_before_the_changelog_the_store_and_the_offsets(world: World) -> None:
+    world.events("ann", "bob")
+    world.tracker.queue.next_batch(9)  # both have their lists
+    await world.committer.commit()
+    settings = world.settings
+    assert world.broker.steps == [
+        ("flush",),
+        (
+            "transaction",
+            (settings.changelog_topic, b"ann"),
+            (settings.changelog_topic, b"bob"),
+            (settings.topic_item_deltas, b"cup"),
+            (settings.topic_attributions, b"ann"),
+            (settings.topic_attributions, b"bob"),
+        ),
+        ("durable", {TP(settings.topic_events, 0): 2}),
+        ("commit",),
+    ]
+    assert world.store.changelog_offset() == 8
+    assert [key for key, _ in world.store.items()] == [b"ann", b"bob"]
+
+
+async def test_offsets_are_never_committed_past_an_event_whose_user_still_waits_for_a_list(world: World) -> None:
+    world.events("ann", "bob", "ann")
+    assert world.tracker.queue.next_batch(1).due[0].key == b"ann"  # type: ignore[union-attr]
+    await world.committer.commit()
+    assert ("durable", {TP(world.settings.topic_events, 0): 1}) in world.broker.steps
+    assert world.store.changelog_offset() == 8, "state does not wait for lists"
+
+
+@pytest.mark.parametrize("output", [True, False])
+async def test_nothing_is_committed_or_stored_when_a_record_was_not_accepted(world: World, output: bool) -> None:
+    world.events("ann")
+    world.broker.fail_flush, world.broker.fail_write = output, not output
+    with pytest.raises(DeliveryError):
+        await world.committer.commit()
+    assert bool(world.broker.values) is not output
+    assert ("commit",) not in world.broker.steps
+    assert world.store.changelog_offset() is None
+
+
+async def test_a_changelog_that_another_worker_has_claimed_stops_this_one(world: World) -> None:
+    world.events("ann")
+    await world.committer.commit()
+    world.events("ann")
+    world.broker.owner = False
+    with pytest.raises(InvariantError, match="another worker"):
+        await world.committer.commit()
+    assert world.broker.steps.count(("commit",)) == 1
+    assert world.store.changelog_offset() == 7
+    assert world.broker.changelog_end == 8
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_commit_that_failed_is_the_last_one(world: World, cancelled: bool) -> None:
+    # Faust commits once more while the worker is about to stop. What the failed commit took is in no later snapshot.
+    world.events("ann")
+    world.tracker.queue.next_batch(9)
+    flush = world.broker.flush
+
+    async def fail() -> None:
+        raise asyncio.CancelledError if cancelled else InvariantError("lost the partition")
+
+    world.broker.flush = fail  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError if cancelled else InvariantError):
+        await world.committer.commit()
+    world.broker.flush = flush  # type: ignore[method-assign]
+    with pytest.raises(InvariantError, match="an earlier commit failed"):
+        await world.committer.commit()
+    assert ("commit",) not in world.broker.steps
+
+
+async def test_an_event_applied_during_a_commit_is_in_the_next_one(world: World) -> None:
+    world.events("ann")
+    flush = world.broker.flush
+
+    async def apply_meanwhile() -> None:
+        if world.users.next_offset == 1:
+            world.events("bob")
+        await flush()
+
+    world.broker.flush = apply_meanwhile  # type: ignore[method-assign]
+    world.tracker.queue.next_batch(9)
+    await world.committer.commit()
+    assert [key for key, _ in world.store.items()] == [b"ann"]
+    assert world.broker.steps[-2] == ("durable", {TP(world.settings.topic_events, 0): 1})
+    world.tracker.queue.next_batch(9)
+    await world.committer.commit()
+    assert [key for key, _ in world.store.items()] == [b"ann", b"bob"]
+    assert world.broker.steps[-2] == ("durable", {TP(world.settings.topic_events, 0): 2})
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_what_is_read_again_after_a_crash_counts_once_for_items_however_it_is_cut(
+    world: World, tmp_path: Path, committed: bool
+) -> None:
+    """Deltas and states are one transaction: either both were there before the crash, or neither."""
+    records = [event_record(i, f"u{i % 3}", action="click", item_id=f"i{i % 4}") for i in range(8)]
+
+    def counted(*brokers: Broker) -> Counter[bytes]:
+        """First engagements by item, in all deltas that readers of the topic get to see."""
+        counts: Counter[bytes] = Counter()
+        for broker in brokers:
+            sent = [(key, value) for topic, key, value in broker.values if topic == broker.settings.topic_item_deltas]
+            for (key, _), count in zip(sent, unpack_deltas([value for _, value in sent]).count.tolist(), strict=True):
+                counts[key] += count
+        return counts
+
+    world.tracker.apply(world.users, world.tracker.read(records[:5]), 0.0)
+    world.users.next_offset = 5
+    world.broker.fail_write = not committed
+    if committed:
+        await world.committer.commit()
+    else:
+        with pytest.raises(DeliveryError):
+            await world.committer.commit()
+        world.broker.values.clear()  # an aborted transaction is not to be seen
+    recovered = list(world.store.items())
+    assert bool(recovered) is committed
+
+    again, never_crashed = World(tmp_path / "again"), World(tmp_path / "never")
+    again.store.write(recovered, 7)  # what recovery finds in the changelog
+    again.tracker.users.clear()
+    worker = again.worker()
+    for start, end in ((0, 2), (2, 6), (6, 8)):  # from the committed offset, and cut otherwise
+        await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[start:end], end, start), 1)
+        await again.committer.commit()
+    never_crashed.tracker.apply(never_crashed.users, never_crashed.tracker.read(records), 0.0)
+    never_crashed.users.next_offset = 8
+    await never_crashed.committer.commit()
+    assert counted(world.broker, again.broker) == counted(never_crashed.broker)
+    assert dict(again.store.items()) == dict(never_crashed.store.items())
+    for other in (again, never_crashed):
+        other.stores.close_all()
+        other.directory.close()
+
+
+async def test_what_one_user_says_about_items_is_bounded_too_while_a_commit_waits(world: World) -> None:
+    world.events(*["ann"] * 500)
+    before = world.users.nbytes
+    assert before > world.users.overlay.nbytes
+    world.events(*["ann"] * 500)
+    assert world.users.nbytes > before
+    assert world.worker()._overlay_bytes() == world.users.nbytes
+    await world.committer.commit()
+    assert world.users.nbytes == world.users.overlay.nbytes + world.users.outcomes.ledgers.nbytes
+
+
+async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = world.worker()
+    world.events("ann")  # changed and not committed, so a snapshot would include her
+
+    def broken(*_: Any) -> None:
+        world.users.overlay.states.fence[0] = 5
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.tracker, "apply", broken)
+    records = [event_record(5, "ann", action="click", item_id="cup")]
+    with pytest.raises(ZeroDivisionError):
+        await worker.handle_events(TP(world.settings.topic_events, 0), Chunk(records, 6, 1), 1)
+    await world.committer.commit()
+    assert world.broker.steps == []
+    assert list(world.store.items()) == []
+
+
+async def test_a_chunk_behind_one_that_did_not_arrive_waits_until_that_one_was_read_again(world: World) -> None:
+    worker = world.worker()
+    world.tracker.users.clear()
+    tp = TP(world.settings.topic_events, 0)
+
+    def chunk(start: int, end: int) -> Chunk:
+        records = [event_record(o, "ann", action="click", item_id=f"i{o}") for o in range(start, end)]
+        return Chunk(records, end, start)
+
+    await worker.handle_events(tp, chunk(4, 6), 1)  # the first after an assignment, not where it has to begin
+    assert world.broker.steps == [("seek", 0, 0)]
+    await worker.handle_events(tp, chunk(0, 3), 1)
+    await worker.handle_events(tp, chunk(4, 6), 1)
+    assert world.broker.steps[1:] == [("seek", 0, 3)]
+    await worker.handle_events(tp, chunk(2, 6), 1)
+    states = world.tracker.users[0].overlay.states
+    assert (states.events[0], states.fence[0]) == (6, 5)
+
+    world.broker.first = 9  # the broker dropped 6 to 8: waiting for them would be for ever
+    await worker.handle_events(tp, chunk(9, 10), 1)
+    assert (states.events[0], states.fence[0]) == (7, 9)
+
+
+async def test_no_list_goes_out_while_the_membership_is_not_confirmed(world: World) -> None:
+    worker = world.worker()
+    world.events("ann")
+    world.broker.member = False
+    worker.wake()
+    refreshing = asyncio.ensure_future(worker.refresh_forever())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.broker.steps == []
+    world.broker.member = True
+    for _ in range(2000):
+        if world.broker.steps:
+            break
+        await asyncio.sleep(0.001)
+    refreshing.cancel()
+    assert world.broker.steps[0] == ("send", world.settings.topic_recommendations, b"ann")
+
+
+async def test_a_commit_without_changes_writes_nothing(world: World) -> None:
+    await world.committer.commit()
+    assert world.broker.steps == [("flush",)]

@@ -1,0 +1,105 @@
+"""A committer between fakes that write down what is asked of them, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from faust.types import TP
+from kafka_records import event_record
+
+from stream.errors import DeliveryError, InvariantError
+from stream.metrics import Metrics
+from stream.partitions.partitions import UserPartition
+from stream.settings import Settings, load_settings
+from stream.storage.rocks import DataDirectory
+from stream.worker.commit import Committer
+from stream.worker.tracker import Tracker
+from stream.worker.worker import Worker
+
+MIB = 1 << 20
+
+
+class Broker:
+    """Stands for producer, writers and consumer at once, and notes what it was asked, in order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.steps, self.values = settings, [], []
+        self.changelog_end = 7
+        self.fail_flush = self.fail_write = False
+        self.owner = self.member = True
+        self.first = 0
+
+    def send(self, topic: str, key: bytes, value: bytes, partition: int = -1, headers: Any = None) -> None:
+        self.steps.append(("send", topic, key))
+
+    async def flush(self) -> None:
+        self.steps.append(("flush",))
+        if self.fail_flush:
+            raise DeliveryError("refused")
+
+    def write(self, topic: str, partition: int, values: Any, others: Any) -> int:
+        if not self.owner:
+            raise InvariantError("claimed by another worker")
+        written = [(topic, key, value) for key, value in values] + [tuple(other) for other in others]
+        self.values.extend(written)
+        if self.fail_write:
+            raise DeliveryError("refused")
+        self.steps.append(("transaction", *((topic, key) for topic, key, _ in written)))
+        self.changelog_end += sum(record[0] == topic for record in written)
+        return self.changelog_end - 1
+
+    def set_durable(self, offsets: dict[TP, int]) -> None:
+        self.steps.append(("durable", dict(offsets)))
+
+    async def commit(self) -> None:
+        self.steps.append(("commit",))
+
+    def start_offset(self, tp: TP) -> int | None:
+        return 0
+
+    async def first_offset(self, tp: TP) -> int:
+        return self.first
+
+    def is_member(self) -> bool:
+        return self.member
+
+    async def seek(self, tp: TP, offset: int) -> None:
+        self.steps.append(("seek", tp.partition, offset))
+
+
+class World:
+    def __init__(self, path: Path) -> None:
+        self.settings = load_settings(data_dir=path)
+        self.directory = DataDirectory(path, 8 * MIB, 8 * MIB)
+        self.stores = self.directory.stores("users")
+        self.store = self.stores[0]
+        self.tracker = Tracker(self.settings, Metrics())
+        self.users = self.tracker.users[0] = UserPartition(0, self.store)
+        self.broker = Broker(self.settings)
+        made: Any = self.broker
+        consumer: Callable[[], Any] = lambda: made  # noqa: E731
+        self.committer = Committer(self.settings, Metrics(), self.tracker, made, consumer, made.write)
+
+    def worker(self) -> Worker:
+        """A worker over all this, in generation 1 and with its replicas read."""
+        made: Any = self.broker
+        stores = self.stores, self.stores
+        return Worker(
+            self.settings,
+            Metrics(),
+            self.tracker,
+            self.committer,
+            made,
+            *stores,
+            consumer=lambda: made,
+            generation=lambda: 1,
+            replicas_caught_up=lambda: True,
+        )
+
+    def events(self, *users: str) -> None:
+        start = self.users.next_offset or 0
+        records = [event_record(start + i, user, action="click", item_id="cup") for i, user in enumerate(users)]
+        self.tracker.apply(self.users, self.tracker.read(records), 0.0)
+        self.users.next_offset = start + len(records)

@@ -1,0 +1,105 @@
+"""A local Apache Kafka for tests, through the same `deploy/kafka/run.sh` that people use."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+from places import ROOT
+
+RUN_SH = ROOT / "deploy" / "kafka" / "run.sh"
+HEAP = "-Xmx384m"  # of the 512 MB a test broker may take; the JVM's own memory comes on top
+COMMAND_TIMEOUT_S = 150  # longer than run.sh's own deadline of 60 s, because the first start may fetch the jars
+DEATH_TIMEOUT_S = 10
+MISSING_PREREQUISITE = 3  # run.sh's exit code
+
+
+class KafkaMissingError(Exception):
+    """Java, Maven or the jars are missing; the message says which, and the fix."""
+
+
+class KafkaServer:
+    """One broker with its data in `data_dir`, on ports that stay the same over restarts."""
+
+    def __init__(self, data_dir: Path, properties: str = "") -> None:
+        """`properties`: further lines of server.properties."""
+        self._data_dir, self._properties = data_dir, properties
+        self._port, self._controller_port = free_ports(2)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def log(self) -> str:
+        """What the broker has written since its last start; for the message of a failing test."""
+        return (self._data_dir / "kafka.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start on the same port with the same data; returns when requests are answered.
+
+        Raises:
+            KafkaMissingError: Java, Maven or the jars are missing.
+            RuntimeError: it did not start, for any other reason.
+        """
+        done = self._run("start", str(self._port), str(self._controller_port))
+        if done.returncode == MISSING_PREREQUISITE:
+            raise KafkaMissingError(done.stderr.strip().splitlines()[-1])
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+
+    def stop(self) -> None:
+        """Stop in order (SIGTERM); returns when the process has ended. Nothing happens where it does not run."""
+        done = self._run("stop")
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut of the process; returns when it is dead and its port is free again."""
+        process = psutil.Process(self.pid)
+        process.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + DEATH_TIMEOUT_S
+        while _is_alive(process):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the broker (pid {process.pid}) outlived SIGKILL")
+            time.sleep(0.01)
+
+    @property
+    def pid(self) -> int:
+        return int((self._data_dir / "pid").read_text())
+
+    @property
+    def running(self) -> bool:
+        return self._run("status").returncode == 0
+
+    def _run(self, command: str, *ports: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", str(RUN_SH), command, str(self._data_dir), *ports],
+            env=os.environ | {"KAFKA_HEAP_OPTS": HEAP, "KAFKA_PROPERTIES": self._properties},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on. All are held open at once, so that they differ."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """False for a zombie too: it is not our child, and a container's first process may never reap it."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
