@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from stream.errors import InputFileError, SettingsError
 from stream.wire.records import ACTIONS
+from stream.wire.times import parse_time_ms, parse_timezone
 
 DEFAULT_CONFIG_FILE = "penchant.toml"
 ENV_PREFIX = "PENCHANT_"
@@ -288,8 +289,6 @@ class Settings(BaseSettings):
     @field_validator("explanation_timezone")
     @classmethod
     def _time_zone(cls, value: str) -> str:
-        from stream.files.cells import parse_timezone  # noqa: PLC0415  (as in the next one)
-
         try:
             parse_timezone(value)
         except InputFileError:
@@ -299,8 +298,6 @@ class Settings(BaseSettings):
     @field_validator("event_time_earliest")
     @classmethod
     def _rfc3339(cls, value: str) -> str:
-        from stream.wire.decode import parse_time_ms  # noqa: PLC0415  (decode reads Settings; this is the one way back)
-
         if parse_time_ms(value) is None:
             raise ValueError("must be an RFC 3339 time with an offset, such as 1990-01-01T00:00:00Z")
         return value

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from models.compiled import compiled
 from models.items.catalog import Catalog
+from models.items.facts import NEW_BELOW
 from models.items.record import MOMENT_STARTS, NEVER_MS
 from models.items.rows import TREND_MS
 from models.items.stats import ItemStatistics
@@ -76,7 +77,6 @@ COUNT_SMOOTHING = 10.0
 NEAR_UNIT = 1e-4
 TREND_UNIT = 0.02
 MOMENT_SMOOTHING = 20.0
-NEW_BELOW = 5
 HOUR_MS = 3_600_000
 
 _DECAYS = np.array([decay for decay, _ in SCALES])

@@ -12,7 +12,6 @@ items, so each one's share is exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +24,17 @@ _F4 = NDArray[np.float32]
 
 RECENT_DECAY, RECENT_PLACES = 0.8, 8
 """Of r_q, as of the fast co-occurrence scale."""
+
+
+class InterestParams(NamedTuple):
+    """How interests by text are told apart and fade."""
+
+    points: int
+    """Interests told apart per user."""
+    candidates: int
+    """Nearest items looked for per user."""
+    half_lives_s: tuple[float, ...]
+    """The weights fade with these, in equal shares."""
 
 
 class Semantics(NamedTuple):
@@ -88,10 +98,7 @@ def semantics(
     ages_s: NDArray[np.float64],
     vectors: ItemVectors,
     allowed: NDArray[np.bool_],
-    *,
-    points: int,
-    candidates: int,
-    half_lives_s: Sequence[float],
+    params: InterestParams,
 ) -> Semantics:
     """What the users of a batch are interested in, by text.
 
@@ -101,25 +108,31 @@ def semantics(
         ages_s: (u, H) float64: how much older each place is than the user's newest behaviour, s.
         vectors: of the catalogue.
         allowed: (n,) bool by dense index: what may be recommended.
-        points: interests told apart per user.
-        candidates: nearest items looked for per user.
-        half_lives_s: the weights fade with these, in equal shares.
+        params: how many points and candidates, and how weights fade.
     """
     own = centred(history, vectors.mean)
     usable = np.where(np.any(own != 0, axis=2), gains, 0.0)
+    half_lives_s = params.half_lives_s
     worth = _shares(decayed_gains(usable, ages_s, half_lives_s, [1.0 / len(half_lives_s)] * len(half_lives_s)))
     place = np.arange(gains.shape[1])
     recent = _shares(usable * np.where(place < RECENT_PLACES, RECENT_DECAY**place, 0.0))
-    graph = interest_graph(own, worth, points)
+    graph = interest_graph(own, worth, params.points)
     wanted = np.stack((user_vectors(graph, own), np.einsum("uh,uhd->ud", recent, own).astype(np.float32)), axis=1)
     rows = vectors.centred_rows()
     near = wanted.sum(axis=1)
     if rows is None:
-        nearest = vectors.nearest(near, candidates, allowed).items
+        nearest = vectors.nearest(near, params.candidates, allowed).items
         return Semantics(vectors, own, worth, recent, graph, wanted, None, nearest)
     similar = (wanted.reshape(-1, wanted.shape[2]) @ rows.T).reshape(len(wanted), 2, -1)
     return Semantics(
-        vectors, own, worth, recent, graph, wanted, similar, _best(similar.sum(axis=1), vectors, allowed, candidates)
+        vectors,
+        own,
+        worth,
+        recent,
+        graph,
+        wanted,
+        similar,
+        _best(similar.sum(axis=1), vectors, allowed, params.candidates),
     )
 
 

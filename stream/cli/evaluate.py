@@ -136,7 +136,7 @@ def read(
 ) -> Data:
     from stream.analysis.data import read_data  # noqa: PLC0415
     from stream.display.terminal import count, say, stderr  # noqa: PLC0415
-    from stream.files.replay import limits_of  # noqa: PLC0415
+    from stream.params import decode_limits  # noqa: PLC0415
 
     data = read_data(
         files["events"],
@@ -144,7 +144,7 @@ def read(
         files["items"],
         columns["items"],
         strengths=settings.strengths(),
-        limits=limits_of(settings),
+        limits=decode_limits(settings),
         now_ms=time.time_ns() // 1_000_000,
         reading=reading,
         shuffle_seed=shuffle,

@@ -157,11 +157,11 @@ def _corpus(given: dict[str, Any], settings: Settings) -> Corpus:
     from stream.analysis import sequence_data as data  # noqa: PLC0415
     from stream.display.terminal import count, say, stderr  # noqa: PLC0415
     from stream.files.mapping import parse_mapping  # noqa: PLC0415
-    from stream.files.replay import limits_of  # noqa: PLC0415
     from stream.kafka.reach import reach  # noqa: PLC0415
+    from stream.params import decode_limits  # noqa: PLC0415
     from stream.wire.records import ACTIONS  # noqa: PLC0415
 
-    limits = limits_of(settings)
+    limits = decode_limits(settings)
     catalogue = {}
     if given["from_topic"]:
         reach(settings)
@@ -188,7 +188,8 @@ def _texts(ids: list[str], catalogue: Any, settings: Settings) -> tuple[Any, str
     """`(vectors, version of the encoder)`, or none of both."""
     from stream.analysis import sequence_data as data  # noqa: PLC0415
     from stream.display.terminal import say, stderr  # noqa: PLC0415
-    from stream.texts.options import batch_tokens, encoder_choice, open_encoder_of  # noqa: PLC0415
+    from stream.params import encoder_choice  # noqa: PLC0415
+    from stream.texts.options import batch_tokens, open_encoder_of  # noqa: PLC0415
 
     choice = encoder_choice(settings)
     known = sum(item in catalogue for item in ids)

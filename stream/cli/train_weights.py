@@ -175,10 +175,10 @@ def _data(given: dict[str, Any], settings: Settings) -> Data:
     from stream.analysis.data import read_data, read_topics  # noqa: PLC0415
     from stream.analysis.texts import with_text  # noqa: PLC0415
     from stream.files.mapping import parse_mapping  # noqa: PLC0415
-    from stream.files.replay import limits_of  # noqa: PLC0415
     from stream.kafka.reach import reach  # noqa: PLC0415
+    from stream.params import decode_limits  # noqa: PLC0415
 
-    limits = limits_of(settings)
+    limits = decode_limits(settings)
     if given["from_topic"]:
         reach(settings)
         data = read_topics(settings, limits)

@@ -93,7 +93,7 @@ class Credited(NamedTuple):
 
 
 def credit_params(rule: str, windows_h: dict[str, float], half_life_h: float) -> CreditParams | None:
-    """From settings: windows by action. None: nothing is credited."""
+    """`rule`: a name of `RULES`, or `none`: then nothing is credited, and this is None. `windows_h`: hours by action."""
     if rule == "none":
         return None
     windows_ms = np.array([round(3_600_000 * windows_h.get(action, 0.0)) for action in ACTIONS], np.int64)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import (
@@ -40,11 +41,11 @@ from stream.kafka.replica import TopicReplica
 from stream.kafka.topics import LogEnds, check_topics, is_embedded
 from stream.kafka.transactions import PartitionWriters
 from stream.metrics import Metrics
+from stream.params import batcher_options, encoder_choice
 from stream.refresh.sequence import load_version, open_sequence
 from stream.refresh.versions import RankerModel, SequenceVersion, current, read_weights
 from stream.settings import Settings
 from stream.storage.rocks import DataDirectory
-from stream.texts.options import encoder_choice
 from stream.texts.serving import Texts, open_texts
 from stream.worker.commit import Committer
 from stream.worker.log import RepeatFilter
@@ -149,14 +150,15 @@ class Application:
         choice = encoder_choice(self.settings)
         if choice is not None and self.settings.recommend:
             self._texts = self.tracker.texts = await open_texts(
-                self.settings,
                 choice,
+                partial(batcher_options, self.settings),
                 self._directory,
-                self.tracker,
                 self.metrics,
-                self.fatal,
-                self.worker.wake,
-                self._replicas_caught_up,
+                catalog=lambda: self.tracker.catalog,
+                catalog_is_read=self._replicas_caught_up,
+                on_swap=self._vectors_swapped,
+                on_query_ready=self._query_ready,
+                on_down=self.fatal,
             )
         server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
@@ -295,6 +297,15 @@ class Application:
                 self._sequence_version = model if isinstance(model, SequenceVersion) else None
                 self._loading = asyncio.ensure_future(self._load_sequence(self._sequence_version))
         self.worker.wake()
+
+    def _vectors_swapped(self) -> None:
+        self.tracker.requeue_all("model", time.monotonic())
+        self.worker.wake()
+
+    def _query_ready(self, partition: int, user: bytes) -> None:
+        if partition in self.tracker.users:
+            self.tracker.queue.add(partition, user, "refresh", time.monotonic())
+            self.worker.wake()
 
     async def _load_sequence(self, version: SequenceVersion | None) -> None:
         """In a thread, so that lists go on being made; only the version that is still wanted then serves."""

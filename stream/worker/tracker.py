@@ -19,27 +19,27 @@ from models.items.co_occurrence import batch_deltas
 from models.items.facts import item_facts
 from models.items.index import NO_INDEX, ItemIndex
 from models.items.names import ItemNames
-from models.items.priors import Priors, compute_priors
+from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
 from models.items.record import pack_deltas
 from models.items.rows import ItemRows
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
 from models.ranking.features import Asked
-from models.ranking.rank import PARTS, RankedBatch, RankingParams, rank
+from models.ranking.rank import PARTS, RankedBatch, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
 from models.ranking.weights import RankingWeights, default_weights
 from models.reasons.contributions import COMPLETENESS_GAP_MAX, attribute, completeness_gap
 from models.reasons.removal import Past
+from models.reasons.what_if import RankingInputs, SequencePast
 from models.sequence.model import SequenceModel
-from stream.as_if import SequencePast, World
 from stream.errors import CorruptStateError, InvariantError
-from stream.files.cells import parse_timezone
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
-from stream.outcomes.crediting import Lists, credit_params
+from stream.outcomes.crediting import Lists
 from stream.outcomes.crediting import warm_up as warm_up_crediting
 from stream.outcomes.strategies import Strategies
+from stream.params import credit_params, decode_limits, interest_params, ranking_params, update_params
 from stream.partitions.partitions import ItemPartition, UserPartition
 from stream.refresh.counterfactuals import person_of, what_would_change, with_counterfactual
 from stream.refresh.publish import Listed, Published, Telling, build_records, model_versions
@@ -49,17 +49,13 @@ from stream.refresh.sequence import Sequences
 from stream.refresh.versions import RankerModel, weights_of
 from stream.settings import Settings
 from stream.state.record import BOUGHT, RING, States
-from stream.state.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, warm_up
+from stream.state.update import PURCHASE, QUERY, Changes, apply_events, warm_up
 from stream.texts.queries import QueryVectors
-from stream.wire.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
+from stream.wire.codes import list_id_of
+from stream.wire.decode import Rejected, decode_item
 from stream.wire.records import STRATEGIES, EventSource, Trigger
-from stream.worker.intake import Intake, list_id_of, read_chunk
-
-PRIOR_CANDIDATES = 200
-"""Items proposed to everyone by trend, and as many by popularity."""
-
-NEW_CANDIDATES = 50
-"""Items that nobody has engaged with, proposed to everyone: the ones that came last."""
+from stream.wire.times import parse_time_ms, parse_timezone
+from stream.worker.intake import Intake, read_chunk
 
 PRIORS_MAX_AGE_MS = 1000
 """How old trend and popularity may be when statistics keep changing."""
@@ -117,26 +113,11 @@ class Tracker:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
-        self._limits = DecodeLimits(
-            settings.message_max_bytes,
-            parse_time_ms(settings.event_time_earliest) or 0,
-            settings.event_time_max_ahead_s * 1000,
-        )
-        self._update = UpdateParams(
-            np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
-        )
-        self._crediting = credit_params(
-            settings.outcome_rule,
-            {
-                "click": settings.outcome_window_click_h,
-                "cart": settings.outcome_window_cart_h,
-                "purchase": settings.outcome_window_purchase_h,
-            },
-            settings.outcome_half_life_h,
-        )
+        self._limits, self._update = decode_limits(settings), update_params(settings)
+        self._crediting, self._interest = credit_params(settings), interest_params(settings)
         self._zone = parse_timezone(settings.explanation_timezone)
         self._own_weights = default_weights()
-        self._ranking = RankingParams(settings.top_k, settings.neighbours_scored, self._own_weights)
+        self._ranking = ranking_params(settings, self._own_weights)
         self._strategies = Strategies()
         self._strategies_changed = False
         self.names = ItemNames()
@@ -393,10 +374,12 @@ class Tracker:
         )
         return behaviours, recent, asked
 
-    def world(self, now_ms: int) -> World:
-        """What lists are made of beside the person, for `stream.as_if`."""
+    def ranking_inputs(self, now_ms: int) -> RankingInputs:
+        """What lists are made of beside the person, for `models.reasons.what_if`."""
         vectors = None if self.texts is None or not self.texts.items.size else self.texts.items
-        return World(self.catalog, self.stats, self._current_priors(now_ms), self._ranking, vectors)
+        return RankingInputs(
+            self.catalog, self.stats, self._current_priors(now_ms), self._ranking, self._interest, vectors
+        )
 
     def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
         """Fresh lists for users of one partition, with their reasons, in the order of `due`."""
@@ -556,16 +539,13 @@ class Tracker:
         """The users' interests by text; None where nothing has a vector."""
         if self.texts is None or vectors is None:
             return None
-        settings = self._settings
         return semantics(
             vectors,
             recent.gains,
             ages_s(behaviours, recent),
             self.texts.items,
             self.catalog.recommendable,
-            points=settings.interest_points,
-            candidates=settings.interest_candidates,
-            half_lives_s=(3600.0 * settings.interest_short_half_life_h, 3600.0 * settings.interest_long_half_life_h),
+            self._interest,
         )
 
     def _add_counterfactuals(
@@ -583,7 +563,7 @@ class Tracker:
         chosen = [i for i, d in enumerate(due) if share and is_explained(d.key, share)]
         if not chosen:
             return
-        world, model = self.world(now_ms), self.sequences.model
+        inputs, model = self.ranking_inputs(now_ms), self.sequences.model
         states = users.overlay.states
         with self._metrics.stage_seconds.labels("counterfactual").time():
             for i in chosen:
@@ -591,7 +571,7 @@ class Tracker:
                 if model is not None:
                     history = first_engagements(states, rows[i : i + 1], model.length)
                     sequence = SequencePast(model, history, recent.items[i])
-                person = person_of(past, i, world, self._settings, sequence)
+                person = person_of(past, i, inputs, sequence)
                 found = what_would_change(person, recent.items[i], self.index, self._name_of)
                 published[i] = with_counterfactual(published[i], found)
 

@@ -20,7 +20,7 @@ from stream.settings import Settings
 from stream.state.record import States
 from stream.state.update import UpdateParams, apply_events
 from stream.storage.overlay import Overlay
-from stream.wire.decode import DecodeLimits, parse_time_ms
+from stream.wire.decode import DecodeLimits
 from stream.wire.records import (
     ACTIONS,
     EVIDENCE,
@@ -29,6 +29,7 @@ from stream.wire.records import (
     attribution_decoder,
     strategy_stats_decoder,
 )
+from stream.wire.times import parse_time_ms
 from stream.worker.intake import read_chunk
 
 HOUR_MS = 3_600_000

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from models.hashing import item_hash
+from stream.wire.codes import context_bucket
 from stream.wire.records import (
     STRATEGIES,
     Action,
@@ -19,7 +20,6 @@ from stream.wire.records import (
     RecommendationAttribution,
     Rule,
 )
-from stream.worker.intake import context_bucket
 
 ROWS_MAX: Final = 500_000
 """Exposures and outcomes remembered; with all that is computed from them some 800 bytes each."""

@@ -13,6 +13,7 @@ from tracker_harness import Harness
 
 from models.encoder.hashing_encoder import HashingEncoder
 from models.encoder.text import clean_text, text_hash
+from models.hashing import query_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
 from stream.metrics import Metrics
@@ -21,7 +22,6 @@ from stream.texts.batch import Refused
 from stream.texts.catalogue import CatalogueVectors
 from stream.texts.queries import QueryVectors
 from stream.texts.vector_store import VectorStore
-from stream.worker.intake import query_hash
 
 MIB = 1 << 20
 

@@ -13,9 +13,10 @@ from models.encoder.default_model import default_model, packaged_model
 from models.encoder.text import clean_text
 from stream.errors import ModelUnusableError
 from stream.metrics import Metrics
+from stream.params import batcher_options, encoder_choice
 from stream.settings import Settings
 from stream.texts.batcher import BatcherOptions, MicroBatcher, Refused
-from stream.texts.options import batch_tokens, batcher_options, encoder_choice
+from stream.texts.options import batch_tokens
 
 DEADLINE_S = 120.0
 NASTY = [

@@ -22,8 +22,8 @@ from stream.outcomes.strategy_totals import record_key
 from stream.partitions.partitions import ItemPartition
 from stream.settings import Settings
 from stream.state.record import RING, dwell_code
+from stream.wire.codes import context_bucket, event_id_hash
 from stream.wire.records import ACTIONS, StrategyStats, encode
-from stream.worker.intake import context_bucket, event_id_hash
 from stream.worker.tracker import Tracker
 
 
