@@ -24,7 +24,7 @@ class Stream(NamedTuple):
     """Dense number of the item, by first appearance in this order; `NO_ITEM_NUMBER` where there is none (queries)."""
     time_ms: NDArray[np.int64]
     action: NDArray[np.uint8]
-    """Position in `stream.wire.records.ACTIONS`."""
+    """Position in `models.vocabulary.ACTIONS`."""
     dwell_ms: NDArray[np.int64]
     """0 where none was given."""
     context: NDArray[np.uint8]

@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import DAY_MS
 from models.items.record import NEVER_MS
-from models.items.rows import DAY_MS, TREND_MS
+from models.items.rows import TREND_MS
 from models.items.stats import ItemStatistics
 
 NEW_BELOW = 5

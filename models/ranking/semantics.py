@@ -17,10 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4
 from models.items.vectors import ItemVectors, centred
 from models.ranking.interest_graph import InterestGraph, contributions, decayed_gains, interest_graph, user_vectors
-
-_F4 = NDArray[np.float32]
 
 RECENT_DECAY, RECENT_PLACES = 0.8, 8
 """Of r_q, as of the fast co-occurrence scale."""
@@ -42,16 +41,16 @@ class Semantics(NamedTuple):
 
     vectors: ItemVectors
     """Of the catalogue; one model version, whatever is swapped meanwhile."""
-    history: _F4
+    history: F4
     """(u, H, dims) float32 centred unit vectors; zeros where there is none."""
     weights: NDArray[np.float64]
     """(u, H): what each place is worth now to the points; 0 = nothing."""
     recent: NDArray[np.float64]
     """(u, H): r_q."""
     graph: InterestGraph
-    wanted: _F4
+    wanted: F4
     """(u, 2, dims) float32: their products with an item's centred vector are the features above."""
-    similar: _F4 | None
+    similar: F4 | None
     """(u, 2, n) float32: these products with every item by dense index, for a catalogue small enough to have them."""
     candidates: NDArray[np.int32]
     """(u, c) int32 dense indices of what is nearest, -1 pads."""
@@ -71,16 +70,16 @@ class Semantics(NamedTuple):
             self.candidates[users],
         )
 
-    def scores(self, start: NDArray[np.int64], items: NDArray[np.int32]) -> _F4:
+    def scores(self, start: NDArray[np.int64], items: NDArray[np.int32]) -> F4:
         """(c, 2) float32: both features of candidates in compressed rows, `start` (u + 1,); 0 for items without a vector."""
         user = np.repeat(np.arange(len(start) - 1), np.diff(start))
         if self.similar is not None:
             inside = items < self.similar.shape[2]
-            known: _F4 = np.where(inside[:, None], self.similar[user, :, np.where(inside, items, 0)], np.float32(0))
+            known: F4 = np.where(inside[:, None], self.similar[user, :, np.where(inside, items, 0)], np.float32(0))
             return known
         distinct, place = np.unique(items, return_inverse=True)
         found = centred(self.vectors.get(distinct), self.vectors.mean)
-        scores: _F4 = np.einsum("cd,ctd->ct", found[place], self.wanted[user])
+        scores: F4 = np.einsum("cd,ctd->ct", found[place], self.wanted[user])
         return scores
 
     def contributions(self, items: NDArray[np.int32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,7 +92,7 @@ class Semantics(NamedTuple):
 
 
 def semantics(
-    history: _F4,
+    history: F4,
     gains: NDArray[np.float64],
     ages_s: NDArray[np.float64],
     vectors: ItemVectors,
@@ -143,7 +142,7 @@ def _shares(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def _best(similar: _F4, vectors: ItemVectors, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
+def _best(similar: F4, vectors: ItemVectors, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
     """(u, k) int32: the allowed items with a vector that are most similar, in no order; -1 for users who want nothing."""
     items = np.flatnonzero(allowed).astype(np.int32)
     items = items[vectors.has(items)]

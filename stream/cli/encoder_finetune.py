@@ -158,11 +158,11 @@ def _mendable(
 
 def _corpus(files: dict[str, Any], max_tokens: int, settings: Any, reading: dict[str, Any]) -> Any:
     from models.training.plan import Corpus  # noqa: PLC0415
+    from models.vocabulary import ACTIONS  # noqa: PLC0415
     from stream.analysis.finetune_data import read_engagements, read_texts  # noqa: PLC0415
     from stream.display.terminal import count, say, stderr  # noqa: PLC0415
     from stream.files.mapping import parse_mapping  # noqa: PLC0415
     from stream.params import decode_limits  # noqa: PLC0415
-    from stream.wire.records import ACTIONS  # noqa: PLC0415
 
     now_ms = time.time_ns() // 1_000_000
     common: dict[str, Any] = {"limits": decode_limits(settings), "now_ms": now_ms, "reading": reading}

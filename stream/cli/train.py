@@ -154,12 +154,12 @@ def _refuse_missing() -> None:
 
 def _corpus(given: dict[str, Any], settings: Settings) -> Corpus:
     from models.training.sequence.run import Corpus  # noqa: PLC0415
+    from models.vocabulary import ACTIONS  # noqa: PLC0415
     from stream.analysis import sequence_data as data  # noqa: PLC0415
     from stream.display.terminal import count, say, stderr  # noqa: PLC0415
     from stream.files.mapping import parse_mapping  # noqa: PLC0415
     from stream.kafka.reach import reach  # noqa: PLC0415
     from stream.params import decode_limits  # noqa: PLC0415
-    from stream.wire.records import ACTIONS  # noqa: PLC0415
 
     limits = decode_limits(settings)
     catalogue = {}

@@ -274,7 +274,7 @@ def _keep(
 
 
 def _actions() -> tuple[str, ...]:
-    from stream.wire.records import ACTIONS  # noqa: PLC0415
+    from models.vocabulary import ACTIONS  # noqa: PLC0415
 
     return ACTIONS
 

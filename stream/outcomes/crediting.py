@@ -17,15 +17,22 @@ from numpy.typing import NDArray
 
 from models.compiled import compiled
 from models.credit.compiled_shares import divide
+from models.vocabulary import (
+    ACTIONS,
+    CLICK,
+    IMPRESSION,
+    LISTED,
+    NAMED,
+    NOTHING,
+    PURCHASE,
+    REFUND,
+    RULES,
+    SHOWN,
+    UNKNOWN,
+    Rule,
+)
 from stream.state.ledger import CREDIT, LISTS, LISTS_SEEN, PATH, PLACES, PURCHASES, TOUCHES, Columns, Ledgers
-from stream.state.update import CLICK, IMPRESSION, PURCHASE, REFUND, EventColumns
-from stream.wire.records import ACTIONS, RULES, STRATEGIES, Rule
-
-CART = ACTIONS.index("cart")
-UNKNOWN = STRATEGIES.index("unknown")
-
-NAMED, SHOWN, LISTED, NOTHING = range(4)
-"""Codes of evidence; the wire's `EVIDENCE` has the same positions."""
+from stream.state.update import EventColumns
 
 SEEN, CLICKED, BY_IMPRESSION = 1, 2, 4
 """Flags of a touch: it is an exposure; it was clicked; an impression said so. A published list's touch has not SEEN."""

@@ -15,8 +15,9 @@ from models.items.index import ItemIndex
 from models.ranking.features import Asked
 from models.ranking.recent import RecentItems, recent_items
 from models.sequence.history import FirstEngagements
+from models.vocabulary import QUERY
 from stream.state.record import ACTION_MASK, CONTEXT_SHIFT, FIRST_BIT, RING, States
-from stream.state.update import QUERY, UpdateParams, gain_of
+from stream.state.update import UpdateParams, gain_of
 
 
 class Behaviours(NamedTuple):

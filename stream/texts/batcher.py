@@ -183,7 +183,7 @@ class MicroBatcher:
             task.cancel()
         self._preparer.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._thread.join, max(timeout_s, 1.0))
-        self._metrics.encoder_alive.set(0)
+        self._metrics.texts.encoder_alive.set(0)
 
     @property
     def encoder(self) -> Encoder:
@@ -209,11 +209,11 @@ class MicroBatcher:
     def update_metrics(self) -> None:
         """Set the gauges; to be called now and then."""
         health = self.health()
-        self._metrics.encoder_alive.set(health.is_alive)
-        self._metrics.encoder_queue_texts.set(health.queue_texts)
-        self._metrics.encoder_queue_tokens.set(health.queue_tokens)
-        self._metrics.encoder_queue_age.set(health.oldest_s)
-        self._metrics.encoder_budget.set(self._budget.tokens)
+        self._metrics.texts.encoder_alive.set(health.is_alive)
+        self._metrics.texts.encoder_queue_texts.set(health.queue_texts)
+        self._metrics.texts.encoder_queue_tokens.set(health.queue_tokens)
+        self._metrics.texts.encoder_queue_age.set(health.oldest_s)
+        self._metrics.texts.encoder_budget.set(self._budget.tokens)
 
     # --- encoding ---
 
@@ -253,7 +253,7 @@ class MicroBatcher:
         answers = [answer for answer in request.answers if answer is not None]
         for answer in answers:
             if isinstance(answer, Refused):
-                self._metrics.encoder_refused.labels(answer.reason).inc()
+                self._metrics.texts.encoder_refused.labels(answer.reason).inc()
         return answers
 
     async def _submit(
@@ -270,13 +270,13 @@ class MicroBatcher:
             if refusal is not None:
                 request.answer(position, refusal)
             elif (vector := self._cached(key)) is not None:
-                self._metrics.encoder_texts.labels("cached").inc()
+                self._metrics.texts.encoder_texts.labels("cached").inc()
                 request.answer(position, vector)
             elif (entry := self._entries.get(key)) is not None:
-                self._metrics.encoder_texts.labels("coalesced").inc()
+                self._metrics.texts.encoder_texts.labels("coalesced").inc()
                 self._join(entry, request, position, priority)
             elif key in fresh:
-                self._metrics.encoder_texts.labels("coalesced").inc()
+                self._metrics.texts.encoder_texts.labels("coalesced").inc()
                 places[key].append(position)
             elif self._accepted + self._backlog.texts + len(fresh) >= self._options.queue_max_texts:
                 request.answer(position, Refused("queue_full", f"{self._options.queue_max_texts} texts are waiting"))
@@ -328,7 +328,7 @@ class MicroBatcher:
             except Exception:  # noqa: BLE001  (a tokeniser raises anything; one text at a time finds the one)
                 return [_prepared_alone(encoder, text, role) for text in texts]
 
-        with self._metrics.encoder_stage_seconds.labels("prepare").time():
+        with self._metrics.texts.encoder_stage_seconds.labels("prepare").time():
             try:
                 return await self._loop.run_in_executor(self._preparer, work)
             except RuntimeError:  # shut down meanwhile
@@ -487,8 +487,8 @@ class MicroBatcher:
             return
         self._encoder = encoder
         self._last_progress = self._clock()
-        self._metrics.encoder_provider.labels(encoder.provider).set(1)
-        self._metrics.encoder_alive.set(1)
+        self._metrics.texts.encoder_provider.labels(encoder.provider).set(1)
+        self._metrics.texts.encoder_alive.set(1)
         logger.info(
             "encoder: %s on %s, batches of %d tokens", encoder.model_version, encoder.provider, self._budget.tokens
         )
@@ -507,17 +507,17 @@ class MicroBatcher:
 
     def _measure(self, running: _Running, outcome: Outcome, at: float) -> None:
         metrics, taken = self._metrics, running.taken
-        metrics.encoder_batch_texts.observe(len(taken.entries))
-        metrics.encoder_batch_tokens.observe(taken.padded_tokens)
+        metrics.texts.encoder_batch_texts.observe(len(taken.entries))
+        metrics.texts.encoder_batch_tokens.observe(taken.padded_tokens)
         tokens = sum(entry.prepared.tokens for entry in taken.entries)
-        metrics.encoder_padding.inc(max(0, taken.padded_tokens - tokens))
+        metrics.texts.encoder_padding.inc(max(0, taken.padded_tokens - tokens))
         is_waited = taken.reason == "idle" and self._options.wait_s > 0
-        metrics.encoder_dispatches.labels("waited" if is_waited else taken.reason).inc()
+        metrics.texts.encoder_dispatches.labels("waited" if is_waited else taken.reason).inc()
         oldest = min(entry.queued_at for entry in taken.entries)
-        metrics.encoder_stage_seconds.labels("queue").observe(max(0.0, running.started_at - oldest))
-        metrics.encoder_stage_seconds.labels("encode").observe(at - running.started_at)
-        metrics.encoder_bisections.inc(outcome.bisections)
-        metrics.encoder_texts.labels("encoded").inc(sum(not isinstance(a, Refused) for a in outcome.answers))
+        metrics.texts.encoder_stage_seconds.labels("queue").observe(max(0.0, running.started_at - oldest))
+        metrics.texts.encoder_stage_seconds.labels("encode").observe(at - running.started_at)
+        metrics.texts.encoder_bisections.inc(outcome.bisections)
+        metrics.texts.encoder_texts.labels("encoded").inc(sum(not isinstance(a, Refused) for a in outcome.answers))
 
     def _resolve(self, entry: Entry, answer: Answer) -> None:
         if isinstance(answer, Refused):
@@ -557,7 +557,7 @@ class MicroBatcher:
             return
         wait_s = FIRST_RESTART_WAIT_S * 2 ** len(self._restarts) if self._restarts else 0.0
         self._restarts.append(now)
-        self._metrics.encoder_restarts.inc()
+        self._metrics.texts.encoder_restarts.inc()
         logger.warning("the encoder died (%s: %s); starting it again", type(error).__name__, error)
         self._last_progress = now
         self._loop.call_later(wait_s, self._restart)
@@ -588,7 +588,7 @@ class MicroBatcher:
         logger.error("the encoder cannot be kept alive: %s: %s", type(error).__name__, error)
         self._refusal = Refused("encoder_down", f"{type(error).__name__}: {error}"[:200])
         self._refuse_all(self._refusal)
-        self._metrics.encoder_alive.set(0)
+        self._metrics.texts.encoder_alive.set(0)
         if self._on_down is not None:
             self._keep(self._on_down(error))
 

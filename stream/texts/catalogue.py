@@ -105,7 +105,7 @@ class CatalogueVectors:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            self._metrics.vectors_waiting.set(len(self._waiting))
+            self._metrics.texts.vectors_waiting.set(len(self._waiting))
             if not self._waiting:
                 self._work.clear()  # first: what changes while the rest goes on must not be overlooked
                 await self._swap()
@@ -117,7 +117,7 @@ class CatalogueVectors:
             for index in some:
                 del self._waiting[index]
             again = await self._take(np.array(some, np.int32))
-            self._metrics.vectors.set(self.spaces.serving.size)
+            self._metrics.texts.vectors.set(self.spaces.serving.size)
             if again:
                 self._waiting.update(dict.fromkeys(again))
                 await asyncio.sleep(RETRY_S)

@@ -61,7 +61,7 @@ class QueryVectors:
             if not text.strip():
                 continue
             if self._waiting.full():
-                self._metrics.encoder_refused.labels("queue_full").inc()
+                self._metrics.texts.encoder_refused.labels("queue_full").inc()
             else:
                 self._waiting.put_nowait((partition, user, text))
 

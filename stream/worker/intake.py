@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from models.hashing import query_hash
 from models.items.names import ItemNames
+from models.vocabulary import ACTIONS, PURCHASE, REFUND
 from stream.outcomes.crediting import Referrals
 from stream.state.record import dwell_code
-from stream.state.update import PURCHASE, REFUND, EventColumns
+from stream.state.update import EventColumns
 from stream.wire.codes import context_bucket, event_id_hash, list_id_of
 from stream.wire.decode import (
     INT64_MAX,
@@ -27,7 +28,7 @@ from stream.wire.decode import (
     Rejected,
     decode_event,
 )
-from stream.wire.records import ACTIONS, MAX_ID_BYTES, Event, event_decoder
+from stream.wire.records import MAX_ID_BYTES, Event, event_decoder
 from stream.wire.times import parse_time_ms
 
 _RECOMMENDATION_ID, _VALUE = attrgetter("recommendation_id"), attrgetter("value")

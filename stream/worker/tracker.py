@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import DAY_MS
 from models.items.catalog import Catalog, CatalogItem
 from models.items.co_occurrence import batch_deltas
 from models.items.facts import item_facts
@@ -33,6 +34,7 @@ from models.reasons.contributions import COMPLETENESS_GAP_MAX, attribute, comple
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, SequencePast
 from models.sequence.model import SequenceModel
+from models.vocabulary import PURCHASE, QUERY, STRATEGIES
 from stream.errors import CorruptStateError, InvariantError
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
@@ -49,18 +51,18 @@ from stream.refresh.sequence import Sequences
 from stream.refresh.versions import RankerModel, weights_of
 from stream.settings import Settings
 from stream.state.record import BOUGHT, RING, States
-from stream.state.update import PURCHASE, QUERY, Changes, apply_events, warm_up
+from stream.state.update import Changes, apply_events, warm_up
 from stream.texts.queries import QueryVectors
 from stream.wire.codes import list_id_of
 from stream.wire.decode import Rejected, decode_item
-from stream.wire.records import STRATEGIES, EventSource, Trigger
+from stream.wire.records import EventSource, Trigger
 from stream.wire.times import parse_time_ms, parse_timezone
 from stream.worker.intake import Intake, read_chunk
 
 PRIORS_MAX_AGE_MS = 1000
 """How old trend and popularity may be when statistics keep changing."""
 
-REPLAYED_AFTER_MS = 30 * 86_400_000
+REPLAYED_AFTER_MS = 30 * DAY_MS
 """A newest event so long ago means that a past is replayed: sentences then tell times as of that event."""
 
 REMEMBERED_LISTS = 100_000
@@ -176,12 +178,12 @@ class Tracker:
 
     def read(self, records: Sequence[Any]) -> Intake:
         """Decode a chunk of events."""
-        with self._metrics.stage_seconds.labels("decode").time():
+        with self._metrics.work.stage_seconds.labels("decode").time():
             return read_chunk(records, self._limits, self.names)
 
     def apply(self, users: UserPartition, intake: Intake, now: float) -> Changes:
         """Apply decoded events to the users' states and queue those users for refresh."""
-        with self._metrics.stage_seconds.labels("update").time():
+        with self._metrics.work.stage_seconds.labels("update").time():
             rows = users.overlay.rows(intake.keys)
             columns = intake.columns._replace(row=rows)
             changes = apply_events(users.overlay.states, columns, self._update)
@@ -206,7 +208,7 @@ class Tracker:
         """Which recommendations earned what these events are."""
         if self._crediting is None:
             return
-        with self._metrics.stage_seconds.labels("credit").time():
+        with self._metrics.work.stage_seconds.labels("credit").time():
             outcomes = users.outcomes.apply(
                 intake.keys,
                 intake.columns,
@@ -217,17 +219,17 @@ class Tracker:
                 self._name_of,
             )
         for action, evidence in ((outcome.action, outcome.evidence) for outcome in outcomes):
-            self._metrics.outcomes.labels(action, evidence).inc()
+            self._metrics.output.outcomes.labels(action, evidence).inc()
 
     def _count(self, intake: Intake, changes: Changes) -> None:
         metrics = self._metrics
         for action, n in intake.actions.items():
-            metrics.events.labels(action).inc(n)
-        metrics.fenced.inc(changes.n_fenced)
-        metrics.repeats.inc(changes.n_repeats)
+            metrics.input.events.labels(action).inc(n)
+        metrics.input.fenced.inc(changes.n_fenced)
+        metrics.input.repeats.inc(changes.n_repeats)
         items, counts = np.unique(intake.columns.item[intake.columns.action != QUERY], return_counts=True)
         known = [self.catalog.item(index) is not None for index in self.index.lookup(items).tolist()]
-        metrics.unknown_items.inc(int(counts[~np.array(known, bool)].sum()))
+        metrics.input.unknown_items.inc(int(counts[~np.array(known, bool)].sum()))
 
     def _judge(self, partition: int, intake: Intake, changes: Changes) -> None:
         """Whether what users engaged with for the first time stood in the list they had: the live prequential figure."""
@@ -240,8 +242,8 @@ class Tracker:
             if last is not None:
                 hit = item != NO_INDEX and item in last.items[:JUDGED_AT]
                 hits, misses = hits + hit, misses + (not hit)
-        self._metrics.prequential.labels("hit").inc(hits)
-        self._metrics.prequential.labels("miss").inc(misses)
+        self._metrics.work.prequential.labels("hit").inc(hits)
+        self._metrics.work.prequential.labels("miss").inc(misses)
 
     # --- catalogue and statistics ---
 
@@ -255,7 +257,7 @@ class Tracker:
                 continue
             item = decode_item(record.key, record.value, self._limits)
             if isinstance(item, Rejected):
-                self._metrics.items_rejected.labels(item.reason).inc()
+                self._metrics.input.items_rejected.labels(item.reason).inc()
                 continue
             published = item.published_at
             changes[item.item_id] = CatalogItem(
@@ -272,7 +274,7 @@ class Tracker:
         for item_id in changes:
             self.names.hash_of(item_id)
         self.catalog = self.catalog.apply(changes)
-        self._metrics.catalog_items.set(self.catalog.size)
+        self._metrics.worker.catalog_items.set(self.catalog.size)
         self._requeue_changed(changes, now)
         if self.texts is not None:
             hashes = np.array([self.names.hash_of(item_id) for item_id in changes], np.uint64)
@@ -286,7 +288,7 @@ class Tracker:
             columns = self.stats.put(self.index.intern(hashes), list(latest.values()))
         except ValueError as error:
             raise CorruptStateError(f"topic {self._settings.topic_item_stats}: {error}") from error
-        self._metrics.stats_items.set(self.stats.size)
+        self._metrics.worker.stats_items.set(self.stats.size)
         self._engagements = float(self.stats.count.sum())
         self._newest_ms = max(self._newest_ms, int(columns.trend_ms.max(initial=0)))
         for partition, users in self.users.items():
@@ -315,7 +317,7 @@ class Tracker:
         self._strategies_changed = False
         feedback = self._strategies.feedback(self._settings.strategy_feedback_max)
         for strategy, added in zip(STRATEGIES, feedback.tolist(), strict=True):
-            self._metrics.strategy_feedback.labels(strategy).set(added)
+            self._metrics.output.strategy_feedback.labels(strategy).set(added)
         interest, popular, cold_start, *_ = feedback.tolist()
         self._ranking = replace(self._ranking, feedback=(interest, popular, cold_start))
 
@@ -384,12 +386,12 @@ class Tracker:
     def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
         """Fresh lists for users of one partition, with their reasons, in the order of `due`."""
         users = self.users[partition]
-        with self._metrics.stage_seconds.labels("rank").time():
+        with self._metrics.work.stage_seconds.labels("rank").time():
             rows = users.overlay.rows([d.key for d in due])
             behaviours, recent, asked = self.asked(users, rows, now_ms)
             past_vectors = self.past_vectors(recent, asked.history)
             text = self._semantics(behaviours, recent, past_vectors)
-            with self._metrics.stage_seconds.labels("sequence").time():
+            with self._metrics.work.stage_seconds.labels("sequence").time():
                 vectors = None if text is None else text.vectors
                 sequence = self.sequences.expected(users.overlay.states, rows, asked.now_ms, self.index, vectors)
             ranking = self._ranking
@@ -405,7 +407,7 @@ class Tracker:
                 explained=explained,
             )
             ranked = self._with_click_probability(users, ranked)
-        with self._metrics.stage_seconds.labels("publish").time():
+        with self._metrics.work.stage_seconds.labels("publish").time():
             listed = [
                 self._listed(users, row, d)._replace(is_explained=told)
                 for row, d, told in zip(rows.tolist(), due, explained.tolist(), strict=True)
@@ -445,7 +447,7 @@ class Tracker:
         """
         reasons = [reason for each in published for reason in each.attributions]
         gap = completeness_gap(np.array([r.residual for r in reasons]), np.array([r.score for r in reasons]))
-        self._metrics.completeness_gap.observe(gap)
+        self._metrics.output.completeness_gap.observe(gap)
         if not gap <= COMPLETENESS_GAP_MAX:
             raise InvariantError(f"contributions and score of a list are {gap:g} of the score apart")
 
@@ -487,7 +489,7 @@ class Tracker:
             return []
         learned = users.clicks.learn(self._newest_ms, self._ranking.weights.calibration)
         if learned and users.clicks.model is not None:
-            self._metrics.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
+            self._metrics.output.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
         return learned
 
     def _with_click_probability(self, users: UserPartition, ranked: RankedBatch) -> RankedBatch:
@@ -565,7 +567,7 @@ class Tracker:
             return
         inputs, model = self.ranking_inputs(now_ms), self.sequences.model
         states = users.overlay.states
-        with self._metrics.stage_seconds.labels("counterfactual").time():
+        with self._metrics.work.stage_seconds.labels("counterfactual").time():
             for i in chosen:
                 sequence = None
                 if model is not None:

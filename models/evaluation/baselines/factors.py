@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4
 from models.evaluation.contract import Answer, Known, Stream, UnavailableError
 from models.evaluation.history import Past
-
-_F4 = NDArray[np.float32]
 
 
 def user_items(stream: Stream, known: Known, end: int) -> Any:
@@ -32,7 +31,7 @@ def user_items(stream: Stream, known: Known, end: int) -> Any:
 class FactorScores:
     """Items that came after the fit stand below all others. Without a fitted item in the history: popularity."""
 
-    def __init__(self, stream: Stream, known: Known, end: int, factors: _F4, history: int) -> None:
+    def __init__(self, stream: Stream, known: Known, end: int, factors: F4, history: int) -> None:
         """`factors`: (n_items, d) float32; of the history the newest `history` items count."""
         self._stream = stream
         self.past = Past(stream, known, end)
@@ -45,7 +44,7 @@ class FactorScores:
         newest = self.past.newest(int(self._stream.user[at]), self._history)
         return newest[self._fitted[newest]]
 
-    def answer(self, user_factor: _F4 | None) -> Answer:
+    def answer(self, user_factor: F4 | None) -> Answer:
         """By a (d,) user factor; None: popularity."""
         if user_factor is None:
             return Answer(self.past.count.astype(np.float64))

@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from models.calendar import DAY_MS
 from models.credit.off_policy import CellSums
+from models.vocabulary import STRATEGIES
 from stream.analysis.outcomes.cells import cells_of
 from stream.analysis.outcomes.journeys import Journeys, Range
 from stream.display.terminal import count
@@ -17,15 +19,9 @@ from stream.kafka.read_to_end import Record, read_to_end
 from stream.params import decode_limits
 from stream.settings import Settings
 from stream.wire.decode import Rejected, decode_event
-from stream.wire.records import (
-    STRATEGIES,
-    OutcomeAttribution,
-    StrategyStats,
-    attribution_decoder,
-    strategy_stats_decoder,
-)
+from stream.wire.records import OutcomeAttribution, StrategyStats, attribution_decoder, strategy_stats_decoder
 
-PLACES_BEFORE_MS: Final = 7 * 86_400_000
+PLACES_BEFORE_MS: Final = 7 * DAY_MS
 """A list may have been published that long before its items were seen."""
 
 

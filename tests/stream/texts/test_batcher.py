@@ -81,8 +81,8 @@ async def test_equal_texts_share_one_computation_within_a_call_between_calls_and
         await ask(made, [" red shoes\n"])
         encoded = [text for texts in encoder.log for text in texts]
         assert sorted(encoded) == sorted(["busy", "red shoes", *(f"other {i}" for i in range(5))])
-        assert value(made.metrics.encoder_texts, "encoded") == 7
-        assert value(made.metrics.encoder_texts, "cached") == 1
+        assert value(made.metrics.texts.encoder_texts, "encoded") == 7
+        assert value(made.metrics.texts.encoder_texts, "cached") == 1
 
 
 async def test_cached_vectors_cannot_be_changed_by_those_who_get_them():
@@ -107,7 +107,7 @@ async def test_texts_that_break_models_are_cleaned_or_refused_and_cost_no_other_
         reasons = [answer.reason if isinstance(answer, Refused) else None for answer in answers]
         assert reasons == ["empty", "empty", "empty", "empty", None, None, None, "empty", None]
         same(answers[8], "ok")
-        assert value(made.metrics.encoder_refused, "empty") == 5
+        assert value(made.metrics.texts.encoder_refused, "empty") == 5
 
 
 async def test_bad_texts_are_found_and_quarantined_for_a_while_only():
@@ -228,7 +228,7 @@ async def test_a_killed_thread_loses_nothing_and_the_killer_is_found():
         same((await ask(made, ["afterwards"]))[0], "afterwards")
         assert len(made_encoders) == 3
         assert all(encoder.is_closed for encoder in made_encoders[:2])
-        assert value(made.metrics.encoder_restarts) == 2
+        assert value(made.metrics.texts.encoder_restarts) == 2
         assert made.health().is_alive
 
 
@@ -270,7 +270,7 @@ async def test_a_broken_encoder_is_loaded_anew_and_no_text_is_blamed():
     async with batcher(make=lambda: remaining.pop(0)) as made:
         encoders[0].is_broken = True
         same((await ask(made, ["one"]))[0], "one")
-        assert value(made.metrics.encoder_restarts) == 1
+        assert value(made.metrics.texts.encoder_restarts) == 1
 
 
 async def test_an_encoder_that_cannot_be_kept_alive_ends_in_refusals_and_tells_the_worker():

@@ -57,13 +57,13 @@ async def test_nasty_texts_and_a_killed_thread_lose_nothing_and_change_no_vector
     try:
         call = asyncio.ensure_future(batcher.encode(mixed))
         async with asyncio.timeout(DEADLINE_S):
-            while not metrics.encoder_bisections._value.get() and not batcher._running:  # noqa: ASYNC110
+            while not metrics.texts.encoder_bisections._value.get() and not batcher._running:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         killed = ctypes.c_ulong(batcher._thread.ident)
         assert ctypes.pythonapi.PyThreadState_SetAsyncExc(killed, ctypes.py_object(SystemExit)) == 1
         answers = await asyncio.wait_for(call, DEADLINE_S)
         assert len(loads) == 2
-        assert metrics.encoder_restarts._value.get() == 1
+        assert metrics.texts.encoder_restarts._value.get() == 1
     finally:
         await batcher.stop(1.0)
     encoder = load()

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.hashing import NO_ITEM, item_hash
+from models.vocabulary import ACTIONS
 from stream.wire.decode import (
     INT64_MAX,
     INT64_MIN,
@@ -21,7 +22,7 @@ from stream.wire.decode import (
     decode_event,
     decode_item,
 )
-from stream.wire.records import ACTIONS, Event, Item, encode, event_decoder
+from stream.wire.records import Event, Item, encode, event_decoder
 from stream.wire.times import parse_time_ms
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
