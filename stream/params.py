@@ -12,7 +12,7 @@ from stream.outcomes import crediting
 from stream.outcomes.crediting import CreditParams
 from stream.settings import Settings
 from stream.state.update import UpdateParams
-from stream.texts.batcher import BatcherOptions
+from stream.texts.encoder_thread import BatcherOptions
 from stream.texts.options import batch_tokens
 from stream.wire.decode import DecodeLimits
 from stream.wire.times import parse_time_ms

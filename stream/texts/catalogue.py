@@ -22,7 +22,7 @@ from models.encoder.contract import Role
 from models.encoder.text import clean_text, item_text, text_hash
 from models.items.catalog import Catalog
 from models.items.vectors import ItemVectors, VectorSpaces
-from stream.metrics import Metrics
+from stream.metrics import TextMetrics
 from stream.texts.backlog import Priority
 from stream.texts.batch import POISONED, Answer
 from stream.texts.vector_store import VectorStore
@@ -62,7 +62,7 @@ class CatalogueVectors:
         serving_file: Path,
         catalog: Callable[[], Catalog],
         is_read: Callable[[], bool],
-        metrics: Metrics,
+        metrics: TextMetrics,
         on_swap: Callable[[], None],
     ) -> None:
         """Nothing is encoded before `run`.
@@ -105,7 +105,7 @@ class CatalogueVectors:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            self._metrics.texts.vectors_waiting.set(len(self._waiting))
+            self._metrics.vectors_waiting.set(len(self._waiting))
             if not self._waiting:
                 self._work.clear()  # first: what changes while the rest goes on must not be overlooked
                 await self._swap()
@@ -117,7 +117,7 @@ class CatalogueVectors:
             for index in some:
                 del self._waiting[index]
             again = await self._take(np.array(some, np.int32))
-            self._metrics.texts.vectors.set(self.spaces.serving.size)
+            self._metrics.vectors.set(self.spaces.serving.size)
             if again:
                 self._waiting.update(dict.fromkeys(again))
                 await asyncio.sleep(RETRY_S)

@@ -11,7 +11,7 @@ from models.encoder.opening import EncoderChoice
 from models.hashing import query_hash
 from models.items.catalog import Catalog
 from models.items.vectors import ItemVectors
-from stream.metrics import Metrics
+from stream.metrics import TextMetrics
 from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.texts.batcher import BatcherOptions, MicroBatcher
 from stream.texts.catalogue import CatalogueVectors
@@ -71,7 +71,7 @@ async def open_texts(
     choice: EncoderChoice,
     options_for: Callable[[str], BatcherOptions],
     directory: DataDirectory,
-    metrics: Metrics,
+    metrics: TextMetrics,
     *,
     catalog: Callable[[], Catalog],
     catalog_is_read: Callable[[], bool],
@@ -85,7 +85,7 @@ async def open_texts(
         choice: which encoder.
         options_for: the micro-batcher's bounds, for the provider that the encoder then runs on.
         directory: where vectors are kept.
-        metrics: counts what the encoder does.
+        metrics: of texts.
         catalog: the catalogue as it is now.
         catalog_is_read: whether the items topic has been read to its end.
         on_swap: called when the vectors of another model serve from now on.

@@ -146,7 +146,7 @@ class Application:
                 choice,
                 partial(batcher_options, self.settings),
                 self._directory,
-                self.metrics,
+                self.metrics.texts,
                 catalog=lambda: self.tracker.catalog,
                 catalog_is_read=self._replicas_caught_up,
                 on_swap=self._vectors_swapped,

@@ -49,7 +49,7 @@ async def test_nasty_texts_and_a_killed_thread_lose_nothing_and_change_no_vector
         loads.append(OnnxEncoder(directory, provider="cpu", threads=1))
         return loads[-1]
 
-    metrics = Metrics()
+    metrics = Metrics().texts
     batcher = MicroBatcher(load, BatcherOptions(max_tokens=256, cache_max_texts=0), metrics)
     await batcher.start()
     texts = [f"product number {i}, {'with many words ' * (i % 5)}" for i in range(120)]
@@ -57,13 +57,13 @@ async def test_nasty_texts_and_a_killed_thread_lose_nothing_and_change_no_vector
     try:
         call = asyncio.ensure_future(batcher.encode(mixed))
         async with asyncio.timeout(DEADLINE_S):
-            while not metrics.texts.encoder_bisections._value.get() and not batcher._running:  # noqa: ASYNC110
+            while not metrics.encoder_bisections._value.get() and not batcher._thread._running:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
-        killed = ctypes.c_ulong(batcher._thread.ident)
+        killed = ctypes.c_ulong(batcher._thread._thread.ident)
         assert ctypes.pythonapi.PyThreadState_SetAsyncExc(killed, ctypes.py_object(SystemExit)) == 1
         answers = await asyncio.wait_for(call, DEADLINE_S)
         assert len(loads) == 2
-        assert metrics.texts.encoder_restarts._value.get() == 1
+        assert metrics.encoder_restarts._value.get() == 1
     finally:
         await batcher.stop(1.0)
     encoder = load()
