@@ -21,7 +21,7 @@ from models.ranking.features import PARTS
 from models.ranking.weights import RankingWeights
 from models.sequence.model import SequenceModel
 from models.vocabulary import ACTIONS
-from stream.analysis.replayed import Choosing, Replayed, evenly
+from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, evenly
 from stream.settings import Settings
 
 LEARN_FROM: Final = 0.5
@@ -41,7 +41,7 @@ class Judged(NamedTuple):
     hit: NDArray[np.bool_]
 
 
-class Outcome(NamedTuple):
+class FitResult(NamedTuple):
     """What came of it."""
 
     challenger: RankingWeights
@@ -80,7 +80,7 @@ def train_weights(
     questions: int = 2_000,
     seed: int = 0,
     on_step: OnStep = lambda *_: None,
-) -> Outcome:
+) -> FitResult:
     """Learn from the middle of a stream, judge on its end.
 
     Args:
@@ -101,9 +101,9 @@ def train_weights(
     firsts = np.flatnonzero(stream.first)
     learned = firsts[int(LEARN_FROM * len(firsts)) : int(JUDGE_FROM * len(firsts))]
     asked = evenly(firsts[int(JUDGE_FROM * len(firsts)) :], questions)
-    replayed = Replayed(settings, stream, known)
+    replayed = ReplayedWorker(settings, stream, known)
     replayed.sequence = sequence
-    choosing = Choosing(replayed, stream, known, choices, np.random.default_rng(seed))
+    choosing = ChoiceSampler(replayed, stream, known, choices, np.random.default_rng(seed))
     sampled = choosing.sample(learned)
     total = len(sampled) + len(asked)
     for done, at in enumerate(sampled.tolist()):
@@ -119,7 +119,7 @@ def train_weights(
             each.append(choosing.rank_of_chosen(question, at, weights))
         on_step(len(sampled) + done, total)
     before, after = (judged(np.array(ranks)) for ranks in scores)
-    return Outcome(challenger, len(choosing), before, after, int(stream.time_ms[sampled[-1]]))
+    return FitResult(challenger, len(choosing), before, after, int(stream.time_ms[sampled[-1]]))
 
 
 def judged(ranks: NDArray[np.float64]) -> Judged:
@@ -164,8 +164,8 @@ def train_strengths(
         if strength and action in used and action != "query"
         for step in STEPS
     ]
-    replayed = Replayed(settings, stream, known)
-    choosing = Choosing(replayed, stream, known, 1, np.random.default_rng(0))
+    replayed = ReplayedWorker(settings, stream, known)
+    choosing = ChoiceSampler(replayed, stream, known, 1, np.random.default_rng(0))
     ranks = np.empty((len(trials), len(asked)))
     for done, at in enumerate(asked.tolist()):
         for row, trial in enumerate(trials):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.arrays import F4
 from models.evaluation.contract import Answer, Known, Stream, UnavailableError
-from models.evaluation.history import Past
+from models.evaluation.history import UserPrefix
 
 
 def user_items(stream: Stream, known: Known, end: int) -> Any:
@@ -34,7 +34,7 @@ class FactorScores:
     def __init__(self, stream: Stream, known: Known, end: int, factors: F4, history: int) -> None:
         """`factors`: (n_items, d) float32; of the history the newest `history` items count."""
         self._stream = stream
-        self.past = Past(stream, known, end)
+        self.past = UserPrefix(stream, known, end)
         self._factors = factors
         self._fitted = self.past.count > 0
         self._history = history
