@@ -32,14 +32,14 @@ lint: $(VENV)/.dev $(VENV)/.docs ## ruff, format, mypy, import-linter, spelling,
 	@$(BIN)/codespell
 	@$(BIN)/python -m stream.schemas.generate --check
 	@$(BIN)/python deploy/reference.py --check
-	@$(BIN)/mkdocs build --strict --quiet --config-file deploy/mkdocs.yml
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file deploy/mkdocs.yml
 
 format: $(VENV)/.dev ## Let ruff format and fix what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.docs ## Build the documentation as a site into .site (ARGS=serve: on 127.0.0.1:8000, built again at each change)
-	@$(BIN)/mkdocs $(or $(ARGS),build --strict --quiet) --config-file deploy/mkdocs.yml
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build --strict --quiet) --config-file deploy/mkdocs.yml
 	@echo "The site is in .site: open .site/index.html"
 
 reference: $(VENV)/.dev ## Write the generated pages again: settings, command line, rooms
