@@ -44,6 +44,7 @@ docs: $(VENV)/.docs ## Build the documentation as a site into .site (ARGS=serve:
 
 reference: $(VENV)/.dev ## Write the generated pages again: settings, command line, rooms
 	@$(BIN)/python deploy/reference.py
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support $(BIN)/python tests/support/settings_table.py
 
 kafka: ## A local Apache Kafka on 127.0.0.1:9092, from Maven Central's jars (Java 17, mvn), until Ctrl-C
 	@deploy/kafka/run.sh run $(KAFKA_DIR)

@@ -26,12 +26,9 @@ PAGES = sorted(DOCS.rglob("*.md"))
 PROSE = [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *PAGES]
 MKDOCS = ROOT / "deploy" / "mkdocs.yml"
 COMING = {
-    "models/vocabulary.py",
     "stream/cli/lazy.py",
     "stream/partitions/users.py",
     "stream/refresh/refresher.py",
-    "stream/settings/",
-    "stream/texts/encoder_thread.py",
     "stream/worker/chunks.py",
 }
 """What the restructuring going on brings; take out what is there."""
