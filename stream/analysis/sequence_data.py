@@ -14,7 +14,7 @@ from models.encoder.contract import Encoder
 from models.encoder.text import clean_text, item_text
 from models.items.catalog import CatalogItem
 from models.items.names import ItemNames
-from models.training.pairs import Engagements, engagements
+from models.training.engagements import Engagements, engagements
 from stream.errors import InputFileError
 from stream.files.mapping import Mapping as Columns
 from stream.files.reading import BadRow, read_events, read_items

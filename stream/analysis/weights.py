@@ -41,7 +41,7 @@ class Judged(NamedTuple):
     hit: NDArray[np.bool_]
 
 
-class Outcome(NamedTuple):
+class FitResult(NamedTuple):
     """What came of it."""
 
     challenger: RankingWeights
@@ -80,7 +80,7 @@ def train_weights(
     questions: int = 2_000,
     seed: int = 0,
     on_step: OnStep = lambda *_: None,
-) -> Outcome:
+) -> FitResult:
     """Learn from the middle of a stream, judge on its end.
 
     Args:
@@ -119,7 +119,7 @@ def train_weights(
             each.append(choosing.rank_of_chosen(question, at, weights))
         on_step(len(sampled) + done, total)
     before, after = (judged(np.array(ranks)) for ranks in scores)
-    return Outcome(challenger, len(choosing), before, after, int(stream.time_ms[sampled[-1]]))
+    return FitResult(challenger, len(choosing), before, after, int(stream.time_ms[sampled[-1]]))
 
 
 def judged(ranks: NDArray[np.float64]) -> Judged:
@@ -127,7 +127,7 @@ def judged(ranks: NDArray[np.float64]) -> Judged:
     return Judged(np.where(ranks <= 10, 1.0 / np.log2(ranks + 1.0), 0.0), ranks <= 10)
 
 
-class StrengthOutcome(NamedTuple):
+class StrengthResult(NamedTuple):
     """What other strengths would be worth."""
 
     strengths: dict[str, float]
@@ -146,7 +146,7 @@ def train_strengths(
     *,
     questions: int = 1_000,
     on_step: OnStep = lambda *_: None,
-) -> StrengthOutcome:
+) -> StrengthResult:
     """Try each action's strength at half and at twice what it is, with everything else as it serves.
 
     The questions are spread over the last part of the stream; one pass asks each of them under every strength. A change counts
@@ -185,4 +185,4 @@ def train_strengths(
         if mean > error[row] and mean > lead.get(action, 0.0):
             lead[action], best[action] = mean, strength
             after = max(after, float(gains[row].mean()))
-    return StrengthOutcome(best, tried, float(gains[0].mean()), after)
+    return StrengthResult(best, tried, float(gains[0].mean()), after)

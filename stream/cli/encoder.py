@@ -68,7 +68,7 @@ def encoder_export(
 ) -> None:
     from models.encoder.export import export  # noqa: PLC0415
     from models.encoder.source import find_source  # noqa: PLC0415
-    from models.training.reference import transformers_vectors  # noqa: PLC0415
+    from models.training.encoder.reference import transformers_vectors  # noqa: PLC0415
 
     given = {"query": query_prompt, "passage": passage_prompt}
     prompts = (

@@ -15,7 +15,8 @@ from stream.cli import options
 from stream.errors import EXIT_FAILED, ModelUnusableError
 
 if TYPE_CHECKING:
-    from models.training.finetune import Look, Outcome
+    from models.training.encoder.finetune import Look
+    from models.training.result import TrainingResult
 
 HELP: Final = """\
 Tune a sentence encoder on what users engage with together, and keep it only if a later time window is served better.
@@ -102,8 +103,8 @@ def finetune(
         raise ModelUnusableError(
             f"fine-tuning needs {', '.join(missing)}, not installed here.", "pip install 'penchant[train]'"
         )
-    from models.training.pairs import Neighbourhood  # noqa: PLC0415
-    from models.training.settings import FinetuneSettings  # noqa: PLC0415
+    from models.training.encoder.pairs import Neighbourhood  # noqa: PLC0415
+    from models.training.encoder.settings import FinetuneSettings  # noqa: PLC0415
     from stream.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -131,11 +132,11 @@ def _mendable(
     *,
     fp16: bool,
     restart: bool,
-) -> Outcome:
+) -> TrainingResult:
     """The run; what a person can mend as one line."""
     from models.encoder.errors import ModelError  # noqa: PLC0415
-    from models.training import finetune as training_loop  # noqa: PLC0415
-    from models.training.keeping import find_trainable  # noqa: PLC0415
+    from models.training.encoder import finetune as training_loop  # noqa: PLC0415
+    from models.training.encoder.keeping import find_trainable  # noqa: PLC0415
 
     try:
         source = find_trainable(model)
@@ -157,7 +158,7 @@ def _mendable(
 
 
 def _corpus(files: dict[str, Any], max_tokens: int, settings: Any, reading: dict[str, Any]) -> Any:
-    from models.training.plan import Corpus  # noqa: PLC0415
+    from models.training.encoder.plan import Corpus  # noqa: PLC0415
     from stream.analysis.finetune_data import read_engagements, read_texts  # noqa: PLC0415
     from stream.display.terminal import count, say, stderr  # noqa: PLC0415
     from stream.files.mapping import parse_mapping  # noqa: PLC0415
@@ -211,7 +212,7 @@ class _Screen:
             self._bar.stop()
 
     def step(self, look: Look) -> None:
-        """See `models.training.finetune.OnStep`."""
+        """See `models.training.encoder.finetune.OnStep`."""
         if look.metric is not None:
             self._metric = f", validation {look.metric:.4f}"
         told = f"loss {look.loss:.4f}{self._metric}"
@@ -230,7 +231,7 @@ class _Screen:
             say(self._console, text)
 
 
-def _say(outcome: Outcome, out: Path) -> int:
+def _say(outcome: TrainingResult, out: Path) -> int:
     """What came of it, and the exit code."""
     report = outcome.report
     name, test, old = report["metric"], report["test"], report["old"]
@@ -253,9 +254,9 @@ def _moved(name: str, task: dict[str, Any]) -> str:
     )
 
 
-def _write(outcome: Outcome, path: Path) -> None:
-    from models.training.keeping import write_report  # noqa: PLC0415
-    from models.training.plot import draw  # noqa: PLC0415
+def _write(outcome: TrainingResult, path: Path) -> None:
+    from models.training.encoder.plot import draw  # noqa: PLC0415
+    from models.training.result import write_report  # noqa: PLC0415
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,8 @@ from stream.cli.train_weights import weights
 from stream.errors import EXIT_FAILED, InputFileError, ModelUnusableError
 
 if TYPE_CHECKING:
-    from models.training.sequence.run import Corpus, Look, Outcome
+    from models.training.result import TrainingResult
+    from models.training.sequence.run import Corpus, Look
     from stream.settings import Settings
 
 train = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Train what the ranking learns from behaviour.")
@@ -239,7 +240,7 @@ class _Screen:
         self._status.update(f"training: {phase}step {look.step}, loss {look.loss:.4f}")
 
 
-def _say(outcome: Outcome, out: Path) -> int:
+def _say(outcome: TrainingResult, out: Path) -> int:
     """What came of it, and the exit code."""
     report = outcome.report
     challenger, incumbent = report["test"]["challenger"], report["test"]["incumbent"]
@@ -255,8 +256,8 @@ def _say(outcome: Outcome, out: Path) -> int:
     return EXIT_FAILED
 
 
-def _write(outcome: Outcome, path: Path) -> None:
-    from models.training.keeping import write_report  # noqa: PLC0415
+def _write(outcome: TrainingResult, path: Path) -> None:
+    from models.training.result import write_report  # noqa: PLC0415
     from models.training.sequence.plot import draw  # noqa: PLC0415
 
     try:

@@ -15,7 +15,7 @@ from stream.errors import EXIT_FAILED, InputFileError, UsageError
 if TYPE_CHECKING:
     from models.ranking.weights import RankingWeights
     from stream.analysis.data import Data
-    from stream.analysis.weights import Outcome, StrengthOutcome
+    from stream.analysis.weights import FitResult, StrengthResult
     from stream.settings import Settings
 
 HELP: Final = """\
@@ -132,7 +132,7 @@ def _once(given: dict[str, Any], wanted: tuple[str, ...]) -> int:
     data = _data(given, settings)
     before = _champion(given, settings)
     sequence = _sequence(settings)
-    tried: StrengthOutcome | None = None
+    tried: StrengthResult | None = None
     try:
         outcome = train_weights(
             settings,
@@ -217,7 +217,7 @@ def _sequence(settings: Settings) -> Any:
     return None if settings.sequence_model is None else open_sequence(settings.sequence_model)
 
 
-def _report(outcome: Outcome, kept: bool, tried: StrengthOutcome | None) -> dict[str, Any]:
+def _report(outcome: FitResult, kept: bool, tried: StrengthResult | None) -> dict[str, Any]:
     report: dict[str, Any] = {
         "kept": kept,
         "version": outcome.challenger.version,
@@ -237,7 +237,7 @@ def _report(outcome: Outcome, kept: bool, tried: StrengthOutcome | None) -> dict
 
 
 def _keep(
-    outcome: Outcome, kept: bool, tried: StrengthOutcome | None, out: Path, settings: Settings, *, publish: bool
+    outcome: FitResult, kept: bool, tried: StrengthResult | None, out: Path, settings: Settings, *, publish: bool
 ) -> int:
     from models.ranking.weights import to_json  # noqa: PLC0415
     from stream.refresh.versions import publish_model, ranker_model  # noqa: PLC0415

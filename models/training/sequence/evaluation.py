@@ -6,7 +6,6 @@ of those with an equal score count as above. A target that nobody has had yet ca
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -123,13 +122,6 @@ def slices(events: Histories, rows: _I8, trained: NDArray[np.bool_]) -> dict[str
         "session_starts": (had > 0) & (gap_ms >= SESSION_GAP_MS),
         "untrained_items": ~trained[events.item[rows]],
     }
-
-
-def gain_and_error(before_: _F8, after: _F8) -> tuple[float, float]:
-    """Mean difference of NDCG, question by question, and its standard error."""
-    difference = gains(after) - gains(before_)
-    error = float(difference.std(ddof=1) / math.sqrt(difference.size)) if difference.size > 1 else 0.0
-    return float(difference.mean()), error
 
 
 def _had(events: Histories, rows: _I8) -> tuple[_I8, NDArray[np.int32]]:

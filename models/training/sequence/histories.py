@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.sequence.features import Times, times_of
-from models.training.pairs import Engagements
+from models.training.engagements import Engagements
 
 _I4 = NDArray[np.int32]
 _I8 = NDArray[np.int64]

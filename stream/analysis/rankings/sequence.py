@@ -26,7 +26,7 @@ def can_train() -> bool:
 def trained(stream: Stream, known: Known, end: int, seed: int) -> SequenceModel | None:
     """A model of the events `[0, end)`; None if counting was better, or if there are too few of them."""
     from models.encoder.errors import ModelError  # noqa: PLC0415
-    from models.training.pairs import engagements  # noqa: PLC0415
+    from models.training.engagements import engagements  # noqa: PLC0415
     from models.training.sequence import run  # noqa: PLC0415
     from models.training.sequence.settings import SequenceSettings  # noqa: PLC0415
 

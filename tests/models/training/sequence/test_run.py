@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from models.encoder.hashing_encoder import HashingEncoder
 from models.items.catalog import CatalogItem
 from models.sequence.features import NO_GAP
-from models.training.pairs import engagements
+from models.training.engagements import engagements
 from models.training.sequence.evaluation import Items, first_seen, gains, metrics, questions, ranks, slices
 from models.training.sequence.histories import before, histories, lesson, segments
 from models.training.sequence.texts import scaled, scaling

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.pairs import Queries
+from models.training.encoder.pairs import Queries
 
 _I4 = NDArray[np.int32]
 _F4 = NDArray[np.float32]
@@ -85,10 +85,3 @@ def metrics(task: Task, vectors: _F4) -> Metrics:
         queries=ranks.size,
         candidates=task.candidates.size,
     )
-
-
-def gain_and_error(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean difference of paired values and its standard error."""
-    difference = after - before
-    error = float(difference.std(ddof=1) / np.sqrt(difference.size)) if difference.size > 1 else 0.0
-    return float(difference.mean()), error
