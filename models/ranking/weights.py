@@ -135,4 +135,4 @@ def named(table: dict[str, dict[str, float]], cold: dict[str, float], **options:
 
 def default_weights() -> RankingWeights:
     """The weights that serve until others are learned; how they were found stands in deploy/docs/ranking.md."""
-    return from_json(files("models.ranking.rank").joinpath("default_weights.json").read_bytes())
+    return from_json(files("models.ranking").joinpath("default_weights.json").read_bytes())

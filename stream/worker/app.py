@@ -60,7 +60,7 @@ RECOVERY_BUFFER_CHUNKS = 2
 EXIT_GRACE_S = 5.0
 """How long after `shutdown_timeout_s` the process may still need to end."""
 
-NOISY = ("faust", "mode", "aiokafka", "stream.kafka.engine.transport", "stream.kafka.engine.table")
+NOISY = ("faust", "mode", "aiokafka", "stream.kafka.engine")
 """Loggers of Faust and below; the services of ours that it runs log under our modules' names."""
 
 WATCH_ENDS_S = 10.0
