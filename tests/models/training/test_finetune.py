@@ -259,7 +259,7 @@ def test_what_a_person_can_mend_is_one_line(tmp_path, model, args, said):
 
 
 def test_without_the_extra_it_says_which_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("stream.cli.encoder_finetune.find_spec", lambda name: None if name == "peft" else object())
+    monkeypatch.setattr("stream.cli.making.find_spec", lambda name: None if name == "peft" else object())
     items, events = write_shop(tmp_path)
     result = command(events, "--items", items, "--out", tmp_path / "out")
     assert (result.exit_code, result.stdout) == (2, "")

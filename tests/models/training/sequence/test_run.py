@@ -22,7 +22,7 @@ from models.training.sequence.evaluation import Items, first_seen, gains, metric
 from models.training.sequence.histories import before, histories, lesson, segments
 from models.training.sequence.texts import scaled, scaling
 from stream.analysis.sequence_data import events_of_file, events_of_topic, items_of_topic, text_vectors
-from stream.cli import train as train_cli
+from stream.cli import train_sequence as train_cli
 from stream.cli.main import app
 from stream.files.mapping import EVENTS_AS_NAMED
 from stream.files.replay import limits_of
