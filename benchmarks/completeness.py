@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from stream.files.mapping import parse_mapping
 from stream.files.reading import FileRecord, read_events, read_items
-from stream.files.replay import limits_of
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
+from stream.params import decode_limits
 from stream.partitions.partitions import ItemPartition, UserPartition
 from stream.settings import Settings, load_settings
 from stream.storage.rocks import DataDirectory
@@ -68,7 +68,7 @@ def _gaps(settings: Settings, data: DataDirectory, options: argparse.Namespace) 
     items = ItemPartition(items_[0], settings.neighbours_max)
     now_ms = time.time_ns() // 1_000_000
     catalogue = read_items(
-        options.items, parse_mapping(options.item_map, "item"), limits=limits_of(settings), now_ms=now_ms
+        options.items, parse_mapping(options.item_map, "item"), limits=decode_limits(settings), now_ms=now_ms
     )
     tracker.replicate_items(
         [Replicated(each.key, each.value, 0, 0, 0) for each in catalogue if isinstance(each, FileRecord)], 0.0
@@ -94,7 +94,7 @@ def _gaps(settings: Settings, data: DataDirectory, options: argparse.Namespace) 
 
 def _chunks(settings: Settings, options: argparse.Namespace) -> Iterator[list[Any]]:
     now_ms = time.time_ns() // 1_000_000
-    rows = read_events(options.events, parse_mapping(options.map), limits=limits_of(settings), now_ms=now_ms)
+    rows = read_events(options.events, parse_mapping(options.map), limits=decode_limits(settings), now_ms=now_ms)
     good = (row for row in rows if isinstance(row, FileRecord))
     offset = 0
     while chunk := list(islice(good, CHUNK)):

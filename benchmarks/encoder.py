@@ -163,7 +163,7 @@ def _speeds(
     np.random.default_rng(1).shuffle(names)
 
     async def measure() -> dict[str, float]:
-        batcher = MicroBatcher(lambda: _Tokenised(encoder, known), options, Metrics())
+        batcher = MicroBatcher(lambda: _Tokenised(encoder, known), options, Metrics().texts)
         await batcher.start()
 
         async def through_batcher() -> None:
@@ -213,7 +213,7 @@ async def _rate(work: Callable[[], Any], n: int, seconds: float) -> float:
 async def _end_to_end(encoder: OnnxEncoder, texts: list[str], budget: int, seconds: float) -> dict[str, float]:
     """Raw texts: cleaning, hashing, tokenising, encoding; nothing is cached."""
     options = BatcherOptions(max_tokens=budget, cache_max_texts=0, timeout_s=600.0)
-    batcher = MicroBatcher(lambda: _Tokenised(encoder, {}), options, Metrics())
+    batcher = MicroBatcher(lambda: _Tokenised(encoder, {}), options, Metrics().texts)
     await batcher.start()
     some = texts[: 20_000 if encoder.provider != "cpu" else 400]
     rate = await _rate(lambda: batcher.encode(some), len(some), seconds)
@@ -227,7 +227,7 @@ async def _end_to_end(encoder: OnnxEncoder, texts: list[str], budget: int, secon
 async def _latency(encoder: OnnxEncoder, texts: list[str], budget: int) -> dict[str, float]:
     """One text at a time: what a query waits, beside the bare call for the same text."""
     batcher = MicroBatcher(
-        lambda: _Tokenised(encoder, {}), BatcherOptions(max_tokens=budget, cache_max_texts=0), Metrics()
+        lambda: _Tokenised(encoder, {}), BatcherOptions(max_tokens=budget, cache_max_texts=0), Metrics().texts
     )
     await batcher.start()
     through, bare = [], []
@@ -251,7 +251,7 @@ async def _duplicates(encoder: OnnxEncoder, texts: list[str], budget: int, share
     """Texts/s for concurrent callers whose texts have been asked for before with this probability; no cache, only sharing
     of what is being computed and of the last 1,000 texts."""
     options = BatcherOptions(max_tokens=budget, cache_max_texts=1000, timeout_s=600.0)
-    batcher = MicroBatcher(lambda: _Tokenised(encoder, {}), options, Metrics())
+    batcher = MicroBatcher(lambda: _Tokenised(encoder, {}), options, Metrics().texts)
     await batcher.start()
     rng = np.random.default_rng(2)
     asked: list[str] = []

@@ -24,7 +24,7 @@ from stream.analysis.data import read_data
 from stream.analysis.replayed import Choosing, Question, Replayed, evenly
 from stream.analysis.texts import with_text
 from stream.files.mapping import parse_mapping
-from stream.files.replay import limits_of
+from stream.params import decode_limits
 from stream.settings import Settings, load_settings
 from stream.state.record import States
 
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
         options.items,
         parse_mapping(options.items_map, "item"),
         strengths=settings.strengths(),
-        limits=limits_of(settings),
+        limits=decode_limits(settings),
         now_ms=time.time_ns() // 1_000_000,
         reading={"timezone": options.timezone, "time_unit": "auto", "time_pattern": None},
     )

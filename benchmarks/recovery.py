@@ -28,11 +28,11 @@ from benchmarks.measure import growth
 from benchmarks.processes import Worker, can_switch_recommending_off, settings_of
 from benchmarks.workload import ITEMS, catalogue, passing_users, produce, spread_events
 from models.hashing import item_hash
+from models.vocabulary import ACTIONS
 from stream.kafka.topics import create_topics
 from stream.settings import Settings, load_settings
 from stream.state.record import NEVER, States, dwell_code, pack
 from stream.state.update import EventColumns, UpdateParams, apply_events
-from stream.wire.records import ACTIONS
 
 TEMPLATES = 20_000
 """Different states that are made; users beyond that have the same ones again."""

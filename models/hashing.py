@@ -15,3 +15,8 @@ def item_hash(item_id: str) -> int:
     is about 3e-6.
     """
     return int.from_bytes(blake2b(item_id.encode(), digest_size=8).digest(), "little") or 1
+
+
+def query_hash(text: str) -> int:
+    """Hash of a query's text, in a space of its own so that it never meets an item id."""
+    return item_hash("\x00query\x00" + text)

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.compiled import compiled
-
-LAST_TOUCH, FIRST_TOUCH, LINEAR, POSITION_BASED, TIME_DECAY = range(5)
-"""Codes of the rules; the wire's `RULES` has the same positions."""
+from models.vocabulary import FIRST_TOUCH, LINEAR, POSITION_BASED, TIME_DECAY
 
 ENDS_SHARE = 0.4
 """`POSITION_BASED`: what the first and the last touch get each; those between share the rest."""

@@ -18,10 +18,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-_F8 = NDArray[np.float64]
-_I8 = NDArray[np.int64]
+from models.arrays import F8, I8
 
 Z: Final = 1.959963984540054
 """Normal quantile of a 95 % interval."""
@@ -33,17 +32,17 @@ PRIOR_EXPOSURES: Final = 20.0
 class CellSums(NamedTuple):
     """Sums of m cells; arrays of one shape (m,). The sums of the partitions of a cell are added by `add_up`."""
 
-    strategy: _I8
-    slot: _I8
-    context: _I8
-    exposures: _F8
-    clicks: _F8
-    inverse_propensity: _F8
+    strategy: I8
+    slot: I8
+    context: I8
+    exposures: F8
+    clicks: F8
+    inverse_propensity: F8
     """Sum over exposures of 1 / p; the next of 1 / p ** 2."""
-    inverse_propensity_squared: _F8
-    clicks_inverse_propensity: _F8
+    inverse_propensity_squared: F8
+    clicks_inverse_propensity: F8
     """Sum over clicked exposures of 1 / p; the next of 1 / p ** 2."""
-    clicks_inverse_propensity_squared: _F8
+    clicks_inverse_propensity_squared: F8
 
 
 class Bounded(NamedTuple):
@@ -53,9 +52,9 @@ class Bounded(NamedTuple):
     too few exposures.
     """
 
-    value: _F8
-    low: _F8
-    high: _F8
+    value: F8
+    low: F8
+    high: F8
 
 
 class Estimates(NamedTuple):
@@ -64,9 +63,9 @@ class Estimates(NamedTuple):
     ips: Bounded
     snips: Bounded
     doubly_robust: Bounded
-    effective: _F8
+    effective: F8
     """(m,) Exposures that a sample without weights would need for as much certainty (Kish 1965)."""
-    overlap: _F8
+    overlap: F8
     """(m,) Sum of 1 / p over all exposures of slot and context; 1 on average. Far below: places that this strategy could not
     fill are among them, and IPS counts them as not clicked."""
 
@@ -140,7 +139,7 @@ def estimates(sums: CellSums) -> Estimates:
     )
 
 
-def click_rates(sums: CellSums) -> _F8:
+def click_rates(sums: CellSums) -> F8:
     """(m,) The model of the doubly robust estimate: posterior mean of the click rate of a strategy in a slot, all contexts.
 
     Beta prior of `PRIOR_EXPOSURES` exposures with the rate of the slot, itself smoothed by half a click (Jeffreys).
@@ -151,7 +150,7 @@ def click_rates(sums: CellSums) -> _F8:
     return (_of_group(own, clicked) + PRIOR_EXPOSURES * slot_rate) / (_of_group(own, shown) + PRIOR_EXPOSURES)
 
 
-def bounded(value: _F8, variance: _F8, effective: _F8) -> Bounded:
+def bounded(value: F8, variance: F8, effective: F8) -> Bounded:
     """Wilson's interval around `value` (m,) for a variance and an effective number of exposures, cut to [0, 1].
 
     Wilson: (v + z² / 2n ± z √(v (1 - v) / n + z² / 4n²)) / (1 + z² / n), where v (1 - v) / n is the variance and n the
@@ -164,16 +163,16 @@ def bounded(value: _F8, variance: _F8, effective: _F8) -> Bounded:
     return Bounded(value, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0))
 
 
-def _of_group(codes: tuple[_I8, ...], values: _F8) -> _F8:
+def _of_group(codes: tuple[I8, ...], values: F8) -> F8:
     """(m,) The sum of `values` over all cells that share these codes, at each of them."""
     if not len(values):
         return np.zeros(0)
     found, place = _unique(np.stack(codes, axis=1))
-    sums: _F8 = np.bincount(place, values, len(found)).astype(np.float64)[place]
+    sums: F8 = np.bincount(place, values, len(found)).astype(np.float64)[place]
     return sums
 
 
-def _unique(rows: _I8) -> tuple[_I8, _I8]:
+def _unique(rows: I8) -> tuple[I8, I8]:
     """`(distinct rows in order, (m,) which of them each row is)`."""
     found, place = np.unique(rows, axis=0, return_inverse=True)
     return found, place.reshape(-1)

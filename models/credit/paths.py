@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_F8 = NDArray[np.float64]
+from models.arrays import F8
 
 STRATEGIES_MAX: Final = 16
 """Shapley values go over all sets of strategies, 2 to that power."""
@@ -32,7 +32,7 @@ class Path(NamedTuple):
     """How many did not."""
 
 
-def markov_shares(paths: Sequence[Path], strategies: int) -> _F8:
+def markov_shares(paths: Sequence[Path], strategies: int) -> F8:
     """(strategies,) The removal effects, scaled to sum to 1; zeros where no path converted.
 
     The chain goes from start over strategies to conversion or loss, with transitions as often as in the paths. Removing a
@@ -47,7 +47,7 @@ def markov_shares(paths: Sequence[Path], strategies: int) -> _F8:
     return _scaled(np.maximum(effects, 0.0))
 
 
-def shapley_shares(paths: Sequence[Path], strategies: int) -> _F8:
+def shapley_shares(paths: Sequence[Path], strategies: int) -> F8:
     """(strategies,) Shapley values, scaled to sum to 1; zeros where no path converted.
 
     Raises:
@@ -70,18 +70,18 @@ def shapley_shares(paths: Sequence[Path], strategies: int) -> _F8:
     return _scaled(values)
 
 
-def divided(strategies: Sequence[int], shares: _F8) -> _F8:
+def divided(strategies: Sequence[int], shares: F8) -> F8:
     """(t,) One outcome's credit over its touches in proportion to their strategies' shares; sums to 1.
 
     Evenly where none of them has a share; empty without touches.
     """
-    weight: _F8 = shares[np.asarray(strategies, np.int64)]
+    weight: F8 = shares[np.asarray(strategies, np.int64)]
     total = weight.sum()
-    found: _F8 = weight / total if total > 0.0 else np.full(len(weight), 1.0 / max(1, len(weight)))
+    found: F8 = weight / total if total > 0.0 else np.full(len(weight), 1.0 / max(1, len(weight)))
     return found
 
 
-def _transitions(paths: Sequence[Path], strategies: int) -> _F8:
+def _transitions(paths: Sequence[Path], strategies: int) -> F8:
     """(1 + strategies, strategies + 2) How often: rows are start and strategies, columns strategies, conversion, loss."""
     counts = np.zeros((strategies + 1, strategies + 2))
     for path in paths:
@@ -94,18 +94,18 @@ def _transitions(paths: Sequence[Path], strategies: int) -> _F8:
         counts[path.strategies[-1] + 1, strategies] += converted
         counts[path.strategies[-1] + 1, strategies + 1] += lost
     total = counts.sum(axis=1, keepdims=True)
-    found: _F8 = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+    found: F8 = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
     return found
 
 
-def _without(moves: _F8, strategy: int) -> _F8:
+def _without(moves: F8, strategy: int) -> F8:
     left = moves.copy()
     left[:, -1] += left[:, strategy]
     left[:, strategy] = 0.0
     return left
 
 
-def _conversion_probability(moves: _F8) -> float:
+def _conversion_probability(moves: F8) -> float:
     """From the start. x = R + Q x over the strategies; every visited state reaches an end, so I - Q can be inverted."""
     strategies = len(moves) - 1
     reached = np.linalg.solve(np.eye(strategies) - moves[1:, :strategies], moves[1:, strategies])
@@ -119,6 +119,6 @@ def _present(paths: Sequence[Path], strategies: int) -> NDArray[np.bool_]:
     return found
 
 
-def _scaled(values: _F8) -> _F8:
+def _scaled(values: F8) -> F8:
     total = values.sum()
     return values / total if total > 0 else np.zeros_like(values)

@@ -9,11 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import F8
 from models.credit.off_policy import Z
-
-_F8 = NDArray[np.float64]
 
 
 class PolicyValue(NamedTuple):
@@ -30,7 +28,7 @@ class PolicyValue(NamedTuple):
         return self.value - Z * self.standard_error, self.value + Z * self.standard_error
 
 
-def ips(reward: _F8, target_probability: _F8, logged_propensity: _F8, weight_max: float = float("inf")) -> PolicyValue:
+def ips(reward: F8, target_probability: F8, logged_propensity: F8, weight_max: float = float("inf")) -> PolicyValue:
     """Inverse propensity scoring: the mean of w r, w = target / logged.
 
     Args:
@@ -46,9 +44,7 @@ def ips(reward: _F8, target_probability: _F8, logged_propensity: _F8, weight_max
     return _mean(weight * reward, weight)
 
 
-def snips(
-    reward: _F8, target_probability: _F8, logged_propensity: _F8, weight_max: float = float("inf")
-) -> PolicyValue:
+def snips(reward: F8, target_probability: F8, logged_propensity: F8, weight_max: float = float("inf")) -> PolicyValue:
     """Self-normalised: sum of w r over sum of w, standard error by the delta method. Arguments as `ips`; NaN without weight."""
     weight = weights(target_probability, logged_propensity, weight_max)
     total = float(weight.sum())
@@ -60,11 +56,11 @@ def snips(
 
 
 def doubly_robust(
-    reward: _F8,
-    target_probability: _F8,
-    logged_propensity: _F8,
-    q_of_logged: _F8,
-    q_of_target: _F8,
+    reward: F8,
+    target_probability: F8,
+    logged_propensity: F8,
+    q_of_logged: F8,
+    q_of_target: F8,
     weight_max: float = float("inf"),
 ) -> PolicyValue:
     """The mean of q_target + w (r - q_logged).
@@ -78,7 +74,7 @@ def doubly_robust(
     return _mean(q_of_target + weight * (reward - q_of_logged), weight)
 
 
-def weights(target_probability: _F8, logged_propensity: _F8, weight_max: float = float("inf")) -> _F8:
+def weights(target_probability: F8, logged_propensity: F8, weight_max: float = float("inf")) -> F8:
     """(n,) target / logged, at most `weight_max`.
 
     Raises:
@@ -89,10 +85,10 @@ def weights(target_probability: _F8, logged_propensity: _F8, weight_max: float =
     return np.minimum(target_probability / logged_propensity, weight_max)
 
 
-def _mean(values: _F8, weight: _F8) -> PolicyValue:
+def _mean(values: F8, weight: F8) -> PolicyValue:
     return PolicyValue(float(values.mean()), float(values.std() / np.sqrt(len(values))), _effective(weight))
 
 
-def _effective(weight: _F8) -> float:
+def _effective(weight: F8) -> float:
     squares = float(weight @ weight)
     return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0

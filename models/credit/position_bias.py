@@ -20,10 +20,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8, I8
 from models.credit.off_policy import Z
-
-_F8 = NDArray[np.float64]
-_I8 = NDArray[np.int64]
 
 PRIOR_SD: Final = 1.0
 """Of the logarithm of theta; 95 % within a factor of 7 of no bias."""
@@ -39,30 +37,30 @@ _TOLERANCE: Final = 1e-10
 class Counts(NamedTuple):
     """Impressions summed by item and slot; arrays of one shape (m,)."""
 
-    item: _I8
-    slot: _I8
+    item: I8
+    slot: I8
     """From 1."""
-    shown: _F8
-    clicks: _F8
-    weight: _F8
+    shown: F8
+    clicks: F8
+    weight: F8
     """Sum of 1 / propensity over impressions; the next over clicks, and over both of 1 / propensity ** 2."""
-    clicks_weight: _F8
-    weight_squared: _F8
-    clicks_weight_squared: _F8
+    clicks_weight: F8
+    weight_squared: F8
+    clicks_weight_squared: F8
 
 
 class Bias(NamedTuple):
     """Theta by slot, (k,) each, with a 95 % interval; slot 1 is 1 by definition."""
 
-    theta: _F8
-    low: _F8
-    high: _F8
-    shown: _F8
-    clicks: _F8
+    theta: F8
+    low: F8
+    high: F8
+    shown: F8
+    clicks: F8
     """What this method could learn from: impressions and clicks by slot."""
 
 
-def count(item: _I8, slot: _I8, clicked: NDArray[np.bool_], propensity: _F8) -> Counts:
+def count(item: I8, slot: I8, clicked: NDArray[np.bool_], propensity: F8) -> Counts:
     """Impressions (n,) each, summed. `slot` from 1, 0 < propensity <= 1.
 
     Raises:
@@ -129,7 +127,7 @@ def harvested(counts: Counts, slots: int) -> Bias:
     return _bias(log_theta, variance, used[0], used[1])
 
 
-def corrected(clicked: NDArray[np.bool_] | _F8, slot: _I8, theta: _F8, group: _I8, groups: int) -> tuple[_F8, _F8, _F8]:
+def corrected(clicked: NDArray[np.bool_] | F8, slot: I8, theta: F8, group: I8, groups: int) -> tuple[F8, F8, F8]:
     """Click rates per group as if everything had stood in slot 1: clicks weighted by 1 / theta of their slot.
 
     Inverse propensity weighting by examination, Joachims, Swaminathan & Schnabel 2017 (WSDM), section 4.
@@ -149,14 +147,14 @@ def corrected(clicked: NDArray[np.bool_] | _F8, slot: _I8, theta: _F8, group: _I
     return rate, variance, shown
 
 
-def by_slot(counts: Counts, values: _F8, slots: int) -> _F8:
+def by_slot(counts: Counts, values: F8, slots: int) -> F8:
     """(slots,) `values` summed by slot; those beyond are left out."""
     inside = counts.slot <= slots
-    sums: _F8 = np.bincount(counts.slot[inside] - 1, values[inside], slots).astype(np.float64)
+    sums: F8 = np.bincount(counts.slot[inside] - 1, values[inside], slots).astype(np.float64)
     return sums
 
 
-def _derivatives(item: _I8, slot: _I8, shown: _F8, clicks: _F8, log_theta: _F8) -> tuple[_F8, _F8]:
+def _derivatives(item: I8, slot: I8, shown: F8, clicks: F8, log_theta: F8) -> tuple[F8, F8]:
     """Slope (k,) and Fisher information (k, k) of the multinomial likelihood of an item's clicks over its slots."""
     slots, items = len(log_theta), int(item.max()) + 1 if len(item) else 0
     expected = shown * np.exp(log_theta[slot])
@@ -173,7 +171,7 @@ def _derivatives(item: _I8, slot: _I8, shown: _F8, clicks: _F8, log_theta: _F8) 
     return slope, information
 
 
-def _against_first(log_rate: _F8, variance: _F8, shown: _F8, clicks: _F8) -> Bias:
+def _against_first(log_rate: F8, variance: F8, shown: F8, clicks: F8) -> Bias:
     difference, spread = log_rate - log_rate[0], variance + variance[0]
     # Posterior under the prior; an infinite variance leaves the prior.
     of_theta = 1.0 / (1.0 / PRIOR_SD**2 + 1.0 / spread)
@@ -182,6 +180,6 @@ def _against_first(log_rate: _F8, variance: _F8, shown: _F8, clicks: _F8) -> Bia
     return _bias(log_theta, of_theta, shown, clicks)
 
 
-def _bias(log_theta: _F8, variance: _F8, shown: _F8, clicks: _F8) -> Bias:
+def _bias(log_theta: F8, variance: F8, shown: F8, clicks: F8) -> Bias:
     margin = Z * np.sqrt(variance)
     return Bias(np.exp(log_theta), np.exp(log_theta - margin), np.exp(log_theta + margin), shown, clicks)

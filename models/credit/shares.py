@@ -11,16 +11,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_F8 = NDArray[np.float64]
-
-RULES: Final = ("last_touch", "first_touch", "linear", "position_based", "time_decay")
+from models.arrays import F8
+from models.vocabulary import RULES
 
 FIRST_SHARE: Final = 0.4
 LAST_SHARE: Final = 0.4
 """`position_based`: 40 % to the first, 40 % to the last, 20 % evenly to those between; two share evenly."""
 
 
-def shares(rule: str, touch_ms: NDArray[np.int64], outcome_ms: int, half_life_ms: int) -> _F8:
+def shares(rule: str, touch_ms: NDArray[np.int64], outcome_ms: int, half_life_ms: int) -> F8:
     """(t,) Shares that sum to 1; empty without touches.
 
     Args:
@@ -51,7 +50,7 @@ def shares(rule: str, touch_ms: NDArray[np.int64], outcome_ms: int, half_life_ms
     return found
 
 
-def _by_position(t: int) -> _F8:
+def _by_position(t: int) -> F8:
     if t <= 2:
         return np.full(t, 1.0 / t)
     found = np.full(t, (1.0 - FIRST_SHARE - LAST_SHARE) / (t - 2))
@@ -59,8 +58,8 @@ def _by_position(t: int) -> _F8:
     return found
 
 
-def _by_age(age_ms: NDArray[np.int64], half_life_ms: int) -> _F8:
+def _by_age(age_ms: NDArray[np.int64], half_life_ms: int) -> F8:
     # Relative to the youngest, whose weight is 1: very old touches alone must not all vanish.
-    weight: _F8 = np.exp2(-(age_ms - age_ms.min()) / half_life_ms)
+    weight: F8 = np.exp2(-(age_ms - age_ms.min()) / half_life_ms)
     weight /= weight.sum()
     return weight

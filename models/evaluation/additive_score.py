@@ -19,40 +19,38 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import F8
 from models.items.index import NO_INDEX
 from models.ranking.features import FORWARD, NEAR_UNIT, SCALES, TEXT, Asked, Items, norm, place_weights
 from models.ranking.semantics import Semantics
-
-_F8 = NDArray[np.float64]
 
 
 class AdditiveScore(NamedTuple):
     """Of one item for one user with H places."""
 
-    near: _F8
+    near: F8
     """(S, H): what each place's whole gain adds to the sum of each scale."""
-    weights: _F8
+    weights: F8
     """(S,) of the co-occurrence features."""
-    linear: _F8
+    linear: F8
     """(H,): what each place's whole gain adds to the part `interest`."""
 
-    def scores(self, m: _F8) -> _F8:
+    def scores(self, m: F8) -> F8:
         """(k,) for (k, H) shares of the gains."""
         sums = m @ self.near.T / NEAR_UNIT
-        found: _F8 = (np.sign(sums) * np.log1p(np.abs(sums))) @ self.weights + m @ self.linear
+        found: F8 = (np.sign(sums) * np.log1p(np.abs(sums))) @ self.weights + m @ self.linear
         return found
 
-    def gradients(self, m: _F8) -> _F8:
+    def gradients(self, m: F8) -> F8:
         """(k, H) for (k, H)."""
         slopes = self.weights / (NEAR_UNIT + np.abs(m @ self.near.T))
-        found: _F8 = slopes @ self.near + self.linear
+        found: F8 = slopes @ self.near + self.linear
         return found
 
 
 def additive_score(
-    asked: Asked, items: Items, weights: _F8, item: int, semantics: Semantics | None = None
+    asked: Asked, items: Items, weights: F8, item: int, semantics: Semantics | None = None
 ) -> AdditiveScore:
     """Of the first user.
 

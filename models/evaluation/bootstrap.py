@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_F8 = NDArray[np.float64]
+from models.arrays import F8
 
 RESAMPLES: Final = 1000
 _BLOCK_BYTES: Final = 64 << 20
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
     mask: NDArray[np.bool_]
     """(q,) The questions in the slice."""
-    values: _F8
+    values: F8
     """(metrics, q); what is outside the mask is not looked at."""
 
 
@@ -57,7 +57,7 @@ class Resamples:
             start = stop + 1
         return found
 
-    def of(self, statistic: Callable[[_F8], _F8]) -> list[Interval]:
+    def of(self, statistic: Callable[[F8], F8]) -> list[Interval]:
         """Intervals of what is no mean: `statistic` gets how often each question is drawn, (q,), and gives (s,) numbers.
 
         Draws for which a number is NaN are left out of its interval.
@@ -65,11 +65,11 @@ class Resamples:
         drawn = np.array([statistic(weights[self._group]) for block in self._weights() for weights in block])
         return [_percentiles(column[~np.isnan(column), None])[0] for column in drawn.T]
 
-    def _sums(self, values: _F8) -> _F8:
-        sums: _F8 = np.bincount(self._group, weights=values, minlength=self._n).astype(np.float64)
+    def _sums(self, values: F8) -> F8:
+        sums: F8 = np.bincount(self._group, weights=values, minlength=self._n).astype(np.float64)
         return sums
 
-    def _weights(self) -> Iterator[_F8]:
+    def _weights(self) -> Iterator[F8]:
         """Blocks of (resamples, users): how often each draw has each user."""
         rng = np.random.default_rng(self._seed)
         block = max(1, min(self._resamples, _BLOCK_BYTES // (8 * self._n)))
@@ -80,7 +80,7 @@ class Resamples:
             yield np.bincount(flat.ravel(), minlength=rows * self._n).reshape(rows, self._n).astype(np.float64)
 
 
-def _percentiles(means: _F8) -> list[Interval]:
+def _percentiles(means: F8) -> list[Interval]:
     if not len(means):
         return [Interval(float("nan"), float("nan"))] * means.shape[1]
     low, high = np.percentile(means, (2.5, 97.5), axis=0)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_F8 = NDArray[np.float64]
+from models.arrays import F8
 
 BINS: Final = 10
 SHOWN: Final = 10
@@ -17,16 +17,16 @@ _LEAST: Final = 1e-7
 class Reliability(NamedTuple):
     """Bins of equally many pairs, by probability ascending; `(bins,)` each."""
 
-    stated: _F8
+    stated: F8
     """Mean probability."""
-    observed: _F8
+    observed: F8
     """Share of clicks."""
     pairs: NDArray[np.int64]
 
 
 def outcomes(
     listed: NDArray[np.int32], probability: NDArray[np.float32], target: NDArray[np.int32]
-) -> tuple[_F8, NDArray[np.bool_]]:
+) -> tuple[F8, NDArray[np.bool_]]:
     """`(probability, clicked)`, `(p,)` each: every item among the first `SHOWN` of a list that has a probability.
 
     Args:
@@ -38,13 +38,13 @@ def outcomes(
     return stated[real].astype(np.float64), (shown == target[:, None])[real]
 
 
-def log_loss(probability: _F8, clicked: NDArray[np.bool_]) -> float:
+def log_loss(probability: F8, clicked: NDArray[np.bool_]) -> float:
     """Mean of -log of the probability of what happened, in nats; probabilities are kept 1e-7 from 0 and 1."""
     p = np.clip(probability, _LEAST, 1 - _LEAST)
     return float(-np.log(np.where(clicked, p, 1 - p)).mean())
 
 
-def area_under_roc(score: _F8, clicked: NDArray[np.bool_]) -> float:
+def area_under_roc(score: F8, clicked: NDArray[np.bool_]) -> float:
     """Probability that a clicked pair scores above one that is not, ties half (Mann-Whitney); NaN if a kind is missing."""
     positives = int(clicked.sum())
     negatives = clicked.size - positives
@@ -55,7 +55,7 @@ def area_under_roc(score: _F8, clicked: NDArray[np.bool_]) -> float:
     return float((mean_rank[inverse][clicked].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def reliability(probability: _F8, clicked: NDArray[np.bool_], bins: int = BINS) -> Reliability:
+def reliability(probability: F8, clicked: NDArray[np.bool_], bins: int = BINS) -> Reliability:
     """Stated against observed in `bins` bins of equally many pairs; fewer bins if there are fewer pairs."""
     order = np.argsort(probability, kind="stable")
     parts = np.array_split(order, max(1, min(bins, order.size)))

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import F8, I8
 from models.learning.click_examples import Examples
 from models.learning.click_model import SLOTS, ClickModel
 from models.ranking.weights import Calibration
-
-_F8 = NDArray[np.float64]
-_I8 = NDArray[np.int64]
 
 SLOT_SMOOTHING = 100.0
 """Exposures of a slot at which its own rate counts as much as the overall one."""
@@ -21,7 +18,7 @@ SLOT_SMOOTHING = 100.0
 class ClickContender(Protocol):
     """Asked about exposures in the order of time, told of examples as they are decided."""
 
-    def predict(self, parts: _F8, slot: _I8) -> _F8:
+    def predict(self, parts: F8, slot: I8) -> F8:
         """(k,) float64 in (0, 1) for (k, P) parts and (k,) slots."""
 
     def learn(self, examples: Examples) -> None:
@@ -34,7 +31,7 @@ class Learned:
     def __init__(self, prior: Calibration) -> None:
         self.model = ClickModel.start(prior)
 
-    def predict(self, parts: _F8, slot: _I8) -> _F8:
+    def predict(self, parts: F8, slot: I8) -> F8:
         """See `ClickContender`."""
         return self.model.predict(parts, slot)
 
@@ -56,7 +53,7 @@ class ScoreOnly:
     def __init__(self, prior: Calibration) -> None:
         self.model = ClickModel.start(prior, parts=1)
 
-    def predict(self, parts: _F8, slot: _I8) -> _F8:
+    def predict(self, parts: F8, slot: I8) -> F8:
         """See `ClickContender`."""
         return self.model.predict(parts.sum(axis=1, keepdims=True), np.zeros_like(slot))
 
@@ -76,7 +73,7 @@ class GlobalRate:
         """Now."""
         return (self._clicks + 0.5) / (self._exposures + 1.0)
 
-    def predict(self, parts: _F8, slot: _I8) -> _F8:
+    def predict(self, parts: F8, slot: I8) -> F8:
         """See `ClickContender`."""
         del parts
         return np.full(len(slot), self.rate())
@@ -94,11 +91,11 @@ class SlotRate(GlobalRate):
         super().__init__()
         self._shown, self._hit = np.zeros(SLOTS), np.zeros(SLOTS)
 
-    def predict(self, parts: _F8, slot: _I8) -> _F8:
+    def predict(self, parts: F8, slot: I8) -> F8:
         """See `ClickContender`."""
         del parts
         rate = (self._hit + SLOT_SMOOTHING * self.rate()) / (self._shown + SLOT_SMOOTHING)
-        stated: _F8 = rate[np.minimum(slot, SLOTS - 1)]
+        stated: F8 = rate[np.minimum(slot, SLOTS - 1)]
         return stated
 
     def learn(self, examples: Examples) -> None:

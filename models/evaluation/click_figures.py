@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8, I8
 from models.compiled import compiled
 from models.evaluation.bootstrap import Part, Resamples
 from models.evaluation.calibration import (
@@ -17,15 +18,13 @@ from models.evaluation.calibration import (
     reliability,
 )
 
-_F8 = NDArray[np.float64]
 _Bools = NDArray[np.bool_]
-_I8 = NDArray[np.int64]
 
 MEASURES: Final = ("auc", "log_loss", "ece")
 _LEAST: Final = 1e-7
 
 
-def figures(probability: _F8, clicked: _Bools, resamples: Resamples) -> dict[str, Any]:
+def figures(probability: F8, clicked: _Bools, resamples: Resamples) -> dict[str, Any]:
     """Every figure of one contender, as JSON has it.
 
     The interval of a calibration error is of the bins of all exposures, and like the error itself biased upwards: chance alone
@@ -43,7 +42,7 @@ def figures(probability: _F8, clicked: _Bools, resamples: Resamples) -> dict[str
     gap = clicked - probability
     losses = point_losses(probability, clicked)
 
-    def statistics(weight: _F8) -> _F8:
+    def statistics(weight: F8) -> F8:
         total = weight.sum()
         missed = np.abs(np.bincount(bin_of, weight * gap, minlength=1)).sum()
         return np.array([_weighted_auc(group, hit, weight[order]), (weight @ losses) / total, missed / total])
@@ -67,21 +66,21 @@ def figures(probability: _F8, clicked: _Bools, resamples: Resamples) -> dict[str
     }
 
 
-def point_losses(probability: _F8, clicked: _Bools) -> _F8:
+def point_losses(probability: F8, clicked: _Bools) -> F8:
     """(m,) -log of the probability of what happened, as `models.evaluation.calibration.log_loss` averages it."""
     p = np.clip(probability, _LEAST, 1 - _LEAST)
-    losses: _F8 = -np.log(np.where(clicked, p, 1 - p))
+    losses: F8 = -np.log(np.where(clicked, p, 1 - p))
     return losses
 
 
-def log_loss_minus(one: _F8, other: _F8, clicked: _Bools, resamples: Resamples) -> dict[str, Any]:
+def log_loss_minus(one: F8, other: F8, clicked: _Bools, resamples: Resamples) -> dict[str, Any]:
     """`one`'s log loss minus `other`'s with its interval: below 0 where `one` is better."""
     difference = point_losses(one, clicked) - point_losses(other, clicked)
     ((interval,),) = resamples.intervals([Part(np.ones(len(clicked), np.bool_), difference[None, :])])
     return {"mean": float(difference.mean()), "interval": [interval.low, interval.high]}
 
 
-def _bins(order: _I8) -> _I8:
+def _bins(order: I8) -> I8:
     """(m,) The bin of `reliability` that each exposure is in."""
     bin_of = np.empty(len(order), np.int64)
     for number, rows in enumerate(np.array_split(order, max(1, min(BINS, len(order))))):
@@ -94,7 +93,7 @@ def _or_none(value: float) -> float | None:
 
 
 @compiled
-def _weighted_auc(group: _I8, clicked: _Bools, weight: _F8) -> float:
+def _weighted_auc(group: I8, clicked: _Bools, weight: F8) -> float:
     """`area_under_roc` where example i counts `weight[i]` times; `group`: ascending number of its probability."""
     below, above, positives, negatives, i = 0.0, 0.0, 0.0, 0.0, 0
     while i < len(group):

@@ -24,13 +24,13 @@ class Stream(NamedTuple):
     """Dense number of the item, by first appearance in this order; `NO_ITEM_NUMBER` where there is none (queries)."""
     time_ms: NDArray[np.int64]
     action: NDArray[np.uint8]
-    """Position in `stream.wire.records.ACTIONS`."""
+    """Position in `models.vocabulary.ACTIONS`."""
     dwell_ms: NDArray[np.int64]
     """0 where none was given."""
     context: NDArray[np.uint8]
-    """Bucket 0 (none) to 7, as `stream.worker.intake.context_bucket` gives it."""
+    """Bucket 0 (none) to 7, as `stream.wire.codes.context_bucket` gives it."""
     event_id: NDArray[np.uint32]
-    """24-bit hash of the event id as `stream.worker.intake.event_id_hash` gives it; 0 where there is none."""
+    """24-bit hash of the event id as `stream.wire.codes.event_id_hash` gives it; 0 where there is none."""
     slot: NDArray[np.uint8]
     text: NDArray[np.int32]
     """Of a query: the place of its text in `Known.texts`; -1 elsewhere."""

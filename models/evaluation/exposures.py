@@ -7,17 +7,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import I8
 from models.evaluation.contract import Stream
-
-_I8 = NDArray[np.int64]
 
 
 class Exposures(NamedTuple):
     """Impressions in the order of the stream, (m,) each."""
 
-    at: _I8
+    at: I8
     """Position of the event."""
-    slate: _I8
+    slate: I8
     """Number of the list: what one user was shown at one time, in events that follow on each other."""
     clicked: NDArray[np.bool_]
     """A click of the same user on the same item came after it, within the window and before the item's next impression."""
@@ -43,7 +42,7 @@ def exposures(stream: Stream, impression: int, click: int, window_ms: int) -> Ex
     return Exposures(at, slate, _clicked(stream, at, np.flatnonzero(stream.action == click), window_ms))
 
 
-def _clicked(stream: Stream, at: _I8, clicks: _I8, window_ms: int) -> NDArray[np.bool_]:
+def _clicked(stream: Stream, at: I8, clicks: I8, window_ms: int) -> NDArray[np.bool_]:
     """(m,) bool: each click goes to the newest exposure of its user and item before it, if that is not too old."""
     pair = np.unique(stream.user.astype(np.int64) << 32 | stream.item.astype(np.int64), return_inverse=True)[1]
     key = pair * stream.n_events + np.arange(stream.n_events)  # by pair, and within one by position

@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8
 from models.evaluation.bootstrap import Part, Resamples
-
-_F8 = NDArray[np.float64]
 
 DEPTHS: Final = (1, 3, 5)
 
@@ -34,20 +33,20 @@ GRID: Final = 21
 class Curves(NamedTuple):
     """Scores of one item for one question and one order, (n + 1,) float64 each."""
 
-    deletion: _F8
+    deletion: F8
     """After the first m of the order are taken away, m = 0 .. n."""
-    insertion: _F8
+    insertion: F8
     """With nothing but the first m of the order, m = 0 .. n."""
 
 
 class Figures(NamedTuple):
     """Of one explainer over q questions."""
 
-    values: _F8
+    values: F8
     """(measures, q) float64 in the order of `MEASURES`; the mean over questions is the measure."""
-    deletion: _F8
+    deletion: F8
     """(GRID,) mean curve: 1 = the whole score, 0 = that of nothing."""
-    insertion: _F8
+    insertion: F8
 
 
 def order_masks(order: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -58,7 +57,7 @@ def order_masks(order: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np
     return place < points, place >= points
 
 
-def area(curve: _F8) -> float:
+def area(curve: F8) -> float:
     """Under a curve whose points stand at equal steps from 0 to 1, by trapezoids."""
     return float(np.mean((curve[1:] + curve[:-1]) / 2.0)) if len(curve) > 1 else float(curve[0])
 
@@ -106,8 +105,8 @@ def differences(ours: Figures, other: Figures, user: NDArray[np.int32], seed: in
     return {name: [found.low, found.high] for name, found in zip(MEASURES, intervals, strict=True)}
 
 
-def _mean_curve(curves: list[_F8]) -> _F8:
+def _mean_curve(curves: list[F8]) -> F8:
     grid = np.linspace(0.0, 1.0, GRID)
     resampled = [np.interp(grid, np.linspace(0.0, 1.0, len(curve)), curve) for curve in curves]
-    mean: _F8 = np.mean(resampled, axis=0)
+    mean: F8 = np.mean(resampled, axis=0)
     return mean

@@ -12,18 +12,17 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-_F8 = NDArray[np.float64]
+from models.arrays import F8
 
-Gradient = Callable[[_F8], _F8]
+Gradient = Callable[[F8], F8]
 """(m, n) float64 points -> (m, n) float64 gradients there."""
 
 _HALVINGS: Final = 40
 _NODES: Final = 8
 
 
-def path_nodes() -> tuple[_F8, _F8]:
+def path_nodes() -> tuple[F8, F8]:
     """`(a, weights)`: (m,) float64 points between 0 and 1 and what each counts; the weights sum to 1.
 
     Gauss-Legendre on 0 .. 2^-40, 2^-40 .. 2^-39, .., 1/2 .. 1: a score that is a logarithm of what a behaviour adds has nearly
@@ -36,10 +35,10 @@ def path_nodes() -> tuple[_F8, _F8]:
     return a.reshape(-1), (width[:, None] * weights / 2.0).reshape(-1)
 
 
-def integrated_gradients(gradient: Gradient, point: _F8, baseline: _F8) -> _F8:
+def integrated_gradients(gradient: Gradient, point: F8, baseline: F8) -> F8:
     """(n,) float64: each input's share of `score(point) - score(baseline)` along the straight line between the two."""
     a, weights = path_nodes()
     steps = point - baseline
     slopes = gradient(baseline + a[:, None] * steps)
-    shares: _F8 = steps * (weights @ slopes)
+    shares: F8 = steps * (weights @ slopes)
     return shares

@@ -11,11 +11,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8
 from models.compiled import compiled
 from models.evaluation.protocol import Answers
 from models.evaluation.questions import Histories
-
-_F8 = NDArray[np.float64]
 
 CUTOFFS: Final = (10, 20)
 DIVERSITY_AT: Final = 10
@@ -23,7 +22,7 @@ _BLOCK: Final = 4096
 _LISTS_AT_ONCE: Final = 50_000
 
 
-def per_question(answers: Answers, known: NDArray[np.bool_], diversity: _F8) -> dict[str, _F8]:
+def per_question(answers: Answers, known: NDArray[np.bool_], diversity: F8) -> dict[str, F8]:
     """Every metric that is a mean over questions, `(q,)` each; NaN where a question has none.
 
     Args:
@@ -32,7 +31,7 @@ def per_question(answers: Answers, known: NDArray[np.bool_], diversity: _F8) -> 
         diversity: (q,) of each list, from `diversity_by_vectors` or `diversity_by_audience`.
     """
     rank = answers.rank
-    found: dict[str, _F8] = {}
+    found: dict[str, F8] = {}
     for k in CUTOFFS:
         hit = known & (rank <= k)
         found[f"hr@{k}"] = hit.astype(np.float64)
@@ -49,7 +48,7 @@ def per_question(answers: Answers, known: NDArray[np.bool_], diversity: _F8) -> 
     return found
 
 
-def list_hits(answers: Answers, target: NDArray[np.int32]) -> dict[str, _F8]:
+def list_hits(answers: Answers, target: NDArray[np.int32]) -> dict[str, F8]:
     """Whether the target is in the first k that the contender would really show, and at which place; `(q,)` each."""
     found = {}
     for k in CUTOFFS:
@@ -84,7 +83,7 @@ def gini(count: NDArray[np.int64]) -> float:
     return float(((2 * np.arange(1, m + 1) - m - 1) * ascending).sum() / (m * ascending.sum()))
 
 
-def diversity_by_vectors(listed: NDArray[np.int32], vectors: NDArray[np.float32]) -> _F8:
+def diversity_by_vectors(listed: NDArray[np.int32], vectors: NDArray[np.float32]) -> F8:
     """(q,) Mean of 1 - cosine over the pairs of the first `DIVERSITY_AT` items (Ziegler et al. 2005); NaN below two items.
 
     Args:
@@ -105,7 +104,7 @@ def diversity_by_vectors(listed: NDArray[np.int32], vectors: NDArray[np.float32]
     return found
 
 
-def diversity_by_audience(listed: NDArray[np.int32], audience: Histories) -> _F8:
+def diversity_by_audience(listed: NDArray[np.int32], audience: Histories) -> F8:
     """(q,) As `diversity_by_vectors` with the cosine of two items' audiences: |A and B| / sqrt(|A| |B|)."""
     users = audience.values.copy()
     for start, stop in zip(audience.starts[:-1].tolist(), audience.starts[1:].tolist(), strict=True):
@@ -117,7 +116,7 @@ def diversity_by_audience(listed: NDArray[np.int32], audience: Histories) -> _F8
     )
 
 
-def _distances(listed: NDArray[np.int32], starts: NDArray[np.int64], users: NDArray[np.int32]) -> _F8:
+def _distances(listed: NDArray[np.int32], starts: NDArray[np.int64], users: NDArray[np.int32]) -> F8:
     """The distance of every distinct pair is found once: lists have much in common."""
     a, b = np.triu_indices(listed.shape[1], 1)
     first, second = np.minimum(listed[:, a], listed[:, b]), np.maximum(listed[:, a], listed[:, b])
@@ -126,14 +125,14 @@ def _distances(listed: NDArray[np.int32], starts: NDArray[np.int64], users: NDAr
     real = first >= 0
     total = np.where(real, distance[place.reshape(real.shape)], 0.0).sum(axis=1)
     with np.errstate(invalid="ignore"):
-        mean: _F8 = total / real.sum(axis=1)
+        mean: F8 = total / real.sum(axis=1)
     return mean
 
 
 @compiled
 def _cosines(
     first: NDArray[np.int64], second: NDArray[np.int64], starts: NDArray[np.int64], users: NDArray[np.int32]
-) -> _F8:
+) -> F8:
     """Of the ascending rows of two items each; 0 where one of them is empty or the first item is -1."""
     found = np.zeros(len(first))
     for n in range(len(first)):

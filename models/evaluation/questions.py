@@ -7,10 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import I4, I8
 from models.evaluation.contract import NEVER_MS, Known, Stream
-
-_I4 = NDArray[np.int32]
-_I8 = NDArray[np.int64]
 
 
 class Histories(NamedTuple):
@@ -19,34 +17,34 @@ class Histories(NamedTuple):
     The rows hold the whole stream. What is known before an event is a prefix of each; `Questions.history` says how long.
     """
 
-    starts: _I8
-    values: _I4
+    starts: I8
+    values: I4
 
 
 class Questions(NamedTuple):
     """q questions in time order; `(q,)` each. "Before" means at a smaller position of the stream."""
 
-    at: _I8
+    at: I8
     """Position of the event in the stream."""
-    user: _I4
-    item: _I4
+    user: I4
+    item: I4
     """The target."""
-    time_ms: _I8
-    seen_items: _I4
+    time_ms: I8
+    seen_items: I4
     """Items seen in events before: exactly the items with smaller numbers."""
-    seen_users: _I4
-    history: _I4
+    seen_users: I4
+    history: I4
     """Items the user had before."""
-    engaged: _I4
+    engaged: I4
     """Users who had the target before."""
     known: NDArray[np.bool_]
     """The target was seen before or is in the catalogue; where it is not, nobody could have ranked it."""
     seen: NDArray[np.bool_]
     """The target was seen in an event before."""
-    user_gap_ms: _I8
+    user_gap_ms: I8
     """Since the user's last event of any kind; `NEVER_MS` where there is none."""
 
-    def take(self, index: _I8) -> Questions:
+    def take(self, index: I8) -> Questions:
         """The questions at these positions."""
         return Questions._make(column[index] for column in self)
 
@@ -62,7 +60,7 @@ def warm_up_end(stream: Stream, share: float, stop: int | None = None) -> int:
     return int(firsts[before]) if before < firsts.size else stop
 
 
-def first_of_pairs(user: _I4, item: _I4, positive: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def first_of_pairs(user: I4, item: I4, positive: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(n,) Whether an event is the first positive one of its user about its item; the events are in time order."""
     at = np.flatnonzero(positive)
     pair = user[at].astype(np.int64) << 32 | item[at].astype(np.int64)
@@ -106,7 +104,7 @@ def questions(stream: Stream, known: Known, start: int, stop: int | None = None)
     )
 
 
-def earlier_of_same(keys: _I4) -> _I4:
+def earlier_of_same(keys: I4) -> I4:
     """(n,) How many of the entries before each one are equal to it."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
@@ -117,14 +115,14 @@ def earlier_of_same(keys: _I4) -> _I4:
     return found
 
 
-def _seen_before(numbers: _I4) -> _I4:
+def _seen_before(numbers: I4) -> I4:
     """(n,) How many distinct numbers come before each entry; they were given by first appearance."""
     if not numbers.size:
         return numbers
     return np.concatenate(([0], np.maximum.accumulate(numbers)[:-1] + 1)).astype(np.int32)
 
 
-def gaps(user: _I4, time_ms: _I8) -> _I8:
+def gaps(user: I4, time_ms: I8) -> I8:
     """(n,) int64: time since the same user's event before; `NEVER_MS` where there is none."""
     order = np.argsort(user, kind="stable")
     same = np.diff(user[order], prepend=-1) == 0
@@ -134,7 +132,7 @@ def gaps(user: _I4, time_ms: _I8) -> _I8:
     return found
 
 
-def _grouped(by: _I4, values: _I4, n_groups: int) -> Histories:
+def _grouped(by: I4, values: I4, n_groups: int) -> Histories:
     order = np.argsort(by, kind="stable")
     starts = np.concatenate(([0], np.cumsum(np.bincount(by, minlength=n_groups))))
     return Histories(starts.astype(np.int64), values[order].astype(np.int32))

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8
 from models.evaluation.bootstrap import Interval, Part, Resamples
 from models.evaluation.calibration import area_under_roc, expected_calibration_error, log_loss, outcomes, reliability
 from models.evaluation.contract import Known, Stream
@@ -23,8 +24,6 @@ from models.evaluation.measures import (
 from models.evaluation.protocol import Answers
 from models.evaluation.questions import Questions, audiences
 from models.evaluation.slices import slices
-
-_F8 = NDArray[np.float64]
 
 REFERENCE: Final = "co_occurrence_tuned"
 """Every contender's difference is to this one: the strongest simple method we know."""
@@ -83,7 +82,7 @@ def make_report(
     }
 
 
-def _values(result: Result, known: Known, asked: Questions, before: Any) -> dict[str, _F8]:
+def _values(result: Result, known: Known, asked: Questions, before: Any) -> dict[str, F8]:
     listed = result.answers.listed
     if known.text_vectors is not None:
         diversity = diversity_by_vectors(listed, known.text_vectors)
@@ -136,7 +135,7 @@ class _Wanted(NamedTuple):
     difference: bool
 
 
-def _wanted(values: Mapping[str, Mapping[str, _F8]]) -> list[_Wanted]:
+def _wanted(values: Mapping[str, Mapping[str, F8]]) -> list[_Wanted]:
     found = []
     reference = values.get(REFERENCE, {})
     for name, metrics in values.items():
@@ -148,15 +147,15 @@ def _wanted(values: Mapping[str, Mapping[str, _F8]]) -> list[_Wanted]:
     return found
 
 
-def _row(values: Mapping[str, Mapping[str, _F8]], wanted: _Wanted) -> _F8:
+def _row(values: Mapping[str, Mapping[str, F8]], wanted: _Wanted) -> F8:
     own = values[wanted.model][wanted.metric]
     return own - values[REFERENCE][wanted.metric] if wanted.difference else own
 
 
 def _figures(
-    values: Mapping[str, Mapping[str, _F8]],
+    values: Mapping[str, Mapping[str, F8]],
     wanted: list[_Wanted],
-    rows: _F8,
+    rows: F8,
     mask: NDArray[np.bool_],
     intervals: list[Interval],
 ) -> dict[str, Any]:
@@ -198,7 +197,7 @@ def _whole_run(result: Result, asked: Questions, possible: NDArray[np.int32]) ->
     return found
 
 
-def _mean(values: _F8) -> float | None:
+def _mean(values: F8) -> float | None:
     real = values[~np.isnan(values)]
     return float(real.mean()) if real.size else None
 

@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_F8 = NDArray[np.float64]
+from models.arrays import F8
 
-Game = Callable[[NDArray[np.bool_]], _F8]
+Game = Callable[[NDArray[np.bool_]], F8]
 """(m, n) bool, True = is there -> (m,) float64 scores."""
 
 MOST_EXACT: Final = 16
@@ -30,9 +30,9 @@ _ORDERS_AT_ONCE: Final = 16
 class Shapley(NamedTuple):
     """Values of n behaviours."""
 
-    values: _F8
+    values: F8
     """(n,) in units of the score; they sum to `everything - nothing`."""
-    standard_error: _F8
+    standard_error: F8
     """(n,) of `values`: standard deviation of an order's increment over the root of the orders; 0 where exact."""
     nothing: float
     """The score with none of them."""

@@ -7,20 +7,19 @@ explanations. Here the order counts, so orders are compared: Spearman's rank cor
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-_F8 = NDArray[np.float64]
+from models.arrays import F8
 
 
-def mid_ranks(values: _F8) -> _F8:
+def mid_ranks(values: F8) -> F8:
     """(n,) float64 ranks from 0, ascending; equal values share the mean of theirs."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    ranks: _F8 = (last - (counts + 1) / 2.0)[place.reshape(-1)]
+    ranks: F8 = (last - (counts + 1) / 2.0)[place.reshape(-1)]
     return ranks
 
 
-def rank_correlation(one: _F8, other: _F8) -> float | None:
+def rank_correlation(one: F8, other: F8) -> float | None:
     """Spearman's: Pearson's correlation of mid-ranks, -1 .. 1. None where either is constant or shorter than 2.
 
     Raises:
@@ -35,7 +34,7 @@ def rank_correlation(one: _F8, other: _F8) -> float | None:
     return None if spread == 0.0 else float(np.clip((a @ b) / spread, -1.0, 1.0))
 
 
-def top_overlap(one: _F8, other: _F8, k: int) -> float:
+def top_overlap(one: F8, other: F8, k: int) -> float:
     """Share of the k largest that both have, 0 .. 1; of equal values the earlier is larger. Of fewer than k: of all, 1."""
     k = min(k, len(one))
     if k == 0:

@@ -12,20 +12,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import U64
+from models.calendar import DAY_MS, EPOCH_WEEKDAY, HOUR_MS
 from models.compiled import compiled
 from models.hashing import NO_ITEM
 from models.items.record import MOMENT_STARTS, MOMENTS, NEVER_MS, DeltaColumns
-from models.items.rows import DAY_MS, TREND_MS
-
-_U64 = NDArray[np.uint64]
+from models.items.rows import TREND_MS
 
 
 class Pairs(NamedTuple):
     """What engagements add to the co-occurrence of items: every pair once, ascending by source, then destination."""
 
-    source: _U64
+    source: U64
     """(p,) uint64."""
-    destination: _U64
+    destination: U64
     """(p,) uint64."""
     weight: NDArray[np.float64]
     """(p,) float64: C[source, destination] += weight."""
@@ -33,7 +33,7 @@ class Pairs(NamedTuple):
     """(p,) float64: F[source, destination] += forward; 0 where the source never came before the destination."""
 
 
-def pair_increments(new_item: _U64, history: _U64, pair_decay: float, forward_decay: float) -> Pairs:
+def pair_increments(new_item: U64, history: U64, pair_decay: float, forward_decay: float) -> Pairs:
     """Increments of the co-occurrence matrices by first-time engagements of users with `new_item`.
 
     With h_1 (newest), h_2, .. the items a user had before and b the new one:
@@ -70,7 +70,7 @@ def _summed(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[n
     return summed
 
 
-def _numbered(values: _U64) -> tuple[NDArray[np.int64], _U64]:
+def _numbered(values: U64) -> tuple[NDArray[np.int64], U64]:
     """`(number of each value, (n,) distinct values ascending)`: what `np.unique` gives, in a fraction of its time."""
     distinct, found = np.empty(values.size, np.uint64), np.empty(values.size, np.int64)
     n = _number(values, np.zeros(1 << (2 * values.size).bit_length(), np.int64), distinct, found)
@@ -81,7 +81,7 @@ def _numbered(values: _U64) -> tuple[NDArray[np.int64], _U64]:
 
 
 @compiled
-def _number(values: _U64, table: NDArray[np.int64], distinct: _U64, found: NDArray[np.int64]) -> int:
+def _number(values: U64, table: NDArray[np.int64], distinct: U64, found: NDArray[np.int64]) -> int:
     """Open addressing: `table` holds 1 + the number of a value; its size is a power of 2 above that of `values`."""
     n, mask = 0, np.uint64(len(table) - 1)
     for i in range(len(values)):
@@ -98,18 +98,18 @@ def _number(values: _U64, table: NDArray[np.int64], distinct: _U64, found: NDArr
 
 
 def batch_deltas(
-    new_item: _U64,
+    new_item: U64,
     new_item_ms: NDArray[np.int64],
     new_context: NDArray[np.uint8],
-    history: _U64,
+    history: U64,
     pair_decay: float,
     forward_decay: float,
     *,
-    exposed: _U64,
-    clicked: _U64,
+    exposed: U64,
+    clicked: U64,
     source_partition: int,
     source_offset: int,
-) -> tuple[_U64, DeltaColumns]:
+) -> tuple[U64, DeltaColumns]:
     """`(items, deltas)`: one delta per item that a batch touches, by item ascending.
 
     Args:
@@ -155,11 +155,11 @@ def batch_deltas(
 
 def moment_bins(times_ms: NDArray[np.int64], context: NDArray[np.uint8]) -> NDArray[np.int64]:
     """(m, 3) int64: the bins of `record.MOMENTS` that behaviours at these times (UTC) in these contexts fall in."""
-    hour = times_ms // (DAY_MS // 24) % 24
-    weekday = (times_ms // DAY_MS + 3) % 7  # 1970-01-01 was a Thursday
+    hour = times_ms // HOUR_MS % 24
+    weekday = (times_ms // DAY_MS + EPOCH_WEEKDAY) % 7
     return np.stack((hour // 3, MOMENT_STARTS[1] + weekday, MOMENT_STARTS[2] + (context & 7)), axis=1).astype(np.int64)
 
 
-def _counted(hashes: _U64, items: _U64) -> NDArray[np.int64]:
+def _counted(hashes: U64, items: U64) -> NDArray[np.int64]:
     """How often each of `items` occurs in `hashes`."""
     return np.bincount(np.searchsorted(items, hashes[hashes != NO_ITEM]), minlength=items.size).astype(np.int64)

@@ -12,10 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import DAY_MS
 from models.items.record import NEVER_MS
-from models.items.rows import DAY_MS, TREND_MS
+from models.items.rows import TREND_MS
 from models.items.stats import ItemStatistics
-from models.ranking.features import NEW_BELOW
+
+NEW_BELOW = 5
+"""An item with fewer engagements than this is new."""
 
 NEW: Final = 1
 """Hardly anybody engaged with it, and nobody longer ago than `NEW_MS`."""

@@ -12,6 +12,14 @@ from models.items.record import MOMENT_STARTS, MOMENTS
 from models.items.rows import TREND_MS
 from models.items.stats import ItemStatistics
 
+PRIOR_CANDIDATES = 200
+"""Items proposed to everyone by trend, and as many by popularity."""
+
+
+NEW_CANDIDATES = 50
+"""Items that nobody has engaged with, proposed to everyone: the ones that came last."""
+
+
 _TREND = 1  # the 7-day one of TREND_DAYS
 
 

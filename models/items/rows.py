@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8, I8, U64
+from models.calendar import DAY_MS
 from models.compiled import compiled
 from models.items.record import (
     MOMENTS,
@@ -29,37 +31,33 @@ from models.items.record import (
     unpack_records,
 )
 
-DAY_MS = 86_400_000
 TREND_MS = tuple(days * DAY_MS for days in TREND_DAYS)
 """`TREND_DAYS` in milliseconds."""
 
 _MIN_ROWS = 256
-_U64 = NDArray[np.uint64]
-_I64 = NDArray[np.int64]
-_F64 = NDArray[np.float64]
 
 
 class _Columns(NamedTuple):
     """Row by row what `RecordColumns` holds; the first axis of each is the row."""
 
-    count: _I64  # type: ignore[assignment]  # hides tuple.count, which nobody calls
-    first_seen_ms: _I64
-    trend_ms: _I64
-    trend: _F64
+    count: I8  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    first_seen_ms: I8
+    trend_ms: I8
+    trend: F8
     """(n, 3)."""
-    exposures: _I64
-    clicks: _I64
-    moments: _I64
+    exposures: I8
+    clicks: I8
+    moments: I8
     """(n, MOMENTS)."""
-    length: _I64
+    length: I8
     """Neighbours in use."""
-    neighbours: _U64
+    neighbours: U64
     """(n, W), ascending."""
-    weights: _F64
+    weights: F8
     """(n, W)."""
-    forwards: _F64
+    forwards: F8
     """(n, W)."""
-    fences: _I64
+    fences: I8
     """(n, P): by source partition the last applied offset, -1 for none."""
 
 
@@ -192,13 +190,13 @@ def _arrays(columns: _Columns) -> list[NDArray[Any]]:
 class Neighbours(NamedTuple):
     """Of one row, by hash ascending, in the first places of arrays that may be longer."""
 
-    hashes: _U64
-    weights: _F64
-    forwards: _F64
+    hashes: U64
+    weights: F8
+    forwards: F8
 
 
 @compiled
-def _apply(c: _Columns, rows: _I64, order: _I64, starts: _I64, d: DeltaColumns, limit: int) -> None:
+def _apply(c: _Columns, rows: I8, order: I8, starts: I8, d: DeltaColumns, limit: int) -> None:
     room = c.neighbours.shape[1] + len(d.neighbours)
     row, merged = _room(room), _room(room)
     for group in range(len(starts) - 1):

@@ -14,10 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4, F8
 from models.ranking.features import AGE, FEATURES
-
-_F8 = NDArray[np.float64]
-_F4 = NDArray[np.float32]
 
 BEST_BY_EACH = 40
 AT_RANDOM = 40
@@ -29,13 +27,13 @@ _PROPOSING = np.array([f for f in range(len(FEATURES)) if f < AGE])
 class Choices(NamedTuple):
     """e choices among up to c candidates each; the first candidate is the one that was chosen."""
 
-    features: _F4
+    features: F4
     """(e, c, F) float32."""
     real: NDArray[np.bool_]
     """(e, c) bool: False pads."""
     history: NDArray[np.int64]
     """(e,) int64: usable places in the history."""
-    idle_s: _F8
+    idle_s: F8
     """(e,) float64."""
 
     def take(self, rows: NDArray[np.generic]) -> Choices:
@@ -44,13 +42,13 @@ class Choices(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    features: _F4
+    features: F4
     """(c, F)."""
     history: int
     idle_s: float
 
 
-def sample_candidates(x: _F8, chosen: int, rng: np.random.Generator) -> NDArray[np.int64] | None:
+def sample_candidates(x: F8, chosen: int, rng: np.random.Generator) -> NDArray[np.int64] | None:
     """Rows of (n, F) features to keep, the chosen one first; None if no feature would have proposed it."""
     kept = [np.empty(0, np.int64)]
     for f in _PROPOSING:
@@ -78,7 +76,7 @@ class ChoiceLog:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, features: _F4, history: int, idle_s: float) -> None:
+    def add(self, features: F4, history: int, idle_s: float) -> None:
         """One choice: (c, F) features, those of the chosen item first."""
         self._kept.append(_Choice(features.astype(np.float32), history, idle_s))
 

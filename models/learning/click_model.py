@@ -24,12 +24,10 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8, I8
 from models.compiled import compiled
 from models.ranking.features import PARTS
 from models.ranking.weights import Calibration
-
-_F8 = NDArray[np.float64]
-_I8 = NDArray[np.int64]
 
 SLOTS: Final = 21
 """Slot 0 is an unknown place, 20 also stands for every later one."""
@@ -62,9 +60,9 @@ class ClickModel(NamedTuple):
     """One state; immutable by convention, `learn` gives the next one. Coordinates: bias, parts, slots."""
 
     prior: Calibration
-    z: _F8
+    z: F8
     """(1 + P + SLOTS,) float64: FTRL's sums of adjusted gradients."""
-    squares: _F8
+    squares: F8
     """(1 + P + SLOTS,) float64: sums of squared gradients."""
     n_examples: int = 0
     n_clicks: int = 0
@@ -86,7 +84,7 @@ class ClickModel(NamedTuple):
         """P: how many parts a score has."""
         return len(self.z) - 1 - SLOTS
 
-    def predict(self, parts: _F8, slot: _I8) -> _F8:
+    def predict(self, parts: F8, slot: I8) -> F8:
         """(n,) float64: p of each.
 
         Args:
@@ -101,7 +99,7 @@ class ClickModel(NamedTuple):
         _predict(self.z, self.squares, *self.prior, parts, slot, out)
         return out
 
-    def learn(self, parts: _F8, slot: _I8, clicked: NDArray[np.bool_]) -> Self:
+    def learn(self, parts: F8, slot: I8, clicked: NDArray[np.bool_]) -> Self:
         """The state after these n examples, in their order.
 
         Args:
@@ -124,7 +122,7 @@ class ClickModel(NamedTuple):
             n_clicks=self.n_clicks + int(clicked.sum()),
         )
 
-    def weights(self) -> _F8:
+    def weights(self) -> F8:
         """(1 + P + SLOTS,) float64: the differences `b`, `w`, `e` as they are now."""
         return np.array([_difference(self.z, self.squares, i, self.parts) for i in range(len(self.z))])
 
@@ -156,7 +154,7 @@ class ClickModel(NamedTuple):
         numbers = np.frombuffer(value, "<f8", 2 * size, _HEAD.size).astype(np.float64)
         return cls(Calibration(slope, intercept), numbers[:size].copy(), numbers[size:].copy(), examples, clicks)
 
-    def _checked(self, parts: _F8, slot: _I8) -> tuple[_F8, _I8]:
+    def _checked(self, parts: F8, slot: I8) -> tuple[F8, I8]:
         parts, slot = np.ascontiguousarray(parts, np.float64), np.ascontiguousarray(slot, np.int64)
         if slot.ndim != 1 or parts.shape != (len(slot), self.parts):
             raise ValueError(f"parts of shape {parts.shape} and slots of shape {slot.shape}, for {self.parts} parts")
@@ -168,7 +166,7 @@ class ClickModel(NamedTuple):
 
 
 @compiled
-def _difference(z: _F8, squares: _F8, i: int, parts: int) -> float:
+def _difference(z: F8, squares: F8, i: int, parts: int) -> float:
     """What FTRL-Proximal's closed form gives for coordinate i: -z / ((beta + sqrt n) / alpha + lambda_2)."""
     if i == 0:
         return float(-z[i] / ((BETA + np.sqrt(squares[i])) / ALPHA_BIAS))
@@ -177,7 +175,7 @@ def _difference(z: _F8, squares: _F8, i: int, parts: int) -> float:
 
 
 @compiled
-def _logit(w: _F8, slope: float, intercept: float, x: _F8, slot: int) -> float:
+def _logit(w: F8, slope: float, intercept: float, x: F8, slot: int) -> float:
     """The prior's score is the sum of the parts in their order, as a score is; only a part's difference sees it cut off."""
     score, learned = 0.0, w[0] + w[1 + len(x) + min(slot, SLOTS - 1)]
     for p in range(len(x)):
@@ -194,7 +192,7 @@ def _sigmoid(logit: float) -> float:
 
 
 @compiled
-def _predict(z: _F8, squares: _F8, slope: float, intercept: float, parts: _F8, slot: _I8, out: _F8) -> None:
+def _predict(z: F8, squares: F8, slope: float, intercept: float, parts: F8, slot: I8, out: F8) -> None:
     w = np.empty(len(z))
     for i in range(len(z)):
         w[i] = _difference(z, squares, i, parts.shape[1])
@@ -203,9 +201,7 @@ def _predict(z: _F8, squares: _F8, slope: float, intercept: float, parts: _F8, s
 
 
 @compiled
-def _learn(
-    z: _F8, squares: _F8, slope: float, intercept: float, parts: _F8, slot: _I8, clicked: NDArray[np.bool_]
-) -> None:
+def _learn(z: F8, squares: F8, slope: float, intercept: float, parts: F8, slot: I8, clicked: NDArray[np.bool_]) -> None:
     n_parts = parts.shape[1]
     w = np.empty(len(z))
     for i in range(len(z)):
@@ -220,7 +216,7 @@ def _learn(
 
 
 @compiled
-def _step(z: _F8, squares: _F8, w: _F8, i: int, gradient: float, parts: int) -> None:
+def _step(z: F8, squares: F8, w: F8, i: int, gradient: float, parts: int) -> None:
     """One coordinate: sigma = (sqrt(n + g^2) - sqrt n) / alpha, z += g - sigma w, n += g^2."""
     if gradient == 0.0:
         return

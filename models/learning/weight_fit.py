@@ -16,12 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4, F8
 from models.learning.choices import Choices
 from models.ranking.features import FEATURES, PART_OF, PARTS, POPULARITY, TREND
 from models.ranking.weights import Calibration, RankingWeights, make_weights, open_gates, user_weights
-
-_F8 = NDArray[np.float64]
-_F4 = NDArray[np.float32]
 
 ROBUSTNESS = 0.4
 """a in the loss."""
@@ -93,7 +91,7 @@ def fit(
     return make_weights(table, start.cold, start.calibration)
 
 
-def newcomer_weights(choices: Choices, start: _F8, options: FitOptions | None = None) -> _F8:
+def newcomer_weights(choices: Choices, start: F8, options: FitOptions | None = None) -> F8:
     """(F,) weights of users without history: counts, unless something else is clearly better on the newest half.
 
     Contenders are each single count or trend and a fit of all that is impersonal on the older half. "Clearly" means by
@@ -113,7 +111,7 @@ def newcomer_weights(choices: Choices, start: _F8, options: FitOptions | None = 
     error = better.std(axis=1) / np.sqrt(len(newer))
     sure = better.mean(axis=1) - SURE * error
     best = int(np.argmax(np.where(sure > 0, better.mean(axis=1), 0.0)))
-    chosen: _F8 = contenders[best]
+    chosen: F8 = contenders[best]
     return chosen
 
 
@@ -148,7 +146,7 @@ def loss(choices: Choices, weights: RankingWeights) -> float:
     return float(np.mean((1.0 - p**ROBUSTNESS) / ROBUSTNESS))
 
 
-def ndcg(choices: Choices, weights: RankingWeights) -> _F8:
+def ndcg(choices: Choices, weights: RankingWeights) -> F8:
     """(e,) float64: NDCG@10 of each choice among its candidates."""
     return _gain(_scores(choices, weights), choices.real)
 
@@ -157,30 +155,30 @@ def _of_parts(parts: tuple[str, ...]) -> NDArray[np.bool_]:
     return np.array([PARTS[part] in parts for part in PART_OF])
 
 
-def _single(feature: int) -> _F8:
+def _single(feature: int) -> F8:
     weights = np.zeros(len(FEATURES))
     weights[feature] = 1.0
     return weights
 
 
-def _ndcg(choices: Choices, weights: _F8) -> _F8:
+def _ndcg(choices: Choices, weights: F8) -> F8:
     return _gain(choices.features @ weights, choices.real)
 
 
-def _gain(scores: NDArray[Any], real: NDArray[np.bool_]) -> _F8:
+def _gain(scores: NDArray[Any], real: NDArray[np.bool_]) -> F8:
     above = (real & (scores > scores[:, :1])).sum(axis=1)
     equal = (real & (scores == scores[:, :1])).sum(axis=1) - 1
     rank = 1.0 + above + 0.5 * equal
     return np.where(rank <= 10, 1.0 / np.log2(rank + 1.0), 0.0)
 
 
-def _scores(choices: Choices, weights: RankingWeights) -> _F8:
+def _scores(choices: Choices, weights: RankingWeights) -> F8:
     w = user_weights(weights, choices.history, choices.idle_s)
-    scores: _F8 = (choices.features @ w[:, :, None])[:, :, 0]
+    scores: F8 = (choices.features @ w[:, :, None])[:, :, 0]
     return scores
 
 
-def _descend(choices: Choices, gates: _F4, start: _F8, features: NDArray[np.bool_] | None, options: FitOptions) -> _F8:
+def _descend(choices: Choices, gates: F4, start: F8, features: NDArray[np.bool_] | None, options: FitOptions) -> F8:
     """(G, F) table, from `start`; gates (e, G)."""
     scale = _deviation(choices)
     used = scale > 0 if features is None else (scale > 0) & features
@@ -200,7 +198,7 @@ def _descend(choices: Choices, gates: _F4, start: _F8, features: NDArray[np.bool
     return table / scale
 
 
-def _gradient(x: _F4, real: NDArray[np.bool_], gates: _F4, table: _F8) -> _F8:
+def _gradient(x: F4, real: NDArray[np.bool_], gates: F4, table: F8) -> F8:
     """(G, F): of the mean loss."""
     w = gates @ table.astype(np.float32)
     p = np.exp(_log_softmax((x @ w[:, :, None])[:, :, 0], real))
@@ -208,7 +206,7 @@ def _gradient(x: _F4, real: NDArray[np.bool_], gates: _F4, table: _F8) -> _F8:
     pull = p * own[:, None]
     pull[:, 0] -= own
     per_choice = (pull[:, None, :].astype(np.float32) @ x)[:, 0, :]
-    gradient: _F8 = (gates.T @ per_choice).astype(np.float64) / len(x)
+    gradient: F8 = (gates.T @ per_choice).astype(np.float64) / len(x)
     return gradient
 
 
@@ -219,11 +217,11 @@ def _log_softmax(scores: NDArray[Any], real: NDArray[np.bool_]) -> NDArray[Any]:
     return logged
 
 
-def _deviation(choices: Choices) -> _F8:
+def _deviation(choices: Choices) -> F8:
     """(F,): how much each feature varies among the candidates of a choice."""
     n = choices.real.sum(axis=1)[:, None].astype(np.float64)
     real = choices.real.astype(np.float32)
     mean = (real[:, None, :] @ choices.features)[:, 0].astype(np.float64) / n
     square = (real[:, None, :] @ choices.features**2)[:, 0].astype(np.float64) / n
-    deviation: _F8 = np.sqrt(np.maximum(square - mean**2, 0.0).mean(axis=0))
+    deviation: F8 = np.sqrt(np.maximum(square - mean**2, 0.0).mean(axis=0))
     return deviation

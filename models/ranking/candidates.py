@@ -7,27 +7,22 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
 from models.ranking.features import FORWARD, SCALES, Asked, Items, norm, place_weights
-
-_F8 = NDArray[np.float64]
-_F4 = NDArray[np.float32]
-_I4 = NDArray[np.int32]
-_I8 = NDArray[np.int64]
 
 
 class Proposed(NamedTuple):
     """What is proposed beside the neighbours of the history."""
 
-    common: _I4
+    common: I4
     """(c,) int32: to everyone."""
-    near: _I4
+    near: I4
     """(u, n) int32: by text, -1 pads."""
-    sequence: _I4
+    sequence: I4
     """(u, m) int32: by the sequence model, -1 pads."""
-    sequence_value: _F4
+    sequence_value: F4
     """(u, m) float32: what it says of each; 0 of every other item."""
 
     def take(self, users: slice) -> Proposed:
@@ -38,25 +33,25 @@ class Proposed(NamedTuple):
 class Candidates(NamedTuple):
     """Candidates of u users in compressed rows, c in all; each user's are distinct and may be listed."""
 
-    start: _I8
+    start: I8
     """(u + 1,) int64: user i's are `item[start[i] : start[i + 1]]`."""
-    item: _I4
+    item: I4
     """(c,) int32."""
-    near: _F8
+    near: F8
     """(c, S) float64: the sums of `models.ranking.features` at each scale."""
-    sequence: _F4
+    sequence: F4
     """(c,) float32."""
 
 
 class _Scratch(NamedTuple):
     """Of every item, valid where `stamp` says that it was written for this user; so nothing is cleared between users."""
 
-    near: _F8
+    near: F8
     """(n, S)."""
-    stamp: _I8
-    slot: _I8
+    stamp: I8
+    slot: I8
     """Where among all candidates it stands, if it was taken."""
-    touched: _I4
+    touched: I4
     """The neighbours met, in that order."""
 
 
@@ -68,7 +63,7 @@ class _Stamps(NamedTuple):
     taken: int
 
 
-def nothing_proposed(users: int, common: _I4 | None = None) -> Proposed:
+def nothing_proposed(users: int, common: I4 | None = None) -> Proposed:
     """No proposals but what is common to all."""
     nobody = np.full((users, 0), -1, np.int32)
     everyone = np.empty(0, np.int32) if common is None else common
@@ -124,7 +119,7 @@ def _gather(asked: Asked, items: Items, proposed: Proposed, limit: int, found: C
 
 
 @compiled
-def _accumulate(asked: Asked, items: Items, u: int, counts: _F8, scratch: _Scratch, stamps: _Stamps) -> int:
+def _accumulate(asked: Asked, items: Items, u: int, counts: F8, scratch: _Scratch, stamps: _Stamps) -> int:
     """Number of items touched: the neighbours of the history that may be listed, with their sums, N(j) included."""
     near, stamp, touched = scratch.near, scratch.stamp, scratch.touched
     n = 0

@@ -20,15 +20,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8, I4, I8
+from models.calendar import HOUR_MS
 from models.compiled import compiled
 from models.items.catalog import Catalog
+from models.items.facts import NEW_BELOW
 from models.items.record import MOMENT_STARTS, NEVER_MS
 from models.items.rows import TREND_MS
 from models.items.stats import ItemStatistics
-
-_F8 = NDArray[np.float64]
-_I8 = NDArray[np.int64]
-_I4 = NDArray[np.int32]
 
 SCALES = ((0.5, 8), (0.8, 8), (0.9, 20), (0.98, 64), (0.8, 8))
 """(decay, places) of the co-occurrence features; the last one is of what follows what."""
@@ -76,8 +75,6 @@ COUNT_SMOOTHING = 10.0
 NEAR_UNIT = 1e-4
 TREND_UNIT = 0.02
 MOMENT_SMOOTHING = 20.0
-NEW_BELOW = 5
-HOUR_MS = 3_600_000
 
 _DECAYS = np.array([decay for decay, _ in SCALES])
 _PLACES = np.array([places for _, places in SCALES])
@@ -88,35 +85,35 @@ class Items(NamedTuple):
 
     hashes: NDArray[np.uint64]
     recommendable: NDArray[np.bool_]
-    count: _F8  # type: ignore[assignment]  # hides tuple.count, which nobody calls
-    first_seen_ms: _I8
-    trend: _F8
+    count: F8  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    first_seen_ms: I8
+    trend: F8
     """(n, 3)."""
-    trend_ms: _I8
-    moments: _I8
+    trend_ms: I8
+    moments: I8
     """(n, MOMENTS)."""
-    neighbours: _I4
+    neighbours: I4
     """(n, W), -1 pads at the end of a row."""
-    weights: _F8
+    weights: F8
     """(n, W): C."""
-    forwards: _F8
+    forwards: F8
     """(n, W): F."""
 
 
 class Asked(NamedTuple):
     """Of whom a ranking is asked for, and when; u users."""
 
-    history: _I4
+    history: I4
     """(u, H) int32 dense indices, newest first, distinct; -1 pads and unknown items may stand anywhere."""
-    gains: _F8
+    gains: F8
     """(u, H) float64; 0 makes an item unusable, negative ones push its neighbours down."""
-    excluded: _I4
+    excluded: I4
     """(u, X) int32 dense indices, padded with -1: what must not be listed."""
-    now_ms: _I8
+    now_ms: I8
     """(u,) int64: the moment asked about, in event time."""
-    idle_s: _F8
+    idle_s: F8
     """(u,) float64: how long before it the user's newest behaviour was, s."""
-    bins: _I8
+    bins: I8
     """(u, 3) int64: bins of `models.items.record.MOMENTS` that this moment falls in; -1 where it is not known."""
 
     def take(self, users: slice) -> Asked:
@@ -158,7 +155,7 @@ def norm(count: float) -> float:
 
 
 @compiled
-def place_weights(asked: Asked, u: int, known: int, out: _F8) -> None:
+def place_weights(asked: Asked, u: int, known: int, out: F8) -> None:
     """Fill (H, S) `out`: what each place of user u's history counts at each scale, before C; 0 where it is unusable.
 
     `known` items have statistics.
@@ -181,15 +178,15 @@ def place_weights(asked: Asked, u: int, known: int, out: _F8) -> None:
 
 @compiled
 def fill_features(
-    x: _F8,
+    x: F8,
     items: Items,
     j: int,
-    near: _F8,
+    near: F8,
     text: NDArray[np.float32],
     sequence: float,
     now_ms: int,
-    bins: _I8,
-    moment_shares: _F8,
+    bins: I8,
+    moment_shares: F8,
 ) -> None:
     """Fill (F,) `x` for one candidate: `near` (S,) are its sums at each scale, `text` (2,) its text features."""
     for s in range(len(near)):

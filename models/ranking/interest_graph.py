@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_F4 = NDArray[np.float32]
+from models.arrays import F4
 
 
 class InterestGraph(NamedTuple):
@@ -29,7 +29,7 @@ class InterestGraph(NamedTuple):
     """(u, P) float64: w(v | u); negative where dislikes prevail."""
     group: NDArray[np.int64]
     """(u, H) int64: the point that each column of the history belongs to, -1 for none."""
-    edge: _F4
+    edge: F4
     """(u, P, P) float32: cosine of two points if above the threshold, else 0; 0 on the diagonal."""
 
 
@@ -59,7 +59,7 @@ def decayed_gains(
 
 
 def interest_graph(
-    vectors: _F4, weights: NDArray[np.float64], points: int, *, same_point: float = 0.6, edge_above: float = 0.2
+    vectors: F4, weights: NDArray[np.float64], points: int, *, same_point: float = 0.6, edge_above: float = 0.2
 ) -> InterestGraph:
     """Group each user's items around medoids, heaviest group first, until `points` are found.
 
@@ -100,13 +100,13 @@ def interest_graph(
     return InterestGraph(medoid, weight, group, _edges(medoid, cosine, edge_above))
 
 
-def user_vectors(graph: InterestGraph, vectors: _F4) -> _F4:
+def user_vectors(graph: InterestGraph, vectors: F4) -> F4:
     """(u, dims) float32: sum of w(v) x v, so that its product with an item's vector is `score(item | u)`."""
-    summed: _F4 = np.einsum("up,upd->ud", graph.weight, point_vectors(graph, vectors)).astype(np.float32)
+    summed: F4 = np.einsum("up,upd->ud", graph.weight, point_vectors(graph, vectors)).astype(np.float32)
     return summed
 
 
-def point_vectors(graph: InterestGraph, vectors: _F4) -> _F4:
+def point_vectors(graph: InterestGraph, vectors: F4) -> F4:
     """(u, P, dims) float32 vectors of the points, zeros for empty places."""
     if not vectors.shape[1]:
         return np.zeros((*graph.medoid.shape, vectors.shape[2]), np.float32)
@@ -115,7 +115,7 @@ def point_vectors(graph: InterestGraph, vectors: _F4) -> _F4:
 
 
 def contributions(
-    graph: InterestGraph, vectors: _F4, weights: NDArray[np.float64], candidates: _F4
+    graph: InterestGraph, vectors: F4, weights: NDArray[np.float64], candidates: F4
 ) -> NDArray[np.float64]:
     """(u, k, H) float64: what each past item brings to each candidate's score; sums to the score over H.
 
@@ -133,7 +133,7 @@ def contributions(
 
 
 def _join_nearest(
-    group: NDArray[np.int64], left: NDArray[np.bool_], medoid: NDArray[np.int64], cosine: _F4
+    group: NDArray[np.int64], left: NDArray[np.bool_], medoid: NDArray[np.int64], cosine: F4
 ) -> NDArray[np.int64]:
     user, column = np.nonzero(left)
     if not user.size:
@@ -145,12 +145,12 @@ def _join_nearest(
     return group
 
 
-def _edges(medoid: NDArray[np.int64], cosine: _F4, edge_above: float) -> _F4:
+def _edges(medoid: NDArray[np.int64], cosine: F4, edge_above: float) -> F4:
     users, points = medoid.shape
     if not cosine.shape[1]:
         return np.zeros((users, points, points), np.float32)
     at = np.maximum(medoid, 0)
     between = cosine[np.arange(users)[:, None, None], at[:, :, None], at[:, None, :]]
     real = (medoid >= 0)[:, :, None] & (medoid >= 0)[:, None, :] & ~np.eye(points, dtype=np.bool_)
-    joined: _F4 = np.where(real & (between > edge_above), between, np.float32(0))
+    joined: F4 = np.where(real & (between > edge_above), between, np.float32(0))
     return joined

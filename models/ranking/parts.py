@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8
 from models.compiled import compiled
 from models.items.priors import Priors
 from models.ranking.features import PART_OF, PARTS, Asked, Items
 from models.ranking.rank import SequenceScores, features_of, of_users
 from models.ranking.semantics import Semantics
 from models.ranking.weights import RankingWeights
-
-_F8 = NDArray[np.float64]
 
 
 def shown_parts(
@@ -24,7 +23,7 @@ def shown_parts(
     weights: RankingWeights,
     semantics: Semantics | None = None,
     sequence: SequenceScores | None = None,
-) -> _F8:
+) -> F8:
     """(k, P) float64 for one user: the parts of each shown item's score, as `models.ranking.rank.rank` adds them up.
 
     Args:
@@ -49,7 +48,7 @@ def shown_parts(
 
 
 @compiled
-def _add_up(x: _F8, weights: _F8, sums: _F8) -> None:
+def _add_up(x: F8, weights: F8, sums: F8) -> None:
     for c in range(len(x)):
         for f in range(x.shape[1]):
             sums[c, PART_OF[f]] += weights[f] * x[c, f]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
 from models.items.catalog import Catalog
 from models.items.index import NO_INDEX
@@ -40,6 +41,7 @@ from models.ranking.features import (
 )
 from models.ranking.semantics import Semantics
 from models.ranking.weights import RankingWeights, default_weights, user_weights
+from models.vocabulary import COLD_START, INTEREST, POPULAR
 
 __all__ = ["PARTS", "PERSONAL", "RankedBatch", "RankingParams", "SequenceScores", "rank", "score_all"]
 
@@ -49,18 +51,10 @@ SPLIT = ("co_occurrence", "interest")
 FEEDBACK = "feedback"
 """Last part of a score, where there is any: what the strategy of the place has earned (`models.credit.strategy_feedback`)."""
 
-INTEREST, POPULAR, COLD_START = 0, 1, 2
-"""Codes in `RankedBatch.strategy`; the wire's `STRATEGIES` has the same positions."""
-
 _PERSONAL = tuple(PARTS.index(name) for name in PERSONAL)
 
 # Users are ranked in passes whose arrays stay in the cache.
 _PASS_USERS = 64
-
-_F8 = NDArray[np.float64]
-_F4 = NDArray[np.float32]
-_I8 = NDArray[np.int64]
-_I4 = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +76,9 @@ class RankingParams:
 class SequenceScores(NamedTuple):
     """What the sequence model expects of u users."""
 
-    items: _I4
+    items: I4
     """(u, m) int32 dense indices, -1 pads."""
-    values: _F4
+    values: F4
     """(u, m) float32, each >= 0: how much more likely than the last one named, as a difference of logarithms."""
 
     def take(self, users: slice) -> SequenceScores:
@@ -95,18 +89,18 @@ class SequenceScores(NamedTuple):
 class RankedBatch(NamedTuple):
     """Lists of u users, best first. After the last item of a list: item -1, and 0 in everything else."""
 
-    items: _I4
+    items: I4
     """(u, k) int32 dense indices."""
-    scores: _F8
+    scores: F8
     """(u, k) float64: bit for bit the parts added in the order of `PARTS`."""
-    parts: dict[str, _F8]
+    parts: dict[str, F8]
     """(u, k) float64 each."""
     strategy: NDArray[np.uint8]
     """(u, k) uint8: `COLD_START` for users without usable history, else `INTEREST` if the personal parts are > 0, else
     `POPULAR`."""
-    probability: _F8
+    probability: F8
     """(u, k) float64, see `models.ranking.weights.Calibration`."""
-    contributions: _F8
+    contributions: F8
     """(u, k, H) float64: what each item of the history brought to the score; sums to the `SPLIT` parts over H (1e-12)."""
 
 
@@ -165,7 +159,7 @@ def score_all(
     semantics: Semantics | None = None,
     sequence: SequenceScores | None = None,
     neighbours_limit: int | None = None,
-) -> _F8:
+) -> F8:
     """(u, n) float64: the score of every item by dense index as `rank` computes it, -inf for what may not be listed.
 
     With `neighbours_limit` also for what `rank` would not score.
@@ -183,10 +177,10 @@ def features_of(
     asked: Asked,
     items: Items,
     priors: Priors,
-    candidates: tuple[int, _I4],
+    candidates: tuple[int, I4],
     semantics: Semantics | None,
     sequence: SequenceScores | None,
-) -> tuple[Candidates, _F8]:
+) -> tuple[Candidates, F8]:
     """Candidates of every user and their (c, F) float64 features; `candidates` as `everything` or `usual` gives them."""
     limit, common = candidates
     found = gather(asked, items, _proposed(len(asked.history), common, semantics, sequence), limit)
@@ -195,31 +189,31 @@ def features_of(
     return found, x
 
 
-def everything(items: Items) -> tuple[int, _I4]:
+def everything(items: Items) -> tuple[int, I4]:
     """For `features_of`: every item that may be listed."""
     return len(items.count), np.flatnonzero(items.recommendable).astype(np.int32)
 
 
-def usual(priors: Priors, params: RankingParams) -> tuple[int, _I4]:
+def usual(priors: Priors, params: RankingParams) -> tuple[int, I4]:
     """For `features_of`: what `rank` scores."""
     return params.neighbours_limit, priors.candidates
 
 
-def of_users(asked: Asked, items: Items, weights: RankingWeights, semantics: Semantics | None) -> _F8:
+def of_users(asked: Asked, items: Items, weights: RankingWeights, semantics: Semantics | None) -> F8:
     """(u, F) float64: the weights of the features for each user."""
     return user_weights(weights, usable_places(asked, items, semantics), asked.idle_s)
 
 
-def usable_places(asked: Asked, items: Items, semantics: Semantics | None) -> _I8:
+def usable_places(asked: Asked, items: Items, semantics: Semantics | None) -> I8:
     """(u,) int64: of how many places of each history anything is known: statistics of the item, or a vector of the text."""
     known = (asked.history >= 0) & (asked.history < len(items.count)) & (asked.gains != 0.0)
     if semantics is not None:
         known |= semantics.weights != 0.0
-    usable: _I8 = known.sum(axis=1)
+    usable: I8 = known.sum(axis=1)
     return usable
 
 
-def _proposed(users: int, common: _I4, semantics: Semantics | None, sequence: SequenceScores | None) -> Proposed:
+def _proposed(users: int, common: I4, semantics: Semantics | None, sequence: SequenceScores | None) -> Proposed:
     nobody = np.full((users, 0), NO_INDEX, np.int32)
     return Proposed(
         common,
@@ -229,7 +223,7 @@ def _proposed(users: int, common: _I4, semantics: Semantics | None, sequence: Se
     )
 
 
-def _text(found: Candidates, semantics: Semantics | None) -> _F4:
+def _text(found: Candidates, semantics: Semantics | None) -> F4:
     """(c, 2) float32: the text features of all candidates."""
     if semantics is None:
         return np.zeros((len(found.item), 2), np.float32)
@@ -266,15 +260,15 @@ def _rank(
 
 
 class _Listed(NamedTuple):
-    items: _I4
+    items: I4
     """(u, k)."""
-    parts: _F8
+    parts: F8
     """(u, k, P + 1): those of `PARTS`, and `FEEDBACK`."""
-    contributions: _F8
+    contributions: F8
     """(u, k, H)."""
 
 
-def _exactly(listed: _Listed, semantics: Semantics, weights: _F8, feedback: _F8, explained: NDArray[np.bool_]) -> None:
+def _exactly(listed: _Listed, semantics: Semantics, weights: F8, feedback: F8, explained: NDArray[np.bool_]) -> None:
     """Single precision chose what is listed; what is said of it, and its order, is the exact sum of its contributions."""
     by_text = semantics.contributions(listed.items, weights[:, TEXT : TEXT + 2])
     listed.contributions[explained] += by_text[explained]
@@ -289,12 +283,12 @@ def _exactly(listed: _Listed, semantics: Semantics, weights: _F8, feedback: _F8,
     listed.contributions[:] = np.take_along_axis(listed.contributions, order[:, :, None], axis=1)
 
 
-def _personal(parts: _F8) -> _F8:
+def _personal(parts: F8) -> F8:
     """(u, k) of (u, k, P + 1)."""
     return sum((parts[..., PARTS.index(name)] for name in PERSONAL), np.zeros(parts.shape[:2]))
 
 
-def _score(parts: _F8) -> _F8:
+def _score(parts: F8) -> F8:
     """The parts, (.., P), added in their order."""
     score = parts[..., 0].copy()
     for p in range(1, parts.shape[-1]):
@@ -331,7 +325,7 @@ def _joined(batches: list[RankedBatch]) -> RankedBatch:
 
 
 @compiled
-def _all_features(x: _F8, asked: Asked, items: Items, found: Candidates, text: _F4, moment_shares: _F8) -> None:
+def _all_features(x: F8, asked: Asked, items: Items, found: Candidates, text: F4, moment_shares: F8) -> None:
     for u in range(len(asked.history)):
         for c in range(found.start[u], found.start[u + 1]):
             fill_features(
@@ -345,10 +339,10 @@ def _list(
     asked: Asked,
     items: Items,
     found: Candidates,
-    text: _F4,
-    weights: _F8,
-    feedback: _F8,
-    moment_shares: _F8,
+    text: F4,
+    weights: F8,
+    feedback: F8,
+    moment_shares: F8,
     explained: NDArray[np.bool_],
     listed: _Listed,
 ) -> None:
@@ -383,7 +377,7 @@ def _list(
 
 
 @compiled
-def _parts_and_score(x: _F8, weights: _F8, feedback: _F8, parts: _F8) -> float:
+def _parts_and_score(x: F8, weights: F8, feedback: F8, parts: F8) -> float:
     """Fill (P + 1,) `parts`; their sum in order. `feedback` is what is added without and with something personal."""
     parts[:] = 0.0
     for f in range(len(x)):
@@ -399,7 +393,7 @@ def _parts_and_score(x: _F8, weights: _F8, feedback: _F8, parts: _F8) -> float:
 
 
 @compiled
-def _insert(best: _F8, at: _I8, n: int, score: float, c: int, items: Items, found: Candidates) -> int:
+def _insert(best: F8, at: I8, n: int, score: float, c: int, items: Items, found: Candidates) -> int:
     """Put candidate c among the n best so far, in order, if it belongs there; how many there are then."""
     k = len(best)
     if n == k and not _before(score, found.item[c], best[k - 1], found.item[at[k - 1]], items):
@@ -427,12 +421,12 @@ def _contribute(
     items: Items,
     found: Candidates,
     u: int,
-    weights: _F8,
-    counts: _F8,
-    at: _I8,
-    stamp: _I8,
-    place: _I8,
-    contributions: _F8,
+    weights: F8,
+    counts: F8,
+    at: I8,
+    stamp: I8,
+    place: I8,
+    contributions: F8,
 ) -> None:
     """Add to (k, H) `contributions` each past item's share of the co-occurrence features of what is listed."""
     factor = np.empty((len(at), len(SCALES)))

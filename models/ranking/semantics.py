@@ -12,19 +12,28 @@ items, so each one's share is exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4
 from models.items.vectors import ItemVectors, centred
 from models.ranking.interest_graph import InterestGraph, contributions, decayed_gains, interest_graph, user_vectors
 
-_F4 = NDArray[np.float32]
-
 RECENT_DECAY, RECENT_PLACES = 0.8, 8
 """Of r_q, as of the fast co-occurrence scale."""
+
+
+class InterestParams(NamedTuple):
+    """How interests by text are told apart and fade."""
+
+    points: int
+    """Interests told apart per user."""
+    candidates: int
+    """Nearest items looked for per user."""
+    half_lives_s: tuple[float, ...]
+    """The weights fade with these, in equal shares."""
 
 
 class Semantics(NamedTuple):
@@ -32,16 +41,16 @@ class Semantics(NamedTuple):
 
     vectors: ItemVectors
     """Of the catalogue; one model version, whatever is swapped meanwhile."""
-    history: _F4
+    history: F4
     """(u, H, dims) float32 centred unit vectors; zeros where there is none."""
     weights: NDArray[np.float64]
     """(u, H): what each place is worth now to the points; 0 = nothing."""
     recent: NDArray[np.float64]
     """(u, H): r_q."""
     graph: InterestGraph
-    wanted: _F4
+    wanted: F4
     """(u, 2, dims) float32: their products with an item's centred vector are the features above."""
-    similar: _F4 | None
+    similar: F4 | None
     """(u, 2, n) float32: these products with every item by dense index, for a catalogue small enough to have them."""
     candidates: NDArray[np.int32]
     """(u, c) int32 dense indices of what is nearest, -1 pads."""
@@ -61,16 +70,16 @@ class Semantics(NamedTuple):
             self.candidates[users],
         )
 
-    def scores(self, start: NDArray[np.int64], items: NDArray[np.int32]) -> _F4:
+    def scores(self, start: NDArray[np.int64], items: NDArray[np.int32]) -> F4:
         """(c, 2) float32: both features of candidates in compressed rows, `start` (u + 1,); 0 for items without a vector."""
         user = np.repeat(np.arange(len(start) - 1), np.diff(start))
         if self.similar is not None:
             inside = items < self.similar.shape[2]
-            known: _F4 = np.where(inside[:, None], self.similar[user, :, np.where(inside, items, 0)], np.float32(0))
+            known: F4 = np.where(inside[:, None], self.similar[user, :, np.where(inside, items, 0)], np.float32(0))
             return known
         distinct, place = np.unique(items, return_inverse=True)
         found = centred(self.vectors.get(distinct), self.vectors.mean)
-        scores: _F4 = np.einsum("cd,ctd->ct", found[place], self.wanted[user])
+        scores: F4 = np.einsum("cd,ctd->ct", found[place], self.wanted[user])
         return scores
 
     def contributions(self, items: NDArray[np.int32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,15 +92,12 @@ class Semantics(NamedTuple):
 
 
 def semantics(
-    history: _F4,
+    history: F4,
     gains: NDArray[np.float64],
     ages_s: NDArray[np.float64],
     vectors: ItemVectors,
     allowed: NDArray[np.bool_],
-    *,
-    points: int,
-    candidates: int,
-    half_lives_s: Sequence[float],
+    params: InterestParams,
 ) -> Semantics:
     """What the users of a batch are interested in, by text.
 
@@ -101,25 +107,31 @@ def semantics(
         ages_s: (u, H) float64: how much older each place is than the user's newest behaviour, s.
         vectors: of the catalogue.
         allowed: (n,) bool by dense index: what may be recommended.
-        points: interests told apart per user.
-        candidates: nearest items looked for per user.
-        half_lives_s: the weights fade with these, in equal shares.
+        params: how many points and candidates, and how weights fade.
     """
     own = centred(history, vectors.mean)
     usable = np.where(np.any(own != 0, axis=2), gains, 0.0)
+    half_lives_s = params.half_lives_s
     worth = _shares(decayed_gains(usable, ages_s, half_lives_s, [1.0 / len(half_lives_s)] * len(half_lives_s)))
     place = np.arange(gains.shape[1])
     recent = _shares(usable * np.where(place < RECENT_PLACES, RECENT_DECAY**place, 0.0))
-    graph = interest_graph(own, worth, points)
+    graph = interest_graph(own, worth, params.points)
     wanted = np.stack((user_vectors(graph, own), np.einsum("uh,uhd->ud", recent, own).astype(np.float32)), axis=1)
     rows = vectors.centred_rows()
     near = wanted.sum(axis=1)
     if rows is None:
-        nearest = vectors.nearest(near, candidates, allowed).items
+        nearest = vectors.nearest(near, params.candidates, allowed).items
         return Semantics(vectors, own, worth, recent, graph, wanted, None, nearest)
     similar = (wanted.reshape(-1, wanted.shape[2]) @ rows.T).reshape(len(wanted), 2, -1)
     return Semantics(
-        vectors, own, worth, recent, graph, wanted, similar, _best(similar.sum(axis=1), vectors, allowed, candidates)
+        vectors,
+        own,
+        worth,
+        recent,
+        graph,
+        wanted,
+        similar,
+        _best(similar.sum(axis=1), vectors, allowed, params.candidates),
     )
 
 
@@ -130,7 +142,7 @@ def _shares(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def _best(similar: _F4, vectors: ItemVectors, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
+def _best(similar: F4, vectors: ItemVectors, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
     """(u, k) int32: the allowed items with a vector that are most similar, in no order; -1 for users who want nothing."""
     items = np.flatnonzero(allowed).astype(np.int32)
     items = items[vectors.has(items)]

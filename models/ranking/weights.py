@@ -16,17 +16,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8
+from models.calendar import DAY_S
 from models.ranking.features import FEATURES
-
-_F8 = NDArray[np.float64]
 
 GATES = ("always", "history_below_5", "history_5_to_19", "idle_30_min", "idle_1_day")
 """Rows of the table."""
 
 SESSION_GAP_S = 1800.0
 """Idle for longer than this: another session."""
-
-_DAY_S = 86_400.0
 
 
 class Calibration(NamedTuple):
@@ -39,9 +37,9 @@ class Calibration(NamedTuple):
 class RankingWeights(NamedTuple):
     """One version of the weights; immutable by convention."""
 
-    table: _F8
+    table: F8
     """(G, F) float64."""
-    cold: _F8
+    cold: F8
     """(F,) float64: of users without usable history."""
     calibration: Calibration
     version: str
@@ -55,7 +53,7 @@ class _Wire(msgspec.Struct, frozen=True):
     calibration: Calibration
 
 
-def make_weights(table: _F8, cold: _F8, calibration: Calibration) -> RankingWeights:
+def make_weights(table: F8, cold: F8, calibration: Calibration) -> RankingWeights:
     """Weights with their version.
 
     Raises:
@@ -73,14 +71,14 @@ def make_weights(table: _F8, cold: _F8, calibration: Calibration) -> RankingWeig
     return RankingWeights(table, cold, Calibration(*map(float, calibration)), version)
 
 
-def user_weights(weights: RankingWeights, history: NDArray[np.int64], idle_s: _F8) -> _F8:
+def user_weights(weights: RankingWeights, history: NDArray[np.int64], idle_s: F8) -> F8:
     """(u, F) float64: the weights of users with so many usable items (u,), idle for so long (u,), s."""
     open_ = open_gates(history, idle_s)
     warm = np.einsum("ug,gf->uf", open_.astype(np.float64), weights.table)
     return np.where((history > 0)[:, None], warm, weights.cold)
 
 
-def open_gates(history: NDArray[np.int64], idle_s: _F8) -> NDArray[np.bool_]:
+def open_gates(history: NDArray[np.int64], idle_s: F8) -> NDArray[np.bool_]:
     """(u, G) bool: which rows of the table count for users with so many usable items, idle for so long."""
     return np.stack(
         (
@@ -88,7 +86,7 @@ def open_gates(history: NDArray[np.int64], idle_s: _F8) -> NDArray[np.bool_]:
             history < 5,
             (history >= 5) & (history < 20),
             idle_s >= SESSION_GAP_S,
-            idle_s >= _DAY_S,
+            idle_s >= DAY_S,
         ),
         axis=1,
     )

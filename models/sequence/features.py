@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import DAY_MS, EPOCH_WEEKDAY, HOUR_MS
+
 GAP_BUCKETS: Final = 14
 """0: less than a second; b: [4^(b-1), 4^b) seconds; the last: 4^12 seconds (194 days) or more."""
 
@@ -24,8 +26,6 @@ NO_GAP: Final = GAP_BUCKETS
 
 HOURS, WEEKDAYS = 24, 7
 _EDGES_MS: Final = 1000 * 4 ** np.arange(GAP_BUCKETS - 1, dtype=np.int64)
-_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
-_EPOCH_WEEKDAY: Final = 3  # 1970-01-01 was a Thursday; Monday is 0
 
 
 class Times(NamedTuple):
@@ -44,12 +44,12 @@ def gap_buckets(gap_ms: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def hour_of(time_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     """0 .. 23, UTC. Any shape."""
-    return time_ms // _HOUR_MS % HOURS
+    return time_ms // HOUR_MS % HOURS
 
 
 def weekday_of(time_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     """0 = Monday .. 6, UTC. Any shape."""
-    return (time_ms // _DAY_MS + _EPOCH_WEEKDAY) % WEEKDAYS
+    return (time_ms // DAY_MS + EPOCH_WEEKDAY) % WEEKDAYS
 
 
 def times_of(times_ms: NDArray[np.int64], lengths: NDArray[np.int64], now_ms: NDArray[np.int64]) -> Times:

@@ -11,19 +11,18 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.arrays import F4
 from models.encoder.errors import ModelError
 from models.hashing import item_hash
 from models.items.index import NO_INDEX, ItemIndex
-
-_F4 = NDArray[np.float32]
 
 
 class ItemTable(NamedTuple):
     """One state of the items: never changes, so whoever holds it sees no half of an update."""
 
-    vectors: _F4
+    vectors: F4
     """(n, d)"""
-    biases: _F4
+    biases: F4
     """(n,)"""
 
 
@@ -32,15 +31,15 @@ class ItemFile(NamedTuple):
 
     ids: list[str]
     """n distinct ids."""
-    vectors: _F4
+    vectors: F4
     """(n, d): learned part and text together."""
-    biases: _F4
+    biases: F4
     """(n,)"""
-    project: _F4
+    project: F4
     """(text dims, d): what a text vector adds; (0, d) for a model without text."""
-    project_bias: _F4
+    project_bias: F4
     """(d,): vector of a cold item = text @ project + project_bias."""
-    unknown: _F4
+    unknown: F4
     """(d,): in the place of an item that has neither."""
     cold_bias: float
     """Bias of every item without a learned part."""
@@ -143,12 +142,12 @@ class Items:
         self.table = ItemTable(vectors[: len(self._index)], biases[: len(self._index)])
         return len(self._index) - before
 
-    def gathered(self, table: ItemTable, rows: NDArray[np.int32]) -> _F4:
+    def gathered(self, table: ItemTable, rows: NDArray[np.int32]) -> F4:
         """(..., d) float32 vectors of rows; an item without a place has the `unknown` vector."""
         inside = (rows >= 0) & (rows < len(table.vectors))
         if not len(table.vectors):
             return np.broadcast_to(self._file.unknown, (*rows.shape, self._file.unknown.size)).copy()
-        vectors: _F4 = table.vectors[np.where(inside, rows, 0)]
+        vectors: F4 = table.vectors[np.where(inside, rows, 0)]
         vectors[~inside] = self._file.unknown
         return vectors
 
@@ -157,7 +156,7 @@ class Items:
         trained: NDArray[np.bool_] = (rows != NO_INDEX) & (rows < self.trained)
         return trained
 
-    def _grown(self, n: int, *, is_moved: bool) -> tuple[_F4, _F4]:
+    def _grown(self, n: int, *, is_moved: bool) -> tuple[F4, F4]:
         """Arrays with room for n rows. Rows that a table shows are never written: where one moves, all are copied."""
         if n > len(self._vectors) or is_moved:
             room = max(len(self._vectors), 1 << max(n - 1, 1).bit_length())

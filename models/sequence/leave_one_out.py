@@ -13,13 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8, I8, U64
 from models.items.index import ItemIndex
 from models.sequence.expectation import expectation
 from models.sequence.model import SequenceModel
-
-_F8 = NDArray[np.float64]
-_I8 = NDArray[np.int64]
-_U8 = NDArray[np.uint64]
 
 BASE_ROWS = 2
 """Variants of a history beside one per event: all of it, none of it."""
@@ -28,30 +25,30 @@ BASE_ROWS = 2
 class LeftOut(NamedTuple):
     """Of one history of n events and c items; expectations as in `models.sequence.expectation`, >= 0."""
 
-    items: _U8
+    items: U64
     """(n,) uint64 hashes, oldest first."""
-    times_ms: _I8
+    times_ms: I8
     """(n,) int64."""
-    whole: _F8
+    whole: F8
     """(c,) with all events."""
-    nothing: _F8
+    nothing: F8
     """(c,) with none: what is expected of somebody whose history is empty."""
-    without: _F8
+    without: F8
     """(n, c) without each."""
 
     @property
-    def differences(self) -> _F8:
+    def differences(self) -> F8:
         """(n, c): with all events minus without this one. Not parts of a sum."""
         return self.whole - self.without
 
     @property
-    def residual(self) -> _F8:
+    def residual(self) -> F8:
         """(c,): `whole - nothing` minus the differences."""
-        left: _F8 = self.whole - self.nothing - self.differences.sum(axis=0)
+        left: F8 = self.whole - self.nothing - self.differences.sum(axis=0)
         return left
 
 
-def with_only(items: _U8, times_ms: _I8, present: NDArray[np.bool_]) -> tuple[_U8, _I8, _I8]:
+def with_only(items: U64, times_ms: I8, present: NDArray[np.bool_]) -> tuple[U64, I8, I8]:
     """A history (n,) once for each row of `present` (m, n), with only the events that are True: items and times (m, n), oldest
     first at the left, 0 beyond the lengths (m,)."""
     order = np.argsort(~present, axis=1, kind="stable")
@@ -61,9 +58,9 @@ def with_only(items: _U8, times_ms: _I8, present: NDArray[np.bool_]) -> tuple[_U
 
 
 def expected_with(
-    model: SequenceModel, items: _U8, times_ms: _I8, present: NDArray[np.bool_], now_ms: int, index: ItemIndex,
+    model: SequenceModel, items: U64, times_ms: I8, present: NDArray[np.bool_], now_ms: int, index: ItemIndex,
     asked: NDArray[np.int32],
-) -> _F8:  # fmt: skip
+) -> F8:  # fmt: skip
     """(m, c) float64: the expectation of items `asked` (c,) for each row of `present`; 0 for what is not expected."""
     variants = with_only(items, times_ms, present)
     found = expectation(model, *variants, np.full(len(present), now_ms), index)
@@ -72,10 +69,10 @@ def expected_with(
 
 def leave_one_out(
     model: SequenceModel,
-    items: _U8,
-    times_ms: _I8,
-    lengths: _I8,
-    now_ms: _I8,
+    items: U64,
+    times_ms: I8,
+    lengths: I8,
+    now_ms: I8,
     index: ItemIndex,
     asked: NDArray[np.int32],
 ) -> list[LeftOut]:
@@ -111,8 +108,8 @@ def leave_one_out(
     return answers
 
 
-def _of(items: NDArray[np.int32], values: NDArray[np.float32], asked: NDArray[np.int32]) -> _F8:
+def _of(items: NDArray[np.int32], values: NDArray[np.float32], asked: NDArray[np.int32]) -> F8:
     """(m, c): the value of each asked item in each row, 0 where it is not named."""
     named = items[:, :, None] == asked[None, None, :]
-    found: _F8 = np.where(named & (asked >= 0), values[:, :, None], np.float32(0)).sum(axis=1, dtype=np.float64)
+    found: F8 = np.where(named & (asked >= 0), values[:, :, None], np.float32(0)).sum(axis=1, dtype=np.float64)
     return found

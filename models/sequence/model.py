@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4, I4, I8
 from models.encoder.errors import ModelError
 from models.encoder.onnx_encoder import import_runtime, session_options
 from models.sequence.features import Times, times_of
@@ -23,10 +24,6 @@ from models.sequence.top_k import TopK, top_k
 
 BATCH_TOLERANCE: Final = 2e-5
 """Largest difference of any component of a query between a history asked alone and in any batch, for components of about 1."""
-
-_F4 = NDArray[np.float32]
-_I4 = NDArray[np.int32]
-_I8 = NDArray[np.int64]
 
 
 class SequenceModel:
@@ -63,7 +60,7 @@ class SequenceModel:
         """Version of the encoder whose vectors `items.put` takes; None: trained without text."""
         return self.manifest.text_model
 
-    def queries(self, history: _I4, times_ms: _I8, lengths: _I8, now_ms: _I8, table: ItemTable | None = None) -> _F4:
+    def queries(self, history: I4, times_ms: I8, lengths: I8, now_ms: I8, table: ItemTable | None = None) -> F4:
         """(u, d) float32 queries; a user's is the same alone and in any batch (`BATCH_TOLERANCE`).
 
         Args:
@@ -84,23 +81,23 @@ class SequenceModel:
         times = times_of(times_ms[:, :width], lengths, now_ms)
         return self.queries_of(history[:, :width], times, lengths, table)
 
-    def queries_of(self, history: _I4, times: Times, lengths: _I8, table: ItemTable | None = None) -> _F4:
+    def queries_of(self, history: I4, times: Times, lengths: I8, table: ItemTable | None = None) -> F4:
         """`queries` where the features of time are known already: (u, t + 1) each."""
         if not len(lengths):
             return np.zeros((0, self.manifest.dims), np.float32)
         vectors = self.items.gathered(table or self.items.table, history)
         given = dict(zip(INPUTS, (vectors, *times, lengths), strict=True))
-        found: _F4 = self._session.run(["queries"], given)[0]
+        found: F4 = self._session.run(["queries"], given)[0]
         return found
 
     def top_k(
-        self, queries: _F4, k: int, allowed: NDArray[np.bool_] | None = None, table: ItemTable | None = None
+        self, queries: F4, k: int, allowed: NDArray[np.bool_] | None = None, table: ItemTable | None = None
     ) -> TopK:
         """The k likeliest allowed items of each query; see `models.sequence.top_k`. `allowed`: (m,) bool by row."""
         vectors, biases = table or self.items.table
         return top_k(queries, vectors, biases, k, allowed)
 
-    def log_probabilities(self, queries: _F4, log_normalisers: _F4, rows: _I4) -> _F4:
+    def log_probabilities(self, queries: F4, log_normalisers: F4, rows: I4) -> F4:
         """Of any items, for queries whose normaliser `top_k` gave: (u, d), (u,), (u, c) int32 -> (u, c); -inf for -1.
 
         Items placed since then are not in the normaliser: a little too likely, all by the same.

@@ -8,15 +8,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4, I8
 from models.encoder.errors import ModelError
 from models.sequence.features import times_of
 from models.sequence.graph import INPUTS
 from models.sequence.manifest import Parity
 
-_F4 = NDArray[np.float32]
-_I8 = NDArray[np.int64]
-
-Reference = Callable[["Questions"], _F4]
+Reference = Callable[["Questions"], F4]
 """The network's own queries, (b, d)."""
 
 MAX_ABS_ERROR: Final = 1e-3
@@ -31,9 +29,9 @@ class Questions(NamedTuple):
     """b histories as `SequenceModel.queries` takes them."""
 
     rows: NDArray[np.int32]
-    times_ms: _I8
-    lengths: _I8
-    now_ms: _I8
+    times_ms: I8
+    lengths: I8
+    now_ms: I8
 
 
 def made_up(n_items: int, length: int, n: int = 48) -> Questions:
@@ -49,7 +47,7 @@ def made_up(n_items: int, length: int, n: int = 48) -> Questions:
     return Questions(rows, times[:, :length], lengths, now)
 
 
-def measure(session: Any, vectors: _F4, asked: Questions, expected: tuple[str, _F4]) -> Parity:
+def measure(session: Any, vectors: F4, asked: Questions, expected: tuple[str, F4]) -> Parity:
     """Compare a session's queries with the network's, alone and in one mixed batch.
 
     Args:
@@ -59,12 +57,12 @@ def measure(session: Any, vectors: _F4, asked: Questions, expected: tuple[str, _
         expected: who computed them, and the queries.
     """
 
-    def run(rows: slice) -> _F4:
+    def run(rows: slice) -> F4:
         lengths = asked.lengths[rows]
         width = int(lengths.max())
         times = times_of(asked.times_ms[rows, :width], lengths, asked.now_ms[rows])
         items = vectors[asked.rows[rows, :width]]
-        found: _F4 = session.run(["queries"], dict(zip(INPUTS, (items, *times, lengths), strict=True)))[0]
+        found: F4 = session.run(["queries"], dict(zip(INPUTS, (items, *times, lengths), strict=True)))[0]
         return found
 
     n = len(asked.lengths)

@@ -7,11 +7,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4, I4
 from models.compiled import compiled
 from models.items.index import NO_INDEX
-
-_F4 = NDArray[np.float32]
-_I4 = NDArray[np.int32]
 
 _BLOCK: Final = 16_384
 """Items scored at once: with 64 users 4 MB of scores, which stay in the cache."""
@@ -20,15 +18,15 @@ _BLOCK: Final = 16_384
 class TopK(NamedTuple):
     """The k likeliest allowed items of u users."""
 
-    items: _I4
+    items: I4
     """(u, k), likeliest first, of equal ones the lower number; `NO_INDEX` where there are fewer than k."""
-    log_probability: _F4
+    log_probability: F4
     """(u, k), of the softmax over *all* items, allowed or not; -inf where there is no item."""
-    log_normaliser: _F4
+    log_normaliser: F4
     """(u,): `query @ vector + bias - log_normaliser` is any item's log-probability."""
 
 
-def top_k(queries: _F4, vectors: _F4, biases: _F4, k: int, allowed: NDArray[np.bool_] | None = None) -> TopK:
+def top_k(queries: F4, vectors: F4, biases: F4, k: int, allowed: NDArray[np.bool_] | None = None) -> TopK:
     """Score every item, keep the best.
 
     Args:
@@ -69,7 +67,7 @@ def _is_worse(score: float, item: int, other_score: float, other_item: int) -> b
 
 
 @compiled
-def _insert(best: NDArray[np.int64], best_score: _F4, scores: _F4, inside: NDArray[np.bool_], start: int) -> None:
+def _insert(best: NDArray[np.int64], best_score: F4, scores: F4, inside: NDArray[np.bool_], start: int) -> None:
     """Put what belongs there of a block, whose first item is `start`, among the best so far, in place.
 
     A user's best are a heap with the worst at the root. Items come in ascending order and take an equal's place never, so of

@@ -8,18 +8,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-_I4 = NDArray[np.int32]
-_I8 = NDArray[np.int64]
+from models.arrays import I4, I8
 
 
 class Engagements(NamedTuple):
     """n first engagements of users with items, by user, then time; of one moment in the order of the file."""
 
-    user: _I4
-    item: _I4
-    time_ms: _I8
+    user: I4
+    item: I4
+    time_ms: I8
 
 
 class Windows(NamedTuple):
@@ -29,7 +27,7 @@ class Windows(NamedTuple):
     test_ms: int
 
 
-def engagements(user: _I4, item: _I4, time_ms: _I8) -> Engagements:
+def engagements(user: I4, item: I4, time_ms: I8) -> Engagements:
     """The first engagement of each user with each item, sorted. Arrays are in file order; any order of time will do."""
     order = np.lexsort((time_ms, user))  # stable: file order breaks ties
     user, item, time_ms = user[order], item[order], time_ms[order]
@@ -38,7 +36,7 @@ def engagements(user: _I4, item: _I4, time_ms: _I8) -> Engagements:
     return Engagements(user[first], item[first], time_ms[first])
 
 
-def split(time_ms: _I8, validation_share: float, test_share: float) -> Windows | None:
+def split(time_ms: I8, validation_share: float, test_share: float) -> Windows | None:
     """Edges such that the last two windows hold about these shares of `time_ms`; None if a window would be empty."""
     ordered = np.sort(time_ms)
     n = ordered.size

@@ -7,8 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from models.arrays import F8
 
 
 class TrainingResult(NamedTuple):
@@ -19,7 +18,7 @@ class TrainingResult(NamedTuple):
     """Plain JSON values: losses, looks, and figures of the trained model and of what it had to beat."""
 
 
-def gain_and_error(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float]:
+def gain_and_error(before: F8, after: F8) -> tuple[float, float]:
     """Mean difference of paired values and its standard error."""
     difference = after - before
     error = float(difference.std(ddof=1) / math.sqrt(difference.size)) if difference.size > 1 else 0.0

@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from models.evaluation.contract import ALWAYS_MS, NEVER_MS, NO_ITEM_NUMBER, Known, Stream
 from models.evaluation.questions import first_of_pairs
 from models.items.catalog import CatalogItem
+from models.vocabulary import ACTIONS
 from stream.errors import InputFileError
 from stream.files.mapping import ITEMS_AS_NAMED
 from stream.files.mapping import Mapping as Columns
 from stream.files.reading import BadRow, read_events, read_items
 from stream.kafka.read_to_end import read_to_end
 from stream.settings import Settings
-from stream.wire.decode import DecodedEvent, DecodeLimits, decode_event, decode_item, parse_time_ms
-from stream.wire.records import ACTIONS, Event, Item, event_decoder, item_decoder
-from stream.worker.intake import context_bucket, event_id_hash
+from stream.wire.codes import context_bucket, event_id_hash
+from stream.wire.decode import DecodedEvent, DecodeLimits, decode_event, decode_item
+from stream.wire.records import Event, Item, event_decoder, item_decoder
+from stream.wire.times import parse_time_ms
 
 MINUTE_MS = 60_000
 _ACTION_CODE = {action: code for code, action in enumerate(ACTIONS)}

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from models.evaluation.contract import Known, Stream
 from models.evaluation.questions import gaps
-from models.hashing import item_hash
+from models.hashing import item_hash, query_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.co_occurrence import batch_deltas
 from models.items.index import ItemIndex
-from models.items.priors import Priors, compute_priors
+from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
 from models.items.rows import ItemRows
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
@@ -27,15 +27,14 @@ from models.ranking.rank import RankingParams, SequenceScores, features_of, scor
 from models.ranking.semantics import Semantics, semantics
 from models.ranking.weights import SESSION_GAP_S, RankingWeights
 from models.reasons.removal import Past
+from models.reasons.what_if import RankingInputs
 from models.sequence.expectation import expectation
 from models.sequence.model import SequenceModel
-from stream.as_if import World
+from stream.params import interest_params, update_params
 from stream.refresh.question import ages_s, asked_of, behaviours_of, first_engagements
 from stream.settings import Settings
 from stream.state.record import States, dwell_code
-from stream.state.update import EventColumns, UpdateParams, apply_events
-from stream.worker.intake import query_hash
-from stream.worker.tracker import NEW_CANDIDATES, PRIOR_CANDIDATES
+from stream.state.update import EventColumns, apply_events
 
 CHUNK = 2000
 """Events learned at once where nothing is asked in between."""
@@ -73,9 +72,7 @@ class Replayed:
         self._rows = ItemRows(settings.neighbours_max)
         self._rows.add([None] * len(self.index))
         self.states = States(known.n_users)
-        self._params = UpdateParams(
-            np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
-        )
+        self._params, self._interest = update_params(settings), interest_params(settings)
         self._columns = _columns(stream, hashes, known)
         self._vectors = None if known.text_vectors is None else _vectors(self.number, known.text_vectors)
         self.sequence: SequenceModel | None = None
@@ -148,9 +145,9 @@ class Replayed:
         vectors = None if self._vectors is None else self._vectors.get(asked.history)
         return Past(asked._replace(excluded=asked.history), ages_s(behaviours, recent), vectors)
 
-    def world(self, now_ms: int, params: RankingParams) -> World:
+    def ranking_inputs(self, now_ms: int, params: RankingParams) -> RankingInputs:
         """What lists are made of beside the user."""
-        return World(self.catalog, self.stats, self.priors(now_ms), params, self._vectors)
+        return RankingInputs(self.catalog, self.stats, self.priors(now_ms), params, self._interest, self._vectors)
 
     def apply_to(self, states: States, events: slice) -> None:
         """Apply events to other states; statistics stay as they are."""
@@ -222,16 +219,13 @@ class Replayed:
     def _semantics(self, asked: Asked, ages: NDArray[np.float64]) -> Semantics | None:
         if self._vectors is None:
             return None
-        settings = self._settings
         return semantics(
             self._vectors.get(asked.history),
             asked.gains,
             ages,
             self._vectors,
             self.catalog.recommendable,
-            points=settings.interest_points,
-            candidates=settings.interest_candidates,
-            half_lives_s=(3600.0 * settings.interest_short_half_life_h, 3600.0 * settings.interest_long_half_life_h),
+            self._interest,
         )
 
 

@@ -19,8 +19,9 @@ from stream.errors import InputFileError
 from stream.files.mapping import Mapping as Columns
 from stream.files.reading import BadRow, read_events, read_items
 from stream.kafka.read_to_end import read_to_end
+from stream.params import encoder_choice
 from stream.settings import Settings
-from stream.texts.options import batch_tokens, encoder_choice, open_encoder_of
+from stream.texts.options import batch_tokens, open_encoder_of
 from stream.wire.decode import DecodeLimits, Rejected, decode_item
 from stream.wire.records import Item, event_decoder, item_decoder
 from stream.worker.intake import read_chunk

@@ -9,8 +9,9 @@ from models.evaluation.contract import Known
 from stream.analysis.vectors import vectors_of
 from stream.display.terminal import say, stderr
 from stream.errors import ModelUnusableError
+from stream.params import encoder_choice
 from stream.settings import Settings
-from stream.texts.options import encoder_choice, open_encoder_of
+from stream.texts.options import open_encoder_of
 
 
 def with_text(

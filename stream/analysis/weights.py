@@ -21,10 +21,10 @@ from models.learning.weight_fit import FitOptions, learn
 from models.ranking.features import PARTS
 from models.ranking.weights import RankingWeights, default_weights
 from models.sequence.model import SequenceModel
+from models.vocabulary import ACTIONS
 from stream.analysis.replayed import Choosing, Replayed, evenly
 from stream.refresh.versions import RankerModel, read_versions, read_weights, weights_of
 from stream.settings import Settings
-from stream.wire.records import ACTIONS
 
 LEARN_FROM: Final = 0.5
 JUDGE_FROM: Final = 0.9

@@ -15,9 +15,9 @@ from typing import Final, Literal, NamedTuple
 
 from models.encoder.errors import ModelError
 from models.encoder.opening import open_encoder
+from stream.params import encoder_choice
 from stream.settings import DEFAULT_CONFIG_FILE, ENV_PREFIX, Settings
 from stream.storage.rocks import MAX_OPEN_FILES
-from stream.texts.options import encoder_choice
 
 Status = Literal["ok", "warn", "fail", "skip"]
 

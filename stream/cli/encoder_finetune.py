@@ -18,6 +18,7 @@ from models.training.encoder.plan import Corpus
 from models.training.encoder.plot import draw
 from models.training.encoder.settings import FinetuneSettings
 from models.training.result import TrainingResult
+from models.vocabulary import ACTIONS
 from stream.analysis.finetune_data import read_engagements, read_texts
 from stream.cli import options
 from stream.cli.apps import command_app
@@ -27,9 +28,8 @@ from stream.cli.options import DATA, TRAINING, option, optional
 from stream.display.bars import OnTerminal
 from stream.display.terminal import count, say, stderr
 from stream.errors import EXIT_FAILED
-from stream.files.replay import limits_of
+from stream.params import decode_limits
 from stream.settings import Settings, load_settings
-from stream.wire.records import ACTIONS
 
 _HELP: Final = """\
 Tune a sentence encoder on what users engage with together, and keep it only if a later time window is served better.
@@ -130,7 +130,7 @@ def finetune(
 
 def _read(files: InputFiles, items: Path, old: Path | None, max_tokens: int, settings: Settings) -> Corpus:
     common: dict[str, Any] = {
-        "limits": limits_of(settings), "now_ms": time.time_ns() // 1_000_000, "reading": files.reading
+        "limits": decode_limits(settings), "now_ms": time.time_ns() // 1_000_000, "reading": files.reading
     }  # fmt: skip
     texts = read_texts(items, files.item_columns, max_tokens, **common)
     strengths: dict[str, float] = dict(zip(ACTIONS, settings.strengths(), strict=True))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from stream.analysis.data import Data, read_data
 from stream.display.terminal import count, say, stderr
 from stream.files.mapping import Mapping, parse_mapping
-from stream.files.replay import limits_of
+from stream.params import decode_limits
 from stream.settings import Settings
 
 
@@ -35,7 +35,7 @@ class InputFiles(NamedTuple):
             self.items,
             self.item_columns,
             strengths=settings.strengths(),
-            limits=limits_of(settings),
+            limits=decode_limits(settings),
             now_ms=time.time_ns() // 1_000_000,
             reading=self.reading,
             shuffle_seed=shuffle_seed,

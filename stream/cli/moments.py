@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from stream.errors import UsageError
-from stream.wire.decode import parse_time_ms
+from stream.wire.times import parse_time_ms
 
 _UNITS_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _SPAN: Final = re.compile(r"([0-9]{1,6})([mhdw])")

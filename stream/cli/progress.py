@@ -20,6 +20,7 @@ from stream.errors import InputFileError, SettingsError
 from stream.files.feed import MAX_SPEED, Pacer, ReplayReport
 from stream.files.mapping import Mapping
 from stream.files.reading import total_bytes
+from stream.params import decode_limits
 from stream.settings import Settings
 
 Send = Callable[..., ReplayReport]
@@ -85,7 +86,9 @@ def send_file(run: Send, what: str, topic: str, file: Path, mapping: Mapping, *,
     size = total_bytes(file)
     reach(settings)
     with FileProgress(stderr(), file, size) as progress:
-        report = run(file, mapping, settings=settings, on_progress=progress.update, **how)
+        report = run(
+            file, mapping, settings=settings, limits=decode_limits(settings), on_progress=progress.update, **how
+        )
     show_report(stdout(), report, file, topic, what)
     if report.interrupted:
         return 130

@@ -13,6 +13,7 @@ from models.training.sequence import run
 from models.training.sequence.plot import draw
 from models.training.sequence.run import Corpus, Look
 from models.training.sequence.settings import SequenceSettings
+from models.vocabulary import ACTIONS
 from stream.analysis import sequence_data as data
 from stream.cli import options
 from stream.cli.apps import command_app
@@ -22,9 +23,8 @@ from stream.cli.making import mendable, refuse_missing, refuse_unclear_source, w
 from stream.cli.options import TRAINING, option, optional
 from stream.display.terminal import count, say, stderr
 from stream.errors import EXIT_FAILED, ModelUnusableError
-from stream.files.replay import limits_of
+from stream.params import decode_limits
 from stream.settings import Settings, load_settings
-from stream.wire.records import ACTIONS
 
 _HELP: Final = """\
 Train the sequence model: what a user will want next, from the order and the times of what they had.
@@ -121,7 +121,7 @@ def sequence(
 
 def _from_topics(settings: Settings) -> tuple[data.Read, data.Catalogue]:
     reach(settings)
-    limits = limits_of(settings)
+    limits = decode_limits(settings)
     read = data.events_of_topic(settings, limits)
     catalogue = data.items_of_topic(settings, limits)
     _say_read(settings.topic_events, read)
@@ -130,7 +130,7 @@ def _from_topics(settings: Settings) -> tuple[data.Read, data.Catalogue]:
 
 def _from_files(files: InputFiles, settings: Settings) -> tuple[data.Read, data.Catalogue]:
     common: dict[str, Any] = {
-        "limits": limits_of(settings), "now_ms": time.time_ns() // 1_000_000, "reading": files.reading
+        "limits": decode_limits(settings), "now_ms": time.time_ns() // 1_000_000, "reading": files.reading
     }  # fmt: skip
     catalogue = {} if files.items is None else data.items_of_file(files.items, files.item_columns, **common)
     strengths: dict[str, float] = dict(zip(ACTIONS, settings.strengths(), strict=True))

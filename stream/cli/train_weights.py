@@ -31,7 +31,7 @@ from stream.cli.options import TRAINING, option, optional
 from stream.cli.outputs import check_writable, write
 from stream.display.terminal import say, stderr
 from stream.errors import EXIT_FAILED, InputFileError, UsageError
-from stream.files.replay import limits_of
+from stream.params import decode_limits
 from stream.refresh.sequence import open_sequence
 from stream.refresh.versions import publish_model, ranker_model
 from stream.settings import Settings, load_settings
@@ -186,7 +186,7 @@ def _once(asked: _Asked) -> int:
 def _read(files: InputFiles | None, settings: Settings) -> Data:
     if files is None:
         reach(settings)
-        data = read_topics(settings, limits_of(settings))
+        data = read_topics(settings, decode_limits(settings))
     else:
         data = files.read(settings)
     directory = settings.data_dir / "evaluation"

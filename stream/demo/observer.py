@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from stream.demo.tally import Figures, Purchase, Tally
 from stream.errors import InvariantError, PenchantError
-from stream.files.replay import limits_of
+from stream.params import decode_limits
 from stream.settings import Settings
 from stream.wire.records import Recommendation
 
@@ -41,7 +41,7 @@ class Observer:
 
     def __init__(self, settings: Settings, partitions: int, audience: Audience, clock_ms: Callable[[], int]) -> None:
         self._settings, self._audience, self._clock_ms = settings, audience, clock_ms
-        self._tally = Tally(limits_of(settings))
+        self._tally = Tally(decode_limits(settings))
         topics = (
             settings.topic_events,
             settings.topic_recommendations,

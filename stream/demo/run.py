@@ -28,12 +28,13 @@ from stream.errors import DeliveryError, InputFileError, PenchantError
 from stream.files.feed import ReplayReport, produce
 from stream.files.mapping import Mapping
 from stream.files.reading import BadRow, FileRecord, read_events, read_items
-from stream.files.replay import limits_of, load_items, producer_config
+from stream.files.replay import load_items, producer_config
 from stream.files.sample import EVENTS, ITEM_MAPPING, ITEMS, MAPPING, TIMEZONE
 from stream.files.stopping import StoppableProducer, StopRequest, stop_signals
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.retention import RetentionGuard
 from stream.kafka.topics import topic_specs
+from stream.params import decode_limits
 from stream.settings import Settings
 
 REPLAY_S: Final = 60
@@ -189,7 +190,7 @@ class _Demo:
         self._console.print("Stopping ...")
 
     def _read_shop(self) -> tuple[list[FileRecord], list[FileRecord]]:
-        limits, now_ms = limits_of(self._settings), wall_clock_ms()
+        limits, now_ms = decode_limits(self._settings), wall_clock_ms()
         zone = self._shop.timezone
         events = read_events(self._shop.events, self._shop.mapping, limits=limits, now_ms=now_ms, timezone=zone)
         items = read_items(self._shop.items, self._shop.item_mapping, limits=limits, now_ms=now_ms, timezone=zone)
@@ -200,7 +201,13 @@ class _Demo:
 
     def _load_catalogue(self) -> None:
         shop = self._shop
-        report = load_items(shop.items, shop.item_mapping, settings=self._settings, timezone=shop.timezone)
+        report = load_items(
+            shop.items,
+            shop.item_mapping,
+            settings=self._settings,
+            limits=decode_limits(self._settings),
+            timezone=shop.timezone,
+        )
         if report.failed:
             raise DeliveryError(f"{report.failed} items were not accepted by the broker: {report.first_failure}")
 

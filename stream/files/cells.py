@@ -7,10 +7,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any, Literal, NamedTuple
-from zoneinfo import ZoneInfo
 
-from stream.errors import InputFileError
-from stream.wire.decode import parse_time_ms
+from stream.wire.times import parse_time_ms
 
 TimeUnit = Literal["auto", "s", "ms"]
 
@@ -28,20 +26,6 @@ class Times(NamedTuple):
     zone: tzinfo = UTC
     unit: TimeUnit = "auto"
     pattern: str | None = None
-
-
-def parse_timezone(name: str) -> tzinfo:
-    """An IANA name, such as `UTC` or `Europe/London`.
-
-    Raises:
-        InputFileError: there is no such time zone.
-    """
-    if name.upper() == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, KeyError):  # a folder of the database, an absolute path, an unknown name
-        raise InputFileError(f"There is no time zone {name!r}.", "name one such as UTC or Europe/London") from None
 
 
 def read_time_ms(cell: Any, times: Times) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stream.errors import InputFileError
-from stream.files.cells import Times, TimeUnit, parse_timezone
+from stream.files.cells import Times, TimeUnit
 from stream.files.formats import Table, open_table
 from stream.files.mapping import (
     EVENTS_AS_NAMED,
@@ -30,6 +30,7 @@ from stream.files.mapping import (
     make_record,
 )
 from stream.wire.decode import DecodedEvent, DecodeLimits, Rejected, decode_event, decode_item
+from stream.wire.times import parse_timezone
 
 _encode = msgspec.json.Encoder().encode
 

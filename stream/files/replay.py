@@ -23,7 +23,7 @@ from stream.files.mapping import EVENTS_AS_NAMED, ITEMS_AS_NAMED, Mapping
 from stream.files.reading import BadRow, FileRecord, read_events, read_items, total_bytes
 from stream.files.stopping import StoppableProducer, stop_signals
 from stream.settings import Settings
-from stream.wire.decode import DecodeLimits, parse_time_ms
+from stream.wire.decode import DecodeLimits
 
 _QUEUE_MAX_KBYTES: Final = 65_536
 
@@ -33,6 +33,7 @@ def replay(
     mapping: Mapping = EVENTS_AS_NAMED,
     *,
     settings: Settings,
+    limits: DecodeLimits,
     speed: float = MAX_SPEED,
     timezone: str = "UTC",
     time_unit: TimeUnit = "auto",
@@ -43,7 +44,8 @@ def replay(
 ) -> ReplayReport:
     """Produce the events of a file to `settings.topic_events`, in file order.
 
-    `speed` is how much faster than life: 3600 makes an hour a second, `MAX_SPEED` does not wait at all.
+    `limits` are the worker's. `speed` is how much faster than life: 3600 makes an hour a second, `MAX_SPEED` does not wait
+    at all.
 
     Raises:
         InputFileError: as `read_events`.
@@ -53,7 +55,7 @@ def replay(
     rows = read_events(
         path,
         mapping,
-        limits=limits_of(settings),
+        limits=limits,
         now_ms=time.time_ns() // 1_000_000,
         timezone=timezone,
         time_unit=time_unit,
@@ -77,6 +79,7 @@ def load_items(
     mapping: Mapping = ITEMS_AS_NAMED,
     *,
     settings: Settings,
+    limits: DecodeLimits,
     timezone: str = "UTC",
     time_unit: TimeUnit = "auto",
     time_pattern: str | None = None,
@@ -91,7 +94,7 @@ def load_items(
     rows = read_items(
         path,
         mapping,
-        limits=limits_of(settings),
+        limits=limits,
         now_ms=time.time_ns() // 1_000_000,
         timezone=timezone,
         time_unit=time_unit,
@@ -108,13 +111,6 @@ def load_items(
         on_progress=on_progress,
         hold_back=hold_back,
     )
-
-
-def limits_of(settings: Settings) -> DecodeLimits:
-    """The bounds that the worker holds records to."""
-    earliest_ms = parse_time_ms(settings.event_time_earliest)
-    assert earliest_ms is not None, "Settings checks it"
-    return DecodeLimits(settings.message_max_bytes, earliest_ms, settings.event_time_max_ahead_s * 1000)
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from models.learning.click_examples import ClickExamples
 from models.learning.click_model import ClickModel
 from models.ranking.weights import Calibration
+from models.vocabulary import CLICK, IMPRESSION
 from stream.outcomes.crediting import Referrals
-from stream.state.update import CLICK, IMPRESSION, EventColumns
+from stream.state.update import EventColumns
 from stream.storage.rocks import PartitionStore
 
 logger = logging.getLogger(__name__)

@@ -17,15 +17,22 @@ from numpy.typing import NDArray
 
 from models.compiled import compiled
 from models.credit.compiled_shares import divide
+from models.vocabulary import (
+    ACTIONS,
+    CLICK,
+    IMPRESSION,
+    LISTED,
+    NAMED,
+    NOTHING,
+    PURCHASE,
+    REFUND,
+    RULES,
+    SHOWN,
+    UNKNOWN,
+    Rule,
+)
 from stream.state.ledger import CREDIT, LISTS, LISTS_SEEN, PATH, PLACES, PURCHASES, TOUCHES, Columns, Ledgers
-from stream.state.update import CLICK, IMPRESSION, PURCHASE, REFUND, EventColumns
-from stream.wire.records import ACTIONS, RULES, STRATEGIES, Rule
-
-CART = ACTIONS.index("cart")
-UNKNOWN = STRATEGIES.index("unknown")
-
-NAMED, SHOWN, LISTED, NOTHING = range(4)
-"""Codes of evidence; the wire's `EVIDENCE` has the same positions."""
+from stream.state.update import EventColumns
 
 SEEN, CLICKED, BY_IMPRESSION = 1, 2, 4
 """Flags of a touch: it is an exposure; it was clicked; an impression said so. A published list's touch has not SEEN."""
@@ -93,7 +100,7 @@ class Credited(NamedTuple):
 
 
 def credit_params(rule: str, windows_h: dict[str, float], half_life_h: float) -> CreditParams | None:
-    """From settings: windows by action. None: nothing is credited."""
+    """`rule`: a name of `RULES`, or `none`: then nothing is credited, and this is None. `windows_h`: hours by action."""
     if rule == "none":
         return None
     windows_ms = np.array([round(3_600_000 * windows_h.get(action, 0.0)) for action in ACTIONS], np.int64)

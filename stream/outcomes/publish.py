@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from math import isnan
 
+from models.vocabulary import ACTIONS, EVIDENCE, RULES, STRATEGIES
 from stream.outcomes.crediting import Credited
 from stream.state.update import EventColumns
-from stream.wire.records import ACTIONS, EVIDENCE, RULES, STRATEGIES, Credit, OutcomeAttribution
+from stream.wire.records import Credit, OutcomeAttribution
 
 
 def outcome_id(topic: str, partition: int, offset: int) -> str:

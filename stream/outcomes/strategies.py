@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from models.credit.off_policy import CellSums, Estimates, add_up, estimates
 from models.credit.strategy_feedback import strategy_feedback
-from stream.wire.records import STRATEGIES, Estimate, StrategyStats, strategy_stats_decoder
+from models.vocabulary import STRATEGIES
+from stream.wire.records import Estimate, StrategyStats, strategy_stats_decoder
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.vocabulary import CART, PURCHASE, REFUND, STRATEGIES
 from stream.errors import CorruptStateError
-from stream.outcomes.crediting import CART, Credited
+from stream.outcomes.crediting import Credited
 from stream.outcomes.strategies import with_estimates
-from stream.state.update import PURCHASE, REFUND, EventColumns
+from stream.state.update import EventColumns
 from stream.storage.rocks import PartitionStore
-from stream.wire.records import STRATEGIES, StrategyStats
+from stream.wire.records import StrategyStats
 
 TOTALS_PREFIX = b"\xfe"
 """Before a cell's name in its key in the changelog: no user id begins like that."""

@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import DAY_MS, HOUR_MS
+
 UNTOLD: Final = 0
 JUST_NOW: Final = 1
 TODAY: Final = 2
@@ -26,7 +28,6 @@ YEARS: Final = MONTHS + 13
 CODES: Final = YEARS + 100
 
 JUST_NOW_MS: Final = 600_000
-_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _QUARTER_MS: Final = 900_000
 """Time zones change their offset on quarters of an hour."""
 
@@ -35,8 +36,8 @@ def told(times_ms: NDArray[np.int64], moment_ms: int, zone: tzinfo = UTC) -> NDA
     """(n,) int64 codes below `CODES` of how long before `moment_ms` each of `times_ms` (n,) was."""
     local = times_ms + _offsets_ms(times_ms, zone)
     now = moment_ms + _offset_ms(moment_ms // _QUARTER_MS, zone)
-    days = now // _DAY_MS - local // _DAY_MS
-    hour = local % _DAY_MS // _HOUR_MS
+    days = now // DAY_MS - local // DAY_MS
+    hour = local % DAY_MS // HOUR_MS
     ago_ms = moment_ms - times_ms
     return np.select(
         [

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from models.items.facts import LATELY, MANY_PEOPLE, NEW, SOMEBODY, THIS_WEEK
 from models.ranking.rank import FEEDBACK, SPLIT
+from models.vocabulary import Action
 from stream.reasons.ago import UNTOLD
 from stream.reasons.language import ACTIONS_TOLD, Language, all_quotes, languages
-from stream.wire.records import Action, Explanation
+from stream.wire.records import Explanation
 
 MAX_CAUSES = 3
 """Behaviours named in a sentence: the ones that contributed most. (`say` compares the times of so many.)"""

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from models.items.index import ItemIndex
 from models.reasons.counterfactual import Counterfactual, counterfactual
 from models.reasons.removal import Past, used_places
-from stream.as_if import AsIf, SequencePast, World
+from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
 from stream.refresh.publish import Published
-from stream.settings import Settings
 from stream.wire.records import WithoutItems
 
 BUDGET: Final = 200
@@ -27,7 +26,7 @@ NameOf = Callable[[int], str | None]
 
 
 def what_would_change(
-    person: AsIf, places: NDArray[np.uint64], index: ItemIndex, name_of: NameOf
+    person: WhatIf, places: NDArray[np.uint64], index: ItemIndex, name_of: NameOf
 ) -> WithoutItems | None:
     """For one person; `places` (H,) are the hashes of the items of the history. None where nothing that was tried does."""
     found = counterfactual(person.rank(), used_places(person.past), person.leads, BUDGET)
@@ -42,11 +41,11 @@ def with_counterfactual(published: Published, found: WithoutItems | None) -> Pub
     return published._replace(attributions=[msgspec.structs.replace(first, counterfactual=found), *others])
 
 
-def person_of(past: Past, user: int, world: World, settings: Settings, sequence: SequencePast | None) -> AsIf:
+def person_of(past: Past, user: int, inputs: RankingInputs, sequence: SequencePast | None) -> WhatIf:
     """One user of a batch."""
     one = slice(user, user + 1)
     vectors = None if past.vectors is None else past.vectors[one]
-    return AsIf(Past(past.asked.take(one), past.ages_s[one], vectors), world, settings, sequence)
+    return WhatIf(Past(past.asked.take(one), past.ages_s[one], vectors), inputs, sequence)
 
 
 def _named(found: Counterfactual, places: NDArray[np.uint64], index: ItemIndex, name_of: NameOf) -> WithoutItems:

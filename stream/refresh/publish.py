@@ -15,13 +15,12 @@ from models.items.facts import NEW, NEW_MS
 from models.ranking.rank import SPLIT, RankedBatch
 from models.ranking.recent import RecentItems
 from models.reasons.contributions import METHOD, Contributions, attribute
+from models.vocabulary import ACTIONS, EXPLORE, STRATEGIES
 from stream.reasons.ago import told
 from stream.reasons.language import ACTIONS_TOLD
 from stream.reasons.sentence import Cause, both_languages, reason, title_of
 from stream.refresh.question import Behaviours
 from stream.wire.records import (
-    ACTIONS,
-    STRATEGIES,
     Contribution,
     EventSource,
     Explanation,
@@ -144,7 +143,7 @@ def build_records(
         if not listed[u].is_explained:
             continue
         proven = facts if _may_be_new(item, telling.moment_ms) else facts & ~NEW
-        sentence = evidence.said(*reason(evidence.strongest(begin, end), own, proven, strategy == _EXPLORE))
+        sentence = evidence.said(*reason(evidence.strongest(begin, end), own, proven, strategy == EXPLORE))
         reasons[u].append(
             RecommendationAttribution(
                 ids[u],
@@ -178,9 +177,6 @@ def build_records(
         )
         for u, who in enumerate(listed)
     ]
-
-
-_EXPLORE = STRATEGIES.index("explore")
 
 
 def _may_be_new(item: CatalogItem, moment_ms: int) -> bool:

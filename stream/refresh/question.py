@@ -14,8 +14,10 @@ from models.items.co_occurrence import moment_bins
 from models.items.index import ItemIndex
 from models.ranking.features import Asked
 from models.ranking.recent import RecentItems, recent_items
+from models.sequence.history import FirstEngagements
+from models.vocabulary import QUERY
 from stream.state.record import ACTION_MASK, CONTEXT_SHIFT, FIRST_BIT, RING, States
-from stream.state.update import QUERY, UpdateParams, gain_of
+from stream.state.update import UpdateParams, gain_of
 
 
 class Behaviours(NamedTuple):
@@ -58,17 +60,6 @@ def asked_of(
     idle_s = np.maximum(now_ms - states.last_ms[rows], 0) / 1000.0
     bins = moment_bins(now_ms, context)
     return recent, Asked(index.lookup(recent.items), recent.gains, excluded, now_ms, idle_s, bins)
-
-
-class FirstEngagements(NamedTuple):
-    """What the sequence model reads: first engagements still in the ring of u users, oldest first, at the left."""
-
-    items: NDArray[np.uint64]
-    """(u, t) uint64 hashes, 0 beyond the length."""
-    times_ms: NDArray[np.int64]
-    """(u, t) int64, ascending."""
-    lengths: NDArray[np.int64]
-    """(u,) int64."""
 
 
 def first_engagements(states: States, rows: NDArray[np.int64], length: int) -> FirstEngagements:

@@ -52,7 +52,7 @@ class Sequences:
     def serve(self, model: SequenceModel | None) -> None:
         """From the next batch on."""
         self._model, self._placed = model, -1
-        self._metrics.sequence_items.set(0 if model is None else len(model.items))
+        self._metrics.work.sequence_items.set(0 if model is None else len(model.items))
 
     def expected(
         self,
@@ -67,7 +67,7 @@ class Sequences:
         if model is None:
             return None
         self._place(model, index, texts)
-        self._metrics.sequence_age.set(
+        self._metrics.work.sequence_age.set(
             max(0.0, (int(now_ms.max(initial=0)) - model.manifest.trained_until_ms) / 1000.0)
         )
         return expectation(model, *first_engagements(states, rows, model.length), now_ms, index)
@@ -80,7 +80,7 @@ class Sequences:
         every = np.arange(len(index), dtype=np.int32)
         every = every[texts.has(every)]
         model.items.put(index.hash_of(every), texts.get(every))
-        self._metrics.sequence_items.set(len(model.items))
+        self._metrics.work.sequence_items.set(len(model.items))
 
 
 def open_sequence(directory: Path) -> SequenceModel:

@@ -10,12 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.calendar import DAY_S, EPOCH_WEEKDAY
 from models.compiled import compiled
 from stream.state.record import BIN_CONTEXT, BIN_TOTAL, BIN_WEEKDAY, BINS, BOUGHT, POINTS, Columns
-
-DAY_S = 86_400
-_WEEKDAY_OF_EPOCH = 3
-"""1970-01-01 was a Thursday; Monday is 0."""
 
 MAX_COUNT = np.int64(65_535)
 _LEAST = np.float64(1e-30)
@@ -55,7 +52,7 @@ def _fold_histogram(c: Columns, r: int, time_s: np.int64, context: np.uint8, hal
     latest = max(reference, time_s)
     keep, weight = _half(latest - reference, half_life_s), _half(latest - time_s, half_life_s)
     hour = time_s % DAY_S * BIN_WEEKDAY // DAY_S
-    weekday = BIN_WEEKDAY + (time_s // DAY_S + _WEEKDAY_OF_EPOCH) % 7
+    weekday = BIN_WEEKDAY + (time_s // DAY_S + EPOCH_WEEKDAY) % 7
     contextual = BIN_CONTEXT + np.int64(context) % 4
     for k in range(BINS):
         value = np.float64(c.histogram[r, k]) * keep

@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import DAY_S
 from models.compiled import compiled
 from models.ranking.recent import behaviour_gain
+from models.vocabulary import CLICK, IMPRESSION, PURCHASE, QUERY, REFUND
 from stream.state.fold import HalfLives, fold
 from stream.state.record import (
     ACTION_MASK,
@@ -25,17 +27,8 @@ from stream.state.record import (
     pack,
     unpack,
 )
-from stream.wire.records import ACTIONS
-
-IMPRESSION = ACTIONS.index("impression")
-QUERY = ACTIONS.index("query")
-PURCHASE = ACTIONS.index("purchase")
-CLICK = ACTIONS.index("click")
-REFUND = ACTIONS.index("refund")
 
 UNKNOWN_STRATEGY = 255
-
-DAY_S = 86_400
 
 
 class EventColumns(NamedTuple):

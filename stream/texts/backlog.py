@@ -52,6 +52,7 @@ class Entry:
     """Who wants the answer; empty = nobody any more, and it is dropped when its turn comes."""
     deaths: int = 0
     """Encoders that died with it in their batch. From the first on it is encoded alone."""
+    is_answered: bool = False
 
 
 class Taken(NamedTuple):

@@ -70,14 +70,14 @@ class Budget:
             self._good = 0
 
 
-class Outcome(NamedTuple):
+class BatchOutcome(NamedTuple):
     """What became of a batch."""
 
     answers: list[Answer]
     bisections: int
 
 
-def run_batch(encoder: Encoder, batch: Sequence[Prepared], budget: Budget, probe: Prepared) -> Outcome:
+def run_batch(encoder: Encoder, batch: Sequence[Prepared], budget: Budget, probe: Prepared) -> BatchOutcome:
     """Encode; as many answers as texts, in their order.
 
     Args:
@@ -91,7 +91,7 @@ def run_batch(encoder: Encoder, batch: Sequence[Prepared], budget: Budget, probe
     """
     run = _Run(encoder, batch, budget, probe)
     run.solve(list(range(len(batch))))
-    return Outcome([run.answers[i] for i in range(len(batch))], run.bisections)
+    return BatchOutcome([run.answers[i] for i in range(len(batch))], run.bisections)
 
 
 class _Run:

@@ -22,7 +22,7 @@ from models.encoder.contract import Role
 from models.encoder.text import clean_text, item_text, text_hash
 from models.items.catalog import Catalog
 from models.items.vectors import ItemVectors, VectorSpaces
-from stream.metrics import Metrics
+from stream.metrics import TextMetrics
 from stream.texts.backlog import Priority
 from stream.texts.batch import POISONED, Answer
 from stream.texts.vector_store import VectorStore
@@ -62,7 +62,7 @@ class CatalogueVectors:
         serving_file: Path,
         catalog: Callable[[], Catalog],
         is_read: Callable[[], bool],
-        metrics: Metrics,
+        metrics: TextMetrics,
         on_swap: Callable[[], None],
     ) -> None:
         """Nothing is encoded before `run`.

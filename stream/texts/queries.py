@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.metrics import Metrics
+from stream.metrics import TextMetrics
 from stream.storage.rocks import PartitionStore
 from stream.texts.backlog import Priority
 from stream.texts.catalogue import Encode
@@ -46,7 +46,7 @@ class QueryVectors:
         store: PartitionStore,
         hash_of: Callable[[str], int],
         on_ready: Callable[[int, bytes], None],
-        metrics: Metrics,
+        metrics: TextMetrics,
     ) -> None:
         """`on_ready(partition, user_id)` is called when a query of that user has got its vector."""
         self._encode, self.model_version, self._dims, self._store = encode, model_version, dims, store

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from models.encoder.contract import Encoder
 from models.encoder.opening import EncoderChoice
+from models.hashing import query_hash
+from models.items.catalog import Catalog
 from models.items.vectors import ItemVectors
-from stream.metrics import Metrics
-from stream.settings import Settings
+from stream.metrics import TextMetrics
 from stream.storage.rocks import DataDirectory, PartitionStores
-from stream.texts.batcher import MicroBatcher
+from stream.texts.batcher import BatcherOptions, MicroBatcher
 from stream.texts.catalogue import CatalogueVectors
-from stream.texts.options import batcher_options, open_encoder_of
+from stream.texts.options import open_encoder_of
 from stream.texts.queries import QueryVectors
 from stream.texts.vector_store import VectorStore
-from stream.worker.intake import query_hash
-from stream.worker.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -70,16 +68,29 @@ class Texts:
 
 
 async def open_texts(
-    settings: Settings,
     choice: EncoderChoice,
+    options_for: Callable[[str], BatcherOptions],
     directory: DataDirectory,
-    tracker: Tracker,
-    metrics: Metrics,
+    metrics: TextMetrics,
+    *,
+    catalog: Callable[[], Catalog],
+    catalog_is_read: Callable[[], bool],
+    on_swap: Callable[[], None],
+    on_query_ready: Callable[[int, bytes], None],
     on_down: Callable[[BaseException], Awaitable[None]],
-    wake: Callable[[], None],
-    catalogue_is_read: Callable[[], bool],
 ) -> Texts:
     """Load the encoder and put everything together.
+
+    Args:
+        choice: which encoder.
+        options_for: the micro-batcher's bounds, for the provider that the encoder then runs on.
+        directory: where vectors are kept.
+        metrics: of texts.
+        catalog: the catalogue as it is now.
+        catalog_is_read: whether the items topic has been read to its end.
+        on_swap: called when the vectors of another model serve from now on.
+        on_query_ready: called with the partition and the user of a query that has its vector now.
+        on_down: called when the encoder cannot be had any more.
 
     Raises:
         ModelUnusableError: the encoder cannot be had as the settings say.
@@ -88,7 +99,7 @@ async def open_texts(
     encoder = loaded[0]
     batcher = MicroBatcher(
         lambda: loaded.pop() if loaded else open_encoder_of(choice),
-        batcher_options(settings, encoder.provider),
+        options_for(encoder.provider),
         metrics,
         on_down=on_down,
     )
@@ -99,15 +110,6 @@ async def open_texts(
     await batcher.start()
     vectors, texts = directory.stores("vectors"), directory.stores("queries")
 
-    def swapped() -> None:
-        tracker.requeue_all("model", time.monotonic())
-        wake()
-
-    def query_ready(partition: int, user: bytes) -> None:
-        if partition in tracker.users:
-            tracker.queue.add(partition, user, "refresh", time.monotonic())
-            wake()
-
     catalogue = CatalogueVectors(
         batcher.encode,
         encoder.model_version,
@@ -115,12 +117,12 @@ async def open_texts(
         encoder.max_tokens,
         VectorStore(vectors[ONLY]),
         directory.path / "vectors" / "serving.json",
-        lambda: tracker.catalog,
-        catalogue_is_read,
+        catalog,
+        catalog_is_read,
         metrics,
-        swapped,
+        on_swap,
     )
     queries = QueryVectors(
-        batcher.encode, encoder.model_version, encoder.dims, texts[ONLY], query_hash, query_ready, metrics
+        batcher.encode, encoder.model_version, encoder.dims, texts[ONLY], query_hash, on_query_ready, metrics
     )
     return Texts(batcher, catalogue, queries, (vectors, texts))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from stream.wire.records import MAX_ID_BYTES, Event, Item, event_decoder, item_decoder
+from stream.wire.times import parse_time_ms
 
 REASONS: tuple[str, ...] = (
     "empty",  # no value, or no bytes in it
@@ -95,21 +95,6 @@ def decode_item(key: bytes | None, value: bytes, limits: DecodeLimits) -> Item |
     elif item.published_at is not None and not INT64_MIN <= item.published_at <= INT64_MAX:
         return Rejected("time_out_of_bounds", "published_at does not fit 64 bits")
     return item
-
-
-def parse_time_ms(text: str) -> int | None:
-    """RFC 3339 with an offset -> ms since the epoch; None for anything else.
-
-    Also taken: a space for the `T`, an offset without its colon (`+0200`), and the leap second `:60`, which counts as
-    the first second of the next minute, as POSIX has it. Not `datetime.fromisoformat`: what that takes (week dates,
-    `24:00`) differs between versions of Python, and a replay must decide alike.
-    """
-    leap = text[16:19] == ":60"
-    try:
-        time = msgspec.convert(f"{text[:16]}:59{text[19:]}" if leap else text, datetime)
-    except msgspec.ValidationError:
-        return None
-    return None if time.tzinfo is None else round(time.timestamp() * 1000) + 1000 * leap
 
 
 def _read(decoder: msgspec.json.Decoder[Record], value: bytes | None, limits: DecodeLimits) -> Record | Rejected:

@@ -12,38 +12,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from models.vocabulary import Action, Evidence, Rule, Strategy
+
 SCHEMA_VERSION = 1
 MAX_ID_BYTES = 128
 
-Action = Literal["view", "click", "like", "dislike", "cart", "purchase", "impression", "query", "refund"]
 Source = Literal["behaviour", "social", "query", "media"]
 Trigger = Literal["event", "refresh", "catalog", "model"]
-Strategy = Literal["interest", "popular", "cold_start", "explore", "unknown"]
-Rule = Literal["last_touch", "first_touch", "linear", "position_based", "time_decay"]
-Evidence = Literal["named", "impression", "list", "none"]
-
-ACTIONS: tuple[Action, ...] = (
-    "view",
-    "click",
-    "like",
-    "dislike",
-    "cart",
-    "purchase",
-    "impression",
-    "query",
-    "refund",
-)
-"""Position = the code stored in packed state; append only, never reorder."""
-
-STRATEGIES: tuple[Strategy, ...] = ("interest", "popular", "cold_start", "explore", "unknown")
-"""Position = the code stored in packed state; append only, never reorder. `unknown`: of a recommendation that the user's
-ledger does not remember."""
-
-RULES: tuple[Rule, ...] = ("last_touch", "first_touch", "linear", "position_based", "time_decay")
-"""How an outcome is divided among the recommendations that preceded it; see `models.credit.compiled_shares`."""
-
-EVIDENCE: tuple[Evidence, ...] = ("named", "impression", "list", "none")
-"""What an outcome was credited by: its own `recommendation_id`, impressions, published lists, or nothing."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, description="UTF-8, 1 to 128 bytes")]
 Time = Annotated[

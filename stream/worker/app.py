@@ -11,15 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
-
-from aiokafka.errors import (
-    GroupAuthorizationFailedError,
-    KafkaConnectionError,
-    KafkaError,
-    TopicAuthorizationFailedError,
-)
-from faust.types import TP
 
 from models.sequence.model import SequenceModel
 from stream.errors import (
@@ -28,10 +21,10 @@ from stream.errors import (
     BrokerUnreachableError,
     InvariantError,
     PenchantError,
-    RefusedError,
     TopicsError,
     UsageError,
 )
+from stream.kafka.engine.errors import translated
 from stream.kafka.engine.faust_app import make_faust_app
 from stream.kafka.engine.table import StoreOptions
 from stream.kafka.engine.transport import ChunkConsumer
@@ -39,12 +32,13 @@ from stream.kafka.producer import RecordProducer
 from stream.kafka.replica import TopicReplica
 from stream.kafka.topics import LogEnds, check_topics, is_embedded
 from stream.kafka.transactions import PartitionWriters
+from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
+from stream.params import batcher_options, encoder_choice
 from stream.refresh.sequence import load_version, open_sequence
 from stream.refresh.versions import RankerModel, SequenceVersion, current, read_weights
 from stream.settings import Settings
 from stream.storage.rocks import DataDirectory
-from stream.texts.options import encoder_choice
 from stream.texts.serving import Texts, open_texts
 from stream.worker.commit import Committer
 from stream.worker.log import RepeatFilter
@@ -110,14 +104,14 @@ class Application:
         self.faust.agent(self._deltas, name="items", concurrency=1)(self._items)
         self.faust.task(self._start_inside)
         self._vitals = Vitals()
-        self._behind: dict[TP, int] = {}
+        self._behind: dict[TopicPartition, int] = {}
         self._watchdog = Watchdog(
             Limits(settings.watchdog_commit_age_s, settings.watchdog_stall_s, settings.rebalance_timeout_s),
             self._vitals,
             self._sample_vitals,
             self.fatal,
             settings.shutdown_timeout_s + EXIT_GRACE_S,
-            self.metrics.stalled.set,
+            self.metrics.worker.stalled.set,
         )
         self._texts: Texts | None = None
         self._own_sequence: SequenceModel | None = None
@@ -149,14 +143,15 @@ class Application:
         choice = encoder_choice(self.settings)
         if choice is not None and self.settings.recommend:
             self._texts = self.tracker.texts = await open_texts(
-                self.settings,
                 choice,
+                partial(batcher_options, self.settings),
                 self._directory,
-                self.tracker,
-                self.metrics,
-                self.fatal,
-                self.worker.wake,
-                self._replicas_caught_up,
+                self.metrics.texts,
+                catalog=lambda: self.tracker.catalog,
+                catalog_is_read=self._replicas_caught_up,
+                on_swap=self._vectors_swapped,
+                on_query_ready=self._query_ready,
+                on_down=self.fatal,
             )
         server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
@@ -182,11 +177,9 @@ class Application:
             if server is not None:
                 server.shutdown()
                 server.server_close()
-        if isinstance(self._failure, KafkaConnectionError):
-            raise BrokerUnreachableError(f"Kafka: {self._failure}.", "see `penchant doctor`") from self._failure
-        if isinstance(self._failure, KafkaError):
-            raise RefusedError(f"Kafka: {self._failure}{_fix(self._failure)}") from self._failure
         if self._failure is not None:
+            if (ours := translated(self._failure)) is not None:
+                raise ours from self._failure
             raise self._failure
 
     def _started(self, starting: asyncio.Future[Any], seconds: float) -> None:
@@ -296,11 +289,20 @@ class Application:
                 self._loading = asyncio.ensure_future(self._load_sequence(self._sequence_version))
         self.worker.wake()
 
+    def _vectors_swapped(self) -> None:
+        self.tracker.requeue_all("model", time.monotonic())
+        self.worker.wake()
+
+    def _query_ready(self, partition: int, user: bytes) -> None:
+        if partition in self.tracker.users:
+            self.tracker.queue.add(partition, user, "refresh", time.monotonic())
+            self.worker.wake()
+
     async def _load_sequence(self, version: SequenceVersion | None) -> None:
         """In a thread, so that lists go on being made; only the version that is still wanted then serves."""
         model = self._own_sequence
         if version is not None:
-            model = await asyncio.to_thread(load_version, version, self.metrics.models_refused.inc)
+            model = await asyncio.to_thread(load_version, version, self.metrics.work.models_refused.inc)
             if model is None:
                 return
         if version is self._sequence_version:
@@ -324,11 +326,14 @@ class Application:
         consumer: ChunkConsumer = self.faust.consumer
         return consumer
 
-    def _next_offsets(self) -> dict[TP, int]:
+    def _next_offsets(self) -> dict[TopicPartition, int]:
         """Offset from which each partition that this worker owns is still to be applied."""
-        applied = {TP(self.settings.topic_events, p): users.next_offset for p, users in self.tracker.users.items()}
+        applied = {
+            TopicPartition(self.settings.topic_events, p): users.next_offset for p, users in self.tracker.users.items()
+        }
         applied |= {
-            TP(self.settings.topic_item_deltas, p): items.next_offset for p, items in self.tracker.items.items()
+            TopicPartition(self.settings.topic_item_deltas, p): items.next_offset
+            for p, items in self.tracker.items.items()
         }
         offsets = {}
         for tp in self._consumer.owned((self.settings.topic_events, self.settings.topic_item_deltas)):
@@ -338,7 +343,7 @@ class Application:
             offsets[tp] = next_offset or 0
         return offsets
 
-    def _lag(self) -> dict[TP, int]:
+    def _lag(self) -> dict[TopicPartition, int]:
         """Records not yet applied, of every partition this worker owns."""
         return {tp: max(0, (self._consumer.log_end(tp) or 0) - offset) for tp, offset in self._next_offsets().items()}
 
@@ -355,13 +360,13 @@ class Application:
         vitals.recovering = (
             self.faust.rebalancing and not consumer.joining
         )  # to Faust a rebalance ends with the recovery
-        self.metrics.fetched_bytes.set(consumer.unapplied_bytes())
+        self.metrics.input.fetched_bytes.set(consumer.unapplied_bytes())
         vitals.positions = {tp: Position(at, self._behind.get(tp, 0)) for tp, at in self._next_offsets().items()}
 
     async def _watch_log_ends(self) -> None:
         """Find out which partitions are behind. The broker is asked: a fetch that has died sees no new end of the log."""
         interval_s = min(WATCH_ENDS_S, self.settings.watchdog_stall_s / 4) or WATCH_ENDS_S
-        before: dict[TP, int] = {}
+        before: dict[TopicPartition, int] = {}
         wrong = 0
         while True:
             await asyncio.sleep(interval_s)
@@ -383,7 +388,7 @@ class Application:
             return wrong
         return 0
 
-    def _records_behind(self, offsets: dict[TP, int]) -> dict[TP, int]:
+    def _records_behind(self, offsets: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
         behind = {}
         try:
             for tp, offset in offsets.items():
@@ -409,19 +414,10 @@ class Application:
                     source,
                     self._writers.claim,
                     self._writers.release,
-                    self.metrics.restored.labels(name).inc,
+                    self.metrics.work.restored.labels(name).inc,
                 )
             },
         )
-
-
-def _fix(error: KafkaError) -> str:
-    """What to do about what Kafka refused."""
-    if isinstance(error, TopicAuthorizationFailedError):
-        return ". Fix: give this user READ on the topic"
-    if isinstance(error, GroupAuthorizationFailedError):
-        return ". Fix: give this user READ on the group"
-    return ""
 
 
 def run_worker(settings: Settings) -> None:

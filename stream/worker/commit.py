@@ -24,12 +24,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from faust.types import TP
-
 from stream.errors import InvariantError
 from stream.kafka.engine.transport import ChunkConsumer
 from stream.kafka.producer import RecordProducer
 from stream.kafka.transactions import Keyed
+from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.settings import Settings
 from stream.storage.overlay import Snapshot
@@ -48,8 +47,8 @@ class Write(Protocol):
 class _Change(NamedTuple):
     """What one partition commits."""
 
-    source: TP
-    changelog: TP
+    source: TopicPartition
+    changelog: TopicPartition
     store: PartitionStore
     snapshot: Snapshot
     commit_to: int | None
@@ -117,8 +116,8 @@ class Committer:
         await self._commit_offsets(changes)
         self._trim()
         self.last_completed_s = time.monotonic()
-        self._metrics.commits.inc()
-        self._metrics.commit_seconds.observe(self.last_completed_s - started)
+        self._metrics.work.commits.inc()
+        self._metrics.work.commit_seconds.observe(self.last_completed_s - started)
 
     def _snapshot(self) -> list[_Change]:
         settings, tracker = self._settings, self._tracker
@@ -141,7 +140,7 @@ class Committer:
             commit_to = users.next_offset
             if commit_to is not None and waiting is not None:
                 commit_to = min(commit_to, waiting)
-            source, changelog = TP(settings.topic_events, p), TP(settings.changelog_topic, p)
+            source, changelog = TopicPartition(settings.topic_events, p), TopicPartition(settings.changelog_topic, p)
             keys, values = users.overlay.snapshot()
             learned = tracker.learn_clicks(users) if keys else []  # only with users: see `_Change.others`
             snapshot = Snapshot(
@@ -150,7 +149,10 @@ class Committer:
             )
             changes.append(_Change(source, changelog, users.store, snapshot, commit_to, others))
         for p, items in tracker.items.items():
-            source, changelog = TP(settings.topic_item_deltas, p), TP(settings.topic_item_stats, p)
+            source, changelog = (
+                TopicPartition(settings.topic_item_deltas, p),
+                TopicPartition(settings.topic_item_stats, p),
+            )
             changes.append(_Change(source, changelog, items.store, items.snapshot(), items.next_offset))
         return changes
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from operator import attrgetter, eq
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.hashing import item_hash
+from models.hashing import query_hash
 from models.items.names import ItemNames
+from models.vocabulary import ACTIONS, PURCHASE, REFUND
 from stream.outcomes.crediting import Referrals
 from stream.state.record import dwell_code
-from stream.state.update import PURCHASE, REFUND, EventColumns
+from stream.state.update import EventColumns
+from stream.wire.codes import context_bucket, event_id_hash, list_id_of
 from stream.wire.decode import (
     INT64_MAX,
     INT64_MIN,
@@ -27,9 +27,9 @@ from stream.wire.decode import (
     DecodeLimits,
     Rejected,
     decode_event,
-    parse_time_ms,
 )
-from stream.wire.records import ACTIONS, MAX_ID_BYTES, Event, event_decoder
+from stream.wire.records import MAX_ID_BYTES, Event, event_decoder
+from stream.wire.times import parse_time_ms
 
 _RECOMMENDATION_ID, _VALUE = attrgetter("recommendation_id"), attrgetter("value")
 _ACTION_CODE = {action: code for code, action in enumerate(ACTIONS)}
@@ -190,35 +190,8 @@ def _list_ids(texts: list[str | None]) -> NDArray[np.uint64]:
     return np.array([list_id_of(text) if text else (0, 0) for text in texts], np.uint64)
 
 
-def list_id_of(text: str) -> tuple[int, int]:
-    """The 128 bits of a recommendation id: Penchant's own are 32 hex digits; of any other, its hash."""
-    raw = text.encode(errors="surrogatepass")
-    digits = len(raw) == 32 and set(raw) <= _HEX_DIGITS
-    whole = bytes.fromhex(text) if digits else blake2b(raw, digest_size=16).digest()
-    return int.from_bytes(whole[:8], "big"), int.from_bytes(whole[8:], "big")
-
-
-_HEX_DIGITS = frozenset(b"0123456789abcdef")
-
-
 def _set(columns: EventColumns, i: int, decoded: DecodedEvent, names: ItemNames) -> None:
     """Write an event that `decode_event` accepted into row i."""
     event, time_ms = decoded
     columns.time_ms[i] = time_ms
     columns.item[i] = names.hash_of(event.item_id) if event.item_id is not None else query_hash(event.text or "")
-
-
-def query_hash(text: str) -> int:
-    """Hash of a query's text, in a space of its own so that it never meets an item id."""
-    return item_hash("\x00query\x00" + text)
-
-
-def context_bucket(context: dict[str, str]) -> int:
-    """1 to 7 for a device, place and scene; the ring stores three bits of it."""
-    described = "\x00".join(context.get(name, "") for name in ("device", "place", "scene"))
-    return crc32(described.encode()) % 7 + 1
-
-
-def event_id_hash(event_id: str) -> int:
-    """24 bits of an event id, never 0. Compared only between behaviours of one user on one item with one action."""
-    return crc32(event_id.encode()) & 0xFFFFFF or 1

@@ -14,32 +14,34 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import DAY_MS
 from models.items.catalog import Catalog, CatalogItem
 from models.items.co_occurrence import batch_deltas
 from models.items.facts import item_facts
 from models.items.index import NO_INDEX, ItemIndex
 from models.items.names import ItemNames
-from models.items.priors import Priors, compute_priors
+from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
 from models.items.record import pack_deltas
 from models.items.rows import ItemRows
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
 from models.ranking.features import Asked
-from models.ranking.rank import PARTS, RankedBatch, RankingParams, rank
+from models.ranking.rank import PARTS, RankedBatch, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
 from models.ranking.weights import RankingWeights, default_weights
 from models.reasons.contributions import COMPLETENESS_GAP_MAX, attribute, completeness_gap
 from models.reasons.removal import Past
+from models.reasons.what_if import RankingInputs, SequencePast
 from models.sequence.model import SequenceModel
-from stream.as_if import SequencePast, World
+from models.vocabulary import PURCHASE, QUERY, STRATEGIES
 from stream.errors import CorruptStateError, InvariantError
-from stream.files.cells import parse_timezone
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
-from stream.outcomes.crediting import Lists, credit_params
+from stream.outcomes.crediting import Lists
 from stream.outcomes.crediting import warm_up as warm_up_crediting
 from stream.outcomes.strategies import Strategies
+from stream.params import credit_params, decode_limits, interest_params, ranking_params, update_params
 from stream.partitions.partitions import ItemPartition, UserPartition
 from stream.refresh.counterfactuals import person_of, what_would_change, with_counterfactual
 from stream.refresh.publish import Listed, Published, Telling, build_records, model_versions
@@ -49,22 +51,18 @@ from stream.refresh.sequence import Sequences
 from stream.refresh.versions import RankerModel, weights_of
 from stream.settings import Settings
 from stream.state.record import BOUGHT, RING, States
-from stream.state.update import PURCHASE, QUERY, Changes, UpdateParams, apply_events, warm_up
+from stream.state.update import Changes, apply_events, warm_up
 from stream.texts.queries import QueryVectors
-from stream.wire.decode import DecodeLimits, Rejected, decode_item, parse_time_ms
-from stream.wire.records import STRATEGIES, EventSource, Trigger
-from stream.worker.intake import Intake, list_id_of, read_chunk
-
-PRIOR_CANDIDATES = 200
-"""Items proposed to everyone by trend, and as many by popularity."""
-
-NEW_CANDIDATES = 50
-"""Items that nobody has engaged with, proposed to everyone: the ones that came last."""
+from stream.wire.codes import list_id_of
+from stream.wire.decode import Rejected, decode_item
+from stream.wire.records import EventSource, Trigger
+from stream.wire.times import parse_time_ms, parse_timezone
+from stream.worker.intake import Intake, read_chunk
 
 PRIORS_MAX_AGE_MS = 1000
 """How old trend and popularity may be when statistics keep changing."""
 
-REPLAYED_AFTER_MS = 30 * 86_400_000
+REPLAYED_AFTER_MS = 30 * DAY_MS
 """A newest event so long ago means that a past is replayed: sentences then tell times as of that event."""
 
 REMEMBERED_LISTS = 100_000
@@ -117,26 +115,11 @@ class Tracker:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
-        self._limits = DecodeLimits(
-            settings.message_max_bytes,
-            parse_time_ms(settings.event_time_earliest) or 0,
-            settings.event_time_max_ahead_s * 1000,
-        )
-        self._update = UpdateParams(
-            np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window
-        )
-        self._crediting = credit_params(
-            settings.outcome_rule,
-            {
-                "click": settings.outcome_window_click_h,
-                "cart": settings.outcome_window_cart_h,
-                "purchase": settings.outcome_window_purchase_h,
-            },
-            settings.outcome_half_life_h,
-        )
+        self._limits, self._update = decode_limits(settings), update_params(settings)
+        self._crediting, self._interest = credit_params(settings), interest_params(settings)
         self._zone = parse_timezone(settings.explanation_timezone)
         self._own_weights = default_weights()
-        self._ranking = RankingParams(settings.top_k, settings.neighbours_scored, self._own_weights)
+        self._ranking = ranking_params(settings, self._own_weights)
         self._strategies = Strategies()
         self._strategies_changed = False
         self.names = ItemNames()
@@ -195,12 +178,12 @@ class Tracker:
 
     def read(self, records: Sequence[Any]) -> Intake:
         """Decode a chunk of events."""
-        with self._metrics.stage_seconds.labels("decode").time():
+        with self._metrics.work.stage_seconds.labels("decode").time():
             return read_chunk(records, self._limits, self.names)
 
     def apply(self, users: UserPartition, intake: Intake, now: float) -> Changes:
         """Apply decoded events to the users' states and queue those users for refresh."""
-        with self._metrics.stage_seconds.labels("update").time():
+        with self._metrics.work.stage_seconds.labels("update").time():
             rows = users.overlay.rows(intake.keys)
             columns = intake.columns._replace(row=rows)
             changes = apply_events(users.overlay.states, columns, self._update)
@@ -225,7 +208,7 @@ class Tracker:
         """Which recommendations earned what these events are."""
         if self._crediting is None:
             return
-        with self._metrics.stage_seconds.labels("credit").time():
+        with self._metrics.work.stage_seconds.labels("credit").time():
             outcomes = users.outcomes.apply(
                 intake.keys,
                 intake.columns,
@@ -236,17 +219,17 @@ class Tracker:
                 self._name_of,
             )
         for action, evidence in ((outcome.action, outcome.evidence) for outcome in outcomes):
-            self._metrics.outcomes.labels(action, evidence).inc()
+            self._metrics.output.outcomes.labels(action, evidence).inc()
 
     def _count(self, intake: Intake, changes: Changes) -> None:
         metrics = self._metrics
         for action, n in intake.actions.items():
-            metrics.events.labels(action).inc(n)
-        metrics.fenced.inc(changes.n_fenced)
-        metrics.repeats.inc(changes.n_repeats)
+            metrics.input.events.labels(action).inc(n)
+        metrics.input.fenced.inc(changes.n_fenced)
+        metrics.input.repeats.inc(changes.n_repeats)
         items, counts = np.unique(intake.columns.item[intake.columns.action != QUERY], return_counts=True)
         known = [self.catalog.item(index) is not None for index in self.index.lookup(items).tolist()]
-        metrics.unknown_items.inc(int(counts[~np.array(known, bool)].sum()))
+        metrics.input.unknown_items.inc(int(counts[~np.array(known, bool)].sum()))
 
     def _judge(self, partition: int, intake: Intake, changes: Changes) -> None:
         """Whether what users engaged with for the first time stood in the list they had: the live prequential figure."""
@@ -259,8 +242,8 @@ class Tracker:
             if last is not None:
                 hit = item != NO_INDEX and item in last.items[:JUDGED_AT]
                 hits, misses = hits + hit, misses + (not hit)
-        self._metrics.prequential.labels("hit").inc(hits)
-        self._metrics.prequential.labels("miss").inc(misses)
+        self._metrics.work.prequential.labels("hit").inc(hits)
+        self._metrics.work.prequential.labels("miss").inc(misses)
 
     # --- catalogue and statistics ---
 
@@ -274,7 +257,7 @@ class Tracker:
                 continue
             item = decode_item(record.key, record.value, self._limits)
             if isinstance(item, Rejected):
-                self._metrics.items_rejected.labels(item.reason).inc()
+                self._metrics.input.items_rejected.labels(item.reason).inc()
                 continue
             published = item.published_at
             changes[item.item_id] = CatalogItem(
@@ -291,7 +274,7 @@ class Tracker:
         for item_id in changes:
             self.names.hash_of(item_id)
         self.catalog = self.catalog.apply(changes)
-        self._metrics.catalog_items.set(self.catalog.size)
+        self._metrics.worker.catalog_items.set(self.catalog.size)
         self._requeue_changed(changes, now)
         if self.texts is not None:
             hashes = np.array([self.names.hash_of(item_id) for item_id in changes], np.uint64)
@@ -305,7 +288,7 @@ class Tracker:
             columns = self.stats.put(self.index.intern(hashes), list(latest.values()))
         except ValueError as error:
             raise CorruptStateError(f"topic {self._settings.topic_item_stats}: {error}") from error
-        self._metrics.stats_items.set(self.stats.size)
+        self._metrics.worker.stats_items.set(self.stats.size)
         self._engagements = float(self.stats.count.sum())
         self._newest_ms = max(self._newest_ms, int(columns.trend_ms.max(initial=0)))
         for partition, users in self.users.items():
@@ -334,7 +317,7 @@ class Tracker:
         self._strategies_changed = False
         feedback = self._strategies.feedback(self._settings.strategy_feedback_max)
         for strategy, added in zip(STRATEGIES, feedback.tolist(), strict=True):
-            self._metrics.strategy_feedback.labels(strategy).set(added)
+            self._metrics.output.strategy_feedback.labels(strategy).set(added)
         interest, popular, cold_start, *_ = feedback.tolist()
         self._ranking = replace(self._ranking, feedback=(interest, popular, cold_start))
 
@@ -393,20 +376,22 @@ class Tracker:
         )
         return behaviours, recent, asked
 
-    def world(self, now_ms: int) -> World:
-        """What lists are made of beside the person, for `stream.as_if`."""
+    def ranking_inputs(self, now_ms: int) -> RankingInputs:
+        """What lists are made of beside the person, for `models.reasons.what_if`."""
         vectors = None if self.texts is None or not self.texts.items.size else self.texts.items
-        return World(self.catalog, self.stats, self._current_priors(now_ms), self._ranking, vectors)
+        return RankingInputs(
+            self.catalog, self.stats, self._current_priors(now_ms), self._ranking, self._interest, vectors
+        )
 
     def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
         """Fresh lists for users of one partition, with their reasons, in the order of `due`."""
         users = self.users[partition]
-        with self._metrics.stage_seconds.labels("rank").time():
+        with self._metrics.work.stage_seconds.labels("rank").time():
             rows = users.overlay.rows([d.key for d in due])
             behaviours, recent, asked = self.asked(users, rows, now_ms)
             past_vectors = self.past_vectors(recent, asked.history)
             text = self._semantics(behaviours, recent, past_vectors)
-            with self._metrics.stage_seconds.labels("sequence").time():
+            with self._metrics.work.stage_seconds.labels("sequence").time():
                 vectors = None if text is None else text.vectors
                 sequence = self.sequences.expected(users.overlay.states, rows, asked.now_ms, self.index, vectors)
             ranking = self._ranking
@@ -422,7 +407,7 @@ class Tracker:
                 explained=explained,
             )
             ranked = self._with_click_probability(users, ranked)
-        with self._metrics.stage_seconds.labels("publish").time():
+        with self._metrics.work.stage_seconds.labels("publish").time():
             listed = [
                 self._listed(users, row, d)._replace(is_explained=told)
                 for row, d, told in zip(rows.tolist(), due, explained.tolist(), strict=True)
@@ -462,7 +447,7 @@ class Tracker:
         """
         reasons = [reason for each in published for reason in each.attributions]
         gap = completeness_gap(np.array([r.residual for r in reasons]), np.array([r.score for r in reasons]))
-        self._metrics.completeness_gap.observe(gap)
+        self._metrics.output.completeness_gap.observe(gap)
         if not gap <= COMPLETENESS_GAP_MAX:
             raise InvariantError(f"contributions and score of a list are {gap:g} of the score apart")
 
@@ -504,7 +489,7 @@ class Tracker:
             return []
         learned = users.clicks.learn(self._newest_ms, self._ranking.weights.calibration)
         if learned and users.clicks.model is not None:
-            self._metrics.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
+            self._metrics.output.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
         return learned
 
     def _with_click_probability(self, users: UserPartition, ranked: RankedBatch) -> RankedBatch:
@@ -556,16 +541,13 @@ class Tracker:
         """The users' interests by text; None where nothing has a vector."""
         if self.texts is None or vectors is None:
             return None
-        settings = self._settings
         return semantics(
             vectors,
             recent.gains,
             ages_s(behaviours, recent),
             self.texts.items,
             self.catalog.recommendable,
-            points=settings.interest_points,
-            candidates=settings.interest_candidates,
-            half_lives_s=(3600.0 * settings.interest_short_half_life_h, 3600.0 * settings.interest_long_half_life_h),
+            self._interest,
         )
 
     def _add_counterfactuals(
@@ -583,15 +565,15 @@ class Tracker:
         chosen = [i for i, d in enumerate(due) if share and is_explained(d.key, share)]
         if not chosen:
             return
-        world, model = self.world(now_ms), self.sequences.model
+        inputs, model = self.ranking_inputs(now_ms), self.sequences.model
         states = users.overlay.states
-        with self._metrics.stage_seconds.labels("counterfactual").time():
+        with self._metrics.work.stage_seconds.labels("counterfactual").time():
             for i in chosen:
                 sequence = None
                 if model is not None:
                     history = first_engagements(states, rows[i : i + 1], model.length)
                     sequence = SequencePast(model, history, recent.items[i])
-                person = person_of(past, i, world, self._settings, sequence)
+                person = person_of(past, i, inputs, sequence)
                 found = what_would_change(person, recent.items[i], self.index, self._name_of)
                 published[i] = with_counterfactual(published[i], found)
 

@@ -20,9 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from faust.types import TP
-
 from stream.errors import StuckError
+from stream.kafka.types import TopicPartition
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class Vitals:
     rebalancing: bool = True
     """Between joining the group and the assignment, and between a revocation and the next assignment."""
     rebalances: int = 0
-    positions: Mapping[TP, Position] = field(default_factory=dict)
+    positions: Mapping[TopicPartition, Position] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,10 +112,12 @@ class Watch:
             return f"no commit was completed for {idle['commit']:.0f} s"
         return None
 
-    def _stalled(self, positions: Mapping[TP, Position], elsewhere: object) -> tuple[TP, float] | None:
+    def _stalled(
+        self, positions: Mapping[TopicPartition, Position], elsewhere: object
+    ) -> tuple[TopicPartition, float] | None:
         """The partition that has been waiting for longest."""
         behind = {tp: position for tp, position in positions.items() if position.behind > 0}
-        for done in [tp for tp in self._changed if isinstance(tp, TP) and tp not in behind]:
+        for done in [tp for tp in self._changed if isinstance(tp, TopicPartition) and tp not in behind]:
             del self._changed[done]
         waiting = [(tp, self._unchanged_s(tp, (p.next_offset, elsewhere))) for tp, p in behind.items()]
         return max(waiting, key=lambda each: each[1], default=None)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
-from faust.types import TP
 
 from stream.errors import InvariantError
 from stream.kafka.engine.transport import Chunk
 from stream.kafka.producer import RecordProducer
+from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.partitions.partitions import ItemPartition, UserPartition
 from stream.settings import Settings
@@ -34,11 +34,11 @@ REKEYED_HEADER = "penchant-rekeyed"
 class Source(Protocol):
     """What the worker asks of the consumer; see `transport.ChunkConsumer`."""
 
-    def start_offset(self, tp: TP) -> int | None: ...
+    def start_offset(self, tp: TopicPartition) -> int | None: ...
 
-    async def first_offset(self, tp: TP) -> int: ...
+    async def first_offset(self, tp: TopicPartition) -> int: ...
 
-    async def seek(self, tp: TP, offset: int) -> None: ...
+    async def seek(self, tp: TopicPartition, offset: int) -> None: ...
 
     def is_member(self) -> bool: ...
 
@@ -68,7 +68,7 @@ class Worker:
 
     # --- chunks ---
 
-    async def handle_events(self, tp: TP, chunk: Chunk, generation: int) -> None:
+    async def handle_events(self, tp: TopicPartition, chunk: Chunk, generation: int) -> None:
         """A chunk of the events topic: waits until there is room for it, then applies it whole."""
         await self._wait_for_room()
         users = self._tracker.users.get(tp.partition)
@@ -94,7 +94,7 @@ class Worker:
                 raise
         users.next_offset = max(chunk.next_offset, users.next_offset or 0)
 
-    async def _continues(self, tp: TP, chunk: Chunk, generation: int, expected: int | None) -> bool:
+    async def _continues(self, tp: TopicPartition, chunk: Chunk, generation: int, expected: int | None) -> bool:
         """Whether the chunk is this worker's to apply, and begins where the last one ended or before.
 
         Chunks get lost between the fetch and an agent while Faust stops and resumes the flow. Applied behind such a hole, a
@@ -117,7 +117,7 @@ class Worker:
             return False
         if chunk.start_offset <= first:
             return True  # what is missing is the broker's loss, and counted as such
-        self._metrics.rewinds.inc()
+        self._metrics.input.rewinds.inc()
         await consumer.seek(tp, expected)
         return False
 
@@ -125,7 +125,7 @@ class Worker:
         """Whether partitions of this generation have been given up, or are just being given up."""
         return generation != self._generation() or generation <= self._revoked_generation
 
-    async def handle_deltas(self, tp: TP, chunk: Chunk, generation: int) -> None:
+    async def handle_deltas(self, tp: TopicPartition, chunk: Chunk, generation: int) -> None:
         """A chunk of the item-deltas topic."""
         items = self._tracker.items.get(tp.partition)
         if not await self._continues(tp, chunk, generation, None if items is None else items.next_offset):
@@ -135,11 +135,11 @@ class Worker:
                 self._item_stores[tp.partition], self._settings.neighbours_max
             )
         # Nothing is missed here that `_note_chunk` could count: between two transactions lie their markers.
-        self._metrics.chunk_records.labels(tp.topic).observe(len(chunk.records))
+        self._metrics.input.chunk_records.labels(tp.topic).observe(len(chunk.records))
         # In slices, so that refreshes are not kept waiting: a commit between two is harmless, each item has its own fences
         # and the offset moves only after the last.
         for start in range(0, len(chunk.records), DELTAS_AT_ONCE):
-            with self._metrics.stage_seconds.labels("items").time():
+            with self._metrics.work.stage_seconds.labels("items").time():
                 try:
                     items.apply(chunk.records[start : start + DELTAS_AT_ONCE])
                 except ValueError as error:
@@ -171,11 +171,11 @@ class Worker:
                 )
             await asyncio.sleep(BACK_PRESSURE_POLL_S)
 
-    def _note_chunk(self, tp: TP, chunk: Chunk, expected: int | None) -> None:
-        self._metrics.chunk_records.labels(tp.topic).observe(len(chunk.records))
+    def _note_chunk(self, tp: TopicPartition, chunk: Chunk, expected: int | None) -> None:
+        self._metrics.input.chunk_records.labels(tp.topic).observe(len(chunk.records))
         if chunk.records and expected is not None and chunk.records[0].offset > expected:
             missing = chunk.records[0].offset - expected
-            self._metrics.lost.inc(missing)
+            self._metrics.input.lost.inc(missing)
             logger.warning(
                 "%s partition %d: %d offsets are missing before %d: dropped by the broker before they were read, or "
                 "control records",
@@ -202,7 +202,7 @@ class Worker:
                 record.value,
                 headers=[(name, value.encode(errors="replace")) for name, value in headers.items()],
             )
-            self._metrics.rejected.labels(reason).inc()
+            self._metrics.input.rejected.labels(reason).inc()
         for record, event in intake.keyless:
             origin = f"{record.partition}-{record.offset}"
             # Time and id are fixed here, so that producing it twice (a crash before the commit) changes nothing.
@@ -217,7 +217,7 @@ class Worker:
                 encode_sparse(keyed),
                 headers=[(REKEYED_HEADER, origin.encode())],
             )
-            self._metrics.rekeyed.inc()
+            self._metrics.input.rekeyed.inc()
 
     # --- refresh ---
 
@@ -253,10 +253,10 @@ class Worker:
             self._producer.send(self._settings.topic_recommendations, key, encode(recommendation))
             for reason in reasons:
                 self._producer.send(self._settings.topic_attributions, key, encode(reason))
-            self._metrics.recommendations.labels(recommendation.trigger).inc()
-            self._metrics.attributions.inc(len(reasons))
+            self._metrics.output.recommendations.labels(recommendation.trigger).inc()
+            self._metrics.output.attributions.inc(len(reasons))
             if due.first_offset is not None:
-                self._metrics.freshness_seconds.observe(max(0.0, time.time() - due.oldest_timestamp_ms / 1000))
+                self._metrics.output.freshness_seconds.observe(max(0.0, time.time() - due.oldest_timestamp_ms / 1000))
         return True
 
     # --- commit ---
@@ -267,11 +267,11 @@ class Worker:
             await asyncio.sleep(self._settings.commit_interval_s)
             await self._committer.commit()
 
-    async def revoke(self, revoked: frozenset[TP]) -> None:
+    async def revoke(self, revoked: frozenset[TopicPartition]) -> None:
         """Partitions are being taken away (or the worker stops): make their state durable, then forget it."""
         self._revoked_generation = self._generation()  # chunks in agents' hands are applied no more
         await self._committer.commit()
-        self._metrics.rebalances.inc()
+        self._metrics.worker.rebalances.inc()
         self._tracker.forget(
             [tp.partition for tp in revoked if tp.topic == self._settings.topic_events],
             [tp.partition for tp in revoked if tp.topic == self._settings.topic_item_deltas],
@@ -279,7 +279,7 @@ class Worker:
 
     # --- gauges ---
 
-    async def measure_forever(self, lag: Callable[[], dict[TP, int]], interval_s: float = 1.0) -> None:
+    async def measure_forever(self, lag: Callable[[], dict[TopicPartition, int]], interval_s: float = 1.0) -> None:
         """Keep the gauges current and let the producer report its errors."""
         while True:
             self._producer.serve()
@@ -292,22 +292,22 @@ class Worker:
 
     def _measure(self) -> None:
         metrics, tracker, now = self._metrics, self._tracker, time.monotonic()
-        metrics.dirty_users.set(sum(users.overlay.n_dirty for users in tracker.users.values()))
-        metrics.overlay_bytes.set(self._overlay_bytes())
-        metrics.refresh_queue.set(len(tracker.queue))
+        metrics.work.dirty_users.set(sum(users.overlay.n_dirty for users in tracker.users.values()))
+        metrics.work.overlay_bytes.set(self._overlay_bytes())
+        metrics.output.refresh_queue.set(len(tracker.queue))
         since = tracker.queue.oldest_waiting_since()
-        metrics.refresh_age.set(0 if since is None else now - since)
-        metrics.commit_age.set(now - self._committer.last_completed_s)
-        metrics.producer_queue.set(self._producer.queued)
+        metrics.output.refresh_age.set(0 if since is None else now - since)
+        metrics.work.commit_age.set(now - self._committer.last_completed_s)
+        metrics.output.producer_queue.set(self._producer.queued)
         for table, stores in (("users", self._user_stores), ("items", self._item_stores)):
-            metrics.state_bytes.labels(table).set(sum(stores[p].size_bytes() for p in stores))
-            metrics.state_keys.labels(table).set(sum(stores[p].key_count() for p in stores))
+            metrics.work.state_bytes.labels(table).set(sum(stores[p].size_bytes() for p in stores))
+            metrics.work.state_keys.labels(table).set(sum(stores[p].key_count() for p in stores))
 
-    def _measure_lag(self, lag: dict[TP, int]) -> None:
-        self._metrics.lag.clear()  # else partitions that went would keep their last value
+    def _measure_lag(self, lag: dict[TopicPartition, int]) -> None:
+        self._metrics.input.lag.clear()  # else partitions that went would keep their last value
         for tp, records in lag.items():
-            self._metrics.lag.labels(tp.topic, tp.partition).set(records)
-        self._metrics.partitions.set(sum(tp.topic == self._settings.topic_events for tp in lag))
+            self._metrics.input.lag.labels(tp.topic, tp.partition).set(records)
+        self._metrics.worker.partitions.set(sum(tp.topic == self._settings.topic_events for tp in lag))
 
     def _overlay_bytes(self) -> int:
         return sum(users.nbytes for users in self._tracker.users.values())

@@ -12,11 +12,11 @@ import places
 import pytest
 from prometheus_client import generate_latest
 
+from models.vocabulary import ACTIONS
 from stream.errors import UsageError
 from stream.metrics import Metrics
 from stream.texts.batch import REASONS as REFUSALS
 from stream.wire.decode import REASONS
-from stream.wire.records import ACTIONS
 
 DOCS = places.DOCS / "metrics.md"
 UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "partitions", "lists", "commits",
@@ -72,7 +72,7 @@ def test_the_documentation_names_every_value_of_the_labels():
 
 def test_the_endpoint_serves_on_localhost_until_it_is_shut_down():
     metrics = Metrics()
-    metrics.commits.inc(3)
+    metrics.work.commits.inc(3)
     server = metrics.serve("127.0.0.1", free_port())
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=DEADLINE_S) as answer:
@@ -104,7 +104,7 @@ def test_an_address_that_cannot_be_found_is_named_with_its_fix():
 
 def test_two_workers_in_one_process_do_not_meet():
     first, second = Metrics(), Metrics()
-    first.commits.inc()
+    first.work.commits.inc()
     assert second.registry.get_sample_value("penchant_commits_total") == 0
 
 

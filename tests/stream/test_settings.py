@@ -16,9 +16,9 @@ from places import ROOT
 from pydantic import ValidationError
 from settings_table import BEGIN, DOCUMENT, END, documented, renewed, table
 
+from models.vocabulary import ACTIONS
 from stream.errors import SettingsError, UsageError
 from stream.settings import ENV_PREFIX, Settings, load_settings
-from stream.wire.records import ACTIONS
 
 SECRET = "hunter2-do-not-print"
 

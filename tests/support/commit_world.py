@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from faust.types import TP
 from kafka_records import event_record
 
 from stream.errors import DeliveryError, InvariantError
+from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.partitions.partitions import UserPartition
 from stream.settings import Settings, load_settings
@@ -50,22 +50,22 @@ class Broker:
         self.changelog_end += sum(record[0] == topic for record in written)
         return self.changelog_end - 1
 
-    def set_durable(self, offsets: dict[TP, int]) -> None:
+    def set_durable(self, offsets: dict[TopicPartition, int]) -> None:
         self.steps.append(("durable", dict(offsets)))
 
     async def commit(self) -> None:
         self.steps.append(("commit",))
 
-    def start_offset(self, tp: TP) -> int | None:
+    def start_offset(self, tp: TopicPartition) -> int | None:
         return 0
 
-    async def first_offset(self, tp: TP) -> int:
+    async def first_offset(self, tp: TopicPartition) -> int:
         return self.first
 
     def is_member(self) -> bool:
         return self.member
 
-    async def seek(self, tp: TP, offset: int) -> None:
+    async def seek(self, tp: TopicPartition, offset: int) -> None:
         self.steps.append(("seek", tp.partition, offset))
 
 

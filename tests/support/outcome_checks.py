@@ -15,20 +15,15 @@ import numpy as np
 from outcome_reference import Outcome, Reference, Told
 
 from models.items.names import ItemNames
+from models.vocabulary import ACTIONS, EVIDENCE
 from stream.outcomes.publish import outcome_id
 from stream.settings import Settings
 from stream.state.record import States
 from stream.state.update import UpdateParams, apply_events
 from stream.storage.overlay import Overlay
-from stream.wire.decode import DecodeLimits, parse_time_ms
-from stream.wire.records import (
-    ACTIONS,
-    EVIDENCE,
-    OutcomeAttribution,
-    StrategyStats,
-    attribution_decoder,
-    strategy_stats_decoder,
-)
+from stream.wire.decode import DecodeLimits
+from stream.wire.records import OutcomeAttribution, StrategyStats, attribution_decoder, strategy_stats_decoder
+from stream.wire.times import parse_time_ms
 from stream.worker.intake import read_chunk
 
 HOUR_MS = 3_600_000

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream.wire.records import ACTIONS
+from models.vocabulary import ACTIONS
 
 DAY_S = 86_400
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sequential_reference import Event, Reference
 
+from models.vocabulary import ACTIONS
 from stream.state.update import EventColumns, UpdateParams, apply_events
-from stream.wire.records import ACTIONS
 
 NOW_MS = 1_767_225_600_000
 

@@ -10,7 +10,8 @@ from models.items.vectors import ItemVectors
 from models.ranking.features import Asked
 from models.ranking.rank import RankingParams
 from models.reasons.removal import Past
-from stream.as_if import AsIf, World
+from models.reasons.what_if import RankingInputs, WhatIf
+from stream.params import interest_params
 from stream.settings import Settings
 
 PLACES = 6
@@ -31,4 +32,5 @@ def as_if(seed, texts=False, top_k=5):
         vectors.put(np.arange(ITEMS), rows / np.linalg.norm(rows, axis=1, keepdims=True))
     past = Past(asked, ages, None if vectors is None else vectors.get(history))
     priors = compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS)
-    return AsIf(past, World(catalog, stats, priors, RankingParams(top_k=top_k), vectors), Settings())
+    interest = interest_params(Settings())
+    return WhatIf(past, RankingInputs(catalog, stats, priors, RankingParams(top_k=top_k), interest, vectors))

@@ -30,7 +30,8 @@ from stream.state.ledger import LEDGER_PREFIX
 from stream.state.record import States
 from stream.state.update import Changes, UpdateParams, apply_events
 from stream.storage.overlay import Overlay
-from stream.wire.decode import DecodeLimits, parse_time_ms
+from stream.wire.decode import DecodeLimits
+from stream.wire.times import parse_time_ms
 from stream.worker.intake import read_chunk
 
 START_TIMEOUT_S = 60

@@ -13,14 +13,7 @@ from models.evaluation.baselines.item_cf import item_cf
 from models.evaluation.baselines.popularity import Popularity
 from models.evaluation.baselines.recency_popularity import recency_popularity
 from models.evaluation.baselines.user_cf import user_cf
-from models.evaluation.contract import Contender, Factory, Setup
-
-
-def _two_tower(setup: Setup) -> Contender:
-    from models.training.two_tower import two_tower
-
-    return two_tower(setup)
-
+from models.evaluation.contract import Factory
 
 BASELINES: Final[dict[str, Factory]] = {
     "popularity": Popularity,
@@ -33,6 +26,5 @@ BASELINES: Final[dict[str, Factory]] = {
     "als": als,
     "bpr": bpr,
     "content": content,
-    "two_tower": _two_tower,
 }
 """By name, in the order of the report."""

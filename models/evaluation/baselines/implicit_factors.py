@@ -12,13 +12,11 @@ from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import F4
 from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream, UnavailableError
 from models.evaluation.history import Past
-
-_F4 = NDArray[np.float32]
 
 ALS_ITERATIONS: Final = 15
 BPR_LEARNING_RATE: Final = 0.05
@@ -87,11 +85,11 @@ class _Factorised(ABC):
         self._history, self._seed = history, seed
 
     @abstractmethod
-    def _fitted_factors(self, matrix: Any) -> _F4:
+    def _fitted_factors(self, matrix: Any) -> F4:
         """(n_items, d) float32 of the CSR matrix of `user_items`."""
 
     @abstractmethod
-    def _user_factor(self, had: _F4) -> _F4:
+    def _user_factor(self, had: F4) -> F4:
         """(d,) of a user with these (h, d) items' factors, newest first; h is above 0."""
 
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
@@ -121,7 +119,7 @@ class AlternatingLeastSquares(_Factorised):
         super().__init__(fit.history, seed)
         self._fit = fit
 
-    def _fitted_factors(self, matrix: Any) -> _F4:
+    def _fitted_factors(self, matrix: Any) -> F4:
         from implicit.cpu.als import AlternatingLeastSquares as Model
         from threadpoolctl import threadpool_limits
 
@@ -140,7 +138,7 @@ class AlternatingLeastSquares(_Factorised):
         self._gram = factors.T @ factors + fit.penalty * np.eye(fit.factors, dtype=np.float32)
         return factors
 
-    def _user_factor(self, had: _F4) -> _F4:
+    def _user_factor(self, had: F4) -> F4:
         return fold_in(had, self._gram, self._fit.alpha)
 
 
@@ -153,7 +151,7 @@ class PersonalisedRanking(_Factorised):
         super().__init__(fit.history, seed)
         self._fit = fit
 
-    def _fitted_factors(self, matrix: Any) -> _F4:
+    def _fitted_factors(self, matrix: Any) -> F4:
         from implicit.cpu.bpr import BayesianPersonalizedRanking as Model
 
         fit = self._fit
@@ -168,8 +166,8 @@ class PersonalisedRanking(_Factorised):
         model.fit(matrix, show_progress=False)
         return np.asarray(model.item_factors, np.float32)
 
-    def _user_factor(self, had: _F4) -> _F4:
-        user: _F4 = had.mean(axis=0)
+    def _user_factor(self, had: F4) -> F4:
+        user: F4 = had.mean(axis=0)
         user[-1] = 1.0  # the last column of implicit's item factors is the item's bias
         return user
 
@@ -189,7 +187,7 @@ def user_items(stream: Stream, known: Known, end: int) -> Any:
     return csr_matrix((ones, (stream.user[at], stream.item[at])), shape=(known.n_users, known.n_items))
 
 
-def fold_in(had: _F4, gram: _F4, alpha: float) -> _F4:
+def fold_in(had: F4, gram: F4, alpha: float) -> F4:
     """(d,) the user factor of eq. 4: (Y'Y + penalty I + (alpha - 1) Yu'Yu)^-1 alpha Yu'1.
 
     Args:
@@ -197,5 +195,5 @@ def fold_in(had: _F4, gram: _F4, alpha: float) -> _F4:
         gram: (d, d) Y'Y + penalty I.
         alpha: confidence of an engagement.
     """
-    solved: _F4 = np.linalg.solve(gram + (alpha - 1) * (had.T @ had), alpha * had.sum(axis=0))
+    solved: F4 = np.linalg.solve(gram + (alpha - 1) * (had.T @ had), alpha * had.sum(axis=0))
     return solved

@@ -15,13 +15,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8, I4, I8
 from models.compiled import compiled
 from models.evaluation.contract import Answer, Known, Stream
 from models.evaluation.history import Past
-
-_F8 = NDArray[np.float64]
-_I4 = NDArray[np.int32]
-_I8 = NDArray[np.int64]
 
 DENSE_ITEMS: Final = 10_000
 AUDIENCE: Final = 5000
@@ -90,13 +87,13 @@ class PairCounts:
 @compiled
 def _learn(
     pairs: NDArray[np.float32],
-    decay: _F8,
-    starts: _I8,
-    values: _I4,
-    length: _I8,
-    count: _I8,
-    users: _I4,
-    items: _I4,
+    decay: F8,
+    starts: I8,
+    values: I4,
+    length: I8,
+    count: I8,
+    users: I4,
+    items: I4,
     dense: bool,
 ) -> None:
     """First engagements in order: pairs with the user's newest items, then the item joins the history."""
@@ -113,7 +110,7 @@ def _learn(
 
 
 @compiled
-def _score(pairs: NDArray[np.float32], newest: _I4, gain: _F8, count: _I8, smoothing: float) -> _F8:
+def _score(pairs: NDArray[np.float32], newest: I4, gain: F8, count: I8, smoothing: float) -> F8:
     scores = np.zeros(len(count))
     for q in range(len(newest)):
         row = pairs[newest[q]]
@@ -128,17 +125,17 @@ def _score(pairs: NDArray[np.float32], newest: _I4, gain: _F8, count: _I8, smoot
 
 @compiled
 def _score_from_histories(
-    user_starts: _I8,
-    user_items: _I4,
-    length: _I8,
-    item_starts: _I8,
-    item_users: _I4,
-    count: _I8,
-    newest: _I4,
-    gain: _F8,
-    decay: _F8,
+    user_starts: I8,
+    user_items: I4,
+    length: I8,
+    item_starts: I8,
+    item_users: I4,
+    count: I8,
+    newest: I4,
+    gain: F8,
+    decay: F8,
     smoothing: float,
-) -> _F8:
+) -> F8:
     scores = np.zeros(len(count))
     for q in range(len(newest)):
         item = newest[q]

@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import DAY_MS
 from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream
 
 NAME: Final = "recency_popularity"
 HALF_LIVES_DAYS: Final = (30.0, 1.0, 3.0, 7.0, 90.0, 365.0)
-DAY_MS: Final = 86_400_000
 _LARGEST_EXPONENT: Final = 600.0  # 2^600 is a float64; beyond, everything is scaled down
 
 

@@ -17,9 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_F4 = NDArray[np.float32]
-_F8 = NDArray[np.float64]
-_I8 = NDArray[np.int64]
+from models.arrays import F4, F8, I8
 
 VALIDATION: Final = 0.2
 """Of the training exposures, the last: training stops where their log loss no longer falls."""
@@ -50,22 +48,22 @@ class AdamW(NamedTuple):
 class Moments(NamedTuple):
     """AdamW's state after t steps."""
 
-    theta: _F8
-    mean: _F8
-    square: _F8
+    theta: F8
+    mean: F8
+    square: F8
     steps: int
 
 
 class Pairs(NamedTuple):
     """m exposures' features, made when they are needed: as a matrix they would be m (2 or 3) d numbers."""
 
-    users: _F4
+    users: F4
     """(s, d) u of each list."""
-    items: _F4
+    items: F4
     """(n, d) v of each item."""
-    user: _I8
+    user: I8
     """(m,) row of `users`."""
-    item: _I8
+    item: I8
     """(m,) row of `items`."""
     with_product: bool
 
@@ -74,7 +72,7 @@ class Pairs(NamedTuple):
         """Columns, the intercept's last."""
         return (3 if self.with_product else 2) * int(self.users.shape[1]) + 1
 
-    def rows(self, rows: _I8) -> _F4:
+    def rows(self, rows: I8) -> F4:
         """(r, size) float32. Vectors are of length sqrt(d), so that numbers are about 1 and so is a fit for AdamW's steps."""
         length = np.float32(np.sqrt(self.users.shape[1]))
         u, v = length * self.users[self.user[rows]], length * self.items[self.item[rows]]
@@ -85,7 +83,7 @@ class Pairs(NamedTuple):
 class Fitted(NamedTuple):
     """What training found."""
 
-    theta: _F8
+    theta: F8
     """(size,)."""
     learning_rate: float
     epochs: int
@@ -93,7 +91,7 @@ class Fitted(NamedTuple):
     validation_loss: float
 
 
-def past_vector(vectors: _F4, gains: _F8) -> _F4:
+def past_vector(vectors: F4, gains: F8) -> F4:
     """(d,) float32 u: the mean of (h, d) vectors of past items, newest first, weighted by gain and HISTORY_DECAY per place.
 
     Rows of zeros, items without text, have no part in it; without any other u is 0.
@@ -103,7 +101,7 @@ def past_vector(vectors: _F4, gains: _F8) -> _F4:
     return np.zeros(vectors.shape[1], np.float32) if total == 0 else (weight @ vectors / total).astype(np.float32)
 
 
-def adamw_step(state: Moments, gradient: _F8, decayed: NDArray[np.bool_], options: AdamW) -> Moments:
+def adamw_step(state: Moments, gradient: F8, decayed: NDArray[np.bool_], options: AdamW) -> Moments:
     """One step: theta -= rate (m / (1 - b1^t) / (sqrt(s / (1 - b2^t)) + eps) + decay theta)."""
     steps = state.steps + 1
     mean = options.beta_1 * state.mean + (1 - options.beta_1) * gradient
@@ -154,17 +152,17 @@ def fit(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int, options
     return best
 
 
-def predict(pairs: Pairs, theta: _F8, rows: _I8) -> _F8:
+def predict(pairs: Pairs, theta: F8, rows: I8) -> F8:
     """(r,) float64 probability of each."""
     found = [_sigmoid(pairs.rows(rows[at : at + _ROWS_AT_ONCE]) @ theta) for at in range(0, len(rows), _ROWS_AT_ONCE)]
     return np.concatenate([np.empty(0), *found])
 
 
-def _loss(pairs: Pairs, clicked: NDArray[np.bool_], rows: _I8, theta: _F8) -> float:
+def _loss(pairs: Pairs, clicked: NDArray[np.bool_], rows: I8, theta: F8) -> float:
     p = np.clip(predict(pairs, theta, rows), 1e-7, 1 - 1e-7)
     return float(-np.log(np.where(clicked[rows], p, 1 - p)).mean())
 
 
-def _sigmoid(logit: _F8) -> _F8:
-    p: _F8 = 0.5 * (1.0 + np.tanh(0.5 * logit))
+def _sigmoid(logit: F8) -> F8:
+    p: F8 = 0.5 * (1.0 + np.tanh(0.5 * logit))
     return p

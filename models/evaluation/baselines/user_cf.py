@@ -7,13 +7,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import I4, I8
 from models.compiled import compiled
 from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream
 from models.evaluation.history import Past
-
-_I4 = NDArray[np.int32]
-_I8 = NDArray[np.int64]
 
 NAME: Final = "user_cf"
 NEIGHBOURS: Final = (100, 30, 300)
@@ -72,16 +70,16 @@ class UserNeighbours:
 
 @compiled
 def _score(
-    user_starts: _I8,
-    user_items: _I4,
-    length: _I8,
-    item_starts: _I8,
-    item_users: _I4,
-    count: _I8,
+    user_starts: I8,
+    user_items: I4,
+    length: I8,
+    item_starts: I8,
+    item_users: I4,
+    count: I8,
     user: int,
-    newest: _I4,
+    newest: I4,
     neighbours: int,
-    overlap: _I8,
+    overlap: I8,
 ) -> NDArray[np.float64]:
     """`overlap` is scratch space, all 0 before and after."""
     met = np.empty(len(newest) * AUDIENCE, np.int64)

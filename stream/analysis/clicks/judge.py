@@ -31,10 +31,10 @@ from models.learning.click_examples import ClickExamples, Counts
 from models.ranking.features import PARTS
 from models.ranking.parts import shown_parts
 from models.ranking.weights import RankingWeights
+from models.vocabulary import CLICK, IMPRESSION
 from stream.analysis.replayed import Question, Replayed
 from stream.errors import UsageError
 from stream.settings import Settings
-from stream.wire.records import ACTIONS
 
 OURS: Final = "penchant_online"
 BATCH: Final = {"batch_theta_uv": False, "batch_theta_uv_product": True}
@@ -46,7 +46,6 @@ FIRST: Final = (100, 1000, 10_000)
 SWITCH_AT_CLICKS: Final = (10, 100)
 """Beside it: the calibration until so many clicks were learned, then the model."""
 
-IMPRESSION, CLICK = ACTIONS.index("impression"), ACTIONS.index("click")
 _RESAMPLES: Final = 300
 
 

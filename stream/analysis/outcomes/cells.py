@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.credit.off_policy import CellSums, add_up, sums_of
-from stream.analysis.outcomes.journeys import UNKNOWN, Exposure
-from stream.wire.records import STRATEGIES, StrategyStats
+from models.vocabulary import STRATEGIES, UNKNOWN
+from stream.analysis.outcomes.journeys import Exposure
+from stream.wire.records import StrategyStats
 
 _SUMS = (
     "exposures",

@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import F8
 from models.credit.paths import Path, divided, markov_shares, shapley_shares
-from models.credit.shares import RULES, shares
+from models.credit.shares import shares
+from models.vocabulary import RULES, STRATEGIES
 from stream.analysis.outcomes.journeys import Outcome, Person
-from stream.wire.records import STRATEGIES
 
-_F8 = NDArray[np.float64]
-Divide = Callable[[Outcome], _F8]
+Divide = Callable[[Outcome], F8]
 
 RECORDED: Final = "recorded"
 LEARNED: Final = ("markov", "shapley")
@@ -85,7 +84,7 @@ def credit_figures(people: Sequence[Person], half_life_ms: int) -> dict[str, Any
     return found
 
 
-def credits_of(told: Told, rule: str, learned: dict[str, _F8], half_life_ms: int) -> _F8:
+def credits_of(told: Told, rule: str, learned: dict[str, F8], half_life_ms: int) -> F8:
     """(t,) What each touch of one outcome earns; sums to what the record gave to its touches altogether."""
     touches = told.outcome.touches
     recorded = np.array([touch.credit for touch in touches])
@@ -96,11 +95,11 @@ def credits_of(told: Told, rule: str, learned: dict[str, _F8], half_life_ms: int
     else:
         shown_ms = np.array([touch.shown_ms for touch in touches], np.int64)
         share = shares(rule, shown_ms, told.at_ms, half_life_ms)
-    earned: _F8 = share * recorded.sum()
+    earned: F8 = share * recorded.sum()
     return earned
 
 
-def _credited(outcomes: Sequence[Told], rule: str, learned: dict[str, _F8], half_life_ms: int) -> dict[str, Any]:
+def _credited(outcomes: Sequence[Told], rule: str, learned: dict[str, F8], half_life_ms: int) -> dict[str, Any]:
     strategies, slots = np.zeros((len(STRATEGIES), 2)), defaultdict[int, float](float)
     for told in outcomes:
         earned = credits_of(told, rule, learned, half_life_ms).tolist()

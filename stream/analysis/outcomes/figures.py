@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from models.credit.off_policy import Bounded, CellSums, bounded, estimates, over_contexts
 from models.credit.position_bias import Bias, Counts, corrected, count, harvested, randomised, weighted
+from models.vocabulary import STRATEGIES
 from stream.analysis.outcomes.cells import exposed_cells, known
 from stream.analysis.outcomes.credits import credit_figures, outcome_rows, recorded_rules
 from stream.analysis.outcomes.journeys import Exposure
 from stream.analysis.outcomes.read import Found
-from stream.wire.records import STRATEGIES
 
 ESTIMATES: Final = ("ips", "snips", "doubly_robust")
 METHODS: Final = ("harvested", "weighted", "randomised")

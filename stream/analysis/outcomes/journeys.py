@@ -10,16 +10,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from models.hashing import item_hash
-from stream.wire.records import (
-    STRATEGIES,
-    Action,
-    Event,
-    Evidence,
-    OutcomeAttribution,
-    RecommendationAttribution,
-    Rule,
-)
-from stream.worker.intake import context_bucket
+from models.vocabulary import STRATEGIES, UNKNOWN, Action, Evidence, Rule
+from stream.wire.codes import context_bucket
+from stream.wire.records import Event, OutcomeAttribution, RecommendationAttribution
 
 ROWS_MAX: Final = 500_000
 """Exposures and outcomes remembered; with all that is computed from them some 800 bytes each."""
@@ -27,7 +20,6 @@ ROWS_MAX: Final = 500_000
 SLOT_MAX: Final = 200
 """Slots beyond count as not known; lists are no longer."""
 
-UNKNOWN: Final = STRATEGIES.index("unknown")
 _HASHES: Final = 1 << 64
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.vocabulary import STRATEGIES
 from stream.analysis.outcomes.credits import ALL_RULES
 from stream.analysis.rankings.plots import new_figure, png
-from stream.wire.records import STRATEGIES
 
 _SLOTS = 20
 

@@ -8,24 +8,20 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from models.calendar import DAY_MS
 from models.credit.off_policy import CellSums
+from models.vocabulary import STRATEGIES
 from stream.analysis.outcomes.cells import cells_of
 from stream.analysis.outcomes.journeys import Journeys, Range
 from stream.display.terminal import count
 from stream.errors import UsageError
-from stream.files.replay import limits_of
 from stream.kafka.read_to_end import Record, read_to_end
+from stream.params import decode_limits
 from stream.settings import Settings
 from stream.wire.decode import Rejected, decode_event
-from stream.wire.records import (
-    STRATEGIES,
-    OutcomeAttribution,
-    StrategyStats,
-    attribution_decoder,
-    strategy_stats_decoder,
-)
+from stream.wire.records import OutcomeAttribution, StrategyStats, attribution_decoder, strategy_stats_decoder
 
-PLACES_BEFORE_MS: Final = 7 * 86_400_000
+PLACES_BEFORE_MS: Final = 7 * DAY_MS
 """A list may have been published that long before its items were seen."""
 
 
@@ -77,7 +73,7 @@ def read_found(settings: Settings, asked: Range, deadline_s: float) -> Found:
     """
     journeys, reading = Journeys(asked), _Reading(settings, deadline_s)
     # An event is refused that is further ahead of its Kafka timestamp.
-    since_ms = None if asked.from_ms is None else asked.from_ms - limits_of(settings).max_ahead_ms
+    since_ms = None if asked.from_ms is None else asked.from_ms - decode_limits(settings).max_ahead_ms
     _read_events(settings, journeys, reading, since_ms)
     _read_attributions(settings, journeys, reading, None if since_ms is None else since_ms - PLACES_BEFORE_MS)
     records = reading.records
@@ -86,7 +82,7 @@ def read_found(settings: Settings, asked: Range, deadline_s: float) -> Found:
 
 
 def _read_events(settings: Settings, journeys: Journeys, reading: _Reading, since_ms: int | None) -> None:
-    limits = limits_of(settings)
+    limits = decode_limits(settings)
     for batch in reading.batches(settings.topic_events, since_ms):
         for record in batch:
             decoded = decode_event(record.key, record.value, record.timestamp, limits)

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from models.vocabulary import STRATEGIES
 from stream.analysis.outcomes.figures import ESTIMATES, METHODS
 from stream.display.terminal import Cell, count, say, show_table
-from stream.wire.records import STRATEGIES
 
 NOTHING: Final = "–"
 _SLOTS: Final = 10

@@ -21,16 +21,16 @@ from models.items.catalog import CatalogItem
 from models.ranking.features import SEQUENCE
 from models.reasons.counterfactual import Counterfactual, counterfactual
 from models.reasons.removal import Past, used_places
+from models.reasons.what_if import SequencePast, WhatIf
 from models.sequence.model import SequenceModel
 from stream.analysis.person.sequence_reasons import SequenceReason, sequence_reasons, to_json
 from stream.analysis.person.texts import ReadTexts, TextsAtHand
-from stream.as_if import AsIf, SequencePast
 from stream.errors import UsageError
-from stream.files.replay import limits_of
 from stream.kafka.partitioner import key_partition
 from stream.kafka.read_to_end import Record, partitions_of, read_to_end
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
+from stream.params import decode_limits
 from stream.partitions.partitions import UserPartition
 from stream.refresh.publish import Published
 from stream.refresh.question import ages_s, first_engagements
@@ -109,7 +109,7 @@ def read_behaviours(settings: Settings, user_id: str) -> list[Behaviour]:
         UsageError: there are none at all.
         TopicsError, BrokerUnreachableError: as `read_topics`.
     """
-    key, limits = user_id.encode(), limits_of(settings)
+    key, limits = user_id.encode(), decode_limits(settings)
     partitions = partitions_of(settings, settings.topic_events)
     mine = key_partition(key, partitions, settings.partitioner)
     for only in ([mine], [p for p in range(partitions) if p != mine]):
@@ -192,7 +192,7 @@ class Lookup:
         if model is not None:
             history = first_engagements(users.overlay.states, rows, model.length)
             sequence = SequencePast(model, history, recent.items[0])
-        person = AsIf(past, tracker.world(now_ms), self._settings, sequence)
+        person = WhatIf(past, tracker.ranking_inputs(now_ms), sequence)
         places, ranked = used_places(past), person.rank()
         found = counterfactual(ranked, places, person.leads, budget) if budget else None
         looked_at: list[SequenceReason] = []

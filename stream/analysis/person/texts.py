@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder.text import clean_text
-from models.hashing import item_hash
+from models.hashing import item_hash, query_hash
 from models.items.catalog import CatalogItem
 from models.items.index import ItemIndex
 from models.items.vectors import ItemVectors
 from stream.analysis.vectors import vectors_of
 from stream.errors import UsageError
+from stream.params import encoder_choice
 from stream.settings import Settings
-from stream.texts.options import encoder_choice, open_encoder_of
+from stream.texts.options import open_encoder_of
 from stream.texts.queries import MAX_TEXT, Query
-from stream.worker.intake import query_hash
 
 
 class ReadTexts(NamedTuple):

@@ -1,4 +1,4 @@
-"""What `penchant evaluate` can judge, by name: the baselines of `models.evaluation` and what follows the settings."""
+"""What `penchant evaluate` can judge, by name: baselines, what needs torch, and what follows the settings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 from models.evaluation.baselines import BASELINES
 from models.evaluation.contract import Factory
 from models.ranking.features import PARTS
+from models.training.two_tower import two_tower
 from stream.analysis.rankings.penchant import of_candidates, serving, with_default_weights, without
 from stream.analysis.rankings.sequence import SequenceAlone
 from stream.errors import UsageError
@@ -27,15 +28,19 @@ VARIANTS: Final[dict[str, Callable[[Settings], Factory]]] = {
 """Judged only if they are named: what the choice of candidates costs, and what each part brings."""
 
 
+OTHERS: Final[dict[str, Factory]] = BASELINES | {"two_tower": two_tower}
+"""What Penchant has to beat; the last one is trained with torch, and says so where that is missing."""
+
+
 def names() -> tuple[str, ...]:
     """All of them, in the order of the report."""
-    return (*OWN, *VARIANTS, *BASELINES)
+    return (*OWN, *VARIANTS, *OTHERS)
 
 
 def factory(name: str, settings: Settings) -> Factory:
     """What makes the contender of this name."""
     own = (OWN | VARIANTS).get(name)
-    return BASELINES[name] if own is None else own(settings)
+    return OTHERS[name] if own is None else own(settings)
 
 
 def parse_names(text: str) -> tuple[str, ...]:

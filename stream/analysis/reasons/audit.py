@@ -10,16 +10,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8
 from models.evaluation.additive_score import additive_score
 from models.evaluation.integrated_gradients import integrated_gradients
 from models.evaluation.shapley import Game, sampled
 from models.evaluation.stability import rank_correlation
 from models.ranking.features import items_of
 from models.ranking.rank import RankedBatch
+from models.reasons.what_if import WhatIf
 from models.sequence.leave_one_out import LeftOut, expected_with
-from stream.as_if import AsIf
-
-_F8 = NDArray[np.float64]
 
 AUDITS: Final = ("shapley", "integrated_gradients")
 
@@ -46,7 +45,7 @@ class Audited(NamedTuple):
     """Mean over behaviours; 0 of a method that does not sample."""
 
 
-def compare(values: _F8, others: Mapping[str, _F8], total: float, standard_error: float) -> Audited:
+def compare(values: F8, others: Mapping[str, F8], total: float, standard_error: float) -> Audited:
     """Of one question: the method's values (n,), and each explainer's."""
     return Audited(
         {name: rank_correlation(values, each) for name, each in others.items()},
@@ -56,27 +55,27 @@ def compare(values: _F8, others: Mapping[str, _F8], total: float, standard_error
     )
 
 
-def shapley_audit(game: Game, others: Mapping[str, _F8], samples: int, rng: np.random.Generator) -> Audited:
+def shapley_audit(game: Game, others: Mapping[str, F8], samples: int, rng: np.random.Generator) -> Audited:
     """Explainers' contributions (n,) each against Shapley values of a game of n behaviours."""
     found = sampled(game, len(next(iter(others.values()))), samples, rng)
     return compare(found.values, others, found.everything - found.nothing, float(found.standard_error.mean()))
 
 
-def sequence_audit(person: AsIf, left_out: LeftOut, leader: int, samples: int, rng: np.random.Generator) -> Audited:
+def sequence_audit(person: WhatIf, left_out: LeftOut, leader: int, samples: int, rng: np.random.Generator) -> Audited:
     """What leaving events out changes in the sequence model's expectation, against Shapley values of that expectation."""
     assert person.sequence is not None
-    model, now_ms, index = person.sequence.model, int(person.past.asked.now_ms[0]), person.world.catalog.index
+    model, now_ms, index = person.sequence.model, int(person.past.asked.now_ms[0]), person.inputs.catalog.index
 
-    def game(present: NDArray[np.bool_]) -> _F8:
+    def game(present: NDArray[np.bool_]) -> F8:
         asked = np.array([leader], np.int32)
         return expected_with(model, left_out.items, left_out.times_ms, present, now_ms, index, asked)[:, 0]
 
     return shapley_audit(game, {"sequence_leave_one_out": left_out.differences[:, 0]}, samples, rng)
 
 
-def gradients_audit(person: AsIf, ranked: RankedBatch, leader: int) -> Audited:
+def gradients_audit(person: WhatIf, ranked: RankedBatch, leader: int) -> Audited:
     """The leader's contributions against integrated gradients from no gain to the gains that are there."""
-    items = items_of(person.world.catalog, person.world.stats)
+    items = items_of(person.inputs.catalog, person.inputs.stats)
     score = additive_score(person.whole().asked, items, person.weights(), leader, person.text())
     one = np.ones(score.near.shape[1])
     values = integrated_gradients(score.gradients, one, np.zeros_like(one))

@@ -21,17 +21,18 @@ from models.evaluation.faithfulness import (
 from models.evaluation.questions import warm_up_end
 from models.hashing import item_hash
 from models.ranking.features import SEQUENCE
-from models.ranking.rank import SPLIT, RankedBatch, RankingParams
+from models.ranking.rank import SPLIT, RankedBatch
 from models.ranking.weights import RankingWeights
 from models.reasons.counterfactual import counterfactual
 from models.reasons.removal import Past, used_places
+from models.reasons.what_if import SequencePast, WhatIf
 from models.sequence.leave_one_out import LeftOut
 from models.sequence.model import SequenceModel
 from stream.analysis.reasons.audit import Audit, Audited, gradients_audit, sequence_audit, shapley_audit
 from stream.analysis.reasons.stability import Perturbed, perturb
 from stream.analysis.replayed import Replayed
-from stream.as_if import AsIf, SequencePast
 from stream.errors import UsageError
+from stream.params import ranking_params
 from stream.refresh.question import first_engagements
 from stream.settings import Settings
 
@@ -115,14 +116,14 @@ def judge_questions(
 ) -> list[Judged]:
     """Every question at positions `at` (ascending) whose leader the past speaks for."""
     replayed = Replayed(settings, stream, known)
-    params = RankingParams(settings.top_k, settings.neighbours_scored, weights)
+    params = ranking_params(settings, weights)
     judged = []
     for n, position in enumerate(at.tolist()):
         replayed.advance(position)
         user, now_ms = int(stream.user[position]), int(stream.time_ms[position])
         past = replayed.past(user, now_ms)
         read = None if sequence is None else _sequence_past(replayed, past, user, sequence)
-        person = AsIf(past, replayed.world(now_ms, params), settings, read)
+        person = WhatIf(past, replayed.ranking_inputs(now_ms, params), read)
         found = _judge(person, replayed.stats.count, np.random.default_rng((seed, position)), audit)
         if found is not None:
             judged.append(found._replace(user=user))
@@ -135,7 +136,7 @@ def _sequence_past(replayed: Replayed, past: Past, user: int, model: SequenceMod
     return SequencePast(model, history, replayed.index.hash_of(past.asked.history[0]))
 
 
-def _judge(person: AsIf, counts: NDArray[np.float64], rng: np.random.Generator, audit: Audit) -> Judged | None:
+def _judge(person: WhatIf, counts: NDArray[np.float64], rng: np.random.Generator, audit: Audit) -> Judged | None:
     ranked, places = person.rank(), used_places(person.past)
     leader = int(ranked.items[0, 0])
     width = person.past.asked.history.shape[1]
@@ -178,7 +179,7 @@ def _judge(person: AsIf, counts: NDArray[np.float64], rng: np.random.Generator, 
     )
 
 
-def _seen(person: AsIf, left_out: LeftOut, places: NDArray[np.int64]) -> NDArray[np.float64]:
+def _seen(person: WhatIf, left_out: LeftOut, places: NDArray[np.int64]) -> NDArray[np.float64]:
     """(p,) what each place changes in the sequence part when left out, in units of the score. For an order, not for a sum."""
     assert person.sequence is not None
     difference = dict(zip(left_out.items.tolist(), left_out.differences[:, 0].tolist(), strict=True))
@@ -187,7 +188,7 @@ def _seen(person: AsIf, left_out: LeftOut, places: NDArray[np.int64]) -> NDArray
 
 
 def _audited(
-    person: AsIf,
+    person: WhatIf,
     ranked: RankedBatch,
     left_out: LeftOut | None,
     scores: _Scores,
@@ -216,7 +217,7 @@ def completeness_gap(ranked: RankedBatch) -> float:
 class _Scores:
     """Scores of the leader with places taken out; each set is read once."""
 
-    def __init__(self, person: AsIf, places: NDArray[np.int64], leader: int, width: int) -> None:
+    def __init__(self, person: WhatIf, places: NDArray[np.int64], leader: int, width: int) -> None:
         self._person, self._places, self._leader, self._width = person, places, leader, width
 
     def of(self, removed: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -228,7 +229,7 @@ class _Scores:
         return read
 
 
-def _flip(person: AsIf, order: NDArray[np.int64], leader: int) -> int | None:
+def _flip(person: WhatIf, order: NDArray[np.int64], leader: int) -> int | None:
     sets = [tuple(order[:size].tolist()) for size in range(1, min(FLIP_WITHIN, len(order)) + 1)]
     changed = np.flatnonzero(person.leads(sets) != leader)
     return int(changed[0]) + 1 if len(changed) else None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.evaluation.stability import rank_correlation, top_overlap
 from models.ranking.rank import RankedBatch
 from models.reasons.removal import rows_without
-from stream.as_if import AsIf
+from models.reasons.what_if import WhatIf
 
 PERTURBATIONS: Final = ("without_unrelated", "without_any")
 """The item that says least of the leader is dropped, or one that chance names."""
@@ -30,7 +30,7 @@ class Perturbed(NamedTuple):
 
 
 def perturb(
-    person: AsIf, ranked: RankedBatch, places: NDArray[np.int64], rng: np.random.Generator
+    person: WhatIf, ranked: RankedBatch, places: NDArray[np.int64], rng: np.random.Generator
 ) -> dict[str, Perturbed | None]:
     """By perturbation; None: the leader is not listed any more.
 
@@ -61,7 +61,7 @@ def stability_of(is_same: Sequence[bool], found: Sequence[Mapping[str, Perturbed
     return report
 
 
-def _without(person: AsIf, ranked: RankedBatch, places: NDArray[np.int64], dropped: int) -> Perturbed | None:
+def _without(person: WhatIf, ranked: RankedBatch, places: NDArray[np.int64], dropped: int) -> Perturbed | None:
     width = person.past.asked.history.shape[1]
     again = person.rank(rows_without(width, [(int(places[dropped]),)]))
     (at,) = np.nonzero(again.items[0] == ranked.items[0, 0])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.credit.paths import Path, divided, markov_shares, shapley_shares
-from models.credit.shares import RULES, shares
+from models.credit.shares import shares
+from models.vocabulary import RULES
 
 HOUR_MS = 3_600_000
 TOUCHES = np.array([0, 2, 3, 4], np.int64) * HOUR_MS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from evaluation_streams import Fixed, make_known, make_stream, random_stream
 
-from models.evaluation.baselines import BASELINES, pair_counts
+from models.evaluation.baselines import pair_counts
 from models.evaluation.baselines.content import TextMean, Window
 from models.evaluation.baselines.ease import item_weights
 from models.evaluation.baselines.implicit_factors import fold_in
@@ -23,6 +23,7 @@ from models.evaluation.protocol import run
 from models.evaluation.questions import questions, warm_up_end
 from models.evaluation.tuning import choose
 from models.training.two_tower import examples
+from stream.analysis.rankings.contenders import OTHERS
 
 
 def unit(vectors):
@@ -32,13 +33,13 @@ def unit(vectors):
 def judged(name, stream, known, end, stop=None):
     asked = questions(stream, known, end, stop)
     try:
-        return run(BASELINES[name](Setup(1)), stream, known, asked, end, stop)
+        return run(OTHERS[name](Setup(1)), stream, known, asked, end, stop)
     except UnavailableError as reason:
         assert "pip install" in str(reason)  # noqa: PT017
         pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", OTHERS)
 def test_what_happens_later_changes_no_answer(name):
     stream = random_stream(11, n=400, users=15, items=30)
     known = make_known(stream)
@@ -61,7 +62,7 @@ def test_what_happens_later_changes_no_answer(name):
     assert first.listed.tolist() == second.listed.tolist()
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", OTHERS)
 def test_the_same_seed_gives_the_same_answers_and_few_data_are_no_fault(name):
     stream = random_stream(3, n=40, users=4, items=6)
     known = make_known(stream)
@@ -240,7 +241,7 @@ def test_content_says_what_it_lacks():
     known = make_known(stream)
 
     with pytest.raises(UnavailableError, match="--items"):
-        run(BASELINES["content"](Setup()), stream, known, questions(stream, known, 20), 20)
+        run(OTHERS["content"](Setup()), stream, known, questions(stream, known, 20), 20)
 
 
 def test_the_default_stays_unless_another_option_is_clearly_better():
@@ -262,10 +263,10 @@ def test_the_default_stays_unless_another_option_is_clearly_better():
 
 
 def test_every_baseline_is_called_by_its_name():
-    called = {name: make(Setup()).name for name, make in BASELINES.items() if name != "two_tower" or find_spec("torch")}
+    called = {name: make(Setup()).name for name, make in OTHERS.items() if name != "two_tower" or find_spec("torch")}
 
     assert called == {name: name for name in called}
-    assert len(called) >= len(BASELINES) - 1
+    assert len(called) >= len(OTHERS) - 1
 
 
 def test_two_towers_learn_from_what_each_user_had_before_newest_first():

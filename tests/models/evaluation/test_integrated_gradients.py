@@ -59,7 +59,7 @@ def test_gradients_are_those_of_the_score():
 def test_what_is_published_are_the_integrated_gradients_from_no_gain_to_the_gains(seed, texts):
     person = as_if(seed, texts)
     ranked = person.rank()
-    items = items_of(person.world.catalog, person.world.stats)
+    items = items_of(person.inputs.catalog, person.inputs.stats)
     for place, item in enumerate(ranked.items[0].tolist()):
         if item < 0:
             break

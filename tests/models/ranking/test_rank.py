@@ -16,8 +16,9 @@ from models.items.rows import DAY_MS
 from models.items.stats import ItemStatistics
 from models.ranking import rank as ranking
 from models.ranking.features import FEATURES, PART_OF, PARTS, SCALES, Asked
-from models.ranking.rank import COLD_START, INTEREST, POPULAR, RankingParams, SequenceScores, rank, score_all
+from models.ranking.rank import RankingParams, SequenceScores, rank, score_all
 from models.ranking.weights import Calibration, default_weights, from_json, make_weights, named, to_json, user_weights
+from models.vocabulary import COLD_START, INTEREST, POPULAR
 
 NOW = 1_700_000_000_000
 BINS = (6, 9, 17)

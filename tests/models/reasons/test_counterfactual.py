@@ -104,7 +104,7 @@ def test_the_score_of_one_item_is_the_one_in_the_list(seed, texts):
 @given(st.integers(0, 10_000), st.booleans())
 def test_with_nothing_taken_out_the_list_is_the_one_that_serves(seed, texts):
     person = as_if(seed, texts)
-    world = person.world
+    world = person.inputs
     served = rank(
         person.past.asked, catalog=world.catalog, stats=world.stats, priors=world.priors, params=world.params,
         semantics=person.text(),

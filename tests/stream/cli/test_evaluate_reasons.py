@@ -85,13 +85,13 @@ def test_shares_that_are_wrong_are_noticed(monkeypatch: pytest.MonkeyPatch) -> N
     right = report_of(events, "--warm-up", "0.5", "--questions", "20")
     import stream.analysis.reasons.judge as judging  # noqa: PLC0415
 
-    rank = judging.AsIf.rank
+    rank = judging.WhatIf.rank
 
     def reversed_shares(self: Any, removed: Any = None) -> Any:
         ranked = rank(self, removed)
         return ranked._replace(contributions=0.9 * ranked.contributions[:, :, ::-1])
 
-    monkeypatch.setattr(judging.AsIf, "rank", reversed_shares)
+    monkeypatch.setattr(judging.WhatIf, "rank", reversed_shares)
     wrong = report_of(events, "--warm-up", "0.5", "--questions", "20")
 
     assert wrong["completeness_gap_max"] > 0.01 > right["completeness_gap_max"]

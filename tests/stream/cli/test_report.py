@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from models.credit.off_policy import estimates
 from models.hashing import item_hash
+from models.vocabulary import STRATEGIES
 from stream.analysis.outcomes import read as report_read
 from stream.analysis.outcomes.cells import cells_of, exposed_cells, known
 from stream.analysis.outcomes.credits import ALL_RULES, credit_figures, outcome_rows
@@ -29,7 +30,6 @@ from stream.errors import UsageError
 from stream.kafka.embedded import EmbeddedBroker
 from stream.settings import Settings
 from stream.wire.records import (
-    STRATEGIES,
     Credit,
     Event,
     Explanation,

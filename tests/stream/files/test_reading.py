@@ -20,10 +20,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from stream.errors import InputFileError
-from stream.files.cells import Times, parse_timezone, read_time_ms
+from stream.files.cells import Times, read_time_ms
 from stream.files.mapping import EVENTS_AS_NAMED, Mapping, parse_mapping
 from stream.files.reading import BadRow, FileRecord, read_events, read_items, total_bytes
 from stream.wire.decode import REASONS, DecodeLimits
+from stream.wire.times import parse_timezone
 
 LIMITS = DecodeLimits(message_max_bytes=1000, earliest_ms=0, max_ahead_ms=0)
 NOW_MS = 1_700_000_000_000

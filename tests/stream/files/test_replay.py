@@ -21,7 +21,10 @@ from stream.files.mapping import parse_mapping
 from stream.files.reading import BadRow, FileRecord
 from stream.files.replay import load_items, producer_config, replay
 from stream.kafka.embedded import EmbeddedBroker
+from stream.params import decode_limits
 from stream.settings import Settings
+
+LIMITS = decode_limits(Settings())
 
 
 class FakeProducer:
@@ -251,7 +254,7 @@ def test_events_land_with_their_keys_where_java_clients_put_them_in_file_order(
         "who,what\n" + "".join(f"{user},{number}\n" for number, user in enumerate(users)) + f",{'x' * 20_000}\n"
     )
 
-    report = replay(path, parse_mapping("user_id=who,item_id=what,action=:view"), settings=settings)
+    report = replay(path, parse_mapping("user_id=who,item_id=what,action=:view"), settings=settings, limits=LIMITS)
     messages = read_back(settings, "interest.events", 4, len(users))
 
     assert (report.sent, report.delivered, report.failed, report.rejected) == (3000, 3000, 0, {"bad_id": 1})
@@ -269,7 +272,7 @@ def test_items_are_produced_keyed_by_item(tmp_path: Path, settings: Settings) ->
     path = tmp_path / "a.tsv"
     path.write_text("item_id\ttitle\nm1\tMug\nm2\tCup\n")
 
-    report = load_items(path, settings=settings)
+    report = load_items(path, settings=settings, limits=LIMITS)
     messages = read_back(settings, "interest.items", 3, 2)
 
     assert (report.sent, report.delivered) == (2, 2)
@@ -294,7 +297,7 @@ def test_a_topic_that_is_missing_is_named_and_not_made(tmp_path: Path, settings:
 
     for _ in range(2):
         with pytest.raises(TopicsError, match="no topic other"):
-            replay(path, settings=elsewhere)
+            replay(path, settings=elsewhere, limits=LIMITS)
 
 
 def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
@@ -302,7 +305,7 @@ def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
     path.write_text("user_id,action\nu,query\n")
 
     with pytest.raises(BrokerUnreachableError, match=r"127\.0\.0\.1:1 within 0\.2 s"):
-        replay(path, settings=Settings(bootstrap_servers="127.0.0.1:1", connect_timeout_s=0.2))
+        replay(path, settings=Settings(bootstrap_servers="127.0.0.1:1", connect_timeout_s=0.2), limits=LIMITS)
 
 
 def test_a_bad_file_or_speed_is_an_error_before_anything_connects(tmp_path: Path) -> None:
@@ -310,7 +313,7 @@ def test_a_bad_file_or_speed_is_an_error_before_anything_connects(tmp_path: Path
     path = tmp_path / "a.csv"
 
     with pytest.raises(InputFileError, match="No such file"):
-        replay(path, settings=nowhere)
+        replay(path, settings=nowhere, limits=LIMITS)
     path.write_text("user_id,action\nu,query\n")
     with pytest.raises(SettingsError, match="--speed"):
-        replay(path, settings=nowhere, speed=0)
+        replay(path, settings=nowhere, limits=LIMITS, speed=0)

@@ -12,12 +12,12 @@ from outcome_reference import HOUR_MS, UNKNOWN, Outcome, Published, Reference, T
 
 from models.credit import shares as credit_rules
 from models.credit.compiled_shares import divide
+from models.vocabulary import ACTIONS, EVIDENCE, RULES
 from stream.errors import CorruptStateError
 from stream.outcomes.crediting import Credited, Lists, Referrals, credit, credit_params, is_told, note_lists
 from stream.state.ledger import LEDGER_VERSION, LISTS, MAX_PACKED_BYTES, PURCHASES, TOUCHES, Ledgers
 from stream.state.update import EventColumns
-from stream.wire.records import ACTIONS, EVIDENCE, RULES
-from stream.worker.intake import list_id_of
+from stream.wire.codes import list_id_of
 
 NOW_MS = 1_767_225_600_000
 WINDOWS_H = {"click": 1.0, "cart": 2.0, "purchase": 3.0}

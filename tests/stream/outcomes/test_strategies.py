@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from models.credit.off_policy import CellSums, sums_of
 from models.credit.strategy_feedback import PRIOR_CLICKS, strategy_feedback
+from models.vocabulary import STRATEGIES
 from stream.outcomes.strategies import Strategies, with_estimates
 from stream.outcomes.strategy_totals import record_key
-from stream.wire.records import STRATEGIES, StrategyStats, encode
+from stream.wire.records import StrategyStats, encode
 
 
 def sums(*cells: tuple[int, int, int, float, float]) -> CellSums:

@@ -16,11 +16,12 @@ from models.items.priors import compute_priors
 from models.ranking.features import Asked
 from models.ranking.rank import SPLIT, RankingParams, rank
 from models.ranking.recent import recent_items
+from models.vocabulary import ACTIONS
 from stream.reasons import sentence as explain
 from stream.reasons.language import languages
 from stream.refresh.publish import Listed, Telling, build_records, model_versions, recommendation_id
 from stream.refresh.question import Behaviours
-from stream.wire.records import ACTIONS, EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
+from stream.wire.records import EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
 
 MODEL = model_versions("w1")
 VERBS = {"view": "viewed", "click": "clicked", "like": "liked", "purchase": "bought"}

@@ -10,6 +10,7 @@ from places import GOLDEN
 from sequential_reference import Event
 from update_events import NOW_MS, apply_in_chunks, random_events, reference_of
 
+from models.vocabulary import ACTIONS
 from stream.errors import CorruptStateError
 from stream.state.record import (
     BEHAVIOUR_BYTES,
@@ -28,7 +29,6 @@ from stream.state.record import (
     pack,
     unpack,
 )
-from stream.wire.records import ACTIONS
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=60)
 STATE_V1 = GOLDEN / "state-v1.hex"

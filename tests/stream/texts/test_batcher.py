@@ -22,7 +22,7 @@ DEADLINE_S = 30.0
 async def batcher(encoder=None, *, make=None, on_down=None, **options):
     """A running batcher; `batcher.metrics` are its own."""
     made = MicroBatcher(
-        make or (lambda: encoder), BatcherOptions(**options), metrics := Metrics(), on_down=on_down
+        make or (lambda: encoder), BatcherOptions(**options), metrics := Metrics().texts, on_down=on_down
     )  # fmt: skip
     made.metrics = metrics
     await asyncio.wait_for(made.start(), DEADLINE_S)
@@ -113,7 +113,7 @@ async def test_texts_that_break_models_are_cleaned_or_refused_and_cost_no_other_
 async def test_bad_texts_are_found_and_quarantined_for_a_while_only():
     now = [0.0]
     encoder = ScriptedEncoder()
-    made = MicroBatcher(lambda: encoder, BatcherOptions(quarantine_s=600), Metrics(), clock=lambda: now[0])
+    made = MicroBatcher(lambda: encoder, BatcherOptions(quarantine_s=600), Metrics().texts, clock=lambda: now[0])
     await made.start()
     try:
         answers = await ask(made, ["one", "BOOM", "two", "NAN"])
@@ -170,7 +170,7 @@ async def test_a_deadline_answers_even_while_the_encoder_is_stuck():
 async def test_what_cannot_be_done_in_time_is_refused_at_once():
     encoder = ScriptedEncoder()
     async with batcher(encoder, max_tokens=64) as made:
-        made._fit.add(64, 1.0)
+        made._thread._fit.add(64, 1.0)
         answers = await ask(made, ["word " * 60, "word " * 59], priority=Priority.PERIODIC, timeout_s=0.5)
         assert {answer.reason for answer in answers} == {"too_late"}
         assert encoder.log == []
@@ -235,19 +235,19 @@ async def test_a_killed_thread_loses_nothing_and_the_killer_is_found():
 async def test_texts_answered_just_before_the_thread_died_are_not_encoded_again():
     async with batcher(make=ScriptedEncoder) as made:
         finished = []
-        real = made._finished
+        real = made._thread._finished
 
         def remember(generation, running, outcome, at):
             finished.append(running)
             real(generation, running, outcome, at)
 
-        made._finished = remember
+        made._thread._finished = remember
         await ask(made, ["one", "two"])
-        made._running = finished[-1]  # what the thread last said it was doing
+        made._thread._running = finished[-1]  # what the thread last said it was doing
         for entry in finished[-1].taken.entries:
             entry.waiters = [(None, 0)]
-        made._died(made._generation, SystemExit("killed"))
-        assert made._backlog.texts == 0
+        made._thread._died(made._thread._generation, SystemExit("killed"))
+        assert made._thread._backlog.texts == 0
         same((await ask(made, ["three"]))[0], "three")
 
 
@@ -326,11 +326,11 @@ async def test_starting_says_what_is_wrong():
         raise ModelError("no model.", "install one")
 
     with pytest.raises(ModelUnusableError, match=r"no model\. Fix: install one"):
-        await MicroBatcher(refuse, BatcherOptions(), Metrics()).start()
+        await MicroBatcher(refuse, BatcherOptions(), Metrics().texts).start()
     broken = ScriptedEncoder()
     broken.is_broken = True
     with pytest.raises(InvariantError, match="no kernel image"):
-        await MicroBatcher(lambda: broken, BatcherOptions(), Metrics()).start()
+        await MicroBatcher(lambda: broken, BatcherOptions(), Metrics().texts).start()
 
 
 async def test_the_warm_up_finds_out_that_the_budget_is_too_large_for_the_device():
@@ -338,7 +338,7 @@ async def test_the_warm_up_finds_out_that_the_budget_is_too_large_for_the_device
         provider = "cpu"
 
     async with batcher(Local(memory_tokens=300), max_tokens=4096) as made:
-        assert made._budget.tokens < 4096
+        assert made._thread.budget_tokens < 4096
         answers = await ask(made, [f"text {i}" for i in range(500)])
         same(answers[499], "text 499")
 
@@ -346,7 +346,7 @@ async def test_the_warm_up_finds_out_that_the_budget_is_too_large_for_the_device
 async def test_health_is_bad_while_texts_wait_and_nothing_ends():
     now = [0.0]
     encoder = ScriptedEncoder()
-    made = MicroBatcher(lambda: encoder, BatcherOptions(), Metrics(), clock=lambda: now[0])
+    made = MicroBatcher(lambda: encoder, BatcherOptions(), Metrics().texts, clock=lambda: now[0])
     await made.start()
     try:
         now[0] = 1000.0
@@ -405,4 +405,4 @@ async def test_whatever_comes_and_dies_every_text_of_every_call_is_answered(seed
 
         await asyncio.wait_for(asyncio.gather(*(call() for _ in range(60))), 2 * DEADLINE_S)
         assert made._entries == {}
-        assert made._backlog.texts == made._backlog.tokens == 0
+        assert made._thread._backlog.texts == made._thread._backlog.tokens == 0

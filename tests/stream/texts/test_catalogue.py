@@ -13,6 +13,7 @@ from tracker_harness import Harness
 
 from models.encoder.hashing_encoder import HashingEncoder
 from models.encoder.text import clean_text, text_hash
+from models.hashing import query_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
 from stream.metrics import Metrics
@@ -21,7 +22,6 @@ from stream.texts.batch import Refused
 from stream.texts.catalogue import CatalogueVectors
 from stream.texts.queries import QueryVectors
 from stream.texts.vector_store import VectorStore
-from stream.worker.intake import query_hash
 
 MIB = 1 << 20
 
@@ -57,7 +57,8 @@ class World:
         self.is_read = True
         self.vectors = CatalogueVectors(
             self.batcher.encode, model, dims, 64, VectorStore(directory.stores("vectors")[0]),
-            directory.path / "vectors" / "serving.json", lambda: self.catalog, lambda: self.is_read, Metrics(), self.on_swap,
+            directory.path / "vectors" / "serving.json", lambda: self.catalog, lambda: self.is_read, Metrics().texts,
+            self.on_swap,
         )  # fmt: skip
 
     def on_swap(self):
@@ -192,7 +193,7 @@ async def test_a_query_gets_its_vector_once_and_keeps_its_text(directory):
 
     def opened():
         return QueryVectors(
-            batcher.encode, "m1", 32, stores[1], query_hash, lambda p, user: ready.append((p, user)), Metrics()
+            batcher.encode, "m1", 32, stores[1], query_hash, lambda p, user: ready.append((p, user)), Metrics().texts
         )
 
     queries = opened()
@@ -217,7 +218,7 @@ async def test_queries_beyond_the_bound_are_counted_as_refused(directory, monkey
     monkeypatch.setattr("stream.texts.queries.MAX_WAITING", 1)
     metrics = Metrics()
     queries = QueryVectors(
-        FakeBatcher().encode, "m1", 32, directory.stores("queries")[0], query_hash, lambda *_: None, metrics
+        FakeBatcher().encode, "m1", 32, directory.stores("queries")[0], query_hash, lambda *_: None, metrics.texts
     )
     queries.asked(0, [(b"ann", "tea"), (b"bob", "cup"), (b"eve", " ")])
     assert metrics.registry.get_sample_value("penchant_encoder_texts_refused_total", {"reason": "queue_full"}) == 1
@@ -242,10 +243,10 @@ async def with_texts(harness, titles):
     batcher = FakeBatcher(64)
     vectors = CatalogueVectors(
         batcher.encode, "m1", 64, 64, VectorStore(harness.directory.stores("vectors")[0]),
-        harness.directory.path / "serving.json", lambda: harness.tracker.catalog, lambda: True, Metrics(), lambda: None,
+        harness.directory.path / "serving.json", lambda: harness.tracker.catalog, lambda: True, Metrics().texts, lambda: None,
     )  # fmt: skip
     queries = QueryVectors(
-        batcher.encode, "m1", 64, harness.directory.stores("queries")[0], query_hash, lambda *_: None, Metrics()
+        batcher.encode, "m1", 64, harness.directory.stores("queries")[0], query_hash, lambda *_: None, Metrics().texts
     )
     harness.tracker.texts = SimpleNamespace(items=vectors.spaces.serving, queries=queries, changed=vectors.changed)
     changes = {item: CatalogItem(item_id=item, title=title) for item, title in titles.items()}

@@ -13,9 +13,10 @@ from models.encoder.default_model import default_model, packaged_model
 from models.encoder.text import clean_text
 from stream.errors import ModelUnusableError
 from stream.metrics import Metrics
+from stream.params import batcher_options, encoder_choice
 from stream.settings import Settings
 from stream.texts.batcher import BatcherOptions, MicroBatcher, Refused
-from stream.texts.options import batch_tokens, batcher_options, encoder_choice
+from stream.texts.options import batch_tokens
 
 DEADLINE_S = 120.0
 NASTY = [
@@ -48,7 +49,7 @@ async def test_nasty_texts_and_a_killed_thread_lose_nothing_and_change_no_vector
         loads.append(OnnxEncoder(directory, provider="cpu", threads=1))
         return loads[-1]
 
-    metrics = Metrics()
+    metrics = Metrics().texts
     batcher = MicroBatcher(load, BatcherOptions(max_tokens=256, cache_max_texts=0), metrics)
     await batcher.start()
     texts = [f"product number {i}, {'with many words ' * (i % 5)}" for i in range(120)]
@@ -56,9 +57,9 @@ async def test_nasty_texts_and_a_killed_thread_lose_nothing_and_change_no_vector
     try:
         call = asyncio.ensure_future(batcher.encode(mixed))
         async with asyncio.timeout(DEADLINE_S):
-            while not metrics.encoder_bisections._value.get() and not batcher._running:  # noqa: ASYNC110
+            while not metrics.encoder_bisections._value.get() and not batcher._thread._running:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
-        killed = ctypes.c_ulong(batcher._thread.ident)
+        killed = ctypes.c_ulong(batcher._thread._thread.ident)
         assert ctypes.pythonapi.PyThreadState_SetAsyncExc(killed, ctypes.py_object(SystemExit)) == 1
         answers = await asyncio.wait_for(call, DEADLINE_S)
         assert len(loads) == 2

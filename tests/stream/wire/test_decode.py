@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.hashing import NO_ITEM, item_hash
+from models.vocabulary import ACTIONS
 from stream.wire.decode import (
     INT64_MAX,
     INT64_MIN,
@@ -20,9 +21,9 @@ from stream.wire.decode import (
     Rejected,
     decode_event,
     decode_item,
-    parse_time_ms,
 )
-from stream.wire.records import ACTIONS, Event, Item, encode, event_decoder
+from stream.wire.records import Event, Item, encode, event_decoder
+from stream.wire.times import parse_time_ms
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 LIMITS = DecodeLimits(message_max_bytes=1_000_000, earliest_ms=631_152_000_000, max_ahead_ms=86_400_000)

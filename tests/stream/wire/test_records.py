@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from places import GOLDEN
 
+from models import vocabulary
 from stream.schemas import ASYNCAPI, NAMES, SCHEMAS_DIR, generate, schema_for
 from stream.settings import Settings
 from stream.wire import records as events
@@ -269,10 +270,12 @@ def test_every_documented_field_exists_in_the_types(record: type[msgspec.Struct]
 
 def test_the_codes_stored_in_packed_state_keep_their_positions() -> None:
     known = ("view", "click", "like", "dislike", "cart", "purchase", "impression", "query")
-    assert known == events.ACTIONS[: len(known)]
-    assert events.STRATEGIES[:4] == ("interest", "popular", "cold_start", "explore")
-    assert set(events.ACTIONS) == set(events.Action.__args__)
-    assert set(events.STRATEGIES) == set(events.Strategy.__args__)
+    assert known == vocabulary.ACTIONS[: len(known)]
+    assert vocabulary.STRATEGIES[:4] == ("interest", "popular", "cold_start", "explore")
+    assert vocabulary.RULES == ("last_touch", "first_touch", "linear", "position_based", "time_decay")
+    assert vocabulary.EVIDENCE == ("named", "impression", "list", "none")
+    codes = vocabulary.IMPRESSION, vocabulary.REFUND, vocabulary.COLD_START, vocabulary.TIME_DECAY, vocabulary.LISTED
+    assert codes == (6, 8, 2, 4, 2)
 
 
 # --- JSON Schemas -----------------------------------------------------------------------------------------------------

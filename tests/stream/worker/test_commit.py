@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from commit_world import Broker, World
-from faust.types import TP
 from kafka_records import event_record
 
 from models.items.record import unpack_deltas
 from stream.errors import DeliveryError, InvariantError
 from stream.kafka.engine.transport import Chunk
+from stream.kafka.types import TopicPartition
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def test_outputs_come_before_the_changelog_the_store_and_the_offsets(world
             (settings.topic_attributions, b"ann"),
             (settings.topic_attributions, b"bob"),
         ),
-        ("durable", {TP(settings.topic_events, 0): 2}),
+        ("durable", {TopicPartition(settings.topic_events, 0): 2}),
         ("commit",),
     ]
     assert world.store.changelog_offset() == 8
@@ -52,7 +52,7 @@ async def test_offsets_are_never_committed_past_an_event_whose_user_still_waits_
     world.events("ann", "bob", "ann")
     assert world.tracker.queue.next_batch(1).due[0].key == b"ann"  # type: ignore[union-attr]
     await world.committer.commit()
-    assert ("durable", {TP(world.settings.topic_events, 0): 1}) in world.broker.steps
+    assert ("durable", {TopicPartition(world.settings.topic_events, 0): 1}) in world.broker.steps
     assert world.store.changelog_offset() == 8, "state does not wait for lists"
 
 
@@ -111,11 +111,11 @@ async def test_an_event_applied_during_a_commit_is_in_the_next_one(world: World)
     world.tracker.queue.next_batch(9)
     await world.committer.commit()
     assert [key for key, _ in world.store.items()] == [b"ann"]
-    assert world.broker.steps[-2] == ("durable", {TP(world.settings.topic_events, 0): 1})
+    assert world.broker.steps[-2] == ("durable", {TopicPartition(world.settings.topic_events, 0): 1})
     world.tracker.queue.next_batch(9)
     await world.committer.commit()
     assert [key for key, _ in world.store.items()] == [b"ann", b"bob"]
-    assert world.broker.steps[-2] == ("durable", {TP(world.settings.topic_events, 0): 2})
+    assert world.broker.steps[-2] == ("durable", {TopicPartition(world.settings.topic_events, 0): 2})
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -151,7 +151,9 @@ async def test_what_is_read_again_after_a_crash_counts_once_for_items_however_it
     again.tracker.users.clear()
     worker = again.worker()
     for start, end in ((0, 2), (2, 6), (6, 8)):  # from the committed offset, and cut otherwise
-        await worker.handle_events(TP(again.settings.topic_events, 0), Chunk(records[start:end], end, start), 1)
+        await worker.handle_events(
+            TopicPartition(again.settings.topic_events, 0), Chunk(records[start:end], end, start), 1
+        )
         await again.committer.commit()
     never_crashed.tracker.apply(never_crashed.users, never_crashed.tracker.read(records), 0.0)
     never_crashed.users.next_offset = 8
@@ -187,7 +189,7 @@ async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(
     monkeypatch.setattr(world.tracker, "apply", broken)
     records = [event_record(5, "ann", action="click", item_id="cup")]
     with pytest.raises(ZeroDivisionError):
-        await worker.handle_events(TP(world.settings.topic_events, 0), Chunk(records, 6, 1), 1)
+        await worker.handle_events(TopicPartition(world.settings.topic_events, 0), Chunk(records, 6, 1), 1)
     await world.committer.commit()
     assert world.broker.steps == []
     assert list(world.store.items()) == []
@@ -196,7 +198,7 @@ async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(
 async def test_a_chunk_behind_one_that_did_not_arrive_waits_until_that_one_was_read_again(world: World) -> None:
     worker = world.worker()
     world.tracker.users.clear()
-    tp = TP(world.settings.topic_events, 0)
+    tp = TopicPartition(world.settings.topic_events, 0)
 
     def chunk(start: int, end: int) -> Chunk:
         records = [event_record(o, "ann", action="click", item_id=f"i{o}") for o in range(start, end)]

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka_records import NOW_MS, Record, event_record, garbage_values
 
-from models.hashing import item_hash
+from models.hashing import item_hash, query_hash
 from models.items.names import ItemNames
+from models.vocabulary import ACTIONS
 from stream.state.record import dwell_code
+from stream.wire.codes import context_bucket, event_id_hash
 from stream.wire.decode import TIME_MAX_MS, DecodeLimits
-from stream.wire.records import ACTIONS
-from stream.worker.intake import context_bucket, event_id_hash, query_hash, read_chunk
+from stream.worker.intake import read_chunk
 
 LIMITS = DecodeLimits(message_max_bytes=1_000_000, earliest_ms=631_152_000_000, max_ahead_ms=86_400_000)
 FIXED = settings(derandomize=True, deadline=None)

@@ -16,14 +16,15 @@ from sequential_reference import Event, Reference
 from tracker_harness import item_value, lists_of, opened, replicated, shop_with_history, users
 
 from models.hashing import item_hash
+from models.vocabulary import ACTIONS
 from stream.errors import CorruptStateError
 from stream.metrics import Metrics
 from stream.outcomes.strategy_totals import record_key
 from stream.partitions.partitions import ItemPartition
 from stream.settings import Settings
 from stream.state.record import RING, dwell_code
-from stream.wire.records import ACTIONS, StrategyStats, encode
-from stream.worker.intake import context_bucket, event_id_hash
+from stream.wire.codes import context_bucket, event_id_hash
+from stream.wire.records import StrategyStats, encode
 from stream.worker.tracker import Tracker
 
 

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faust.types import TP
 from places import ROOT
 from worker_process import Topics
 
 from stream.errors import SettingsError, StuckError
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.topics import topic_specs
+from stream.kafka.types import TopicPartition
 from stream.settings import load_settings
 from stream.worker.watchdog import TURN_MAX_S, Limits, Position, Vitals, Watch, Watchdog
 
 LIMITS = Limits(commit_age_s=60, stall_s=30, rebalance_timeout_s=20)
-ZERO, ONE = TP("events", 0), TP("events", 1)
+ZERO, ONE = TopicPartition("events", 0), TopicPartition("events", 1)
 SERVING = Vitals(serving=True, rebalancing=False)
 TIMEOUT_S = 60.0
 
@@ -166,7 +166,7 @@ async def test_a_blocked_loop_is_noticed_from_outside() -> None:
 
 WORKER = """
 import asyncio, sys, time
-from stream import app, commit
+from stream.worker import app, commit
 {injected}
 from stream.cli.main import main
 sys.argv = ["penchant", "worker"]

@@ -25,7 +25,7 @@ from stream.analysis.sequence_data import events_of_file, events_of_topic, items
 from stream.cli import train_sequence as train_cli
 from stream.cli.main import app
 from stream.files.mapping import EVENTS_AS_NAMED
-from stream.files.replay import limits_of
+from stream.params import decode_limits
 from stream.settings import Settings
 
 MODULES = ("torch", "onnx", "onnxruntime", "matplotlib")
@@ -386,12 +386,12 @@ def test_the_topics_say_what_the_files_say(tmp_path, embedded):
         producer.produce("interest.items", value, key)
     assert producer.flush(20) == 0
     strengths = dict.fromkeys(("view", "click", "like", "dislike", "cart", "purchase", "impression", "query"), 0.0)
-    reading = {"limits": limits_of(settings), "now_ms": START_MS + 10**9, "reading": {}}
+    reading = {"limits": decode_limits(settings), "now_ms": START_MS + 10**9, "reading": {}}
     of_file = events_of_file(events, EVENTS_AS_NAMED, strengths | {"click": 1.0}, **reading)
-    of_topic = events_of_topic(settings, limits_of(settings))
+    of_topic = events_of_topic(settings, decode_limits(settings))
     assert (of_topic.rows, of_topic.refused) == (len(lines) + 3, 1)
     assert walks(of_topic) == walks(of_file)
-    assert items_of_topic(settings, limits_of(settings)) == {"i1": CatalogItem("i1", "one")}
+    assert items_of_topic(settings, decode_limits(settings)) == {"i1": CatalogItem("i1", "one")}
 
 
 def walks(read):

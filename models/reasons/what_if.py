@@ -15,24 +15,24 @@ from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
 from models.ranking.features import items_of
 from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, features_of, of_users, rank
-from models.ranking.semantics import Semantics, semantics
+from models.ranking.semantics import InterestParams, Semantics, semantics
 from models.reasons.removal import Past, rows_without, without
 from models.sequence.expectation import expectation
+from models.sequence.history import FirstEngagements
 from models.sequence.leave_one_out import LeftOut, leave_one_out, with_only
 from models.sequence.model import SequenceModel
-from stream.refresh.question import FirstEngagements
-from stream.settings import Settings
 
 _AT_ONCE = 64
 
 
-class World(NamedTuple):
+class RankingInputs(NamedTuple):
     """What lists are made of beside the person."""
 
     catalog: Catalog
     stats: ItemStatistics
     priors: Priors
     params: RankingParams
+    interest: InterestParams
     vectors: ItemVectors | None
     """Of the catalogue's texts; None without an encoder."""
 
@@ -54,22 +54,21 @@ class SequencePast(NamedTuple):
         return expectation(self.model, *with_only(items[0], times_ms[0], kept), now_ms, index)
 
 
-class AsIf:
+class WhatIf:
     """One person's list with any part of their past taken out."""
 
-    def __init__(self, past: Past, world: World, settings: Settings, sequence: SequencePast | None = None) -> None:
-        self.past, self.world = past, world
-        self._settings, self.sequence = settings, sequence
+    def __init__(self, past: Past, inputs: RankingInputs, sequence: SequencePast | None = None) -> None:
+        self.past, self.inputs, self.sequence = past, inputs, sequence
 
     def rank(self, removed: NDArray[np.bool_] | None = None) -> RankedBatch:
         """A list per row of `removed` (n, H) bool; of the past as it is where that is None."""
-        return self._ranked(self._nothing() if removed is None else removed, self.world.params)
+        return self._ranked(self._nothing() if removed is None else removed, self.inputs.params)
 
     def leads(self, sets: list[tuple[int, ...]]) -> NDArray[np.int32]:
         """`models.reasons.counterfactual.Leads`."""
         removed = rows_without(self.past.asked.history.shape[1], sets)
         # Two, not one: equal scores are put in order after the exact sum, among what is listed.
-        params = replace(self.world.params, top_k=2)
+        params = replace(self.inputs.params, top_k=2)
         found = [
             self._ranked(removed[start : start + _AT_ONCE], params).items[:, 0]
             for start in range(0, len(removed), _AT_ONCE)
@@ -82,7 +81,7 @@ class AsIf:
 
         How many items somebody has chooses their weights; that is no property of any of them, so it is held.
         """
-        world, items = self.world, items_of(self.world.catalog, self.world.stats)
+        inputs, items = self.inputs, items_of(self.inputs.catalog, self.inputs.stats)
         weights = self.weights()
         scores = np.empty(len(removed))
         for start in range(0, len(removed), _AT_ONCE):
@@ -92,7 +91,7 @@ class AsIf:
                 text = text._replace(candidates=np.full((len(past.ages_s), 0), -1, np.int32))
             only = 0, np.array([item], np.int32)
             sequence = self._expected(removed[start : start + _AT_ONCE], past)
-            found, x = features_of(past.asked, items, world.priors, only, text, sequence)
+            found, x = features_of(past.asked, items, inputs.priors, only, text, sequence)
             scores[start : start + _AT_ONCE] = (x @ weights)[found.item == item]
         return scores
 
@@ -102,8 +101,8 @@ class AsIf:
 
     def weights(self) -> NDArray[np.float64]:
         """(F,) float64: of the features, for the whole past."""
-        items = items_of(self.world.catalog, self.world.stats)
-        weights: NDArray[np.float64] = of_users(self.whole().asked, items, self.world.params.weights, self.text())[0]
+        items = items_of(self.inputs.catalog, self.inputs.stats)
+        weights: NDArray[np.float64] = of_users(self.whole().asked, items, self.inputs.params.weights, self.text())[0]
         return weights
 
     def text(self) -> Semantics | None:
@@ -116,18 +115,18 @@ class AsIf:
             return None
         asked = np.array([[item]], np.int32)
         model, now_ms = self.sequence.model, self.past.asked.now_ms
-        return leave_one_out(model, *self.sequence.history, now_ms, self.world.catalog.index, asked)[0]
+        return leave_one_out(model, *self.sequence.history, now_ms, self.inputs.catalog.index, asked)[0]
 
     def _nothing(self) -> NDArray[np.bool_]:
         return np.zeros((1, self.past.asked.history.shape[1]), np.bool_)
 
     def _ranked(self, removed: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
-        world, past = self.world, without(self.past, removed)
+        inputs, past = self.inputs, without(self.past, removed)
         return rank(
             past.asked,
-            catalog=world.catalog,
-            stats=world.stats,
-            priors=world.priors,
+            catalog=inputs.catalog,
+            stats=inputs.stats,
+            priors=inputs.priors,
             params=params,
             semantics=self._text(past),
             sequence=self._expected(removed, past),
@@ -136,19 +135,16 @@ class AsIf:
     def _expected(self, removed: NDArray[np.bool_], past: Past) -> SequenceScores | None:
         if self.sequence is None:
             return None
-        return self.sequence.expected(removed, past.asked.now_ms, self.world.catalog.index)
+        return self.sequence.expected(removed, past.asked.now_ms, self.inputs.catalog.index)
 
     def _text(self, past: Past) -> Semantics | None:
-        if past.vectors is None or self.world.vectors is None:
+        if past.vectors is None or self.inputs.vectors is None:
             return None
-        settings = self._settings
         return semantics(
             past.vectors,
             past.asked.gains,
             past.ages_s,
-            self.world.vectors,
-            self.world.catalog.recommendable,
-            points=settings.interest_points,
-            candidates=settings.interest_candidates,
-            half_lives_s=(3600.0 * settings.interest_short_half_life_h, 3600.0 * settings.interest_long_half_life_h),
+            self.inputs.vectors,
+            self.inputs.catalog.recommendable,
+            self.inputs.interest,
         )

@@ -1,0 +1,37 @@
+"""The closed vocabularies, once: what people do, what puts an item into a list, how an outcome is credited, by what.
+
+The position of a name is the code that packed state, ledgers and compiled loops store: append only, never reorder.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+Action = Literal["view", "click", "like", "dislike", "cart", "purchase", "impression", "query", "refund"]
+"""What a person did."""
+
+Strategy = Literal["interest", "popular", "cold_start", "explore", "unknown"]
+"""What put an item into a list. `unknown`: of a recommendation that the user's ledger does not remember."""
+
+Rule = Literal["last_touch", "first_touch", "linear", "position_based", "time_decay"]
+"""How an outcome is divided among the recommendations that preceded it; see `models.credit.shares`."""
+
+Evidence = Literal["named", "impression", "list", "none"]
+"""What an outcome was credited by: its own `recommendation_id`, impressions, published lists, or nothing."""
+
+ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
+RULES: Final[tuple[Rule, ...]] = get_args(Rule)
+EVIDENCE: Final[tuple[Evidence, ...]] = get_args(Evidence)
+
+VIEW, CLICK, LIKE, DISLIKE, CART, PURCHASE, IMPRESSION, QUERY, REFUND = range(len(ACTIONS))
+"""Codes of `ACTIONS`."""
+
+INTEREST, POPULAR, COLD_START, EXPLORE, UNKNOWN = range(len(STRATEGIES))
+"""Codes of `STRATEGIES`."""
+
+LAST_TOUCH, FIRST_TOUCH, LINEAR, POSITION_BASED, TIME_DECAY = range(len(RULES))
+"""Codes of `RULES`."""
+
+NAMED, SHOWN, LISTED, NOTHING = range(len(EVIDENCE))
+"""Codes of `EVIDENCE`."""

@@ -1,0 +1,120 @@
+"""All themes together, and where their values come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from stream.errors import SettingsError
+from stream.settings.encoder import EncoderSettings
+from stream.settings.events import EventSettings
+from stream.settings.kafka import KafkaSettings
+from stream.settings.outcomes import OutcomeSettings
+from stream.settings.ranking import RankingSettings
+from stream.settings.topics import TopicSettings
+from stream.settings.worker import WorkerSettings
+
+DEFAULT_CONFIG_FILE = "penchant.toml"
+ENV_PREFIX = "PENCHANT_"
+
+
+class Settings(
+    # The last one's fields come first, in errors and in the table of all settings.
+    RankingSettings,
+    OutcomeSettings,
+    EventSettings,
+    EncoderSettings,
+    WorkerSettings,
+    TopicSettings,
+    KafkaSettings,
+    BaseSettings,
+):
+    """All settings of the worker and of every command. Immutable; made by `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="after")
+    def _watchdog_waits_longer(self) -> Self:
+        """What has a deadline of its own tells why it was missed."""
+        for name in ("watchdog_commit_age_s", "watchdog_stall_s"):
+            if 0 < getattr(self, name) <= self.delivery_timeout_s:
+                raise ValueError(f"{name} must be more than delivery_timeout_s ({self.delivery_timeout_s:g}), or 0")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_config_file())
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from flags (None = not given), environment, file and defaults.
+
+    Raises:
+        SettingsError: one line that names the setting, where it came from and what it must be.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_unknown_environment()
+    path = _config_file()
+    if os.environ.get("PENCHANT_CONFIG") and not path.is_file():
+        raise SettingsError(f"PENCHANT_CONFIG names {path}, which is not a file.", "name an existing TOML file")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            reason = "no such setting"
+        elif _may_be_shown(name):
+            reason += f" (got {repr(first['input'])[:80]})"
+        raise SettingsError(
+            f"{_where(name, given) if name else 'settings'}: {reason}.",
+            "see deploy/docs/settings.md or `penchant worker --help`",
+        ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror}.", "give the worker's user the right to"
+        ) from None
+    except ValueError as error:  # tomllib's decode error is a ValueError
+        raise SettingsError(f"{path} is not valid TOML: {error}.", "correct the line it names") from None
+
+
+def _config_file() -> Path:
+    return Path(os.environ.get("PENCHANT_CONFIG") or DEFAULT_CONFIG_FILE)
+
+
+def _may_be_shown(name: str) -> bool:
+    """Not a secret, nor a setting that does not exist: that may be a secret whose name is misspelt."""
+    field = Settings.model_fields.get(name)
+    return field is not None and "SecretStr" not in str(field.annotation)
+
+
+def _where(name: str, given: dict[str, Any]) -> str:
+    """How the person set it: the flag, the variable or the key in the file."""
+    if name in given:
+        return f"--{name.replace('_', '-')}"
+    variable = f"{ENV_PREFIX}{name.upper()}"  # pydantic-settings takes any case
+    return next((set_ for set_ in os.environ if set_.upper() == variable), f"`{name}` in {_config_file()}")
+
+
+def _refuse_unknown_environment() -> None:
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | {"PENCHANT_CONFIG"}
+    for variable in sorted(os.environ):
+        if variable.upper().startswith(ENV_PREFIX) and variable.upper() not in known:
+            raise SettingsError(
+                f"{variable} is set but there is no such setting.", "unset it, or see deploy/docs/settings.md"
+            )

@@ -1,0 +1,47 @@
+"""What a worker keeps, how often it commits, when it gives up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from stream.settings.bounds import Port, Positive, PositiveFloat
+
+
+class WorkerSettings(BaseModel):
+    """What a worker keeps, how often it commits, when it gives up."""
+
+    data_dir: Path = Field(Path(".penchant"), description="Where a worker keeps RocksDB; one directory per worker")
+    commit_interval_s: PositiveFloat = Field(1.0, description="Time between two durable commits of state")
+    shutdown_timeout_s: PositiveFloat = Field(10.0, description="Time a stopping worker has to drain and commit")
+    watchdog_commit_age_s: Annotated[float, Field(ge=0)] = Field(
+        180.0, description="A worker that completes no commit for this long exits with code 1; 0 = never"
+    )
+    watchdog_stall_s: Annotated[float, Field(ge=0)] = Field(
+        120.0, description="A worker that is behind and applies nothing for this long exits with code 1; 0 = never"
+    )
+    standby_replicas: Annotated[int, Field(ge=0)] = Field(
+        1, description="Other workers that keep a warm copy of each partition's state"
+    )
+    overlay_max_bytes: Positive = Field(
+        256 << 20, description="Memory for users changed or read since the last commit, over all partitions"
+    )
+    block_cache_bytes: Positive = Field(256 << 20, description="RocksDB block cache, shared by all partitions")
+    write_buffer_bytes: Positive = Field(128 << 20, description="RocksDB memtables, shared by all partitions")
+    recommend: bool = Field(
+        True,
+        description="Publish lists and reasons and keep item statistics; false: only the users' states, several times "
+        "faster, to run through a long history first (the events are then not counted for items)",
+    )
+    refresh_batch_users: Positive = Field(64, description="Users ranked together; larger is faster but less fresh")
+    list_max_age_s: Annotated[float, Field(ge=0)] = Field(
+        3600.0, description="A list older than this is made again, and published if it changed; 0 = never"
+    )
+    refresh_queue_max_users: Positive = Field(
+        1_000_000, description="Users waiting for a fresh list; at the bound reading pauses until some are done"
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of the Prometheus endpoint; 0.0.0.0 opens it to others")
+    metrics_port: Port = Field(9464, description="Port of the Prometheus endpoint; 0 switches it off")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
