@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
+from models.calendar import DAY_MS
 from models.training.encoder.finetune import Look
 from models.training.encoder.finetune import finetune as run_finetune
 from models.training.encoder.keeping import find_trainable
@@ -105,7 +106,7 @@ def finetune(
     refuse_missing("fine-tuning", _NEEDED, "train")
     settings = load_settings()
     training = FinetuneSettings(**{name: given[name] for name in FinetuneSettings._fields})
-    near = Neighbourhood(places, round(within_days * 86_400_000), settings.pair_decay)
+    near = Neighbourhood(places, round(within_days * DAY_MS), settings.pair_decay)
     files = input_files(events, items, map_, items_map, timezone, time_unit, time_pattern)
     with mendable():
         source = find_trainable(model)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4
 from models.encoder.errors import ModelError
 from models.encoder.export import refuse_other
 from models.encoder.manifest import Precision
@@ -34,8 +35,6 @@ from models.training.encoder.processes import Processes, processes
 from models.training.encoder.settings import FinetuneSettings
 from models.training.precision import half_precision, precision_name
 from models.training.result import TrainingResult, gain_and_error
-
-_F4 = NDArray[np.float32]
 
 
 class Look(NamedTuple):
@@ -180,7 +179,7 @@ class _Run:
             "looks": self.looks,
         }
 
-    def _compare(self, task: Task, after: _F4) -> tuple[dict[str, Any], float]:
+    def _compare(self, task: Task, after: F4) -> tuple[dict[str, Any], float]:
         tables = [table[task.candidates] for table in (self.starting, after)]
         ranks = [reciprocal_ranks(task, table) for table in tables]
         if self.settings.metric == "recall":
@@ -267,7 +266,7 @@ class _Run:
         )
         return value
 
-    def _vectors(self, rows: NDArray[np.int32]) -> _F4:
+    def _vectors(self, rows: NDArray[np.int32]) -> F4:
         """(texts, dims): of these rows; zeros elsewhere."""
         table = np.zeros((len(self.prepared), self.source.shape.hidden), np.float32)
         batch = [self.prepared[row] for row in rows.tolist()]

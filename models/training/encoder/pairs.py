@@ -14,10 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import I4, I8
+from models.calendar import DAY_MS
 from models.training.engagements import Engagements
-
-_I4 = NDArray[np.int32]
-_I8 = NDArray[np.int64]
 
 
 class Neighbourhood(NamedTuple):
@@ -25,7 +24,7 @@ class Neighbourhood(NamedTuple):
 
     places: int = 10
     """Items back in a user's history."""
-    within_ms: int = 30 * 86_400_000
+    within_ms: int = 30 * DAY_MS
     decay: float = 0.9
     """d, in (0, 1]."""
 
@@ -33,8 +32,8 @@ class Neighbourhood(NamedTuple):
 class Pairs(NamedTuple):
     """p unordered pairs of items, every one once, `left < right`, ascending."""
 
-    left: _I4
-    right: _I4
+    left: I4
+    right: I4
     weight: NDArray[np.float64]
     """(p,), above 0."""
 
@@ -42,8 +41,8 @@ class Pairs(NamedTuple):
 class Queries(NamedTuple):
     """q questions: a user had `item`; which one comes next?"""
 
-    item: _I4
-    target: _I4
+    item: I4
+    target: I4
 
 
 def co_engaged(events: Engagements, near: Neighbourhood) -> Pairs:
@@ -73,13 +72,13 @@ def next_queries(events: Engagements, near: Neighbourhood, start_ms: int, end_ms
     return Queries(events.item[old][inside], events.item[new][inside])
 
 
-def codes_of(parts: Sequence[Pairs], n_items: int) -> _I8:
+def codes_of(parts: Sequence[Pairs], n_items: int) -> I8:
     """Every pair in one of `parts` as `left * n_items + right`, distinct and ascending: what a batch looks up."""
     codes = [pairs.left.astype(np.int64) * n_items + pairs.right for pairs in parts]
     return np.unique(np.concatenate(codes))
 
 
-def drawn(pairs: Pairs, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator) -> tuple[_I4, _I4]:
+def drawn(pairs: Pairs, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator) -> tuple[I4, I4]:
     """`(left, right)`: n pairs drawn with replacement, as often as they weigh, either way round.
 
     `cumulative` is the running sum of `pairs.weight`: it is long, and the same for all batches.
@@ -90,7 +89,7 @@ def drawn(pairs: Pairs, cumulative: NDArray[np.float64], n: int, rng: np.random.
     return np.where(turned, right, left), np.where(turned, left, right)
 
 
-def _places_back(events: Engagements, near: Neighbourhood, place: int) -> tuple[_I8, _I8]:
+def _places_back(events: Engagements, near: Neighbourhood, place: int) -> tuple[I8, I8]:
     """`(old, new)`: rows of the same user, `place` apart, and near."""
     new = np.arange(place, events.user.size)
     old = new - place

@@ -82,6 +82,15 @@ def test_the_report_has_every_model_slice_difference_and_says_what_it_is_of():
     assert len(report["data"]["sha256"]["events"]) == 64
 
 
+def test_a_file_alone_is_still_judged_and_the_new_spelling_is_told():
+    name = write(rows())
+    old = CliRunner().invoke(app, ["evaluate", name, *MODELS, "--json", "old.json"], prog_name="penchant")
+
+    assert old.exit_code == 0
+    assert "`penchant evaluate rankings EVENTS`" in old.stderr.splitlines()[0]
+    assert figures(json.loads(Path("old.json").read_text(encoding="utf-8"))) == figures(report_of(name))
+
+
 def test_the_order_of_the_lines_does_not_matter_where_times_differ():
     forward = figures(report_of(write(rows())))
     backward = figures(report_of(write(rows()[::-1], "backward.csv")))

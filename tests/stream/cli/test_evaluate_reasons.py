@@ -18,6 +18,7 @@ from models.ranking.features import SEQUENCE
 from models.ranking.weights import default_weights, make_weights, to_json
 from models.sequence.export import Trained, export
 from models.sequence.model import SequenceModel
+from stream.analysis.reasons import judge as judging
 from stream.analysis.reasons.judge import EXPLAINERS, WITH_SEQUENCE
 from stream.analysis.reasons.page import page
 from stream.cli import evaluate_reasons
@@ -83,7 +84,6 @@ def test_the_same_seed_gives_the_same_figures_and_another_other_questions() -> N
 def test_shares_that_are_wrong_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     events = write_events()
     right = report_of(events, "--warm-up", "0.5", "--questions", "20")
-    import stream.analysis.reasons.judge as judging  # noqa: PLC0415
 
     rank = judging.WhatIf.rank
 
@@ -110,9 +110,10 @@ def test_the_table_is_shown_and_the_help_names_each_option_in_80_columns() -> No
     assert all(len(line) <= 80 for line in result.output.splitlines())
 
 
-def test_nobody_with_enough_history_is_one_line_and_exit_code_2() -> None:
+@pytest.mark.parametrize("name", ["reasons", "attribution"])  # the second is its old name
+def test_nobody_with_enough_history_is_one_line_and_exit_code_2(name: str) -> None:
     Path("events.csv").write_text("user_id,item_id,action,event_time\nu,a,click,1600000000\nu,b,click,1600000001\n")
-    result = CliRunner().invoke(app, ["evaluate", "reasons", "events.csv"])
+    result = CliRunner().invoke(app, ["evaluate", name, "events.csv"])
 
     assert result.exit_code == 2
     assert "No question is left" in result.stderr

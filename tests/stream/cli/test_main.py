@@ -214,7 +214,10 @@ HEAVY = ("aiokafka", "faust", "numba", "numpy", "onnx", "onnxruntime", "polars",
             ["--help"],
             {*HEAVY, "confluent_kafka", "msgspec", "pydantic", "stream.settings", "stream.worker", "stream.analysis"},
         ),
-        (["topics", "list", "--help"], {*HEAVY, "stream.worker", "stream.analysis", "stream.refresh", "models.ranking"}),
+        (
+            ["topics", "list", "--help"],
+            {*HEAVY, "stream.worker", "stream.analysis", "stream.refresh", "models.ranking"},
+        ),
         (["evaluate", "--help"], {*HEAVY, "confluent_kafka", "msgspec", "stream.settings", "stream.analysis"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -232,6 +235,38 @@ def test_the_help_imports_nothing_heavy(arguments: list[str], never: set[str]) -
     imported = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
     assert "typer" in imported
     assert not imported & never
+
+
+EXTRAS = (
+    "huggingface_hub", "implicit", "matplotlib", "onnx", "onnxruntime", "peft", "safetensors", "scipy", "tokenizers", "torch",
+    "transformers", "usearch",
+)  # fmt: skip
+
+
+def test_every_command_has_a_help_where_no_extra_is_installed() -> None:
+    """Each file imports what it needs at its top, but of an extra only what it needs when it runs."""
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({EXTRAS}))\n"  # None: the import fails
+        "from typer.main import get_command\n"
+        "from stream.cli.main import app\n"
+        "groups = [get_command(app)]\n"
+        "while groups:\n"
+        "    group = groups.pop()\n"
+        "    loaded = [group.load(name) for name in group.table]\n"
+        "    groups += [each for each in loaded if hasattr(each, 'table')]\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 # --- spellings of the release before
