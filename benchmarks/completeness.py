@@ -22,7 +22,8 @@ from stream.files.reading import FileRecord, read_events, read_items
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.params import decode_limits
-from stream.partitions.partitions import ItemPartition, UserPartition
+from stream.partitions.items import ItemPartition
+from stream.partitions.users import UserPartition
 from stream.settings import Settings, load_settings
 from stream.storage.rocks import DataDirectory
 from stream.worker.tracker import Tracker
@@ -78,9 +79,9 @@ def _gaps(settings: Settings, data: DataDirectory, options: argparse.Namespace) 
     for records in _chunks(settings, options):
         tracker.apply(users, tracker.read(records), 0.0)
         users.next_offset = records[-1].offset + 1
-        deltas = users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.names)
+        deltas = users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.knowledge.names)
         items.apply([_Record("", 0, n, 0, key, value) for n, (key, value) in enumerate(deltas)])
-        snapshot = items.snapshot()
+        snapshot = items.take().stored
         tracker.replicate_stats([Replicated(k, v, 0, 0, 0) for k, v in zip(*snapshot, strict=True)], 0.0)
         users.outcomes.take()
         while (batch := tracker.queue.next_batch(settings.refresh_batch_users)) is not None:

@@ -28,7 +28,8 @@ from benchmarks.workload import FIRST_EVENT_MS, catalogue, produce, spread_event
 from stream.kafka.replica import Replicated
 from stream.kafka.topics import create_topics
 from stream.metrics import Metrics
-from stream.partitions.partitions import ItemPartition, UserPartition
+from stream.partitions.items import ItemPartition
+from stream.partitions.users import UserPartition
 from stream.settings import Settings, load_settings
 from stream.storage.rocks import DataDirectory
 from stream.wire.records import encode
@@ -86,7 +87,7 @@ def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]
         "batch_users": float(settings.refresh_batch_users),
         "batch_p50_ms": float(np.percentile(batch_s, 50)) * 1000,
         "batch_p99_ms": float(np.percentile(batch_s, 99)) * 1000,
-        "items_with_statistics": float(worlds["full"].tracker.stats.size),
+        "items_with_statistics": float(worlds["full"].tracker.knowledge.stats.size),
         "reasons_per_user": sum(turn.reasons for turn in full) / n_users,
         "encoded_bytes_per_user": sum(turn.size_bytes for turn in full) / n_users,
         "reasons_add": bare / figures["users_per_cpu_s"] - 1.0,
@@ -168,13 +169,13 @@ def _apply(tracker: Tracker, users: UserPartition, events: Iterator[tuple[bytes,
 
 def _learn_items(tracker: Tracker, users: UserPartition, items: ItemPartition, settings: Settings) -> None:
     """What the events say about items, as it comes round by way of Kafka."""
-    deltas = users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.names)
+    deltas = users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.knowledge.names)
     records: list[Any] = [
         _Record(settings.topic_item_deltas, PARTITION, i, FIRST_EVENT_MS, key, value)
         for i, (key, value) in enumerate(deltas)
     ]
     items.apply(records)
-    snapshot = items.snapshot()
+    snapshot = items.take().stored
     replicated = [Replicated(key, value, 0, 0, 0) for key, value in zip(snapshot.keys, snapshot.values, strict=True)]
     tracker.replicate_stats(replicated, time.monotonic())
 

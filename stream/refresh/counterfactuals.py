@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from models.items.index import ItemIndex
 from models.reasons.counterfactual import Counterfactual, counterfactual
-from models.reasons.removal import Past, used_places
-from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
+from models.reasons.removal import used_places
+from models.reasons.what_if import WhatIf
 from stream.refresh.publish import Published
 from stream.wire.records import WithoutItems
 
@@ -39,13 +39,6 @@ def with_counterfactual(published: Published, found: WithoutItems | None) -> Pub
         return published
     first, *others = published.attributions
     return published._replace(attributions=[msgspec.structs.replace(first, counterfactual=found), *others])
-
-
-def person_of(past: Past, user: int, inputs: RankingInputs, sequence: SequencePast | None) -> WhatIf:
-    """One user of a batch."""
-    one = slice(user, user + 1)
-    vectors = None if past.vectors is None else past.vectors[one]
-    return WhatIf(Past(past.asked.take(one), past.ages_s[one], vectors), inputs, sequence)
 
 
 def _named(found: Counterfactual, places: NDArray[np.uint64], index: ItemIndex, name_of: NameOf) -> WithoutItems:

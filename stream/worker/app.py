@@ -80,7 +80,9 @@ class Application:
             TopicReplica(settings, settings.topic_items, self._replicate_items, self.fatal),
             TopicReplica(settings, settings.topic_item_stats, self._replicate_stats, self.fatal),
             TopicReplica(settings, settings.topic_models, self._replicate_models, self.fatal),
-            TopicReplica(settings, settings.topic_strategy_stats, self.tracker.replicate_strategies, self.fatal),
+            TopicReplica(
+                settings, settings.topic_strategy_stats, self.tracker.serving.replicate_strategies, self.fatal
+            ),
         ]
         self.worker = Worker(
             settings,
@@ -142,12 +144,12 @@ class Application:
         await asyncio.to_thread(self._load_models)
         choice = encoder_choice(self.settings)
         if choice is not None and self.settings.recommend:
-            self._texts = self.tracker.texts = await open_texts(
+            self._texts = self.tracker.knowledge.texts = await open_texts(
                 choice,
                 partial(batcher_options, self.settings),
                 self._directory,
                 self.metrics.texts,
-                catalog=lambda: self.tracker.catalog,
+                catalog=lambda: self.tracker.knowledge.catalog,
                 catalog_is_read=self._replicas_caught_up,
                 on_swap=self._vectors_swapped,
                 on_query_ready=self._query_ready,
@@ -290,7 +292,7 @@ class Application:
         self.worker.wake()
 
     def _vectors_swapped(self) -> None:
-        self.tracker.requeue_all("model", time.monotonic())
+        self.tracker.renewal.everyone("model", time.monotonic())
         self.worker.wake()
 
     def _query_ready(self, partition: int, user: bytes) -> None:
@@ -312,10 +314,10 @@ class Application:
     def _load_models(self) -> None:
         """What the settings name; the models topic may name others later."""
         if self.settings.ranking_weights is not None:
-            self.tracker.start_with(read_weights(self.settings.ranking_weights))
+            self.tracker.serving.start_with(read_weights(self.settings.ranking_weights))
         if self.settings.sequence_model is not None:
             self._own_sequence = open_sequence(self.settings.sequence_model)
-            self.tracker.sequences.serve(self._own_sequence)
+            self.tracker.serving.use_sequence(self._own_sequence)
 
     def _replicas_caught_up(self) -> bool:
         """Whether catalogue, item statistics, models and what strategies earned have been read to their ends."""

@@ -30,8 +30,8 @@ from stream.kafka.producer import RecordProducer
 from stream.kafka.transactions import Keyed
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
+from stream.partitions.taken import Taken
 from stream.settings import Settings
-from stream.storage.overlay import Snapshot
 from stream.storage.rocks import PartitionStore
 from stream.worker.tracker import Tracker
 
@@ -50,15 +50,13 @@ class _Change(NamedTuple):
     source: TopicPartition
     changelog: TopicPartition
     store: PartitionStore
-    snapshot: Snapshot
     commit_to: int | None
-    others: Sequence[Keyed] = ()
-    """Only where users changed, too: an event that says something about an item is in its user's state."""
+    taken: Taken
 
     @property
     def values(self) -> Iterator[tuple[bytes, bytes]]:
         """What goes into the changelog and the store."""
-        return zip(*self.snapshot, strict=True)
+        return zip(*self.taken.stored, strict=True)
 
 
 class Committer:
@@ -110,7 +108,7 @@ class Committer:
     async def _commit(self) -> None:
         started = time.monotonic()
         changes = self._snapshot()
-        written = [c for c in changes if c.snapshot.keys]
+        written = [c for c in changes if c.taken.stored.keys]
         await self._producer.flush()
         await self._write_changelogs(written)
         await self._commit_offsets(changes)
@@ -123,37 +121,18 @@ class Committer:
         settings, tracker = self._settings, self._tracker
         changes: list[_Change] = []
         for p, users in tracker.users.items():
-            outcomes = users.outcomes.take()
-            others = [
-                Keyed(topic, key, value)
-                for topic, records in (
-                    (
-                        settings.topic_item_deltas,
-                        users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.names),
-                    ),
-                    (settings.topic_attributions, outcomes.attributions),
-                    (settings.topic_strategy_stats, outcomes.strategies),
-                )
-                for key, value in records
-            ]
             waiting = tracker.queue.oldest_offset(p)
             commit_to = users.next_offset
             if commit_to is not None and waiting is not None:
                 commit_to = min(commit_to, waiting)
             source, changelog = TopicPartition(settings.topic_events, p), TopicPartition(settings.changelog_topic, p)
-            keys, values = users.overlay.snapshot()
-            learned = tracker.learn_clicks(users) if keys else []  # only with users: see `_Change.others`
-            snapshot = Snapshot(
-                keys + outcomes.stored.keys + [key for key, _ in learned],
-                values + outcomes.stored.values + [value for _, value in learned],
-            )
-            changes.append(_Change(source, changelog, users.store, snapshot, commit_to, others))
+            changes.append(_Change(source, changelog, users.store, commit_to, tracker.take(users)))
         for p, items in tracker.items.items():
             source, changelog = (
                 TopicPartition(settings.topic_item_deltas, p),
                 TopicPartition(settings.topic_item_stats, p),
             )
-            changes.append(_Change(source, changelog, items.store, items.snapshot(), items.next_offset))
+            changes.append(_Change(source, changelog, items.store, items.next_offset, items.take()))
         return changes
 
     async def _write_changelogs(self, changes: Sequence[_Change]) -> None:
@@ -168,7 +147,19 @@ class Committer:
         await asyncio.to_thread(_write_stores, changes, offsets)
 
     def _write_one(self, change: _Change) -> int:
-        return self._write(change.changelog.topic, change.changelog.partition, change.values, change.others)
+        return self._write(
+            change.changelog.topic, change.changelog.partition, change.values, self._others(change.taken)
+        )
+
+    def _others(self, taken: Taken) -> list[Keyed]:
+        """What goes to other topics than the changelog in the same transaction."""
+        topics = (
+            self._settings.topic_item_deltas,
+            self._settings.topic_attributions,
+            self._settings.topic_strategy_stats,
+        )
+        records = taken.deltas, taken.attributions, taken.strategies
+        return [Keyed(topic, *each) for topic, of_topic in zip(topics, records, strict=True) for each in of_topic]
 
     async def _commit_offsets(self, changes: Sequence[_Change]) -> None:
         durable = {c.source: c.commit_to for c in changes if c.commit_to is not None}

@@ -15,13 +15,15 @@ from stream.kafka.engine.transport import Chunk
 from stream.kafka.producer import RecordProducer
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
-from stream.partitions.partitions import ItemPartition, UserPartition
+from stream.partitions.items import ItemPartition
+from stream.partitions.users import UserPartition
+from stream.refresh.refresher import is_published
 from stream.settings import Settings
 from stream.storage.rocks import PartitionStores
 from stream.wire.records import encode, encode_sparse
 from stream.worker.commit import Committer
 from stream.worker.intake import Intake
-from stream.worker.tracker import Tracker, goes_out
+from stream.worker.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +249,7 @@ class Worker:
         now_ms = time.time_ns() // 1_000_000
         published = self._tracker.refresh(batch.partition, batch.due, now_ms, time.monotonic())
         for due, each in zip(batch.due, published, strict=True):
-            if not goes_out(each, due):
+            if not is_published(each, due):
                 continue
             key, recommendation, reasons = due.key, each.recommendation, each.attributions
             self._producer.send(self._settings.topic_recommendations, key, encode(recommendation))
@@ -284,7 +286,7 @@ class Worker:
         while True:
             self._producer.serve()
             self._tracker.requeue_aged(time.monotonic())
-            self._tracker.weigh_strategies()
+            self._tracker.serving.weigh_strategies()
             self.wake()
             self._measure()
             self._measure_lag(lag())

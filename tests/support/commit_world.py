@@ -11,7 +11,7 @@ from kafka_records import event_record
 from stream.errors import DeliveryError, InvariantError
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
-from stream.partitions.partitions import UserPartition
+from stream.partitions.users import UserPartition
 from stream.settings import Settings, load_settings
 from stream.storage.rocks import DataDirectory
 from stream.worker.commit import Committer

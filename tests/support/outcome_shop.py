@@ -10,7 +10,7 @@ from kafka_records import NOW_MS, event_record
 
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
-from stream.partitions.partitions import UserPartition
+from stream.partitions.users import UserPartition
 from stream.wire.records import (
     OutcomeAttribution,
     StrategyStats,

@@ -10,7 +10,8 @@ from kafka_records import NOW_MS, Record, event_record
 
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
-from stream.partitions.partitions import ItemPartition, UserPartition
+from stream.partitions.items import ItemPartition
+from stream.partitions.users import UserPartition
 from stream.settings import Settings
 from stream.storage.rocks import DataDirectory
 from stream.worker.tracker import Tracker
@@ -59,10 +60,12 @@ class Harness:
 
     def share_statistics(self):
         """What the events said about items, through deltas and records, as it comes back from Kafka."""
-        deltas = self.users.take_deltas(self.settings.pair_decay, self.settings.forward_decay, self.tracker.names)
+        deltas = self.users.take_deltas(
+            self.settings.pair_decay, self.settings.forward_decay, self.tracker.knowledge.names
+        )
         records = [Record(n, key, value) for n, (key, value) in enumerate(deltas)]
         self.items.apply(records)
-        self.tracker.replicate_stats([replicated(k, v) for k, v in zip(*self.items.snapshot(), strict=True)], 0.0)
+        self.tracker.replicate_stats([replicated(k, v) for k, v in zip(*self.items.take().stored, strict=True)], 0.0)
 
     def catalogue(self, *ids, **fields):
         self.tracker.replicate_items([replicated(i.encode(), item_value(i, **fields)) for i in ids], 0.0)

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from models.items.catalog import CatalogItem
 from models.ranking.features import SEQUENCE
 from models.reasons.counterfactual import Counterfactual, counterfactual
-from models.reasons.removal import Past, used_places
-from models.reasons.what_if import SequencePast, WhatIf
+from models.reasons.removal import used_places
 from models.sequence.model import SequenceModel
 from stream.analysis.person.sequence_reasons import SequenceReason, sequence_reasons, to_json
 from stream.analysis.person.texts import ReadTexts, TextsAtHand
@@ -31,9 +30,9 @@ from stream.kafka.read_to_end import Record, partitions_of, read_to_end
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.params import decode_limits
-from stream.partitions.partitions import UserPartition
+from stream.partitions.users import UserPartition
+from stream.refresh.knowledge import Knowledge, TextSource
 from stream.refresh.publish import Published
-from stream.refresh.question import ages_s, first_engagements
 from stream.refresh.queue import Due
 from stream.refresh.sequence import load_version
 from stream.refresh.versions import RankerModel, SequenceVersion, read_versions
@@ -41,7 +40,7 @@ from stream.settings import Settings
 from stream.storage.rocks import DataDirectory
 from stream.wire.decode import Rejected, decode_event
 from stream.wire.records import Event, encode_sparse
-from stream.worker.tracker import TextSource, Tracker
+from stream.worker.tracker import Tracker
 
 _MEMORY_BYTES: Final = 8 << 20
 
@@ -151,7 +150,7 @@ class Lookup:
     @cached_property
     def items(self) -> list[CatalogItem]:
         """The catalogue."""
-        catalog = self._tracker().catalog
+        catalog = self._tracker().knowledge.catalog
         items = map(catalog.item, range(len(catalog.index)))
         return [item for item in items if item is not None]
 
@@ -166,10 +165,11 @@ class Lookup:
         tracker.replicate_stats(self._topics.statistics, 0.0)
         tracker.use_ranker(self._topics.ranker, 0.0)
         tracker.use_sequence(self._topics.sequence, 0.0)
-        tracker.replicate_strategies(self._topics.strategies)
-        tracker.weigh_strategies()
+        tracker.serving.replicate_strategies(self._topics.strategies)
+        tracker.serving.weigh_strategies()
         if self._texts is not None:
-            tracker.texts = cast("TextSource", TextsAtHand(self._texts, tracker.index))
+            knowledge = tracker.knowledge
+            knowledge.texts = cast("TextSource", TextsAtHand(self._texts, knowledge.index))
         return tracker
 
     def _list(
@@ -185,26 +185,22 @@ class Lookup:
         )  # fmt: skip
         (published,) = tracker.refresh(0, [due], now_ms, 0.0)
         rows = users.overlay.rows([key])
-        own, recent, asked = tracker.asked(users, rows, now_ms)
-        past = Past(asked, ages_s(own, recent), tracker.past_vectors(recent, asked.history))
-        model = self._topics.sequence
-        sequence = None
-        if model is not None:
-            history = first_engagements(users.overlay.states, rows, model.length)
-            sequence = SequencePast(model, history, recent.items[0])
-        person = WhatIf(past, tracker.ranking_inputs(now_ms), sequence)
-        places, ranked = used_places(past), person.rank()
+        refresher, states, model = tracker.refresher, users.overlay.states, self._topics.sequence
+        asking = refresher.ask(states, rows, now_ms)
+        person = refresher.what_if(states, asking, 0, refresher.ranking_inputs(now_ms))
+        places, ranked = used_places(person.past), person.rank()
         found = counterfactual(ranked, places, person.leads, budget) if budget else None
         looked_at: list[SequenceReason] = []
         if model is not None:
             weight = person.weights()[SEQUENCE : SEQUENCE + 1]
-            states = users.overlay.states
-            reasons = sequence_reasons(model, states, rows, ranked.items, asked.now_ms, weight, tracker.index)
+            reasons = sequence_reasons(
+                model, states, rows, ranked.items, asking.question.now_ms, weight, tracker.knowledge.index
+            )
             ((looked_at,),) = reasons
-        naming = _Naming(tracker, self._texts)
+        naming = _Naming(tracker.knowledge, self._texts)
         return Listing(
             published,
-            None if found is None else naming.counterfactual(found, recent.items[0]),
+            None if found is None else naming.counterfactual(found, asking.recent.items[0]),
             len(places),
             {naming.item(each.item): to_json(each, naming.name) for each in looked_at},
         )
@@ -264,17 +260,17 @@ def _compacted(settings: Settings, topic: str) -> list[Replicated]:
 class _Naming:
     """Hashes and dense indices -> ids of items and texts of queries."""
 
-    def __init__(self, tracker: Tracker, texts: ReadTexts | None) -> None:
-        self._tracker, self._queries = tracker, {} if texts is None else texts.queries
+    def __init__(self, knowledge: Knowledge, texts: ReadTexts | None) -> None:
+        self._knowledge, self._queries = knowledge, {} if texts is None else texts.queries
 
     def name(self, hashed: int) -> str:
         """Of an item or a query."""
         query = self._queries.get(hashed)
-        return self._tracker.names.id_of(hashed) or (f"hash:{hashed:016x}" if query is None else query.text)
+        return self._knowledge.names.id_of(hashed) or (f"hash:{hashed:016x}" if query is None else query.text)
 
     def item(self, index: int) -> str:
         """Of a dense index."""
-        return self.name(int(self._tracker.index.hash_of(np.array([index]))[0]))
+        return self.name(int(self._knowledge.index.hash_of(np.array([index]))[0]))
 
     def counterfactual(self, found: Counterfactual, places: NDArray[np.uint64]) -> WithoutItems:
         """In ids."""

@@ -52,7 +52,7 @@ def test_weights_are_swapped_between_batches_named_in_lists_and_withdrawn(harnes
 def test_the_sequence_model_adds_its_part_and_is_named(harness, tmp_path):
     exported(tmp_path / "model", text=False)
     model = open_sequence(tmp_path / "model")
-    harness.tracker.start_with(SEQUENCE_ONLY)
+    harness.tracker.serving.start_with(SEQUENCE_ONLY)
     harness.events(("ann", "click", "i0"), ("ann", "click", "i1"))
     assert fresh(harness)[0]["ann"].recommendation.model.sequence is None
     harness.tracker.use_sequence(model, 0.0)
@@ -80,7 +80,7 @@ def test_first_engagements_are_the_newest_in_order_and_fit(harness):
     )
     rows = harness.users.overlay.rows([b"ann", b"bob", b"nobody"])
     found = first_engagements(harness.users.overlay.states, rows, 3)
-    names = harness.tracker.names
+    names = harness.tracker.knowledge.names
     assert [[names.id_of(h) for h in row if h] for row in found.items.tolist()] == [["i1", "i2", "i0"], ["i4"], []]
     assert found.lengths.tolist() == [3, 1, 0]
     assert (np.diff(found.times_ms, axis=1) >= 0).all()

@@ -243,16 +243,20 @@ async def with_texts(harness, titles):
     batcher = FakeBatcher(64)
     vectors = CatalogueVectors(
         batcher.encode, "m1", 64, 64, VectorStore(harness.directory.stores("vectors")[0]),
-        harness.directory.path / "serving.json", lambda: harness.tracker.catalog, lambda: True, Metrics().texts, lambda: None,
+        harness.directory.path / "serving.json", lambda: harness.tracker.knowledge.catalog, lambda: True, Metrics().texts, lambda: None,
     )  # fmt: skip
     queries = QueryVectors(
         batcher.encode, "m1", 64, harness.directory.stores("queries")[0], query_hash, lambda *_: None, Metrics().texts
     )
-    harness.tracker.texts = SimpleNamespace(items=vectors.spaces.serving, queries=queries, changed=vectors.changed)
+    harness.tracker.knowledge.texts = SimpleNamespace(
+        items=vectors.spaces.serving, queries=queries, changed=vectors.changed
+    )
     changes = {item: CatalogItem(item_id=item, title=title) for item, title in titles.items()}
     tracker = harness.tracker
-    tracker.catalog = tracker.catalog.apply(changes)
-    indices = tracker.index.lookup(np.array([tracker.names.hash_of(item) for item in changes], np.uint64))
+    tracker.knowledge.catalog = tracker.knowledge.catalog.apply(changes)
+    indices = tracker.knowledge.index.lookup(
+        np.array([tracker.knowledge.names.hash_of(item) for item in changes], np.uint64)
+    )
     vectors.changed(indices.tolist())
     tasks = [asyncio.ensure_future(vectors.run()), asyncio.ensure_future(queries.run())]
     await asyncio.sleep(0.1)

@@ -20,7 +20,7 @@ from models.vocabulary import ACTIONS
 from stream.errors import CorruptStateError
 from stream.metrics import Metrics
 from stream.outcomes.strategy_totals import record_key
-from stream.partitions.partitions import ItemPartition
+from stream.partitions.items import ItemPartition
 from stream.settings import Settings
 from stream.state.record import RING, dwell_code
 from stream.wire.codes import context_bucket, event_id_hash
@@ -227,7 +227,7 @@ def test_a_withdrawn_item_is_not_recommended_and_who_had_it_in_their_list_is_due
     ids = shop(harness)
     harness.events(("u", "click", "item-0"), ("bought-it", "purchase", "item-4"), ("never-listed", "view", "item-0"))
     harness.refresh()
-    harness.tracker._lists.pop((0, b"never-listed"))
+    harness.tracker.lists._lists.pop((0, b"never-listed"))
     if how == "removed":
         harness.remove("item-4")
     else:
@@ -307,7 +307,7 @@ def test_catalogue_records_that_are_garbage_are_counted_and_cost_no_other(harnes
         replicated(b"b", item_value("b", published_at="2026-01-01T00:00:00Z")),
     ]
     harness.tracker.replicate_items(records, 0.0)
-    assert harness.tracker.catalog.size == 2
+    assert harness.tracker.knowledge.catalog.size == 2
     assert set(harness.refresh("u")["u"]) == {"a", "b"}
     reasons = {"not_json": 1, "schema": 1, "key_mismatch": 2, "bad_time": 1}
     assert {reason: harness.count("items_rejected", reason=reason) for reason in reasons} == reasons
@@ -316,9 +316,9 @@ def test_catalogue_records_that_are_garbage_are_counted_and_cost_no_other(harnes
 def test_the_last_record_of_an_item_counts(harness):
     value = item_value("a")
     harness.tracker.replicate_items([replicated(b"a", None), replicated(b"a", value)], 0.0)
-    assert harness.tracker.catalog.size == 1
+    assert harness.tracker.knowledge.catalog.size == 1
     harness.tracker.replicate_items([replicated(b"a", value), replicated(b"a", None)], 0.0)
-    assert harness.tracker.catalog.size == 0
+    assert harness.tracker.knowledge.catalog.size == 0
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
@@ -326,7 +326,7 @@ def test_the_last_record_of_an_item_counts(harness):
 def test_no_catalogue_record_raises(pairs):
     tracker = Tracker(Settings(), Metrics())
     tracker.replicate_items([replicated(key, value) for key, value in pairs], 0.0)
-    assert tracker.catalog.size == 0
+    assert tracker.knowledge.catalog.size == 0
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"{}", pack_record(ItemRecord(3))[:-1] + b"\x00"])
@@ -351,31 +351,33 @@ def test_statistics_records_without_key_or_value_are_passed_over(harness):
 
 def test_deltas_that_come_again_change_no_statistics(harness):
     harness.events(("a", "click", "x"), ("a", "click", "y"))
-    deltas = harness.users.take_deltas(0.9, 0.6, harness.tracker.names)
-    assert harness.users.take_deltas(0.9, 0.6, harness.tracker.names) == []
+    deltas = harness.users.take_deltas(0.9, 0.6, harness.tracker.knowledge.names)
+    assert harness.users.take_deltas(0.9, 0.6, harness.tracker.knowledge.names) == []
     records = [Record(n, key, value) for n, (key, value) in enumerate(deltas)]
     harness.items.apply(records)
-    first = harness.items.snapshot()
+    first = harness.items.take().stored
     harness.items.apply(records)
-    assert sorted(zip(*harness.items.snapshot(), strict=True)) == sorted(zip(*first, strict=True))
+    assert sorted(zip(*harness.items.take().stored, strict=True)) == sorted(zip(*first, strict=True))
     assert sorted(first.keys) == [b"x", b"y"]
-    assert harness.items.snapshot().keys == []
+    assert harness.items.take().stored.keys == []
 
 
 def test_item_statistics_that_were_trimmed_are_read_from_the_store(harness):
     harness.events(("a", "click", "x"))
     harness.share_statistics()
     harness.events(("b", "click", "x"))
-    deltas = harness.users.take_deltas(0.9, 0.6, harness.tracker.names)
+    deltas = harness.users.take_deltas(0.9, 0.6, harness.tracker.knowledge.names)
     fresh = ItemPartition(harness.items.store, 100)
     fresh.store.write([(b"x", pack_record(ItemRecord(41)))], 0)
     fresh.apply([Record(0, key, value) for key, value in deltas])
     fresh.trim()
-    (value,) = fresh.snapshot().values
+    (value,) = fresh.take().stored.values
     fresh.store.write([(b"x", value)], 1)
     fresh.trim()
     harness.tracker.replicate_stats([replicated(b"x", value)], 0.0)
-    assert harness.tracker.stats.count[harness.tracker.index.lookup([item_hash("x")])].tolist() == [42]
+    assert harness.tracker.knowledge.stats.count[harness.tracker.knowledge.index.lookup([item_hash("x")])].tolist() == [
+        42
+    ]
 
 
 # --- reasons for some, and what would change a list ---
@@ -438,9 +440,9 @@ def test_what_strategies_earned_is_a_part_of_the_scores_once_it_is_weighed(tmp_p
     records = [stats("interest", 500), stats("popular", 10)]
     with opened(tmp_path) as harness:
         shop_with_history(harness)
-        harness.tracker.replicate_strategies([replicated(record_key(each), encode(each)) for each in records])
+        harness.tracker.serving.replicate_strategies([replicated(record_key(each), encode(each)) for each in records])
         (before,) = lists_of(harness, "ann")
-        harness.tracker.weigh_strategies()
+        harness.tracker.serving.weigh_strategies()
         (after,) = lists_of(harness, "ann")
         assert "feedback" not in before.recommendation.items[0].parts
         by_strategy = {i.strategy: i.parts["feedback"] for i in after.recommendation.items}

@@ -26,7 +26,7 @@ def asked(tmp_path):
         harness.events(*(("eve", "click", f"i{n}") for n in range(5, 10)), ("nobody", "impression", "i1"))
         overlay = harness.users.overlay
         rows = overlay.rows([user.encode() for user in USERS])
-        index = harness.tracker.index
+        index = harness.tracker.knowledge.index
         dense = index.lookup(np.array([item_hash(each) for each in ("i10", "i11", "i3")], np.uint64)).astype(np.int32)
         listed = np.stack([np.append(dense, -1)] * len(USERS)).astype(np.int32)
         weight = np.array([2.0, 1.0, 0.5, 1.0])

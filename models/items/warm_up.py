@@ -1,0 +1,28 @@
+"""Compiles what runs compiled of item statistics, before events wait for it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.items.co_occurrence import batch_deltas
+from models.items.record import pack_deltas
+from models.items.rows import ItemRows
+
+
+def warm_up() -> None:
+    """A delta of one engagement, packed, applied."""
+    one, none = np.ones(1, np.uint64), np.empty(0, np.uint64)
+    _, deltas = batch_deltas(
+        one,
+        np.ones(1, np.int64),
+        np.zeros(1, np.uint8),
+        one[:, None] + one,
+        1.0,
+        1.0,
+        exposed=none,
+        clicked=none,
+        source_partition=0,
+        source_offset=0,
+    )
+    rows = ItemRows(1)
+    rows.apply(rows.add([None]), pack_deltas(deltas)[:1])

@@ -1,0 +1,185 @@
+"""What a worker knows beside its users: the catalogue, item statistics, vectors of texts, and how late it is in event time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays import F4, I4
+from models.calendar import DAY_MS
+from models.items.catalog import Catalog, CatalogItem
+from models.items.index import ItemIndex
+from models.items.names import ItemNames
+from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
+from models.items.record import RecordColumns
+from models.items.stats import ItemStatistics
+from models.items.vectors import ItemVectors
+from models.ranking.recent import RecentItems
+from stream.errors import CorruptStateError
+from stream.kafka.replica import Replicated
+from stream.metrics import Metrics
+from stream.texts.queries import QueryVectors
+from stream.wire.decode import DecodeLimits, Rejected, decode_item
+from stream.wire.times import parse_time_ms
+
+PRIORS_MAX_AGE_MS: Final = 1000
+"""How old trend and popularity may be when statistics keep changing."""
+
+REPLAYED_AFTER_MS: Final = 30 * DAY_MS
+"""A newest event so long ago means that a past is replayed: sentences then tell times as of that event."""
+
+
+class TextSource(Protocol):
+    """Vectors of items and queries, of one model version each."""
+
+    @property
+    def items(self) -> ItemVectors:
+        """Those that serve now."""
+        ...
+
+    @property
+    def queries(self) -> QueryVectors: ...
+
+    def changed(self, indices: Iterable[int]) -> None:
+        """The items with these dense indices are new, changed or gone."""
+        ...
+
+
+class Knowledge:
+    """Replicated in every worker: what the catalogue and the statistics topic say, as of the last record read."""
+
+    def __init__(self, limits: DecodeLimits, neighbours_max: int, metrics: Metrics) -> None:
+        self._limits, self._metrics = limits, metrics
+        self.names = ItemNames()
+        self.index = ItemIndex()
+        self.catalog = Catalog.empty(self.index)
+        self.stats = ItemStatistics(self.index, neighbours_max)
+        self.texts: TextSource | None = None
+        """None: ranked without text."""
+        self.newest_ms = 0
+        """Event time of the newest event or engagement that was heard of."""
+        self.engagements = 0.0
+        """That the statistics include."""
+        self._priors: Priors | None = None
+        self._priors_made_ms = 0
+
+    # --- what comes in ---
+
+    def replicate_items(self, records: Sequence[Replicated]) -> dict[str, CatalogItem | None]:
+        """Catalogue records: a new snapshot. Returns what changed, by id; None = removed."""
+        changes: dict[str, CatalogItem | None] = {}
+        for record in records:
+            if record.value is None:
+                if record.key:
+                    changes[record.key.decode(errors="replace")] = None
+                continue
+            item = decode_item(record.key, record.value, self._limits)
+            if isinstance(item, Rejected):
+                self._metrics.input.items_rejected.labels(item.reason).inc()
+                continue
+            published = item.published_at
+            changes[item.item_id] = CatalogItem(
+                item_id=item.item_id,
+                title=item.title,
+                categories=item.categories,
+                description=item.description,
+                language=item.language,
+                media_text=item.media_text,
+                available=item.available,
+                price=item.price,
+                published_at_ms=parse_time_ms(published) if isinstance(published, str) else published,
+            )
+        hashes = self.hashes_of(changes)  # before the catalogue, which gives new items their index by hash
+        self.catalog = self.catalog.apply(changes)
+        self._metrics.worker.catalog_items.set(self.catalog.size)
+        if self.texts is not None:
+            self.texts.changed(self.index.lookup(hashes).tolist())
+        return changes
+
+    def replicate_stats(self, records: Sequence[Replicated], topic: str) -> RecordColumns:
+        """Statistics records of this topic, into the arrays. Returns the newest of each item.
+
+        Raises:
+            CorruptStateError: bytes that are no record.
+        """
+        latest = {record.key: record.value for record in records if record.key and record.value is not None}
+        try:
+            hashes = np.array([self.names.hash_of(key.decode()) for key in latest], np.uint64)
+            columns = self.stats.put(self.index.intern(hashes), list(latest.values()))
+        except ValueError as error:
+            raise CorruptStateError(f"topic {topic}: {error}") from error
+        self._metrics.worker.stats_items.set(self.stats.size)
+        self.engagements = float(self.stats.count.sum())
+        self.heard_of(int(columns.trend_ms.max(initial=0)))
+        return columns
+
+    def heard_of(self, event_time_ms: int) -> None:
+        """Something happened then."""
+        self.newest_ms = max(self.newest_ms, event_time_ms)
+
+    # --- what is asked ---
+
+    def stream_time_ms(self, now_ms: int) -> int:
+        """The newest event's time, or now where that has not come yet."""
+        return min(now_ms, self.newest_ms)
+
+    def sentence_time_ms(self, now_ms: int) -> int:
+        """What "yesterday" is seen from: now, or the newest event where a long past is replayed."""
+        moment_ms = self.stream_time_ms(now_ms)
+        return moment_ms if now_ms - moment_ms > REPLAYED_AFTER_MS else now_ms
+
+    def name_of(self, hashed: int) -> str | None:
+        """Id of an item, or text of a query."""
+        name = self.names.id_of(hashed)
+        if name is None and self.texts is not None:
+            query = self.texts.queries.get([hashed]).get(hashed)
+            name = None if query is None else query.text
+        return name
+
+    @property
+    def vectors(self) -> ItemVectors | None:
+        """Of the catalogue's texts; None where nothing has one."""
+        return None if self.texts is None or not self.texts.items.size else self.texts.items
+
+    def past_vectors(self, recent: RecentItems, history: I4) -> F4 | None:
+        """(u, H, dims) float32 of the users' items and queries, zeros where there is none; None without an encoder."""
+        items = self.vectors
+        if self.texts is None or items is None:
+            return None
+        vectors = items.get(history)
+        user, place = np.nonzero((history < 0) & (recent.items != 0))
+        if len(user) and self.texts.queries.model_version == items.model_version:
+            hashes = recent.items[user, place].tolist()
+            known = self.texts.queries.get(hashes)
+            for u, h, each in zip(user.tolist(), place.tolist(), hashes, strict=True):
+                if each in known:
+                    vectors[u, h] = known[each].vector
+        return vectors
+
+    def priors(self, now_ms: int) -> Priors:
+        """What leads: of now, or of at most a moment ago."""
+        priors = self._priors
+        changed = priors is None or (priors.stats_version, priors.catalog_version) != (
+            self.stats.version,
+            self.catalog.version,
+        )
+        # A withdrawn item is caught when ranking; statistics may be a moment old, or every batch would recompute them. One
+        # item costs about 0.5 us, so this keeps it to a twentieth of the time however large the catalogue.
+        max_age_ms = max(PRIORS_MAX_AGE_MS, len(self.index) // 100)
+        if priors is None or (changed and now_ms - self._priors_made_ms >= max_age_ms):
+            priors = self._priors = compute_priors(
+                self.catalog,
+                self.stats,
+                candidates_each=PRIOR_CANDIDATES,
+                new_items=NEW_CANDIDATES,
+                now_ms=self.stream_time_ms(now_ms),
+            )
+            self._priors_made_ms = now_ms
+        return priors
+
+    def hashes_of(self, item_ids: Iterable[str]) -> NDArray[np.uint64]:
+        """(n,) uint64."""
+        return np.array([self.names.hash_of(item_id) for item_id in item_ids], np.uint64)

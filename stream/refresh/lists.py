@@ -1,0 +1,73 @@
+"""The last list of each user: to replace it when an item in it is withdrawn or it has become old, and to judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+from models.items.index import NO_INDEX
+
+REMEMBERED_LISTS: Final = 100_000
+AGED_AT_ONCE: Final = 1_000
+
+JUDGED_AT: Final = 10
+"""Places of a list in which an engagement counts as a hit."""
+
+User = tuple[int, bytes]
+"""Partition and key."""
+
+
+class _LastList(NamedTuple):
+    items: tuple[int, ...]
+    """Dense indices."""
+    made_at: float
+
+
+class LastLists:
+    """In the order in which they were made; of more than `REMEMBERED_LISTS` the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._lists: dict[User, _LastList] = {}
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    def __iter__(self) -> Iterator[User]:
+        return iter(self._lists)
+
+    def remember(self, user: User, items: tuple[int, ...], now: float) -> bool:
+        """A list was made of these dense indices. Whether it differs from the user's last."""
+        last = self._lists.pop(user, None)
+        self._lists[user] = _LastList(items, now)
+        if len(self._lists) > REMEMBERED_LISTS:
+            self._lists.pop(next(iter(self._lists)))
+        return last is None or last.items != items
+
+    def holding(self, items: Collection[int]) -> Iterator[User]:
+        """Users whose list holds one of these dense indices; `NO_INDEX` is an empty place."""
+        stale = set(items)
+        return (user for user, last in self._lists.items() if not stale.isdisjoint(last.items))
+
+    def aged(self, now: float, max_age_s: float) -> list[User]:
+        """Users whose list is older than this, oldest first, some at a time; 0 = none is ever too old."""
+        aged: list[User] = []
+        for user, last in islice(self._lists.items(), AGED_AT_ONCE if max_age_s else 0):
+            if now - last.made_at <= max_age_s:
+                break
+            aged.append(user)
+        return aged
+
+    def hits(self, users: Sequence[User], items: Sequence[int]) -> tuple[int, int]:
+        """`(hits, misses)`: whether what each of these users engaged with stands among the first places of their last list."""
+        hits = misses = 0
+        for user, item in zip(users, items, strict=True):
+            last = self._lists.get(user)
+            if last is not None:
+                hit = item != NO_INDEX and item in last.items[:JUDGED_AT]
+                hits, misses = hits + hit, misses + (not hit)
+        return hits, misses
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """Their users are another worker's."""
+        self._lists = {user: last for user, last in self._lists.items() if user[0] not in partitions}

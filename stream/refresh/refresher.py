@@ -1,0 +1,325 @@
+"""A batch of users of one partition -> their fresh lists with reasons: ask, rank, publish, explain, remember."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays import F4, F8, I8
+from models.items.facts import item_facts
+from models.items.index import NO_INDEX
+from models.items.priors import compute_priors
+from models.ranking.features import Asked
+from models.ranking.rank import PARTS, RankedBatch, rank
+from models.ranking.recent import RecentItems
+from models.ranking.semantics import Semantics, semantics
+from models.reasons.contributions import COMPLETENESS_GAP_MAX, attribute, completeness_gap
+from models.reasons.removal import Past
+from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
+from models.vocabulary import QUERY
+from stream.errors import InvariantError
+from stream.metrics import Metrics
+from stream.outcomes.crediting import Lists
+from stream.params import credit_params, interest_params, update_params
+from stream.partitions.users import UserPartition
+from stream.refresh.counterfactuals import what_would_change, with_counterfactual
+from stream.refresh.exclusions import Exclusions
+from stream.refresh.knowledge import Knowledge
+from stream.refresh.lists import LastLists
+from stream.refresh.publish import Listed, Published, Telling, build_records, model_versions
+from stream.refresh.question import Behaviours, ages_s, asked_of, behaviours_of, first_engagements
+from stream.refresh.queue import Due
+from stream.refresh.serving import Serving
+from stream.settings import Settings
+from stream.state.record import RING, States
+from stream.wire.codes import list_id_of
+from stream.wire.records import EventSource
+from stream.wire.times import parse_timezone
+
+
+class Asking(NamedTuple):
+    """What the ranking is asked of a batch of u users, and what the question was made of."""
+
+    rows: I8
+    """(u,) of the partition's states."""
+    behaviours: Behaviours
+    recent: RecentItems
+    question: Asked
+    past_vectors: F4 | None
+    """(u, H, dims) float32 of the recent items and queries; None without an encoder."""
+    ages_s: F8
+    """(u, H): how much older each recent item is than the user's newest one."""
+    text: Semantics | None
+
+
+def is_explained(key: bytes, share: float) -> bool:
+    """Whether a user is among this share of all: always the same ones, and more of them for a larger share."""
+    return share >= 1.0 or crc32(key) < share * 2**32
+
+
+def is_published(made: Published, due: Due) -> bool:
+    """Whether a list is sent: one that nobody's event asked for only if it differs from the last one."""
+    return made.changed or due.trigger == "event"
+
+
+class Refresher:
+    """Makes lists of what is known and what serves. Everything is decided here, nothing is sent."""
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, knowledge: Knowledge, serving: Serving, lists: LastLists
+    ) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._knowledge, self._serving, self._lists = knowledge, serving, lists
+        self._exclusions = Exclusions(knowledge.index, repeat_purchases=settings.repeat_purchases)
+        self._update, self._interest = update_params(settings), interest_params(settings)
+        self._is_crediting = credit_params(settings) is not None
+        self._zone = parse_timezone(settings.explanation_timezone)
+
+    def warm_up(self) -> None:
+        """Compile what runs compiled: a list for nobody, of nothing."""
+        knowledge, states = self._knowledge, States(1)
+        row, moment_ms = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        behaviours = behaviours_of(states, row, self._update)
+        excluded = np.full((1, 1), NO_INDEX, np.int32)
+        recent, question = asked_of(
+            states, row, behaviours, self._settings.history_window, knowledge.index, excluded, moment_ms
+        )
+        priors = compute_priors(knowledge.catalog, knowledge.stats, candidates_each=1, new_items=1, now_ms=0)
+        ranked = rank(
+            question, catalog=knowledge.catalog, stats=knowledge.stats, priors=priors, params=self._serving.params
+        )
+        attribute(ranked.contributions, recent.position, behaviours.gain, self._settings.contributions_max)
+
+    def refresh(self, users: UserPartition, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
+        """Fresh lists, in the order of `due`.
+
+        Args:
+            users: their partition.
+            due: who.
+            now_ms: the wall clock.
+            now: a monotonic clock, s.
+
+        Raises:
+            InvariantError: reasons do not add up to scores; nothing of the batch may go out.
+        """
+        stage = self._metrics.work.stage_seconds
+        with stage.labels("rank").time():
+            asking = self.ask(users.overlay.states, users.overlay.rows([d.key for d in due]), now_ms)
+            explained = np.array([is_explained(d.key, self._settings.explained_users) for d in due], np.bool_)
+            ranked = self._rank(users, asking, explained, now_ms)
+        with stage.labels("publish").time():
+            published = self._publish(users, asking, due, explained, ranked, now_ms)
+        self._assert_complete(published)
+        self._explain(users.overlay.states, asking, due, published, now_ms)
+        self._remember(users, due, ranked, published, now_ms, now)
+        return published
+
+    # --- ask ---
+
+    def ask(self, states: States, rows: I8, now_ms: int) -> Asking:
+        """The question for the ranking about the users `rows` (u,)."""
+        knowledge = self._knowledge
+        behaviours = self._behaviours(states, rows)
+        # The newest event's time, not the clock's: a replayed year is ranked as it was then.
+        moment_ms = np.full(len(rows), knowledge.stream_time_ms(now_ms))
+        excluded = self._exclusions.excluded(states, rows, behaviours)
+        recent, question = asked_of(
+            states, rows, behaviours, self._settings.history_window, knowledge.index, excluded, moment_ms
+        )
+        vectors, ages = knowledge.past_vectors(recent, question.history), ages_s(behaviours, recent)
+        text = self._semantics(recent.gains, ages, vectors)
+        return Asking(rows, behaviours, recent, question, vectors, ages, text)
+
+    def _behaviours(self, states: States, rows: I8) -> Behaviours:
+        behaviours = behaviours_of(states, rows, self._update)
+        item, gain = behaviours.item, behaviours.gain
+        queried = (behaviours.action == QUERY) & (item != 0)
+        texts = self._knowledge.texts
+        if texts is not None and queried.any():
+            # What the encoder has not seen says nothing.
+            known = texts.queries.get(item[queried].tolist())
+            gain[queried] = [self._settings.strength_query if each in known else 0.0 for each in item[queried].tolist()]
+        return behaviours
+
+    def _semantics(self, gains: F8, ages: F8, vectors: F4 | None) -> Semantics | None:
+        """The users' interests by text; None where nothing has a vector."""
+        of_items = self._knowledge.vectors
+        if vectors is None or of_items is None:
+            return None
+        allowed = self._knowledge.catalog.recommendable
+        return semantics(vectors, gains, ages, of_items, allowed, self._interest)
+
+    # --- rank ---
+
+    def ranking_inputs(self, now_ms: int) -> RankingInputs:
+        """What lists are made of beside the person."""
+        knowledge = self._knowledge
+        return RankingInputs(
+            knowledge.catalog,
+            knowledge.stats,
+            knowledge.priors(now_ms),
+            self._serving.params,
+            self._interest,
+            knowledge.vectors,
+        )
+
+    def _rank(self, users: UserPartition, asking: Asking, explained: NDArray[np.bool_], now_ms: int) -> RankedBatch:
+        knowledge, question = self._knowledge, asking.question
+        with self._metrics.work.stage_seconds.labels("sequence").time():
+            sequence = self._serving.sequences.expected(
+                users.overlay.states,
+                asking.rows,
+                question.now_ms,
+                knowledge.index,
+                None if asking.text is None else asking.text.vectors,
+            )
+        ranked = rank(
+            question,
+            catalog=knowledge.catalog,
+            stats=knowledge.stats,
+            priors=knowledge.priors(now_ms),
+            params=self._serving.params,
+            semantics=asking.text,
+            sequence=sequence,
+            explained=explained,
+        )
+        return self._with_click_probability(users, ranked)
+
+    def _with_click_probability(self, users: UserPartition, ranked: RankedBatch) -> RankedBatch:
+        """The probability of a click, where clicks have been learned from; else what the weights are calibrated on."""
+        if not self._settings.learn_clicks or users.clicks.model is None:
+            return ranked
+        filled = ranked.items >= 0
+        rank_ = np.nonzero(filled)[1] + 1
+        found = users.clicks.probability(np.stack([ranked.parts[name][filled] for name in PARTS], axis=1), rank_)
+        if found is None:
+            return ranked
+        probability = np.zeros(ranked.items.shape)
+        probability[filled] = found
+        return ranked._replace(probability=probability)
+
+    # --- publish ---
+
+    def _publish(
+        self,
+        users: UserPartition,
+        asking: Asking,
+        due: Sequence[Due],
+        explained: NDArray[np.bool_],
+        ranked: RankedBatch,
+        now_ms: int,
+    ) -> list[Published]:
+        knowledge, serving = self._knowledge, self._serving
+        listed = [
+            self._listed(users, row, d)._replace(is_explained=told)
+            for row, d, told in zip(asking.rows.tolist(), due, explained.tolist(), strict=True)
+        ]
+        told_at_ms = knowledge.sentence_time_ms(now_ms)
+        encoder = None if asking.text is None else asking.text.vectors.model_version
+        return build_records(
+            listed,
+            ranked,
+            asking.recent,
+            asking.behaviours,
+            knowledge.catalog,
+            knowledge.name_of,
+            now_ms,
+            self._settings.contributions_max,
+            model_versions(serving.params.weights.version, encoder, serving.sequences.model_version),
+            Telling(item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone),
+        )
+
+    def _listed(self, users: UserPartition, row: int, due: Due) -> Listed:
+        states, knowledge = users.overlay.states, self._knowledge
+        fence = int(states.fence[row])
+        event_time_ms = due.event_time_ms
+        if due.last_offset != fence:
+            newest = int(states.n_ring[row]) - 1
+            event_time_ms = int(states.time_ms[row, newest % RING] if newest >= 0 else states.last_ms[row])
+        source = EventSource(self._settings.topic_events, users.partition, fence)
+        trigger = due.trigger
+        because = "" if trigger == "event" else f"{trigger}:{knowledge.catalog.version}:{knowledge.stats.version}"
+        return Listed(due.key.decode(), source, event_time_ms, trigger, because)
+
+    def _assert_complete(self, published: Sequence[Published]) -> None:
+        """The reasons of a batch add up to its scores.
+
+        Raises:
+            InvariantError: they do not.
+        """
+        reasons = [reason for each in published for reason in each.attributions]
+        gap = completeness_gap(np.array([r.residual for r in reasons]), np.array([r.score for r in reasons]))
+        self._metrics.output.completeness_gap.observe(gap)
+        if not gap <= COMPLETENESS_GAP_MAX:
+            raise InvariantError(f"contributions and score of a list are {gap:g} of the score apart")
+
+    # --- explain ---
+
+    def _explain(
+        self, states: States, asking: Asking, due: Sequence[Due], published: list[Published], now_ms: int
+    ) -> None:
+        """What would change the lists of some of these users, in place."""
+        share = self._settings.counterfactual_users
+        chosen = [i for i, d in enumerate(due) if share and is_explained(d.key, share)]
+        if not chosen:
+            return
+        inputs, knowledge = self.ranking_inputs(now_ms), self._knowledge
+        with self._metrics.work.stage_seconds.labels("counterfactual").time():
+            for i in chosen:
+                person, places = self.what_if(states, asking, i, inputs), asking.recent.items[i]
+                found = what_would_change(person, places, knowledge.index, knowledge.name_of)
+                published[i] = with_counterfactual(published[i], found)
+
+    def what_if(self, states: States, asking: Asking, user: int, inputs: RankingInputs) -> WhatIf:
+        """One user of a batch, whose list can be made as if they had met fewer items."""
+        model, one = self._serving.sequences.model, slice(user, user + 1)
+        vectors = None if asking.past_vectors is None else asking.past_vectors[one]
+        sequence = None
+        if model is not None:
+            history = first_engagements(states, asking.rows[one], model.length)
+            sequence = SequencePast(model, history, asking.recent.items[user])
+        return WhatIf(Past(asking.question.take(one), asking.ages_s[one], vectors), inputs, sequence)
+
+    # --- remember ---
+
+    def _remember(
+        self,
+        users: UserPartition,
+        due: Sequence[Due],
+        ranked: RankedBatch,
+        published: list[Published],
+        now_ms: int,
+        now: float,
+    ) -> None:
+        """Each user's last list; and what goes out, for the outcomes that it may earn."""
+        for i, (d, indices) in enumerate(zip(due, ranked.items.tolist(), strict=True)):
+            if not self._lists.remember((users.partition, d.key), tuple(indices), now):
+                published[i] = published[i]._replace(changed=False)
+        out = [i for i, (each, d) in enumerate(zip(published, due, strict=True)) if is_published(each, d)]
+        if not out:
+            return
+        keys, named = [due[i].key for i in out], [published[i].recommendation.recommendation_id for i in out]
+        lengths = np.array([len(published[i].recommendation.items) for i in out])
+        items, at_ms = self._knowledge.index.hash_of(ranked.items[out]), self._knowledge.stream_time_ms(now_ms)
+        if self._settings.learn_clicks:
+            parts = np.stack([ranked.parts[name][out] for name in PARTS], axis=2).astype(np.float32)
+            users.clicks.published(
+                keys,
+                named,
+                [hashes[:n] for hashes, n in zip(items, lengths.tolist(), strict=True)],
+                [of[:n] for of, n in zip(parts, lengths.tolist(), strict=True)],
+                at_ms,
+            )
+        if self._is_crediting:
+            users.outcomes.note(keys, self._lists_of(named, items, ranked.strategy[out], lengths), at_ms)
+
+    def _lists_of(
+        self, named: Sequence[str], items: NDArray[np.uint64], strategy: NDArray[np.uint8], lengths: I8
+    ) -> Lists:
+        listed = np.arange(items.shape[1]) < lengths[:, None]
+        ids = np.array([list_id_of(each) for each in named], np.uint64)
+        return Lists(np.zeros(len(named), np.int64), ids, items, strategy, listed.astype(np.float32))
