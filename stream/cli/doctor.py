@@ -32,7 +32,7 @@ def doctor(
     data_dir: options.DataDir = None,
     metrics_host: options.MetricsHost = None,
     metrics_port: options.MetricsPort = None,
-    json_: Annotated[bool, options.option("One JSON object.", None, None, "--json")] = False,
+    json_: Annotated[bool, options.flag("--json", "One JSON object.")] = False,
 ) -> None:
     found = examine(
         {

@@ -41,10 +41,10 @@ def export(
     ],
     out: Annotated[Path, options.optional("Where the export goes.", None, "DIRECTORY")],
     fp16: options.Fp16 = False,
-    int8: Annotated[bool, options.option("Also an int8 graph, if it is near enough.", None, None, "--int8")] = False,
+    int8: Annotated[bool, options.flag("--int8", "Also an int8 graph, if it is near enough.")] = False,
     portable: Annotated[
         bool,
-        options.option("Standard ONNX nodes only, for TensorRT; slower on CPU and CUDA.", None, None, "--portable"),
+        options.flag("--portable", "Standard ONNX nodes only, for TensorRT; slower on CPU and CUDA."),
     ] = False,
     name: Annotated[str | None, options.optional("Name in the manifest. Default: the model's.", None, "NAME")] = None,
     pooling: Annotated[

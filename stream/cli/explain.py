@@ -12,7 +12,7 @@ from stream.analysis.person.texts import read_texts
 from stream.cli import options
 from stream.cli.apps import command_app
 from stream.cli.connection import reach
-from stream.cli.options import option, optional
+from stream.cli.options import flag, option, optional
 from stream.display.bars import Bars
 from stream.display.terminal import say_json, stderr, stdout
 from stream.errors import SettingsError, UsageError
@@ -62,25 +62,18 @@ def explain(
     ] = 2000,
     rewrite: Annotated[
         bool,
-        option(
-            "Let a language model say the reasons in other words; checked, see explanations.md.",
-            None,
-            None,
-            "--rewrite",
-        ),
+        flag("--rewrite", "Let a language model say the reasons in other words; checked, see explanations.md."),
     ] = False,
     texts: Annotated[
         bool,
-        option(
+        flag(
+            "--texts",
             "Read texts, too, with the encoder of the settings: the first time it encodes the catalogue and keeps "
             "the vectors in data_dir. Without: the part `interest` is left out.",
-            None,
-            None,
-            "--texts",
         ),
     ] = False,
     lang: options.Language = "en",
-    json_: Annotated[bool, option("One JSON object.", None, None, "--json")] = False,
+    json_: Annotated[bool, flag("--json", "One JSON object.")] = False,
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
     settings = load_settings(bootstrap_servers=bootstrap_servers)

@@ -65,7 +65,7 @@ _KIND = Annotated[str, typer.Argument(metavar="KIND", help="The kind of model: r
 @app.command("list", help=_LIST_HELP)
 def list_versions(
     bootstrap_servers: options.BootstrapServers = None,
-    json_: Annotated[bool, options.option("One JSON object per version and line.", None, None, "--json")] = False,
+    json_: Annotated[bool, options.flag("--json", "One JSON object per version and line.")] = False,
 ) -> None:
     settings = connected(bootstrap_servers=bootstrap_servers)
 

@@ -22,6 +22,11 @@ def optional(help_: str, panel: str | None = None, metavar: str | None = None, *
     return option(help_, panel, metavar, *names, show_default=False, **more)
 
 
+def flag(name: str, help_: str, panel: str | None = None) -> Any:
+    """An option that is there or not; without its name typer would add a `--no-` to it."""
+    return option(help_, panel, None, name)
+
+
 # --- settings
 
 BootstrapServers = Annotated[str | None, optional("Kafka brokers. Default 127.0.0.1:9092.", KAFKA, "HOST:PORT,…")]
@@ -80,9 +85,7 @@ EventsIfAny = Annotated[
     typer.Argument(metavar="[EVENTS]", help="An event file, as for `penchant replay`.", show_default=False),
 ]
 Items = Annotated[Path | None, optional("The catalogue, as for `items load`.", None, "ITEMS")]
-FromTopic = Annotated[
-    bool, option("Instead of files: the events and items topics, as they are now.", None, None, "--from-topic")
-]
+FromTopic = Annotated[bool, flag("--from-topic", "Instead of files: the events and items topics, as they are now.")]
 EventMap = Annotated[
     str,
     optional(
@@ -168,8 +171,8 @@ Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16"], option("auto: hal
 ModelSeed = Annotated[int, seed("The same seed gives the same model.", TRAINING)]
 CheckpointSteps = Annotated[int, option("Steps between checkpoints.", TRAINING, "N", min=1)]
 TrainingReport = Annotated[Path | None, optional("The JSON report, kept or not; beside it the plot.", None, "FILE")]
-Fp16 = Annotated[bool, option("Also a half-precision graph, for GPUs.", None, None, "--fp16")]
-Restart = Annotated[bool, option("Forget the checkpoint of an interrupted run.", None, None, "--restart")]
+Fp16 = Annotated[bool, flag("--fp16", "Also a half-precision graph, for GPUs.")]
+Restart = Annotated[bool, flag("--restart", "Forget the checkpoint of an interrupted run.")]
 
 # --- what is shown
 

@@ -27,7 +27,7 @@ from stream.cli.apps import command_app
 from stream.cli.connection import reach
 from stream.cli.inputs import InputFiles, input_files
 from stream.cli.making import refuse_unclear_source
-from stream.cli.options import TRAINING, option, optional
+from stream.cli.options import TRAINING, flag, option, optional
 from stream.cli.outputs import check_writable, write
 from stream.display.terminal import say, stderr
 from stream.errors import EXIT_FAILED, InputFileError, UsageError
@@ -70,10 +70,10 @@ def weights(
             "FILE",
         ),
     ] = None,
-    publish: Annotated[bool, option("Give them to all workers, if they are kept.", None, None, "--publish")] = False,
-    strengths: Annotated[bool, option("Also try other strengths of actions.", None, None, "--strengths")] = False,
+    publish: Annotated[bool, flag("--publish", "Give them to all workers, if they are kept.")] = False,
+    strengths: Annotated[bool, flag("--strengths", "Also try other strengths of actions.")] = False,
     newcomers: Annotated[
-        bool, option("Learn for users without history too; they get counts otherwise.", None, None, "--newcomers")
+        bool, flag("--newcomers", "Learn for users without history too; they get counts otherwise.")
     ] = False,
     parts: Annotated[str, optional("Only these parts. Default: all.", TRAINING, "A,B,…")] = "",
     map_: options.EventMap = "",

@@ -10,7 +10,7 @@ import typer
 from stream.cli import options
 from stream.cli.apps import command_app, teach
 from stream.cli.connection import connected
-from stream.cli.options import option, optional
+from stream.cli.options import flag, option, optional
 from stream.cli.watch_lists import lists
 from stream.cli.watch_screen import Wanted, show
 from stream.display.terminal import count, say, stderr, stdout
@@ -32,13 +32,11 @@ app = command_app()
 )
 def watch(
     user: Annotated[str | None, optional("Only this user.", None, "ID")] = None,
-    from_beginning: Annotated[
-        bool, option("First the lists that are on the topic already.", None, None, "--from-beginning")
-    ] = False,
+    from_beginning: Annotated[bool, flag("--from-beginning", "First the lists that are on the topic already.")] = False,
     limit: Annotated[int | None, optional("End after this many lists.", None, "N", min=1)] = None,
     top: Annotated[int, option("Items shown of each list.", None, "N", min=1, max=200)] = 3,
     lang: options.Language = "en",
-    json_: Annotated[bool, option("One JSON object per list and line.", None, None, "--json")] = False,
+    json_: Annotated[bool, flag("--json", "One JSON object per list and line.")] = False,
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
     settings = connected(bootstrap_servers=bootstrap_servers)
