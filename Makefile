@@ -9,9 +9,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 LOCK := deploy/lock
+RESOLVE := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format kafka kafka-stop bench chaos lock schemas clean
+.PHONY: help demo test lint format docs reference schemas kafka bench chaos lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,16 +24,27 @@ demo: $(VENV)/.encoder ## Real shop events through an embedded broker, a worker,
 test: lint ## Lint, types, import rules and every test (ARGS="-k name" for some)
 	@$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tests/run_in_parallel.py)
 
-lint: $(VENV)/.dev ## ruff, format, mypy, import-linter, generated files
+lint: $(VENV)/.dev $(VENV)/.docs ## ruff, format, mypy, import-linter, spelling, generated files, the docs (strictly)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/codespell
 	@$(BIN)/python -m stream.schemas.generate --check
+	@$(BIN)/python deploy/reference.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file deploy/mkdocs.yml
 
 format: $(VENV)/.dev ## Let ruff format and fix what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.docs ## Build the documentation as a site into .site (ARGS=serve: on 127.0.0.1:8000, built again at each change)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build --strict --quiet) --config-file deploy/mkdocs.yml
+	@echo "The site is in .site: open .site/index.html"
+
+reference: $(VENV)/.dev ## Write the generated pages again: settings, command line, rooms
+	@$(BIN)/python deploy/reference.py
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support $(BIN)/python tests/support/settings_table.py
 
 kafka: ## A local Apache Kafka on 127.0.0.1:9092, from Maven Central's jars (Java 17, mvn), until Ctrl-C
 	@deploy/kafka/run.sh run $(KAFKA_DIR)
@@ -46,17 +59,14 @@ schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again f
 	@$(BIN)/python -m stream.schemas.generate
 
 lock: ## Resolve the dependencies again (needs uv); hashes, no registry addresses
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --no-annotate pyproject.toml --group build -o $(LOCK)/serve.txt
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --no-annotate pyproject.toml --extra encoder-cpu --group build -c $(LOCK)/serve.txt -o $(LOCK)/encoder.txt
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --no-annotate --no-deps --group model -o $(LOCK)/model.txt
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --no-annotate pyproject.toml --group dev -c $(LOCK)/encoder.txt -o $(LOCK)/dev.txt
+	$(RESOLVE) pyproject.toml --group build -o $(LOCK)/serve.txt
+	$(RESOLVE) pyproject.toml --extra encoder-cpu --group build -c $(LOCK)/serve.txt -o $(LOCK)/encoder.txt
+	$(RESOLVE) --no-deps --group model -o $(LOCK)/model.txt
+	$(RESOLVE) pyproject.toml --group dev -c $(LOCK)/encoder.txt -o $(LOCK)/dev.txt
+	$(RESOLVE) --group docs -c $(LOCK)/dev.txt -o $(LOCK)/docs.txt
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) $(KAFKA_DIR) .penchant .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
+	rm -rf $(VENV) $(KAFKA_DIR) .penchant .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -79,4 +89,8 @@ $(VENV)/.encoder: $(VENV)/.serve $(LOCK)/encoder.txt $(LOCK)/model.txt
 
 $(VENV)/.dev: $(VENV)/.encoder $(LOCK)/dev.txt
 	@$(PIP) --require-hashes -r $(LOCK)/dev.txt
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.python $(LOCK)/docs.txt
+	@$(PIP) --require-hashes -r $(LOCK)/docs.txt
 	@touch $@

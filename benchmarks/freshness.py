@@ -21,7 +21,7 @@ from models.evaluation.contract import Known, Stream
 from models.learning.weight_fit import learn
 from models.ranking.weights import SESSION_GAP_S, RankingWeights, default_weights
 from stream.analysis.data import read_data
-from stream.analysis.replayed import Choosing, Question, Replayed, evenly
+from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, UserInputs, evenly
 from stream.analysis.texts import with_text
 from stream.files.mapping import parse_mapping
 from stream.params import decode_limits
@@ -43,7 +43,7 @@ class Late(NamedTuple):
 
     delay_ms: int
     states: States
-    choosing: Choosing
+    choosing: ChoiceSampler
 
 
 class _World:
@@ -51,18 +51,18 @@ class _World:
 
     def __init__(self, settings: Settings, stream: Stream, known: Known, choices: int) -> None:
         self.stream = stream
-        self.replayed = Replayed(settings, stream, known)
+        self.replayed = ReplayedWorker(settings, stream, known)
         self._late = {
             name: Late(
                 1000 * delay_s,
                 States(known.n_users),
-                Choosing(self.replayed, stream, known, choices, np.random.default_rng(0)),
+                ChoiceSampler(self.replayed, stream, known, choices, np.random.default_rng(0)),
             )
             for name, delay_s in DELAYS_S.items()
         }
         self._applied = dict.fromkeys(DELAYS_S, 0)
 
-    def question(self, name: str, at: int) -> tuple[Choosing, Question]:
+    def question(self, name: str, at: int) -> tuple[ChoiceSampler, UserInputs]:
         """What a system that is so late would be asked just before event `at`."""
         late = self._late[name]
         self.replayed.advance(at)

@@ -9,21 +9,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from places import DOCS, ROOT
 from worker_process import WorkerProcess
 
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.topics import topic_specs
 from stream.settings import load_settings
-from stream.wire.decode import REASONS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MOST_LINES = 120
+
+
+def programs(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_first_event_of_the_readme_gets_its_recommendations(
     embedded: Callable[[Mapping[str, int]], EmbeddedBroker], tmp_path: Path
 ) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (program,) = programs(README)
     broker = embedded({spec.name: 2 for spec in topic_specs(load_settings())})
     settings = load_settings(bootstrap_servers=broker.bootstrap_servers, data_dir=tmp_path / "unused")
     with WorkerProcess(settings, tmp_path / "w") as worker:
@@ -42,14 +46,17 @@ def test_the_first_event_of_the_readme_gets_its_recommendations(
     assert "cup" not in lists["ann"], "she has bought it"
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "start.md"], ids=lambda path: path.name)
+def test_the_first_event_is_shown_as_it_lies_in_the_examples(page: Path) -> None:
+    example = (ROOT / "deploy" / "examples" / "first_event.py").read_text(encoding="utf-8")
+
+    assert programs(page.read_text(encoding="utf-8")) == [example]
+
+
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
 def test_every_link_of_the_readme_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
-def test_every_topic_is_in_the_readme() -> None:
-    assert [spec.name for spec in topic_specs(load_settings()) if f"`{spec.name}`" not in README] == []
-
-
-def test_the_readme_names_every_reason_for_a_dead_letter() -> None:
-    assert [reason for reason in REASONS if f"`{reason}`" not in README] == []
+def test_the_readme_stays_short() -> None:
+    assert len(README.splitlines()) <= MOST_LINES

@@ -1,1 +1,4 @@
-"""How good is a ranking? Prequential (test, then learn) full ranking over a file of events. Pure: no files, no clock."""
+"""How good is a ranking? Prequential (test, then learn) full ranking over a stream of events.
+
+It must not read files or a clock.
+"""

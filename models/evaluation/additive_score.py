@@ -22,7 +22,7 @@ import numpy as np
 
 from models.arrays import F8
 from models.items.index import NO_INDEX
-from models.ranking.features import FORWARD, NEAR_UNIT, SCALES, TEXT, Asked, Items, norm, place_weights
+from models.ranking.features import FORWARD, NEAR_UNIT, SCALES, TEXT, ItemArrays, Question, norm, place_weights
 from models.ranking.semantics import Semantics
 
 
@@ -50,7 +50,7 @@ class AdditiveScore(NamedTuple):
 
 
 def additive_score(
-    asked: Asked, items: Items, weights: F8, item: int, semantics: Semantics | None = None
+    asked: Question, items: ItemArrays, weights: F8, item: int, semantics: Semantics | None = None
 ) -> AdditiveScore:
     """Of the first user.
 

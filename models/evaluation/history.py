@@ -9,7 +9,7 @@ from models.evaluation.contract import Known, Stream
 from models.evaluation.questions import Histories, audiences, histories
 
 
-class Past:
+class UserPrefix:
     """First engagements learned so far, by user and by item. Rows are longer than `length` says: the rest is the future."""
 
     def __init__(self, stream: Stream, known: Known, end: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
-from models.ranking.features import FORWARD, SCALES, Asked, Items, norm, place_weights
+from models.ranking.features import FORWARD, SCALES, ItemArrays, Question, norm, place_weights
 
 
 class Proposed(NamedTuple):
@@ -70,7 +70,7 @@ def nothing_proposed(users: int, common: I4 | None = None) -> Proposed:
     return Proposed(everyone, nobody, nobody, np.zeros((users, 0), np.float32))
 
 
-def gather(asked: Asked, items: Items, proposed: Proposed, neighbours_limit: int) -> Candidates:
+def gather(asked: Question, items: ItemArrays, proposed: Proposed, neighbours_limit: int) -> Candidates:
     """Candidates of every user, with how near they are to the history.
 
     Of the neighbours of the history the nearest `neighbours_limit` stay, by the sum over all scales; everything proposed
@@ -94,7 +94,9 @@ def gather(asked: Asked, items: Items, proposed: Proposed, neighbours_limit: int
 
 
 @compiled
-def _gather(asked: Asked, items: Items, proposed: Proposed, limit: int, found: Candidates, scratch: _Scratch) -> None:
+def _gather(
+    asked: Question, items: ItemArrays, proposed: Proposed, limit: int, found: Candidates, scratch: _Scratch
+) -> None:
     size = len(items.count)
     counts = np.empty((asked.history.shape[1], len(SCALES)))
     end = 0
@@ -119,7 +121,7 @@ def _gather(asked: Asked, items: Items, proposed: Proposed, limit: int, found: C
 
 
 @compiled
-def _accumulate(asked: Asked, items: Items, u: int, counts: F8, scratch: _Scratch, stamps: _Stamps) -> int:
+def _accumulate(asked: Question, items: ItemArrays, u: int, counts: F8, scratch: _Scratch, stamps: _Stamps) -> int:
     """Number of items touched: the neighbours of the history that may be listed, with their sums, N(j) included."""
     near, stamp, touched = scratch.near, scratch.stamp, scratch.touched
     n = 0
@@ -155,7 +157,9 @@ def _accumulate(asked: Asked, items: Items, u: int, counts: F8, scratch: _Scratc
 
 
 @compiled
-def _nearest(items: Items, scratch: _Scratch, n: int, limit: int, stamps: _Stamps, found: Candidates, end: int) -> int:
+def _nearest(
+    items: ItemArrays, scratch: _Scratch, n: int, limit: int, stamps: _Stamps, found: Candidates, end: int
+) -> int:
     """Take the `limit` nearest of the n touched items; of equal ones the lower hash."""
     touched = scratch.touched
     if n <= limit:
@@ -192,7 +196,7 @@ def _append(j: int, scratch: _Scratch, stamps: _Stamps, found: Candidates, end: 
 
 
 @compiled
-def _take(items: Items, j: int, scratch: _Scratch, stamps: _Stamps, found: Candidates, end: int) -> int:
+def _take(items: ItemArrays, j: int, scratch: _Scratch, stamps: _Stamps, found: Candidates, end: int) -> int:
     """Take an item that was proposed, unless it is there already or must not be listed."""
     if j < 0 or j >= len(items.count) or not items.recommendable[j]:
         return end

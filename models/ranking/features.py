@@ -80,7 +80,7 @@ _DECAYS = np.array([decay for decay, _ in SCALES])
 _PLACES = np.array([places for _, places in SCALES])
 
 
-class Items(NamedTuple):
+class ItemArrays(NamedTuple):
     """Everything about all items that scoring reads, (n,) by dense index where not said."""
 
     hashes: NDArray[np.uint64]
@@ -100,7 +100,7 @@ class Items(NamedTuple):
     """(n, W): F."""
 
 
-class Asked(NamedTuple):
+class Question(NamedTuple):
     """Of whom a ranking is asked for, and when; u users."""
 
     history: I4
@@ -116,9 +116,9 @@ class Asked(NamedTuple):
     bins: I8
     """(u, 3) int64: bins of `models.items.record.MOMENTS` that this moment falls in; -1 where it is not known."""
 
-    def take(self, users: slice) -> Asked:
+    def take(self, users: slice) -> Question:
         """Of these users."""
-        return Asked(
+        return Question(
             self.history[users],
             self.gains[users],
             self.excluded[users],
@@ -128,13 +128,13 @@ class Asked(NamedTuple):
         )
 
 
-def items_of(catalog: Catalog, stats: ItemStatistics) -> Items:
+def items_of(catalog: Catalog, stats: ItemStatistics) -> ItemArrays:
     """Views of a catalogue and of statistics over the same index, as long as that is."""
     size = len(catalog.index)
     stats.cover(size)
     recommendable = np.zeros(size, np.bool_)
     recommendable[: catalog.recommendable.size] = catalog.recommendable
-    return Items(
+    return ItemArrays(
         catalog.index.hash_of(np.arange(size)),
         recommendable,
         stats.count[:size],
@@ -155,7 +155,7 @@ def norm(count: float) -> float:
 
 
 @compiled
-def place_weights(asked: Asked, u: int, known: int, out: F8) -> None:
+def place_weights(asked: Question, u: int, known: int, out: F8) -> None:
     """Fill (H, S) `out`: what each place of user u's history counts at each scale, before C; 0 where it is unusable.
 
     `known` items have statistics.
@@ -179,7 +179,7 @@ def place_weights(asked: Asked, u: int, known: int, out: F8) -> None:
 @compiled
 def fill_features(
     x: F8,
-    items: Items,
+    items: ItemArrays,
     j: int,
     near: F8,
     text: NDArray[np.float32],

@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from models.arrays import F8
 from models.compiled import compiled
 from models.items.priors import Priors
-from models.ranking.features import PART_OF, PARTS, Asked, Items
-from models.ranking.rank import SequenceScores, features_of, of_users
+from models.ranking.features import PART_OF, PARTS, ItemArrays, Question
+from models.ranking.rank import SequenceScores, features_of, weights_of
 from models.ranking.semantics import Semantics
 from models.ranking.weights import RankingWeights
 
 
 def shown_parts(
-    asked: Asked,
+    asked: Question,
     shown: NDArray[np.int32],
     *,
-    items: Items,
+    items: ItemArrays,
     priors: Priors,
     weights: RankingWeights,
     semantics: Semantics | None = None,
@@ -36,7 +36,7 @@ def shown_parts(
     """
     found, x = features_of(asked, items, priors, (0, np.unique(shown)), semantics, sequence)
     sums = np.zeros((len(x), len(PARTS)))
-    _add_up(x, of_users(asked, items, weights, semantics)[0], sums)
+    _add_up(x, weights_of(asked, items, weights, semantics)[0], sums)
     order = np.argsort(found.item, kind="stable")
     ascending = found.item[order]
     at = np.minimum(np.searchsorted(ascending, shown), max(len(ascending) - 1, 0))

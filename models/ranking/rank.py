@@ -32,8 +32,8 @@ from models.ranking.features import (
     PERSONAL,
     SCALES,
     TEXT,
-    Asked,
-    Items,
+    ItemArrays,
+    Question,
     fill_features,
     items_of,
     norm,
@@ -105,7 +105,7 @@ class RankedBatch(NamedTuple):
 
 
 def rank(
-    asked: Asked,
+    asked: Question,
     *,
     catalog: Catalog,
     stats: ItemStatistics,
@@ -150,7 +150,7 @@ def rank(
 
 
 def score_all(
-    asked: Asked,
+    asked: Question,
     *,
     catalog: Catalog,
     stats: ItemStatistics,
@@ -165,23 +165,23 @@ def score_all(
     With `neighbours_limit` also for what `rank` would not score.
     """
     items = items_of(catalog, stats)
-    scored = everything(items) if neighbours_limit is None else (neighbours_limit, priors.candidates)
+    scored = full_scope(items) if neighbours_limit is None else (neighbours_limit, priors.candidates)
     candidates, x = features_of(asked, items, priors, scored, semantics, sequence)
     scores = np.full((len(asked.history), len(items.count)), -np.inf)
     user = np.repeat(np.arange(len(asked.history)), np.diff(candidates.start))
-    scores[user, candidates.item] = np.einsum("cf,cf->c", x, of_users(asked, items, weights, semantics)[user])
+    scores[user, candidates.item] = np.einsum("cf,cf->c", x, weights_of(asked, items, weights, semantics)[user])
     return scores
 
 
 def features_of(
-    asked: Asked,
-    items: Items,
+    asked: Question,
+    items: ItemArrays,
     priors: Priors,
     candidates: tuple[int, I4],
     semantics: Semantics | None,
     sequence: SequenceScores | None,
 ) -> tuple[Candidates, F8]:
-    """Candidates of every user and their (c, F) float64 features; `candidates` as `everything` or `usual` gives them."""
+    """Candidates of every user and their (c, F) float64 features; `candidates` as `full_scope` or `served_scope` gives them."""
     limit, common = candidates
     found = gather(asked, items, _proposed(len(asked.history), common, semantics, sequence), limit)
     x = np.empty((len(found.item), len(FEATURES)))
@@ -189,22 +189,22 @@ def features_of(
     return found, x
 
 
-def everything(items: Items) -> tuple[int, I4]:
+def full_scope(items: ItemArrays) -> tuple[int, I4]:
     """For `features_of`: every item that may be listed."""
     return len(items.count), np.flatnonzero(items.recommendable).astype(np.int32)
 
 
-def usual(priors: Priors, params: RankingParams) -> tuple[int, I4]:
+def served_scope(priors: Priors, params: RankingParams) -> tuple[int, I4]:
     """For `features_of`: what `rank` scores."""
     return params.neighbours_limit, priors.candidates
 
 
-def of_users(asked: Asked, items: Items, weights: RankingWeights, semantics: Semantics | None) -> F8:
+def weights_of(asked: Question, items: ItemArrays, weights: RankingWeights, semantics: Semantics | None) -> F8:
     """(u, F) float64: the weights of the features for each user."""
     return user_weights(weights, usable_places(asked, items, semantics), asked.idle_s)
 
 
-def usable_places(asked: Asked, items: Items, semantics: Semantics | None) -> I8:
+def usable_places(asked: Question, items: ItemArrays, semantics: Semantics | None) -> I8:
     """(u,) int64: of how many places of each history anything is known: statistics of the item, or a vector of the text."""
     known = (asked.history >= 0) & (asked.history < len(items.count)) & (asked.gains != 0.0)
     if semantics is not None:
@@ -231,8 +231,8 @@ def _text(found: Candidates, semantics: Semantics | None) -> F4:
 
 
 def _rank(
-    asked: Asked,
-    items: Items,
+    asked: Question,
+    items: ItemArrays,
     priors: Priors,
     params: RankingParams,
     semantics: Semantics | None,
@@ -240,7 +240,7 @@ def _rank(
     explained: NDArray[np.bool_],
 ) -> RankedBatch:
     users, k, places = len(asked.history), params.top_k, asked.history.shape[1]
-    limit, common = usual(priors, params)
+    limit, common = served_scope(priors, params)
     found = gather(asked, items, _proposed(users, common, semantics, sequence), limit)
     usable = usable_places(asked, items, semantics)
     weights = user_weights(params.weights, usable, asked.idle_s)
@@ -255,8 +255,8 @@ def _rank(
     text = _text(found, semantics)
     _list(asked, items, found, text, weights, feedback, priors.moment_shares, explained, listed)
     if semantics is not None:
-        _exactly(listed, semantics, weights, feedback, explained)
-    return _filled(listed, usable > 0, params)
+        _rescore_exactly(listed, semantics, weights, feedback, explained)
+    return _to_batch(listed, usable > 0, params)
 
 
 class _Listed(NamedTuple):
@@ -268,7 +268,9 @@ class _Listed(NamedTuple):
     """(u, k, H)."""
 
 
-def _exactly(listed: _Listed, semantics: Semantics, weights: F8, feedback: F8, explained: NDArray[np.bool_]) -> None:
+def _rescore_exactly(
+    listed: _Listed, semantics: Semantics, weights: F8, feedback: F8, explained: NDArray[np.bool_]
+) -> None:
     """Single precision chose what is listed; what is said of it, and its order, is the exact sum of its contributions."""
     by_text = semantics.contributions(listed.items, weights[:, TEXT : TEXT + 2])
     listed.contributions[explained] += by_text[explained]
@@ -296,7 +298,7 @@ def _score(parts: F8) -> F8:
     return score
 
 
-def _filled(listed: _Listed, warm: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
+def _to_batch(listed: _Listed, warm: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
     filled = listed.items >= 0
     score = _score(listed.parts)
     calibration = params.weights.calibration
@@ -325,7 +327,7 @@ def _joined(batches: list[RankedBatch]) -> RankedBatch:
 
 
 @compiled
-def _all_features(x: F8, asked: Asked, items: Items, found: Candidates, text: F4, moment_shares: F8) -> None:
+def _all_features(x: F8, asked: Question, items: ItemArrays, found: Candidates, text: F4, moment_shares: F8) -> None:
     for u in range(len(asked.history)):
         for c in range(found.start[u], found.start[u + 1]):
             fill_features(
@@ -336,8 +338,8 @@ def _all_features(x: F8, asked: Asked, items: Items, found: Candidates, text: F4
 
 @compiled
 def _list(
-    asked: Asked,
-    items: Items,
+    asked: Question,
+    items: ItemArrays,
     found: Candidates,
     text: F4,
     weights: F8,
@@ -393,7 +395,7 @@ def _parts_and_score(x: F8, weights: F8, feedback: F8, parts: F8) -> float:
 
 
 @compiled
-def _insert(best: F8, at: I8, n: int, score: float, c: int, items: Items, found: Candidates) -> int:
+def _insert(best: F8, at: I8, n: int, score: float, c: int, items: ItemArrays, found: Candidates) -> int:
     """Put candidate c among the n best so far, in order, if it belongs there; how many there are then."""
     k = len(best)
     if n == k and not _before(score, found.item[c], best[k - 1], found.item[at[k - 1]], items):
@@ -407,7 +409,7 @@ def _insert(best: F8, at: I8, n: int, score: float, c: int, items: Items, found:
 
 
 @compiled
-def _before(score: float, item: int, other_score: float, other: int, items: Items) -> bool:
+def _before(score: float, item: int, other_score: float, other: int, items: ItemArrays) -> bool:
     if score != other_score:
         return score > other_score
     if items.count[item] != items.count[other]:
@@ -417,8 +419,8 @@ def _before(score: float, item: int, other_score: float, other: int, items: Item
 
 @compiled
 def _contribute(
-    asked: Asked,
-    items: Items,
+    asked: Question,
+    items: ItemArrays,
     found: Candidates,
     u: int,
     weights: F8,

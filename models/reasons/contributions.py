@@ -30,7 +30,7 @@ class Contributions(NamedTuple):
     value: NDArray[np.float64]
 
 
-def attribute(
+def contributions_of(
     item_contributions: NDArray[np.float64], position: NDArray[np.int64], gains: NDArray[np.float64], limit: int = 0
 ) -> tuple[Contributions, NDArray[np.float64]]:
     """Share the contribution of each history item among the behaviours it consists of.

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.items.index import NO_INDEX
-from models.ranking.features import Asked
+from models.ranking.features import Question
 
 
 class Past(NamedTuple):
     """What a ranking reads of u users, with H places of history each."""
 
-    asked: Asked
+    asked: Question
     ages_s: NDArray[np.float64]
     """(u, H) float64: how much older each place is than the newest one, s; 0 where empty."""
     vectors: NDArray[np.float32] | None
@@ -47,7 +47,7 @@ def without(past: Past, removed: NDArray[np.bool_]) -> Past:
     used = kept & ((asked.gains[0] != 0.0) | (asked.history[0] >= 0))[order]
     newest = np.min(np.where(used, ages, np.inf), axis=1, initial=np.inf)
     since = np.where(np.isfinite(newest), newest, 0.0)
-    repeated = Asked(
+    repeated = Question(
         history,
         np.where(kept, asked.gains[0][order], 0.0),
         np.broadcast_to(asked.excluded[0], (n, asked.excluded.shape[1])).copy(),

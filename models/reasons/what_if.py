@@ -14,7 +14,7 @@ from models.items.priors import Priors
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
 from models.ranking.features import items_of
-from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, features_of, of_users, rank
+from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, features_of, rank, weights_of
 from models.ranking.semantics import InterestParams, Semantics, semantics
 from models.reasons.removal import Past, rows_without, without
 from models.sequence.expectation import expectation
@@ -102,7 +102,7 @@ class WhatIf:
     def weights(self) -> NDArray[np.float64]:
         """(F,) float64: of the features, for the whole past."""
         items = items_of(self.inputs.catalog, self.inputs.stats)
-        weights: NDArray[np.float64] = of_users(self.whole().asked, items, self.inputs.params.weights, self.text())[0]
+        weights: NDArray[np.float64] = weights_of(self.whole().asked, items, self.inputs.params.weights, self.text())[0]
         return weights
 
     def text(self) -> Semantics | None:

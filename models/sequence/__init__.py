@@ -1,1 +1,4 @@
-"""The sequence model where it serves: what a user will want next, from the order and the times of what they had. No torch."""
+"""The sequence model where it serves: what a user will want next, from the order and the times of what they had.
+
+It must not import torch.
+"""

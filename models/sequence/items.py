@@ -68,7 +68,7 @@ def read_items(path: Path) -> ItemFile:
         raise ModelError(f"{path} cannot be read: {error}.", "train the model again") from None
 
 
-class Items:
+class SequenceItems:
     """Numbers items 0, 1, .. ("rows"); trained ones first. Only `put` changes it, from one thread at a time."""
 
     def __init__(self, items: ItemFile) -> None:

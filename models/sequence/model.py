@@ -18,7 +18,7 @@ from models.encoder.errors import ModelError
 from models.encoder.onnx_encoder import import_runtime, session_options
 from models.sequence.features import Times, times_of
 from models.sequence.graph import INPUTS
-from models.sequence.items import Items, ItemTable, read_items
+from models.sequence.items import ItemTable, SequenceItems, read_items
 from models.sequence.manifest import GRAPH_FILE, ITEMS_FILE, SequenceManifest, read_manifest
 from models.sequence.top_k import TopK, top_k
 
@@ -29,7 +29,7 @@ BATCH_TOLERANCE: Final = 2e-5
 class SequenceModel:
     """Opened by `open`. `queries` and `top_k` may run in another thread than `items.put`."""
 
-    def __init__(self, session: Any, manifest: SequenceManifest, items: Items) -> None:
+    def __init__(self, session: Any, manifest: SequenceManifest, items: SequenceItems) -> None:
         """For `open` and for tests; `session` is ONNX Runtime's."""
         self._session = session
         self.manifest = manifest
@@ -53,7 +53,7 @@ class SequenceModel:
         items = read_items(directory / ITEMS_FILE)
         if items.vectors.shape != (manifest.items, manifest.dims):
             raise ModelError(f"{directory / ITEMS_FILE} does not hold what the manifest says.", "train the model again")
-        return cls(open_session(runtime, directory / GRAPH_FILE, threads), manifest, Items(items))
+        return cls(open_session(runtime, directory / GRAPH_FILE, threads), manifest, SequenceItems(items))
 
     @property
     def text_model(self) -> str | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream, UnavailableError
-from models.evaluation.history import Past
+from models.evaluation.history import UserPrefix
 from models.evaluation.questions import Histories
 
 NAME: Final = "two_tower"
@@ -70,7 +70,7 @@ class TwoTower:
         import torch
 
         self._stream, self._n = stream, known.n_items
-        self._past = Past(stream, known, end)
+        self._past = UserPrefix(stream, known, end)
         self._fitted = self._past.count > 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)

@@ -22,7 +22,7 @@ from models.items.rows import ItemRows
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
 from models.learning.choices import ChoiceLog, Choices, sample_candidates, together
-from models.ranking.features import Asked, Items, items_of
+from models.ranking.features import ItemArrays, Question, items_of
 from models.ranking.rank import RankingParams, SequenceScores, features_of, score_all, usable_places
 from models.ranking.semantics import Semantics, semantics
 from models.ranking.weights import SESSION_GAP_S, RankingWeights
@@ -31,7 +31,7 @@ from models.reasons.what_if import RankingInputs
 from models.sequence.expectation import expectation
 from models.sequence.model import SequenceModel
 from stream.params import interest_params, update_params
-from stream.refresh.question import ages_s, asked_of, behaviours_of, first_engagements
+from stream.refresh.question import ages_s, behaviours_of, first_engagements, ranking_question
 from stream.settings import Settings
 from stream.state.record import States, dwell_code
 from stream.state.update import EventColumns, apply_events
@@ -46,15 +46,15 @@ ONLY = 0
 """Of everything there is one partition."""
 
 
-class Question(NamedTuple):
+class UserInputs(NamedTuple):
     """What a ranking is asked of one user."""
 
-    asked: Asked
+    asked: Question
     text: Semantics | None
     sequence: SequenceScores | None = None
 
 
-class Replayed:
+class ReplayedWorker:
     """Events `[0, applied)` of a stream have been applied."""
 
     def __init__(self, settings: Settings, stream: Stream, known: Known) -> None:
@@ -114,7 +114,7 @@ class Replayed:
         excluded: NDArray[np.int32] | None = None,
         strengths: NDArray[np.float64] | None = None,
         states: States | None = None,
-    ) -> Question:
+    ) -> UserInputs:
         """What would be asked of this user now.
 
         Args:
@@ -128,18 +128,18 @@ class Replayed:
         params = self._params if strengths is None else self._params._replace(strengths=strengths)
         behaviours = behaviours_of(states, rows, params)
         out = np.empty((1, 0), np.int32) if excluded is None else excluded[None, :]
-        recent, asked = asked_of(
+        recent, asked = ranking_question(
             states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
         )
         text = self._semantics(asked, ages_s(behaviours, recent))
-        return Question(asked, text, self._expected(states, rows, asked))
+        return UserInputs(asked, text, self._expected(states, rows, asked))
 
     def past(self, user: int, now_ms: int) -> Past:
         """What a ranking reads of this user now; their own recent items are not to be listed."""
         rows = np.array([user], np.int64)
         behaviours = behaviours_of(self.states, rows, self._params)
         nothing = np.empty((1, 0), np.int32)
-        recent, asked = asked_of(
+        recent, asked = ranking_question(
             self.states, rows, behaviours, self._settings.history_window, self.index, nothing, np.array([now_ms])
         )
         vectors = None if self._vectors is None else self._vectors.get(asked.history)
@@ -154,7 +154,7 @@ class Replayed:
         columns = self._columns.take(np.arange(events.start, events.stop))
         apply_events(states, columns, self._params)
 
-    def items(self) -> Items:
+    def items(self) -> ItemArrays:
         """What is known of all items."""
         return items_of(self.catalog, self.stats)
 
@@ -175,7 +175,7 @@ class Replayed:
         return self._priors
 
     def scores(
-        self, question: Question, weights: RankingWeights, *, candidates_only: bool = False
+        self, question: UserInputs, weights: RankingWeights, *, candidates_only: bool = False
     ) -> NDArray[np.float64]:
         """(n_items,) float64: the score of every item of the stream; -inf for what is excluded, or is no candidate."""
         now_ms = int(question.asked.now_ms[0])
@@ -193,7 +193,7 @@ class Replayed:
         return own
 
     def note(
-        self, question: Question, chosen: int, open_: NDArray[np.bool_], log: ChoiceLog, rng: np.random.Generator
+        self, question: UserInputs, chosen: int, open_: NDArray[np.bool_], log: ChoiceLog, rng: np.random.Generator
     ) -> None:
         """Keep the choice of item number `chosen` among those that are `open_` (n by dense index), if it teaches anything."""
         items, now_ms = self.items(), int(question.asked.now_ms[0])
@@ -210,13 +210,13 @@ class Replayed:
             history = int(usable_places(question.asked, items, question.text)[0])
             log.add(x[kept][rows].astype(np.float32), history, float(question.asked.idle_s[0]))
 
-    def _expected(self, states: States, rows: NDArray[np.int64], asked: Asked) -> SequenceScores | None:
+    def _expected(self, states: States, rows: NDArray[np.int64], asked: Question) -> SequenceScores | None:
         if self.sequence is None:
             return None
         history = first_engagements(states, rows, self.sequence.length)
         return expectation(self.sequence, *history, asked.now_ms, self.index)
 
-    def _semantics(self, asked: Asked, ages: NDArray[np.float64]) -> Semantics | None:
+    def _semantics(self, asked: Question, ages: NDArray[np.float64]) -> Semantics | None:
         if self._vectors is None:
             return None
         return semantics(
@@ -265,10 +265,12 @@ class Strata(NamedTuple, Generic[T]):
     starting: T
 
 
-class Choosing:
+class ChoiceSampler:
     """Samples what users of a stream chose, from everything they could have."""
 
-    def __init__(self, replayed: Replayed, stream: Stream, known: Known, limit: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, replayed: ReplayedWorker, stream: Stream, known: Known, limit: int, rng: np.random.Generator
+    ) -> None:
         """`limit` choices of each stratum are kept, the newest."""
         self._replayed, self._stream, self._known, self._rng = replayed, stream, known, rng
         self._limit = limit
@@ -289,14 +291,16 @@ class Choosing:
         parts = Strata(firsts[~is_start], firsts[is_start])
         return np.sort(np.concatenate([evenly(part, self._limit) for part in parts]))
 
-    def question(self, at: int, strengths: NDArray[np.float64] | None = None, *, without_had: bool = False) -> Question:
+    def question(
+        self, at: int, strengths: NDArray[np.float64] | None = None, *, without_had: bool = False
+    ) -> UserInputs:
         """Of the user of event `at`, just before it; `without_had`: what they had is excluded."""
         self._replayed.advance(at)
         user, now_ms = int(self._stream.user[at]), int(self._stream.time_ms[at])
         excluded = self._replayed.number[self._had(at)] if without_had else None
         return self._replayed.question(user, now_ms, excluded, strengths)
 
-    def note(self, at: int, question: Question | None = None) -> None:
+    def note(self, at: int, question: UserInputs | None = None) -> None:
         """Keep the choice that event `at` is."""
         question = self.question(at) if question is None else question
         log = self._logs[int(question.asked.idle_s[0] >= SESSION_GAP_S)]
@@ -306,7 +310,7 @@ class Choosing:
         """All that are kept."""
         return together([log.choices() for log in self._logs])
 
-    def rank_of_chosen(self, question: Question, at: int, weights: RankingWeights) -> float:
+    def rank_of_chosen(self, question: UserInputs, at: int, weights: RankingWeights) -> float:
         """From 1, half of the ties before it: where the item of event `at` stands among all that could be chosen."""
         scores = self._replayed.scores(question, weights)
         open_ = self.open_at(at)[self._replayed.number]

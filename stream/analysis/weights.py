@@ -22,7 +22,7 @@ from models.ranking.features import PARTS
 from models.ranking.weights import RankingWeights, default_weights
 from models.sequence.model import SequenceModel
 from models.vocabulary import ACTIONS
-from stream.analysis.replayed import Choosing, Replayed, evenly
+from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, evenly
 from stream.refresh.versions import RankerModel, read_versions, read_weights, weights_of
 from stream.settings import Settings
 
@@ -152,9 +152,9 @@ def train_weights(
     firsts = np.flatnonzero(stream.first)
     learned = firsts[int(LEARN_FROM * len(firsts)) : int(JUDGE_FROM * len(firsts))]
     asked = evenly(firsts[int(JUDGE_FROM * len(firsts)) :], questions)
-    replayed = Replayed(settings, stream, known)
+    replayed = ReplayedWorker(settings, stream, known)
     replayed.sequence = sequence
-    choosing = Choosing(replayed, stream, known, choices, np.random.default_rng(seed))
+    choosing = ChoiceSampler(replayed, stream, known, choices, np.random.default_rng(seed))
     sampled = choosing.sample(learned)
     total = len(sampled) + len(asked)
     for done, at in enumerate(sampled.tolist()):
@@ -224,8 +224,8 @@ def train_strengths(
         if strength and action in used and action != "query"
         for step in STEPS
     ]
-    replayed = Replayed(settings, stream, known)
-    choosing = Choosing(replayed, stream, known, 1, np.random.default_rng(0))
+    replayed = ReplayedWorker(settings, stream, known)
+    choosing = ChoiceSampler(replayed, stream, known, 1, np.random.default_rng(0))
     ranks = np.empty((len(trials), len(asked)))
     for done, at in enumerate(asked.tolist()):
         for row, trial in enumerate(trials):

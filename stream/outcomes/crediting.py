@@ -31,7 +31,7 @@ from models.vocabulary import (
     UNKNOWN,
     Rule,
 )
-from stream.state.ledger import CREDIT, LISTS, LISTS_SEEN, PATH, PLACES, PURCHASES, TOUCHES, Columns, Ledgers
+from stream.state.ledger import CREDIT, LISTS, LISTS_SEEN, PATH, PLACES, PURCHASES, TOUCHES, LedgerColumns, Ledgers
 from stream.state.update import EventColumns
 
 SEEN, CLICKED, BY_IMPRESSION = 1, 2, 4
@@ -107,15 +107,15 @@ def credit_params(rule: str, windows_h: dict[str, float], half_life_h: float) ->
     return CreditParams(RULES.index(cast("Rule", rule)), windows_ms, 3_600_000.0 * half_life_h)
 
 
-def is_told(events: EventColumns, params: CreditParams) -> NDArray[np.bool_]:
+def concerns_lists(events: EventColumns, params: CreditParams) -> NDArray[np.bool_]:
     """(n,) bool: events that say something of recommendations; the others need no ledger."""
     action = events.action
     told: NDArray[np.bool_] = (action == IMPRESSION) | (action == REFUND) | (params.windows_ms[action] > 0)
     return told
 
 
-def credit(ledgers: Columns, events: EventColumns, referrals: Referrals, params: CreditParams) -> Credited:
-    """Apply events of which `is_told` holds, in offset order, to ledgers in place. `events.row` is the ledger's row."""
+def credit(ledgers: LedgerColumns, events: EventColumns, referrals: Referrals, params: CreditParams) -> Credited:
+    """Apply events of which `concerns_lists` holds, in offset order, to ledgers in place. `events.row` is the ledger's row."""
     n = len(events.row)
     outcomes, touched = np.zeros(n, OUTCOME), np.zeros((n, PATH), CREDIT)
     exposures, clicks = np.zeros(n, SEEN_ITEM), np.zeros(n, SEEN_ITEM)
@@ -145,7 +145,7 @@ class Lists(NamedTuple):
     """(m, k), > 0; 0 after the last item of a list."""
 
 
-def note_lists(ledgers: Columns, lists: Lists, at_ms: int) -> NDArray[np.bool_]:
+def note_lists(ledgers: LedgerColumns, lists: Lists, at_ms: int) -> NDArray[np.bool_]:
     """Remember that lists were published; (m,) False where one is remembered already."""
     noted = np.zeros(len(lists.row), np.bool_)
     _note_lists(ledgers, lists, at_ms, noted)
@@ -163,7 +163,7 @@ def warm_up(params: CreditParams) -> None:
 
 
 @compiled
-def _note_lists(c: Columns, lists: Lists, at_ms: int, noted: NDArray[np.bool_]) -> None:
+def _note_lists(c: LedgerColumns, lists: Lists, at_ms: int, noted: NDArray[np.bool_]) -> None:
     for m in range(len(lists.row)):
         r = lists.row[m]
         noted[m] = True
@@ -195,7 +195,7 @@ def _note_lists(c: Columns, lists: Lists, at_ms: int, noted: NDArray[np.bool_]) 
 
 
 @compiled
-def _list_to_drop(c: Columns, r: int) -> int:
+def _list_to_drop(c: LedgerColumns, r: int) -> int:
     """The oldest that was not seen, unless more than `LISTS_SEEN` were: then the oldest of those."""
     seen = 0
     for k in range(LISTS):
@@ -209,7 +209,7 @@ def _list_to_drop(c: Columns, r: int) -> int:
 
 @compiled
 def _credit(
-    c: Columns,
+    c: LedgerColumns,
     e: NDArray[Any],
     params: CreditParams,
     out: Credited,
@@ -246,7 +246,7 @@ def _credit(
 
 @compiled
 def _expose(
-    c: Columns,
+    c: LedgerColumns,
     e: NDArray[Any],
     i: int,
     item: np.uint32,
@@ -294,7 +294,7 @@ def _expose(
 
 
 @compiled
-def _see(c: Columns, r: int, t: int, i: int, seen: NDArray[Any], made: NDArray[np.int64], which: int) -> None:
+def _see(c: LedgerColumns, r: int, t: int, i: int, seen: NDArray[Any], made: NDArray[np.int64], which: int) -> None:
     """Write touch t to the exposures (which = 1) or clicks (2)."""
     of, touch = seen[made[which]], c.touches[r, t]
     of.strategy, of.rank, of.context = touch.strategy, touch.rank, touch.context
@@ -303,7 +303,7 @@ def _see(c: Columns, r: int, t: int, i: int, seen: NDArray[Any], made: NDArray[n
 
 
 @compiled
-def _place_of(c: Columns, r: int, k: int, item: np.uint32) -> int:
+def _place_of(c: LedgerColumns, r: int, k: int, item: np.uint32) -> int:
     for place in range(PLACES):
         if c.places[r, k, place].item == item and c.places[r, k, place].propensity > 0.0:
             return place
@@ -311,7 +311,7 @@ def _place_of(c: Columns, r: int, k: int, item: np.uint32) -> int:
 
 
 @compiled
-def _add_touch(c: Columns, r: int) -> int:
+def _add_touch(c: LedgerColumns, r: int) -> int:
     """Position of a new touch; if there is no room, the oldest that was not clicked goes, else the oldest."""
     if c.n_touches[r] == TOUCHES:
         gone = 0
@@ -327,7 +327,7 @@ def _add_touch(c: Columns, r: int) -> int:
 
 
 @compiled
-def _path(c: Columns, e: NDArray[Any], i: int, item: np.uint32, named: int, window_ms: int, out: Credited) -> int:
+def _path(c: LedgerColumns, e: NDArray[Any], i: int, item: np.uint32, named: int, window_ms: int, out: Credited) -> int:
     """Write the touches of the next outcome, earliest first, and its evidence; how many there are."""
     r, at_ms, m = e[i].row, e[i].time_ms, out.rows[0]
     found = np.empty(TOUCHES + 1, np.int64)
@@ -369,7 +369,7 @@ def _path(c: Columns, e: NDArray[Any], i: int, item: np.uint32, named: int, wind
 
 
 @compiled
-def _by_lists(c: Columns, e: NDArray[Any], i: int, item: np.uint32, window_ms: int, out: Credited) -> int:
+def _by_lists(c: LedgerColumns, e: NDArray[Any], i: int, item: np.uint32, window_ms: int, out: Credited) -> int:
     """The published lists that held the item; the last one becomes a touch, for what the item earns later."""
     r, at_ms, m = e[i].row, e[i].time_ms, out.rows[0]
     n = 0
@@ -394,7 +394,7 @@ def _by_lists(c: Columns, e: NDArray[Any], i: int, item: np.uint32, window_ms: i
 
 
 @compiled
-def _remember(c: Columns, e: NDArray[Any], i: int, item: np.uint32, out: Credited) -> None:
+def _remember(c: LedgerColumns, e: NDArray[Any], i: int, item: np.uint32, out: Credited) -> None:
     """Keep the purchase that is the next outcome for a refund; the oldest goes."""
     r, m = e[i].row, out.rows[0]
     if c.n_purchases[r] == PURCHASES:
@@ -413,7 +413,7 @@ def _remember(c: Columns, e: NDArray[Any], i: int, item: np.uint32, out: Credite
 
 
 @compiled
-def _take_back(c: Columns, e: NDArray[Any], value: float, i: int, item: np.uint32, out: Credited) -> bool:
+def _take_back(c: LedgerColumns, e: NDArray[Any], value: float, i: int, item: np.uint32, out: Credited) -> bool:
     """The newest purchase of the item that was not taken back, with its credits; whether the ledger changed.
 
     A refund whose event id has taken one back before is a repeat, and no outcome.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.outcomes.crediting import CreditParams, Lists, Referrals, credit, is_told, note_lists
+from stream.outcomes.crediting import CreditParams, Lists, Referrals, concerns_lists, credit, note_lists
 from stream.outcomes.publish import outcome_records
 from stream.outcomes.strategy_totals import StrategyTotals, record_key
 from stream.state.ledger import LEDGER_PREFIX, Ledgers
@@ -56,7 +56,7 @@ class PartitionOutcomes:
         name_of: Callable[[int], str | None],
     ) -> list[OutcomeAttribution]:
         """Credit the events of a chunk that were applied to their users' states, in offset order."""
-        told = np.flatnonzero(applied & is_told(events, params))
+        told = np.flatnonzero(applied & concerns_lists(events, params))
         if not len(told):
             return []
         keys = [keys[i] for i in told.tolist()]

@@ -32,7 +32,7 @@ _QUARTER_MS: Final = 900_000
 """Time zones change their offset on quarters of an hour."""
 
 
-def told(times_ms: NDArray[np.int64], moment_ms: int, zone: tzinfo = UTC) -> NDArray[np.int64]:
+def ago(times_ms: NDArray[np.int64], moment_ms: int, zone: tzinfo = UTC) -> NDArray[np.int64]:
     """(n,) int64 codes below `CODES` of how long before `moment_ms` each of `times_ms` (n,) was."""
     local = times_ms + _offsets_ms(times_ms, zone)
     now = moment_ms + _offset_ms(moment_ms // _QUARTER_MS, zone)

@@ -14,9 +14,9 @@ from models.items.catalog import Catalog, CatalogItem
 from models.items.facts import NEW, NEW_MS
 from models.ranking.rank import SPLIT, RankedBatch
 from models.ranking.recent import RecentItems
-from models.reasons.contributions import METHOD, Contributions, attribute
+from models.reasons.contributions import METHOD, Contributions, contributions_of
 from models.vocabulary import ACTIONS, EXPLORE, STRATEGIES
-from stream.reasons.ago import told
+from stream.reasons.ago import ago
 from stream.reasons.language import ACTIONS_TOLD
 from stream.reasons.sentence import Cause, both_languages, reason, title_of
 from stream.refresh.question import Behaviours
@@ -43,7 +43,7 @@ def model_versions(ranker: str, encoder: str | None = None, sequence: str | None
     return ModelVersions(encoder=encoder, sequence=sequence, ranker=ranker)
 
 
-class Listed(NamedTuple):
+class ListHeader(NamedTuple):
     """For whom, and of what, one row of a ranked batch is."""
 
     user_id: str
@@ -56,7 +56,7 @@ class Listed(NamedTuple):
     """False: without reasons."""
 
 
-class Telling(NamedTuple):
+class SentenceContext(NamedTuple):
     """What sentences need beside the numbers."""
 
     facts: NDArray[np.uint8]
@@ -93,7 +93,7 @@ def recommendation_id(user_id: str, source: EventSource, model: ModelVersions, b
 
 
 def build_records(
-    listed: Sequence[Listed],
+    listed: Sequence[ListHeader],
     ranked: RankedBatch,
     recent: RecentItems,
     behaviours: Behaviours,
@@ -102,13 +102,13 @@ def build_records(
     now_ms: int,
     contributions_max: int,
     model: ModelVersions,
-    telling: Telling,
+    telling: SentenceContext,
 ) -> list[Published]:
     """One recommendation and its attributions per user of the batch; an empty list is published too."""
     # Flat columns over all places of all lists, so that a place costs one step of a loop and not a dozen small calls.
     filled = ranked.items >= 0
     user, rank = np.nonzero(filled)
-    causes, others = attribute(ranked.contributions, recent.position, behaviours.gain, contributions_max)
+    causes, others = contributions_of(ranked.contributions, recent.position, behaviours.gain, contributions_max)
     bounds = np.searchsorted(
         causes.user * filled.shape[1] + causes.rank, np.append(np.flatnonzero(filled), filled.size)
     )
@@ -143,7 +143,7 @@ def build_records(
         if not listed[u].is_explained:
             continue
         proven = facts if _may_be_new(item, telling.moment_ms) else facts & ~NEW
-        sentence = evidence.said(*reason(evidence.strongest(begin, end), own, proven, strategy == EXPLORE))
+        sentence = evidence.sentence(*reason(evidence.strongest(begin, end), own, proven, strategy == EXPLORE))
         reasons[u].append(
             RecommendationAttribution(
                 ids[u],
@@ -211,7 +211,7 @@ class _Evidence:
         disliked: NDArray[np.bool_],
         catalog: Catalog,
         name_of: Callable[[int], str | None],
-        telling: Telling,
+        telling: SentenceContext,
     ) -> None:
         at = (causes.user, causes.behaviour)
         hashes, place = np.unique(behaviours.item[at], return_inverse=True)
@@ -232,7 +232,7 @@ class _Evidence:
                 [actions[i] for i in np.flatnonzero(reasons).tolist()],
                 [titles[i] for i in place[reasons].tolist()],
                 causes.value[reasons].tolist(),
-                told(times_ms[reasons], telling.moment_ms, telling.zone).tolist(),
+                ago(times_ms[reasons], telling.moment_ms, telling.zone).tolist(),
                 strict=True,
             )
         )
@@ -247,7 +247,7 @@ class _Evidence:
         first = self._before[begin]
         return cast("list[Cause]", self._causes[first : min(self._before[end], first + STRONGEST)])
 
-    def said(self, chosen: list[Cause], claim: str) -> Explanation:
+    def sentence(self, chosen: list[Cause], claim: str) -> Explanation:
         """The sentence, made once: many places of a list have the same reason."""
         key = claim or tuple([(action, title, when) for action, title, _, when in chosen])
         sentence = self._said.get(key)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.items.co_occurrence import moment_bins
 from models.items.index import ItemIndex
-from models.ranking.features import Asked
+from models.ranking.features import Question
 from models.ranking.recent import RecentItems, recent_items
 from models.sequence.history import FirstEngagements
 from models.vocabulary import QUERY
@@ -41,7 +41,7 @@ def behaviours_of(states: States, rows: NDArray[np.int64], params: UpdateParams)
     return Behaviours(item, states.time_ms[at], action, gain)
 
 
-def asked_of(
+def ranking_question(
     states: States,
     rows: NDArray[np.int64],
     behaviours: Behaviours,
@@ -49,7 +49,7 @@ def asked_of(
     index: ItemIndex,
     excluded: NDArray[np.int32],
     now_ms: NDArray[np.int64],
-) -> tuple[RecentItems, Asked]:
+) -> tuple[RecentItems, Question]:
     """The recent items of `rows` (u,) and the question for the ranking at `now_ms` (u,), in event time.
 
     The context is the newest behaviour's: where somebody was a moment ago is where they are.
@@ -59,7 +59,7 @@ def asked_of(
     context = np.where(states.n_ring[rows] > 0, states.kind[rows, newest] >> CONTEXT_SHIFT, 0).astype(np.uint8)
     idle_s = np.maximum(now_ms - states.last_ms[rows], 0) / 1000.0
     bins = moment_bins(now_ms, context)
-    return recent, Asked(index.lookup(recent.items), recent.gains, excluded, now_ms, idle_s, bins)
+    return recent, Question(index.lookup(recent.items), recent.gains, excluded, now_ms, idle_s, bins)
 
 
 def first_engagements(states: States, rows: NDArray[np.int64], length: int) -> FirstEngagements:

@@ -13,11 +13,11 @@ from models.arrays import F4, F8, I8
 from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
-from models.ranking.features import Asked
+from models.ranking.features import Question
 from models.ranking.rank import PARTS, RankedBatch, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
-from models.reasons.contributions import COMPLETENESS_GAP_MAX, attribute, completeness_gap
+from models.reasons.contributions import COMPLETENESS_GAP_MAX, completeness_gap, contributions_of
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
 from models.vocabulary import QUERY
@@ -30,8 +30,8 @@ from stream.refresh.counterfactuals import what_would_change, with_counterfactua
 from stream.refresh.exclusions import Exclusions
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.lists import LastLists
-from stream.refresh.publish import Listed, Published, Telling, build_records, model_versions
-from stream.refresh.question import Behaviours, ages_s, asked_of, behaviours_of, first_engagements
+from stream.refresh.publish import ListHeader, Published, SentenceContext, build_records, model_versions
+from stream.refresh.question import Behaviours, ages_s, behaviours_of, first_engagements, ranking_question
 from stream.refresh.queue import Due
 from stream.refresh.serving import Serving
 from stream.settings import Settings
@@ -48,7 +48,7 @@ class Asking(NamedTuple):
     """(u,) of the partition's states."""
     behaviours: Behaviours
     recent: RecentItems
-    question: Asked
+    question: Question
     past_vectors: F4 | None
     """(u, H, dims) float32 of the recent items and queries; None without an encoder."""
     ages_s: F8
@@ -85,14 +85,14 @@ class Refresher:
         row, moment_ms = np.zeros(1, np.int64), np.zeros(1, np.int64)
         behaviours = behaviours_of(states, row, self._update)
         excluded = np.full((1, 1), NO_INDEX, np.int32)
-        recent, question = asked_of(
+        recent, question = ranking_question(
             states, row, behaviours, self._settings.history_window, knowledge.index, excluded, moment_ms
         )
         priors = compute_priors(knowledge.catalog, knowledge.stats, candidates_each=1, new_items=1, now_ms=0)
         ranked = rank(
             question, catalog=knowledge.catalog, stats=knowledge.stats, priors=priors, params=self._serving.params
         )
-        attribute(ranked.contributions, recent.position, behaviours.gain, self._settings.contributions_max)
+        contributions_of(ranked.contributions, recent.position, behaviours.gain, self._settings.contributions_max)
 
     def refresh(self, users: UserPartition, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
         """Fresh lists, in the order of `due`.
@@ -127,7 +127,7 @@ class Refresher:
         # The newest event's time, not the clock's: a replayed year is ranked as it was then.
         moment_ms = np.full(len(rows), knowledge.stream_time_ms(now_ms))
         excluded = self._exclusions.excluded(states, rows, behaviours)
-        recent, question = asked_of(
+        recent, question = ranking_question(
             states, rows, behaviours, self._settings.history_window, knowledge.index, excluded, moment_ms
         )
         vectors, ages = knowledge.past_vectors(recent, question.history), ages_s(behaviours, recent)
@@ -230,10 +230,10 @@ class Refresher:
             now_ms,
             self._settings.contributions_max,
             model_versions(serving.params.weights.version, encoder, serving.sequences.model_version),
-            Telling(item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone),
+            SentenceContext(item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone),
         )
 
-    def _listed(self, users: UserPartition, row: int, due: Due) -> Listed:
+    def _listed(self, users: UserPartition, row: int, due: Due) -> ListHeader:
         states, knowledge = users.overlay.states, self._knowledge
         fence = int(states.fence[row])
         event_time_ms = due.event_time_ms
@@ -243,7 +243,7 @@ class Refresher:
         source = EventSource(self._settings.topic_events, users.partition, fence)
         trigger = due.trigger
         because = "" if trigger == "event" else f"{trigger}:{knowledge.catalog.version}:{knowledge.stats.version}"
-        return Listed(due.key.decode(), source, event_time_ms, trigger, because)
+        return ListHeader(due.key.decode(), source, event_time_ms, trigger, because)
 
     def _assert_complete(self, published: Sequence[Published]) -> None:
         """The reasons of a batch add up to its scores.

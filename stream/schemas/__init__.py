@@ -1,5 +1,7 @@
 """JSON Schemas (draft 2020-12) of the records on the wire, and one AsyncAPI document of the topics.
 
+It must not hold a type of its own.
+
 The files here are made from the types in `stream.wire.records` by `python -m stream.schemas.generate` and are part of the
 package, so that other services can validate against exactly what this version reads and writes.
 """

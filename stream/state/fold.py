@@ -12,7 +12,7 @@ import numpy as np
 
 from models.calendar import DAY_S, EPOCH_WEEKDAY
 from models.compiled import compiled
-from stream.state.record import BIN_CONTEXT, BIN_TOTAL, BIN_WEEKDAY, BINS, BOUGHT, POINTS, Columns
+from stream.state.record import BIN_CONTEXT, BIN_TOTAL, BIN_WEEKDAY, BINS, BOUGHT, POINTS, StateColumns
 
 MAX_COUNT = np.int64(65_535)
 _LEAST = np.float64(1e-30)
@@ -29,7 +29,7 @@ class HalfLives(NamedTuple):
 
 @compiled
 def fold(
-    c: Columns,
+    c: StateColumns,
     r: int,
     item: np.uint64,
     time_s: np.int64,
@@ -47,7 +47,7 @@ def fold(
 
 
 @compiled
-def _fold_histogram(c: Columns, r: int, time_s: np.int64, context: np.uint8, half_life_s: float) -> None:
+def _fold_histogram(c: StateColumns, r: int, time_s: np.int64, context: np.uint8, half_life_s: float) -> None:
     reference = np.int64(c.older_s[r])
     latest = max(reference, time_s)
     keep, weight = _half(latest - reference, half_life_s), _half(latest - time_s, half_life_s)
@@ -63,7 +63,7 @@ def _fold_histogram(c: Columns, r: int, time_s: np.int64, context: np.uint8, hal
 
 
 @compiled
-def _fold_point(c: Columns, r: int, item: np.uint64, time_s: np.int64, gain: float, half_lives: HalfLives) -> None:
+def _fold_point(c: StateColumns, r: int, item: np.uint64, time_s: np.int64, gain: float, half_lives: HalfLives) -> None:
     """Add to the point of the item; else open one, in place of the lightest if all are taken (dislikes open none)."""
     n = np.int64(c.n_points[r])
     for k in range(n):
@@ -98,7 +98,7 @@ def _fold_point(c: Columns, r: int, item: np.uint64, time_s: np.int64, gain: flo
 
 
 @compiled
-def _fold_bought(c: Columns, r: int, fingerprint: np.uint16) -> None:
+def _fold_bought(c: StateColumns, r: int, fingerprint: np.uint16) -> None:
     for k in range(min(c.n_bought[r], BOUGHT)):
         if c.bought[r, k] == fingerprint:
             return

@@ -63,7 +63,7 @@ CREDIT = np.dtype(
 """What one touch earned."""
 
 
-class Columns(NamedTuple):
+class LedgerColumns(NamedTuple):
     """The arrays of `Ledgers`; the first axis of each is the user's row. Compiled loops take them as they are.
 
     Entries of a kind stand oldest first, the first `n_...` are in use.
@@ -115,13 +115,13 @@ class Ledgers:
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` rows; what is there stays."""
         old, self.columns = self.columns, _empty(capacity)
-        for name in Columns._fields:
+        for name in LedgerColumns._fields:
             getattr(self.columns, name)[: len(old.n_lists)] = getattr(old, name)
 
     def take(self, rows: NDArray[np.int64], capacity: int) -> Ledgers:
         """A copy with these rows first, in that order, and empty ones up to `capacity`."""
         taken = Ledgers(capacity)
-        for name in Columns._fields:
+        for name in LedgerColumns._fields:
             getattr(taken.columns, name)[: len(rows)] = getattr(self.columns, name)[rows]
         return taken
 
@@ -159,7 +159,7 @@ class Ledgers:
             at = end
 
 
-def _empty(capacity: int) -> Columns:
+def _empty(capacity: int) -> LedgerColumns:
     columns: list[NDArray[Any]] = [np.zeros(capacity, np.int64) for _ in _COUNTS]
     columns += [np.zeros((capacity, *shape), kind) for _, shape, kind in _SHAPES.values()]
-    return Columns(*columns)
+    return LedgerColumns(*columns)

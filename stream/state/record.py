@@ -75,7 +75,7 @@ assert (
 )
 
 
-class Columns(NamedTuple):
+class StateColumns(NamedTuple):
     """The arrays of `States`; the first axis of each is the user's row. Compiled loops take them as they are."""
 
     fence: NDArray[np.int64]
@@ -159,13 +159,13 @@ class States:
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` rows; what is there stays."""
         old, self.columns = self.columns, _empty(capacity)
-        for name in Columns._fields:
+        for name in StateColumns._fields:
             getattr(self.columns, name)[: len(old.fence)] = getattr(old, name)
 
     def take(self, rows: NDArray[np.int64], capacity: int) -> States:
         """A copy with these rows first, in that order, and empty ones up to `capacity`."""
         taken = States(capacity)
-        for name in Columns._fields:
+        for name in StateColumns._fields:
             getattr(taken, name)[: len(rows)] = getattr(self, name)[rows]
         return taken
 
@@ -184,8 +184,8 @@ class States:
         return slots % RING, lengths
 
 
-def _empty(capacity: int) -> Columns:
-    columns = Columns(*(np.zeros((capacity, *shape), kind) for _, shape, kind in _COLUMNS))
+def _empty(capacity: int) -> StateColumns:
+    columns = StateColumns(*(np.zeros((capacity, *shape), kind) for _, shape, kind in _COLUMNS))
     columns.fence[:] = NEVER
     return columns
 
@@ -209,7 +209,7 @@ def pack(states: States, rows: NDArray[np.int64]) -> list[bytes]:
 
 @compiled
 def _pack(
-    c: Columns,
+    c: StateColumns,
     points: NDArray[np.uint8],
     histograms: NDArray[np.uint8],
     rows: NDArray[np.int64],
@@ -298,7 +298,7 @@ def _migrate(value: bytes) -> bytes:
 
 @compiled
 def _unpack(
-    c: Columns,
+    c: StateColumns,
     points: NDArray[np.uint8],
     histograms: NDArray[np.uint8],
     rows: NDArray[np.int64],

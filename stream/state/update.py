@@ -21,7 +21,7 @@ from stream.state.record import (
     EXPOSURES,
     FIRST_BIT,
     RING,
-    Columns,
+    StateColumns,
     States,
     dwell_ms_of,
     pack,
@@ -160,7 +160,7 @@ class _First(NamedTuple):
 
 @compiled
 def _apply(
-    c: Columns,
+    c: StateColumns,
     e: EventColumns,
     gains: NDArray[np.float64],
     liked: NDArray[np.bool_],
@@ -224,7 +224,7 @@ def _apply(
 
 
 @compiled
-def _is_remembered(c: Columns, r: int, event_id: np.uint32, item: np.uint64, action: np.uint8) -> bool:
+def _is_remembered(c: StateColumns, r: int, event_id: np.uint32, item: np.uint64, action: np.uint8) -> bool:
     """Whether a behaviour still in the ring has this event_id, item and action."""
     for k in range(min(c.n_ring[r], RING)):
         if c.event_id[r, k] == event_id and c.item[r, k] == item and (c.kind[r, k] & ACTION_MASK) == action:
@@ -233,7 +233,7 @@ def _is_remembered(c: Columns, r: int, event_id: np.uint32, item: np.uint64, act
 
 
 @compiled
-def _is_liked(c: Columns, r: int, item: np.uint64, liked: NDArray[np.bool_]) -> bool:
+def _is_liked(c: StateColumns, r: int, item: np.uint64, liked: NDArray[np.bool_]) -> bool:
     """Whether a positive behaviour still in the ring is about this item."""
     for k in range(min(c.n_ring[r], RING)):  # noqa: SIM110  (a generator cannot be compiled)
         if c.item[r, k] == item and liked[c.kind[r, k] & ACTION_MASK]:
@@ -242,7 +242,7 @@ def _is_liked(c: Columns, r: int, item: np.uint64, liked: NDArray[np.bool_]) -> 
 
 
 @compiled
-def _write_history(c: Columns, r: int, history: NDArray[np.uint64]) -> None:
+def _write_history(c: StateColumns, r: int, history: NDArray[np.uint64]) -> None:
     """The first engagements still in the ring, newest first."""
     found = 0
     n = c.n_ring[r]

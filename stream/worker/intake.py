@@ -35,7 +35,7 @@ _RECOMMENDATION_ID, _VALUE = attrgetter("recommendation_id"), attrgetter("value"
 _ACTION_CODE = {action: code for code, action in enumerate(ACTIONS)}
 
 
-class Refused(NamedTuple):
+class DeadLetter(NamedTuple):
     """A record for the dead-letter topic."""
 
     record: Any
@@ -51,7 +51,7 @@ class Intake(NamedTuple):
     """With row = 0 everywhere: the rows are the overlay's to give."""
     timestamp_ms: NDArray[np.int64]
     """Kafka timestamps."""
-    refused: list[Refused]
+    refused: list[DeadLetter]
     keyless: list[tuple[Any, Event]]
     """Good events without a key: to be produced again with one, since their partition need not be the user's."""
     actions: Counter[str]
@@ -100,14 +100,14 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
     referrals = Referrals(_list_ids(list(map(_RECOMMENDATION_ID, events))), _values(list(map(_VALUE, events))))
     # A shop's cancellation is often a purchase of a negative quantity.
     columns.action[(columns.action == PURCHASE) & (referrals.value < 0.0)] = REFUND
-    refused: list[Refused] = []
+    refused: list[DeadLetter] = []
     keyless: list[tuple[Any, Event]] = []
     queries: list[tuple[bytes, str]] = []
     for i in np.flatnonzero(~plain).tolist():
         record = records[i]
         decoded = decode_event(record.key, record.value, record.timestamp, limits)
         if isinstance(decoded, Rejected):
-            refused.append(Refused(record, decoded))
+            refused.append(DeadLetter(record, decoded))
         elif record.key is None:
             keyless.append((record, decoded.event))
         else:

@@ -1,4 +1,4 @@
-"""Log lines that come again and again: while a broker is away aiokafka writes more than a hundred a second."""
+"""The log: to stderr, and bounded. While a broker is away aiokafka writes more than a hundred equal lines a second."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Final
+
+from stream.kafka.engine.engine import NOISY_LOGGERS
 
 INTERVAL_S: Final = 10.0
 KEPT_MAX: Final = 1000
@@ -38,3 +40,12 @@ class RepeatFilter(logging.Filter):
         if left_out:
             record.msg, record.args = f"{record.getMessage()} (and {left_out} like it before)", None
         return True
+
+
+def log_to_stderr(level: str) -> None:
+    """Everything from this level on, of Faust and below only warnings."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RepeatFilter())
+    for noisy in NOISY_LOGGERS:
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))

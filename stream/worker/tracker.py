@@ -167,6 +167,11 @@ class Tracker:
 
     # --- partitions ---
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of users changed or read since the last commit, in bytes."""
+        return sum(users.nbytes for users in self.users.values())
+
     def take(self, users: UserPartition) -> Taken:
         """What the next commit writes of a partition."""
         settings = self._settings

@@ -22,7 +22,7 @@ from stream.wire.records import (
     attribution_decoder,
     recommendation_decoder,
 )
-from stream.worker.worker import REKEYED_HEADER
+from stream.worker.chunks import REKEYED_HEADER
 
 SHOWN = 5
 """Differences of one kind that are told one by one; of the rest only the number."""

@@ -36,7 +36,7 @@ from stream.wire.records import (
     RecommendationAttribution,
     RecommendedItem,
 )
-from stream.worker.worker import REKEYED_HEADER
+from stream.worker.chunks import REKEYED_HEADER
 
 SEED, ROUNDS, KILLS = 15, 9, 5
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from kafka_records import event_record
@@ -15,6 +16,7 @@ from stream.partitions.users import UserPartition
 from stream.settings import Settings, load_settings
 from stream.storage.rocks import DataDirectory
 from stream.worker.commit import Committer
+from stream.worker.parts import WorkerParts
 from stream.worker.tracker import Tracker
 from stream.worker.worker import Worker
 
@@ -84,18 +86,20 @@ class World:
 
     def worker(self) -> Worker:
         """A worker over all this, in generation 1 and with its replicas read."""
+        membership: Any = SimpleNamespace(consumer=self.broker, generation=1)
         made: Any = self.broker
-        stores = self.stores, self.stores
         return Worker(
-            self.settings,
-            Metrics(),
-            self.tracker,
-            self.committer,
-            made,
-            *stores,
-            consumer=lambda: made,
-            generation=lambda: 1,
-            replicas_caught_up=lambda: True,
+            WorkerParts(
+                self.settings,
+                Metrics(),
+                self.tracker,
+                self.committer,
+                made,
+                self.stores,
+                self.stores,
+                membership,
+                lambda: True,
+            )
         )
 
     def events(self, *users: str) -> None:

@@ -7,7 +7,7 @@ from ranking_world import ITEMS, NOW_MS, world
 
 from models.items.priors import compute_priors
 from models.items.vectors import ItemVectors
-from models.ranking.features import Asked
+from models.ranking.features import Question
 from models.ranking.rank import RankingParams
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, WhatIf
@@ -24,7 +24,7 @@ def as_if(seed, texts=False, top_k=5):
     gains = rng.choice([0.2, 1.0, 4.0, -2.0, 0.0], (1, PLACES), p=[0.3, 0.3, 0.2, 0.1, 0.1])
     ages = np.sort(rng.random((1, PLACES)) * 1e6)
     ages -= ages[:, :1]
-    asked = Asked(history, gains, history.copy(), np.array([NOW_MS]), np.array([60.0]), np.full((1, 3), -1))
+    asked = Question(history, gains, history.copy(), np.array([NOW_MS]), np.array([60.0]), np.full((1, 3), -1))
     vectors = None
     if texts:
         vectors = ItemVectors("m", 8)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream, UnavailableError
-from models.evaluation.history import Past
+from models.evaluation.history import UserPrefix
 from models.items.vectors import centred
 
 NAME: Final = "content"
@@ -43,7 +43,7 @@ class TextMean:
         if known.text_vectors is None:
             raise UnavailableError("needs texts of items: --items, and an encoder (extra encoder-cpu or encoder-gpu)")
         self._stream = stream
-        self._past = Past(stream, known, end)
+        self._past = UserPrefix(stream, known, end)
         vectors = known.text_vectors
         has: NDArray[np.bool_] = np.any(vectors != 0, axis=1)
         self._vectors = np.where(has[:, None], centred(vectors, vectors[has].mean(axis=0)), np.float32(0))

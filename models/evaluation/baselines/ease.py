@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.compiled import compiled
 from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream
-from models.evaluation.history import Past
+from models.evaluation.history import UserPrefix
 
 NAME: Final = "ease"
 MAX_ITEMS: Final = 10_000
@@ -47,7 +47,7 @@ class ShallowAutoencoder:
 
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
         self._stream = stream
-        self._past = Past(stream, known, end)
+        self._past = UserPrefix(stream, known, end)
         count = self._past.count
         seen = np.flatnonzero(count)
         fitted = np.sort(seen[np.argsort(-count[seen], kind="stable")[:MAX_ITEMS]])

@@ -16,7 +16,7 @@ import numpy as np
 from models.arrays import F4
 from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream, UnavailableError
-from models.evaluation.history import Past
+from models.evaluation.history import UserPrefix
 
 ALS_ITERATIONS: Final = 15
 BPR_LEARNING_RATE: Final = 0.05
@@ -95,7 +95,7 @@ class _Factorised(ABC):
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
         self._stream = stream
         self._factors = self._fitted_factors(user_items(stream, known, end))
-        self._past = Past(stream, known, end)
+        self._past = UserPrefix(stream, known, end)
         self._has_factor = self._past.count > 0
 
     def ask(self, at: int) -> Answer:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.arrays import F8, I4, I8
 from models.compiled import compiled
 from models.evaluation.contract import Answer, Known, Stream
-from models.evaluation.history import Past
+from models.evaluation.history import UserPrefix
 
 DENSE_ITEMS: Final = 10_000
 AUDIENCE: Final = 5000
@@ -48,7 +48,7 @@ class PairCounts:
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
         recipe = self._recipe
         self._stream = stream
-        self._past = Past(stream, known, 0)
+        self._past = UserPrefix(stream, known, 0)
         self._decay = recipe.write_decay ** np.arange(recipe.write_window, dtype=np.float64)
         self._gain = recipe.read_decay ** np.arange(recipe.read_window, dtype=np.float64)
         self._dense = known.n_items <= DENSE_ITEMS

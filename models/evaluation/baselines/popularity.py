@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.evaluation.contract import Answer, Known, Setup, Stream
-from models.evaluation.history import Past
+from models.evaluation.history import UserPrefix
 
 
 class Popularity:
@@ -15,7 +15,7 @@ class Popularity:
         del setup
 
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
-        self._past = Past(stream, known, end)
+        self._past = UserPrefix(stream, known, end)
 
     def ask(self, at: int) -> Answer:
         del at

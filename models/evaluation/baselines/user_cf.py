@@ -11,7 +11,7 @@ from models.arrays import I4, I8
 from models.compiled import compiled
 from models.evaluation.baselines.chosen import Chosen
 from models.evaluation.contract import Answer, Known, Setup, Stream
-from models.evaluation.history import Past
+from models.evaluation.history import UserPrefix
 
 NAME: Final = "user_cf"
 NEIGHBOURS: Final = (100, 30, 300)
@@ -51,7 +51,7 @@ class UserNeighbours:
 
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
         self._stream = stream
-        self._past = Past(stream, known, end)
+        self._past = UserPrefix(stream, known, end)
         self._overlap = np.zeros(known.n_users, np.int64)
 
     def ask(self, at: int) -> Answer:

@@ -32,7 +32,7 @@ from models.ranking.features import PARTS
 from models.ranking.parts import shown_parts
 from models.ranking.weights import RankingWeights
 from models.vocabulary import CLICK, IMPRESSION
-from stream.analysis.replayed import Question, Replayed
+from stream.analysis.replayed import ReplayedWorker, UserInputs
 from stream.errors import UsageError
 from stream.settings import Settings
 
@@ -132,7 +132,7 @@ class _Live:
         window_ms: int,
     ) -> None:
         self._stream, self._weights, self._contenders = stream, weights, contenders
-        self._replayed = Replayed(settings, stream, known)
+        self._replayed = ReplayedWorker(settings, stream, known)
         self.examples = ClickExamples(window_ms, max_users=max(1, known.n_users))
         self._hashes = self._replayed.index.hash_of(self._replayed.number.astype(np.int64))
         self._outcomes = np.flatnonzero((stream.action == IMPRESSION) | (stream.action == CLICK))
@@ -176,7 +176,7 @@ class _Live:
         said = {name: contender.predict(parts, slot) for name, contender in self._contenders.items()}
         return listed, said, self._past(question)
 
-    def _past(self, question: Question) -> NDArray[np.float32]:
+    def _past(self, question: UserInputs) -> NDArray[np.float32]:
         history, gains = question.asked.history[0], question.asked.gains[0]
         usable = (history >= 0) & (gains != 0)
         return past_vector(self._vectors[history[usable]], gains[usable])

@@ -16,7 +16,7 @@ from models.learning.weight_fit import FitOptions, learn
 from models.ranking.features import PARTS
 from models.ranking.weights import default_weights
 from stream.analysis.rankings.sequence import can_train, trained
-from stream.analysis.replayed import Choosing, Replayed
+from stream.analysis.replayed import ChoiceSampler, ReplayedWorker
 from stream.settings import Settings
 
 LEARNED_FROM: Final = 5_000
@@ -62,9 +62,9 @@ class Penchant:
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
         """Learn states, statistics and weights."""
         self._stream, self._known = stream, known
-        self._replayed = Replayed(self._settings, stream, known)
+        self._replayed = ReplayedWorker(self._settings, stream, known)
         rng = np.random.default_rng(self._setup.seed)
-        self._choosing = Choosing(self._replayed, stream, known, LEARNED_FROM, rng)
+        self._choosing = ChoiceSampler(self._replayed, stream, known, LEARNED_FROM, rng)
         firsts = np.flatnonzero(stream.first[:end])
         window = firsts[int((1.0 - LEARNING_SHARE) * len(firsts)) :]
         if self._learned and len(window):

@@ -30,7 +30,7 @@ from models.sequence.leave_one_out import LeftOut
 from models.sequence.model import SequenceModel
 from stream.analysis.reasons.audit import Audit, Audited, gradients_audit, sequence_audit, shapley_audit
 from stream.analysis.reasons.stability import Perturbed, perturb
-from stream.analysis.replayed import Replayed
+from stream.analysis.replayed import ReplayedWorker
 from stream.errors import UsageError
 from stream.params import ranking_params
 from stream.refresh.question import first_engagements
@@ -115,7 +115,7 @@ def judge_questions(
     audit: Audit = NO_AUDIT,
 ) -> list[Judged]:
     """Every question at positions `at` (ascending) whose leader the past speaks for."""
-    replayed = Replayed(settings, stream, known)
+    replayed = ReplayedWorker(settings, stream, known)
     params = ranking_params(settings, weights)
     judged = []
     for n, position in enumerate(at.tolist()):
@@ -131,7 +131,7 @@ def judge_questions(
     return judged
 
 
-def _sequence_past(replayed: Replayed, past: Past, user: int, model: SequenceModel) -> SequencePast:
+def _sequence_past(replayed: ReplayedWorker, past: Past, user: int, model: SequenceModel) -> SequencePast:
     history = first_engagements(replayed.states, np.array([user], np.int64), model.length)
     return SequencePast(model, history, replayed.index.hash_of(past.asked.history[0]))
 

@@ -18,7 +18,7 @@ from models.evaluation.baselines.pair_counts import PairCounts, Recipe
 from models.evaluation.baselines.recency_popularity import DAY_MS, DecayedCounts
 from models.evaluation.baselines.user_cf import Hood, UserNeighbours
 from models.evaluation.contract import Setup, UnavailableError
-from models.evaluation.history import Past
+from models.evaluation.history import UserPrefix
 from models.evaluation.protocol import run
 from models.evaluation.questions import questions, warm_up_end
 from models.evaluation.tuning import choose
@@ -271,7 +271,7 @@ def test_every_baseline_is_called_by_its_name():
 
 def test_two_towers_learn_from_what_each_user_had_before_newest_first():
     stream = make_stream([0, 0, 1, 0, 1], [0, 1, 2, 3, 0])
-    past = Past(stream, make_known(stream), 5)
+    past = UserPrefix(stream, make_known(stream), 5)
 
     found = examples(past.by_user, past.length, 4)
 

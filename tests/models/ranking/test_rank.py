@@ -15,7 +15,7 @@ from models.items.priors import compute_priors
 from models.items.rows import DAY_MS
 from models.items.stats import ItemStatistics
 from models.ranking import rank as ranking
-from models.ranking.features import FEATURES, PART_OF, PARTS, SCALES, Asked
+from models.ranking.features import FEATURES, PART_OF, PARTS, SCALES, Question
 from models.ranking.rank import RankingParams, SequenceScores, rank, score_all
 from models.ranking.weights import Calibration, default_weights, from_json, make_weights, named, to_json, user_weights
 from models.vocabulary import COLD_START, INTEREST, POPULAR
@@ -53,7 +53,7 @@ class World:
         excluded = np.array([[]] * len(history) if excluded is None else excluded, np.int32)
         users = len(history)
         moment = np.full(users, NOW), np.full(users, idle_s), np.tile(np.array(BINS), (users, 1))
-        return Asked(history, gains, excluded.reshape(users, -1), *moment)
+        return Question(history, gains, excluded.reshape(users, -1), *moment)
 
     def rank(self, history, gains=None, excluded=None, weights=PLAIN, top_k=3, each=50, limit=300, **options):
         priors = compute_priors(self.catalog, self.stats, candidates_each=each, now_ms=NOW)
@@ -181,7 +181,9 @@ def test_an_empty_catalogue_recommends_nothing():
     priors = compute_priors(catalog, stats, candidates_each=50, now_ms=NOW)
     nothing = np.full((2, 3), -1, np.int32)
     for _ in range(2):
-        asked = Asked(nothing, np.ones((2, 3)), nothing, np.zeros(2, np.int64), np.zeros(2), np.zeros((2, 3), np.int64))
+        asked = Question(
+            nothing, np.ones((2, 3)), nothing, np.zeros(2, np.int64), np.zeros(2), np.zeros((2, 3), np.int64)
+        )
         ranked = rank(asked, catalog=catalog, stats=stats, priors=priors, params=RankingParams(3))
         assert ranked.items.tolist() == [[-1] * 3] * 2
         assert not ranked.scores.any()
@@ -192,7 +194,7 @@ def test_an_empty_catalogue_recommends_nothing():
 
 def test_no_users_give_no_lists():
     world = World(3)
-    asked = Asked(*(column[:0] for column in world.asked([[0, 1]])))
+    asked = Question(*(column[:0] for column in world.asked([[0, 1]])))
     priors = compute_priors(world.catalog, world.stats, candidates_each=5, now_ms=NOW)
     ranked = rank(asked, catalog=world.catalog, stats=world.stats, priors=priors, params=RankingParams(3))
     assert ranked.items.shape == (0, 3)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.ranking.recent import recent_items
-from models.reasons.contributions import attribute
+from models.reasons.contributions import contributions_of
 
 FIXED = settings(derandomize=True, deadline=None)
 
@@ -22,22 +22,22 @@ def test_an_item_is_shared_among_its_behaviours_by_their_gains():
     position = np.array([[0, 1, 0, -1]])
     gains = np.array([[1.0, 5.0, 3.0, 9.0]])
     expected = [(0, 0, 2, pytest.approx(0.6)), (0, 0, 1, 0.3), (0, 0, 0, pytest.approx(0.2)), (0, 1, 1, 0.1)]
-    assert rows_of(attribute(item_contributions, position, gains)[0]) == expected
+    assert rows_of(contributions_of(item_contributions, position, gains)[0]) == expected
 
 
 def test_a_dislike_takes_away_what_it_took_away():
-    values, _ = attribute(np.array([[[0.5]]]), np.array([[0, 0]]), np.array([[2.0, -1.0]]))
+    values, _ = contributions_of(np.array([[[0.5]]]), np.array([[0, 0]]), np.array([[2.0, -1.0]]))
     assert rows_of(values) == [(0, 0, 0, 1.0), (0, 0, 1, -0.5)]
 
 
 def test_an_item_whose_gains_cancel_out_contributes_nothing_and_breaks_nothing():
-    values, _ = attribute(np.array([[[0.0, 0.4]]]), np.array([[0, 0, 1]]), np.array([[2.0, -2.0, 1.0]]))
+    values, _ = contributions_of(np.array([[[0.0, 0.4]]]), np.array([[0, 0, 1]]), np.array([[2.0, -2.0, 1.0]]))
     assert rows_of(values) == [(0, 0, 2, 0.4)]
 
 
 def test_users_without_behaviours_and_no_users_at_all_have_no_contributions():
-    assert rows_of(attribute(np.zeros((2, 3, 4)), np.full((2, 5), -1), np.zeros((2, 5)))[0]) == []
-    assert rows_of(attribute(np.zeros((0, 3, 4)), np.zeros((0, 5), int), np.zeros((0, 5)))[0]) == []
+    assert rows_of(contributions_of(np.zeros((2, 3, 4)), np.full((2, 5), -1), np.zeros((2, 5)))[0]) == []
+    assert rows_of(contributions_of(np.zeros((0, 3, 4)), np.zeros((0, 5), int), np.zeros((0, 5)))[0]) == []
 
 
 @FIXED
@@ -50,7 +50,7 @@ def test_contributions_add_up_and_come_largest_first(seed, users, width, window)
     places = 5
     # As the ranking gives it: in proportion to the gain of each item, nothing from padding.
     item_contributions = rng.random((users, places, window)) * recent.gains[:, None, :]
-    found, _ = attribute(item_contributions, recent.position, gains)
+    found, _ = contributions_of(item_contributions, recent.position, gains)
     total = np.zeros((users, places))
     np.add.at(total, (found.user, found.rank), found.value)
     assert np.allclose(total, item_contributions.sum(axis=2), rtol=0, atol=1e-9)
@@ -66,11 +66,11 @@ def test_a_user_is_attributed_alike_alone_and_in_a_batch(seed):
     rng = np.random.default_rng(seed)
     contributions, gains = rng.random((4, 3, 6)), rng.random((4, 10))
     position = rng.integers(-1, 6, (4, 10))
-    together = rows_of(attribute(contributions, position, gains)[0])
+    together = rows_of(contributions_of(contributions, position, gains)[0])
     alone = [
         (user, *row[1:])
         for user in range(4)
-        for row in rows_of(attribute(contributions[[user]], position[[user]], gains[[user]])[0])
+        for row in rows_of(contributions_of(contributions[[user]], position[[user]], gains[[user]])[0])
     ]
     assert together == alone
 
@@ -81,8 +81,8 @@ def test_the_strongest_are_kept_and_the_others_are_summed(seed, limit):
     rng = np.random.default_rng(seed)
     gains, position = rng.random((3, 8)), rng.integers(-1, 4, (3, 8))
     item_contributions = rng.normal(size=(3, 2, 4))
-    causes, nothing = attribute(item_contributions, position, gains)
-    kept, others = attribute(item_contributions, position, gains, limit)
+    causes, nothing = contributions_of(item_contributions, position, gains)
+    kept, others = contributions_of(item_contributions, position, gains, limit)
     assert not nothing.any()
     for user in range(3):
         for rank in range(2):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ranking_world import NOW_MS
 from what_if_world import PLACES, as_if
 
-from models.ranking.features import Asked
+from models.ranking.features import Question
 from models.ranking.rank import rank
 from models.reasons.counterfactual import counterfactual
 from models.reasons.removal import Past, rows_without, used_places, without
@@ -73,7 +73,7 @@ def test_of_nobody_nothing_can_be_taken_out():
 
 
 def test_what_is_taken_out_leaves_no_gap_and_ages_count_from_the_newest_left():
-    asked = Asked(
+    asked = Question(
         np.array([[5, 6, 7, -1]], np.int32), np.array([[1.0, 2.0, 3.0, 0.0]]), np.array([[5]], np.int32),
         np.array([NOW_MS]), np.array([10.0]), np.array([[1, 2, 3]]),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from models.hashing import NO_ITEM, item_hash
 from models.sequence import top_k as module
 from models.sequence.export import Trained, export
 from models.sequence.features import GAP_BUCKETS, NO_GAP, gap_buckets, times_of
-from models.sequence.items import Items, read_items, write_items
+from models.sequence.items import SequenceItems, read_items, write_items
 from models.sequence.model import BATCH_TOLERANCE, SequenceModel
 from models.sequence.top_k import top_k
 
@@ -187,7 +187,7 @@ def test_what_is_written_of_items_is_what_is_read(tmp_path):
 
 def test_a_cold_item_gets_the_place_of_its_text_and_a_trained_one_keeps_its_own():
     file = random_items()
-    items = Items(file)
+    items = SequenceItems(file)
     texts = np.eye(TEXT_DIMS, dtype=np.float32)[:3]
     hashes = np.array([item_hash(i) for i in ("new", IDS[4], "textless")], np.uint64)
     texts[2] = 0
@@ -201,7 +201,7 @@ def test_a_cold_item_gets_the_place_of_its_text_and_a_trained_one_keeps_its_own(
 
 
 def test_whoever_holds_a_state_of_the_items_never_sees_it_change():
-    items = Items(random_items())
+    items = SequenceItems(random_items())
     held = []
     rng = np.random.default_rng(0)
     for n in range(40):

@@ -13,7 +13,7 @@ from models.evaluation.protocol import run
 from models.evaluation.questions import questions, warm_up_end
 from models.ranking.weights import default_weights, named
 from stream.analysis.rankings.penchant import Penchant
-from stream.analysis.replayed import Choosing, Replayed, evenly
+from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, evenly
 from stream.analysis.weights import TooFewError, train_strengths, train_weights
 from stream.settings import Settings
 
@@ -49,7 +49,7 @@ def test_it_ranks_what_the_worker_ranks(tmp_path):
         for u in names["u"]:
             harness.tracker.queue.add(0, u.encode(), "refresh", 0.0)
         published = harness.tracker.refresh(0, harness.tracker.queue.next_batch(9).due, NOW_MS + 5000, 0.0)
-    replayed = Replayed(Settings(), stream, known)
+    replayed = ReplayedWorker(Settings(), stream, known)
     replayed.advance(len(events))
     for each in published:
         user = names["u"].index(each.recommendation.user_id)
@@ -61,7 +61,7 @@ def test_it_ranks_what_the_worker_ranks(tmp_path):
 def test_how_events_are_cut_into_chunks_does_not_matter():
     stream = random_stream(3)
     known = make_known(stream)
-    whole, cut = Replayed(SETTINGS, stream, known), Replayed(SETTINGS, stream, known)
+    whole, cut = ReplayedWorker(SETTINGS, stream, known), ReplayedWorker(SETTINGS, stream, known)
     whole.advance(200)
     for to in (1, 2, 50, 51, 200):
         cut.advance(to)
@@ -104,7 +104,7 @@ def test_an_item_that_only_its_text_tells_about_is_found():
         vectors[n, n // 6] = 1.0
     vectors[24, 2] = 1.0  # nobody has touched it; it reads like topic 2
     known = make_known(stream, more=1, listed_from_ms=[0] * 25, vectors=vectors)
-    replayed = Replayed(SETTINGS, stream, known)
+    replayed = ReplayedWorker(SETTINGS, stream, known)
     replayed.advance(stream.n_events)
     weights = named({"always": {"text_recent": 1.0}}, {})
     by_user = [replayed.scores(replayed.question(u, 10**10), weights)[24] for u in range(8)]
@@ -114,7 +114,7 @@ def test_an_item_that_only_its_text_tells_about_is_found():
 def test_only_candidates_are_scored_where_that_is_asked_for():
     stream = topical(users=80)
     known = make_known(stream)
-    replayed = Replayed(Settings(neighbours_scored=2), stream, known)
+    replayed = ReplayedWorker(Settings(neighbours_scored=2), stream, known)
     replayed.advance(200)
     question = replayed.question(0, int(stream.time_ms[200]))
     few = replayed.scores(question, default_weights(), candidates_only=True)
@@ -169,7 +169,7 @@ def test_samples_are_even_and_take_starts_of_sessions_apart():
     stream = make_stream([0] * 100, list(range(100)), np.cumsum([60_000] * 50 + [3_600_000] + [60_000] * 49))
     stream = stream._replace(action=np.full(100, CLICK, np.uint8))
     known = make_known(stream)
-    choosing = Choosing(Replayed(SETTINGS, stream, known), stream, known, 10, np.random.default_rng(0))
+    choosing = ChoiceSampler(ReplayedWorker(SETTINGS, stream, known), stream, known, 10, np.random.default_rng(0))
     sampled = choosing.sample(np.arange(100))
     assert {0, 50} <= set(sampled.tolist())  # the first event and the one after the hour
     assert len(sampled) <= 12

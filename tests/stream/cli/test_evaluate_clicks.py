@@ -28,7 +28,7 @@ from models.ranking.parts import shown_parts
 from models.ranking.rank import RankingParams, rank
 from models.ranking.weights import Calibration, default_weights
 from stream.analysis.clicks.judge import CLICK, IMPRESSION, find_exposures, replay
-from stream.analysis.replayed import Replayed
+from stream.analysis.replayed import ReplayedWorker
 from stream.cli import evaluate_clicks
 from stream.cli.main import app
 from stream.settings import Settings
@@ -117,7 +117,7 @@ def test_what_was_shown_has_the_parts_that_a_list_states() -> None:
     vectors = rng.normal(size=(30, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     known = make_known(stream, vectors=vectors)
-    replayed = Replayed(Settings(), stream, known)
+    replayed = ReplayedWorker(Settings(), stream, known)
     replayed.advance(n)
     now_ms = n * MINUTE_MS
     question, priors = replayed.question(3, now_ms), replayed.priors(now_ms)
@@ -149,7 +149,7 @@ def test_what_was_shown_has_the_parts_that_a_list_states() -> None:
 
 def test_what_must_not_be_listed_has_no_parts() -> None:
     stream = make_stream([0, 0, 1, 1], [0, 1, 0, 1])._replace(action=np.full(4, CLICK, np.uint8))
-    replayed = Replayed(Settings(), stream, make_known(stream))
+    replayed = ReplayedWorker(Settings(), stream, make_known(stream))
     replayed.advance(4)
     out = np.array([1], np.int32)
     asked = replayed.question(0, 10 * MINUTE_MS, excluded=out).asked

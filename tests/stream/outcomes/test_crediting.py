@@ -14,7 +14,7 @@ from models.credit import shares as credit_rules
 from models.credit.compiled_shares import divide
 from models.vocabulary import ACTIONS, EVIDENCE, RULES
 from stream.errors import CorruptStateError
-from stream.outcomes.crediting import Credited, Lists, Referrals, credit, credit_params, is_told, note_lists
+from stream.outcomes.crediting import Credited, Lists, Referrals, concerns_lists, credit, credit_params, note_lists
 from stream.state.ledger import LEDGER_VERSION, LISTS, MAX_PACKED_BYTES, PURCHASES, TOUCHES, Ledgers
 from stream.state.update import EventColumns
 from stream.wire.codes import list_id_of
@@ -70,7 +70,7 @@ class World:
 
     def apply(self, *events: Told) -> Credited:
         columns, referrals = columns_of(list(events))
-        told = is_told(columns, self.params)
+        told = concerns_lists(columns, self.params)
         columns, referrals = columns.take(told), referrals.take(told)
         before = self.ledgers.pack(np.arange(self.users))
         credited = credit(self.ledgers.columns, columns, referrals, self.params)

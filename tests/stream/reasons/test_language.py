@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stream.errors import InputFileError
-from stream.reasons.ago import CODES, DAYS, JUST_NOW, MONTHS, TODAY, UNTOLD, WEEKS, YEARS, YESTERDAY, told
+from stream.reasons.ago import CODES, DAYS, JUST_NOW, MONTHS, TODAY, UNTOLD, WEEKS, YEARS, YESTERDAY, ago
 from stream.reasons.language import languages, read_language
 from stream.reasons.plural import category, holds
 
@@ -106,7 +106,7 @@ NOW = ms(2024, 3, 31, 10)
     ],
 )
 def test_how_long_ago_is_told_as_a_person_would(when, code, english, chinese):
-    (found,) = told(np.array([ms(*when)]), NOW).tolist()
+    (found,) = ago(np.array([ms(*when)]), NOW).tolist()
     assert found == code
     before, after = languages()["en"].causes["view"][found]
     assert (before + "x" + after) == f"viewed “x”{' ' * bool(english)}{english}"
@@ -116,5 +116,5 @@ def test_how_long_ago_is_told_as_a_person_would(when, code, english, chinese):
 def test_the_day_is_that_of_the_time_zone_on_the_day_the_clocks_change_too():
     zone = ZoneInfo("Europe/Berlin")
     times = np.array([ms(2024, 3, 30, 23, 30, zone=zone), ms(2024, 3, 31, 3, 30, zone=zone)])
-    assert told(times, ms(2024, 3, 31, 9, zone=zone), zone).tolist() == [YESTERDAY + 23, TODAY + 3]
-    assert told(times, ms(2024, 3, 31, 9, zone=zone)).tolist() == [YESTERDAY + 22, TODAY + 1]
+    assert ago(times, ms(2024, 3, 31, 9, zone=zone), zone).tolist() == [YESTERDAY + 23, TODAY + 3]
+    assert ago(times, ms(2024, 3, 31, 9, zone=zone)).tolist() == [YESTERDAY + 22, TODAY + 1]

@@ -13,13 +13,13 @@ from ranking_world import HASHES, IDS, ITEMS, NOW_MS, world
 
 from models.items.facts import item_facts
 from models.items.priors import compute_priors
-from models.ranking.features import Asked
+from models.ranking.features import Question
 from models.ranking.rank import SPLIT, RankingParams, rank
 from models.ranking.recent import recent_items
 from models.vocabulary import ACTIONS
 from stream.reasons import sentence as explain
 from stream.reasons.language import languages
-from stream.refresh.publish import Listed, Telling, build_records, model_versions, recommendation_id
+from stream.refresh.publish import ListHeader, SentenceContext, build_records, model_versions, recommendation_id
 from stream.refresh.question import Behaviours
 from stream.wire.records import EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
 
@@ -41,7 +41,7 @@ def behaviours_of(rng, users, width=12):
 def asked_by(catalog, recent):
     users = len(recent.items)
     moment = np.full(users, NOW_MS), np.zeros(users), np.full((users, 3), -1)
-    return Asked(catalog.index.lookup(recent.items), recent.gains, np.full((users, 1), -1, np.int32), *moment)
+    return Question(catalog.index.lookup(recent.items), recent.gains, np.full((users, 1), -1, np.int32), *moment)
 
 
 def publish(seed, users=3, top_k=5, offset=77, empty=False, untold=False, name_of=NAMES.get):
@@ -58,8 +58,8 @@ def publish(seed, users=3, top_k=5, offset=77, empty=False, untold=False, name_o
         priors=compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS),
         params=RankingParams(top_k=top_k),
     )
-    listed = [Listed(f"u{u}", EventSource("interest.events", 2, offset), NOW_MS - u, "event") for u in range(users)]
-    telling = Telling(item_facts(ranked.items, stats, NOW_MS), NOW_MS)
+    listed = [ListHeader(f"u{u}", EventSource("interest.events", 2, offset), NOW_MS - u, "event") for u in range(users)]
+    telling = SentenceContext(item_facts(ranked.items, stats, NOW_MS), NOW_MS)
     return build_records(listed, ranked, recent, behaviours, catalog, name_of, NOW_MS, 0, MODEL, telling)
 
 
@@ -259,9 +259,9 @@ def test_a_list_with_no_items_is_published_too():
         priors=compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS),
         params=RankingParams(top_k=3),
     )
-    listed = [Listed("u", SOURCE, NOW_MS, "catalog")]
+    listed = [ListHeader("u", SOURCE, NOW_MS, "catalog")]
     ((recommendation, reasons, _),) = build_records(
         listed, ranked, recent, behaviours, catalog, NAMES.get, NOW_MS, 0, MODEL,
-        Telling(np.zeros(ranked.items.shape, np.uint8), NOW_MS),
+        SentenceContext(np.zeros(ranked.items.shape, np.uint8), NOW_MS),
     )  # fmt: skip
     assert (recommendation.items, reasons) == ((), [])

@@ -243,7 +243,8 @@ async def with_texts(harness, titles):
     batcher = FakeBatcher(64)
     vectors = CatalogueVectors(
         batcher.encode, "m1", 64, 64, VectorStore(harness.directory.stores("vectors")[0]),
-        harness.directory.path / "serving.json", lambda: harness.tracker.knowledge.catalog, lambda: True, Metrics().texts, lambda: None,
+        harness.directory.path / "serving.json", lambda: harness.tracker.knowledge.catalog, lambda: True, Metrics().texts,
+        lambda: None,
     )  # fmt: skip
     queries = QueryVectors(
         batcher.encode, "m1", 64, harness.directory.stores("queries")[0], query_hash, lambda *_: None, Metrics().texts

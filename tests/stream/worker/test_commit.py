@@ -151,7 +151,7 @@ async def test_what_is_read_again_after_a_crash_counts_once_for_items_however_it
     again.tracker.users.clear()
     worker = again.worker()
     for start, end in ((0, 2), (2, 6), (6, 8)):  # from the committed offset, and cut otherwise
-        await worker.handle_events(
+        await worker.chunks.handle_events(
             TopicPartition(again.settings.topic_events, 0), Chunk(records[start:end], end, start), 1
         )
         await again.committer.commit()
@@ -171,7 +171,7 @@ async def test_what_one_user_says_about_items_is_bounded_too_while_a_commit_wait
     assert before > world.users.overlay.nbytes
     world.events(*["ann"] * 500)
     assert world.users.nbytes > before
-    assert world.worker()._overlay_bytes() == world.users.nbytes
+    assert world.tracker.nbytes == world.users.nbytes
     await world.committer.commit()
     assert world.users.nbytes == world.users.overlay.nbytes + world.users.outcomes.ledgers.nbytes
 
@@ -189,7 +189,7 @@ async def test_a_chunk_left_half_applied_by_a_bug_is_never_made_durable(
     monkeypatch.setattr(world.tracker, "apply", broken)
     records = [event_record(5, "ann", action="click", item_id="cup")]
     with pytest.raises(ZeroDivisionError):
-        await worker.handle_events(TopicPartition(world.settings.topic_events, 0), Chunk(records, 6, 1), 1)
+        await worker.chunks.handle_events(TopicPartition(world.settings.topic_events, 0), Chunk(records, 6, 1), 1)
     await world.committer.commit()
     assert world.broker.steps == []
     assert list(world.store.items()) == []
@@ -204,17 +204,17 @@ async def test_a_chunk_behind_one_that_did_not_arrive_waits_until_that_one_was_r
         records = [event_record(o, "ann", action="click", item_id=f"i{o}") for o in range(start, end)]
         return Chunk(records, end, start)
 
-    await worker.handle_events(tp, chunk(4, 6), 1)  # the first after an assignment, not where it has to begin
+    await worker.chunks.handle_events(tp, chunk(4, 6), 1)  # the first after an assignment, not where it has to begin
     assert world.broker.steps == [("seek", 0, 0)]
-    await worker.handle_events(tp, chunk(0, 3), 1)
-    await worker.handle_events(tp, chunk(4, 6), 1)
+    await worker.chunks.handle_events(tp, chunk(0, 3), 1)
+    await worker.chunks.handle_events(tp, chunk(4, 6), 1)
     assert world.broker.steps[1:] == [("seek", 0, 3)]
-    await worker.handle_events(tp, chunk(2, 6), 1)
+    await worker.chunks.handle_events(tp, chunk(2, 6), 1)
     states = world.tracker.users[0].overlay.states
     assert (states.events[0], states.fence[0]) == (6, 5)
 
     world.broker.first = 9  # the broker dropped 6 to 8: waiting for them would be for ever
-    await worker.handle_events(tp, chunk(9, 10), 1)
+    await worker.chunks.handle_events(tp, chunk(9, 10), 1)
     assert (states.events[0], states.fence[0]) == (7, 9)
 
 

@@ -166,7 +166,7 @@ async def test_a_blocked_loop_is_noticed_from_outside() -> None:
 
 WORKER = """
 import asyncio, sys, time
-from stream.worker import app, commit
+from stream.worker import chunks, commit, vitals
 {injected}
 from stream.cli.main import main
 sys.argv = ["penchant", "worker"]
@@ -183,18 +183,18 @@ commit.Committer._commit_offsets = hang
 """
 
 BLOCKED_LOOP = """
-sample = app.Application._sample_vitals
+sample = vitals.VitalSigns.sample
 def block(self):
     sample(self)
-    if self._vitals.serving:
+    if self.vitals.serving:
         time.sleep(10**6)
-app.Application._sample_vitals = block
+vitals.VitalSigns.sample = block
 """
 
 HUNG_AGENT = """
 async def hang(self, tp, chunk, generation):
     await asyncio.get_running_loop().create_future()
-app.Worker.handle_events = hang
+chunks.ChunkHandler.handle_events = hang
 """
 
 

@@ -136,14 +136,14 @@ async def test_what_was_read_between_the_seek_and_the_resumption_stays_in_the_qu
     # Upstream clears the streams' queues when the flow is resumed at the end of a recovery. A chunk fetched just before
     # was lost then, and nobody noticed: the position was behind it already.
     application = Application(load_settings(bootstrap_servers="127.0.0.1:1", data_dir=tmp_path))
-    queue = application.faust.FlowControlQueue(maxsize=9, clear_on_resume=True)
-    application.faust.flow_control.suspend()
+    queue = application.engine.faust.FlowControlQueue(maxsize=9, clear_on_resume=True)
+    application.engine.faust.flow_control.suspend()
     queue.force_put_nowait("a chunk")
-    application.faust.flow_control.resume()
+    application.engine.faust.flow_control.resume()
     assert queue.qsize() == 1
-    application.faust.flow_control.clear()  # what a revocation does
+    application.engine.faust.flow_control.clear()  # what a revocation does
     assert queue.qsize() == 0
-    application._directory.close()
+    application.directory.close()
 
 
 async def test_a_partition_without_a_committed_offset_is_read_again_from_its_oldest_record(
@@ -240,9 +240,9 @@ async def test_only_a_heartbeat_that_the_group_accepted_confirms_the_membership(
 
 def test_a_worker_that_hangs_while_it_stops_ends_all_the_same_and_says_why() -> None:
     hanging = (
-        "import threading, types\n"
-        "from stream.worker.app import _exit_at_last\n"
-        "_exit_at_last(types.SimpleNamespace(failure=RuntimeError('lost the partition')), 0.2)\n"
+        "import threading\n"
+        "from stream.worker.lifecycle import exit_at_last\n"
+        "exit_at_last(lambda: RuntimeError('lost the partition'), 0.2)\n"
         "threading.Event().wait()\n"
     )
     done = subprocess.run([sys.executable, "-c", hanging], capture_output=True, text=True, timeout=60, check=False)
@@ -252,13 +252,13 @@ def test_a_worker_that_hangs_while_it_stops_ends_all_the_same_and_says_why() -> 
 
 async def test_a_commit_that_aiokafka_cancelled_is_told_as_a_lost_membership(tmp_path: Path) -> None:
     app = Application(load_settings(data_dir=tmp_path / "data"))
-    app.faust._crashed.set()
-    app.faust._crash_reason = asyncio.CancelledError()
-    await app._until_stopped()
-    await app._shut_down()
-    app.faust.consumer._thread.thread_loop.close()
-    assert isinstance(app.failure, InvariantError)
-    assert "no longer a member" in str(app.failure)
+    app.engine.faust._crashed.set()
+    app.engine.faust._crash_reason = asyncio.CancelledError()
+    await app.lifecycle.until_stopped()
+    await app.lifecycle.shut_down(app._close)
+    app.engine.faust.consumer._thread.thread_loop.close()
+    assert isinstance(app.lifecycle.failure, InvariantError)
+    assert "no longer a member" in str(app.lifecycle.failure)
 
 
 def on_embedded(embedded: Embedded, partitions: int = 1, **overrides: object) -> Topics:

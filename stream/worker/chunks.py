@@ -1,0 +1,192 @@
+"""Chunks of events and item deltas: may this worker apply one, is there room, is it behind a hole? Then it is applied."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from stream.errors import InvariantError
+from stream.kafka.engine.transport import Chunk
+from stream.kafka.types import TopicPartition
+from stream.partitions.items import ItemPartition
+from stream.partitions.users import UserPartition
+from stream.wire.records import encode_sparse
+from stream.worker.intake import Intake
+from stream.worker.parts import WorkerParts
+
+logger = logging.getLogger(__name__)
+
+BACK_PRESSURE_POLL_S = 0.02
+DELTAS_AT_ONCE = 400
+"""About 2 ms of work: an event passes some ten turns of the loop on its way to a list, and waits for all else in each."""
+REKEYED_HEADER = "penchant-rekeyed"
+
+
+class ChunkHandler:
+    """Handles one chunk at a time of each partition. All methods run on the event loop."""
+
+    def __init__(self, parts: WorkerParts, on_applied: Callable[[], None]) -> None:
+        """`on_applied` is called when users may be due for a fresh list."""
+        self._parts, self._settings, self._metrics = parts, parts.settings, parts.metrics
+        self._tracker, self._committer = parts.tracker, parts.committer
+        self._on_applied = on_applied
+        self._revoked_generation = -1
+
+    def revoked(self) -> None:
+        """Chunks of the present generation are applied no more: its partitions are being given up."""
+        self._revoked_generation = self._parts.membership.generation
+
+    async def handle_events(self, tp: TopicPartition, chunk: Chunk, generation: int) -> None:
+        """A chunk of the events topic: waits until there is room for it, then applies it whole."""
+        await self._wait_for_room()
+        users = self._tracker.users.get(tp.partition)
+        if not await self._continues(tp, chunk, generation, None if users is None else users.next_offset):
+            return
+        if users is None:
+            users = UserPartition(tp.partition, self._parts.user_stores[tp.partition])
+            self._tracker.users[tp.partition] = users
+        self._note_chunk(tp, chunk, users.next_offset)
+        self._apply(users, chunk)
+
+    def _apply(self, users: UserPartition, chunk: Chunk) -> None:
+        if chunk.records:
+            try:
+                intake = self._tracker.read(chunk.records)
+                self._send_elsewhere(intake)
+                if intake.keys:
+                    self._tracker.apply(users, intake, time.monotonic())
+                    self._on_applied()
+            except Exception:
+                # It takes Faust a moment to stop; a commit in that moment would keep half a chunk.
+                self._committer.abandon()
+                raise
+        users.next_offset = max(chunk.next_offset, users.next_offset or 0)
+
+    async def _continues(self, tp: TopicPartition, chunk: Chunk, generation: int, expected: int | None) -> bool:
+        """Whether the chunk is this worker's to apply, and begins where the last one ended or before.
+
+        Chunks get lost between the fetch and an agent while Faust stops and resumes the flow. Applied behind such a hole, a
+        chunk would move its users' fences past events that were never seen; so the hole is read again first.
+        """
+        consumer = self._parts.membership.consumer
+        deadline = time.monotonic() + self._settings.delivery_timeout_s
+        while expected is None and not self._is_revoked(generation):
+            expected = consumer.start_offset(tp)
+            if expected is None:
+                if time.monotonic() > deadline:
+                    raise InvariantError(f"the committed offset of {tp.topic} partition {tp.partition} is not known")
+                await asyncio.sleep(BACK_PRESSURE_POLL_S)
+        if expected is None or self._is_revoked(generation):
+            return False  # its owner reads the chunk
+        if chunk.start_offset <= expected:
+            return True
+        first = await consumer.first_offset(tp)
+        if self._is_revoked(generation):
+            return False
+        if chunk.start_offset <= first:
+            return True  # what is missing is the broker's loss, and counted as such
+        self._metrics.input.rewinds.inc()
+        await consumer.seek(tp, expected)
+        return False
+
+    def _is_revoked(self, generation: int) -> bool:
+        """Whether partitions of this generation have been given up, or are just being given up."""
+        return generation != self._parts.membership.generation or generation <= self._revoked_generation
+
+    async def handle_deltas(self, tp: TopicPartition, chunk: Chunk, generation: int) -> None:
+        """A chunk of the item-deltas topic."""
+        items = self._tracker.items.get(tp.partition)
+        if not await self._continues(tp, chunk, generation, None if items is None else items.next_offset):
+            return
+        if items is None:
+            items = self._tracker.items[tp.partition] = ItemPartition(
+                self._parts.item_stores[tp.partition], self._settings.neighbours_max
+            )
+        # Nothing is missed here that `_note_chunk` could count: between two transactions lie their markers.
+        self._metrics.input.chunk_records.labels(tp.topic).observe(len(chunk.records))
+        # In slices, so that refreshes are not kept waiting: a commit between two is harmless, each item has its own fences
+        # and the offset moves only after the last.
+        for start in range(0, len(chunk.records), DELTAS_AT_ONCE):
+            with self._metrics.work.stage_seconds.labels("items").time():
+                try:
+                    items.apply(chunk.records[start : start + DELTAS_AT_ONCE])
+                except ValueError as error:
+                    raise InvariantError(f"{tp.topic} partition {tp.partition}: {error}") from error
+            await asyncio.sleep(0)
+            if self._is_revoked(generation):
+                return
+        items.next_offset = max(chunk.next_offset, items.next_offset or 0)
+
+    async def _wait_for_room(self) -> None:
+        """Back-pressure: no further chunk is applied, so Faust stops fetching, until there is room for it."""
+        deadline = time.monotonic() + self._settings.delivery_timeout_s
+        # At a start: what events say about items is sent by item id, and state names items by hash. The ids are in the
+        # catalogue and in the item statistics.
+        while not self._parts.replicas_caught_up():
+            if time.monotonic() > deadline:
+                raise InvariantError(
+                    f"catalogue and item statistics were not read within {self._settings.delivery_timeout_s:g} s"
+                )
+            await asyncio.sleep(BACK_PRESSURE_POLL_S)
+        while self._tracker.nbytes > self._settings.overlay_max_bytes:
+            await self._committer.commit()
+            await asyncio.sleep(0)
+        while len(self._tracker.queue) >= self._settings.refresh_queue_max_users:
+            if time.monotonic() > deadline:
+                raise InvariantError(
+                    f"no user was refreshed for {self._settings.delivery_timeout_s:g} s with "
+                    f"{len(self._tracker.queue)} waiting"
+                )
+            await asyncio.sleep(BACK_PRESSURE_POLL_S)
+
+    def _note_chunk(self, tp: TopicPartition, chunk: Chunk, expected: int | None) -> None:
+        self._metrics.input.chunk_records.labels(tp.topic).observe(len(chunk.records))
+        if chunk.records and expected is not None and chunk.records[0].offset > expected:
+            missing = chunk.records[0].offset - expected
+            self._metrics.input.lost.inc(missing)
+            logger.warning(
+                "%s partition %d: %d offsets are missing before %d: dropped by the broker before they were read, or "
+                "control records",
+                tp.topic,
+                tp.partition,
+                missing,
+                chunk.records[0].offset,
+            )
+
+    def _send_elsewhere(self, intake: Intake) -> None:
+        """Bad records to the dead-letter topic, keyless ones back to the events topic under their user's key."""
+        for record, (reason, detail) in intake.refused:
+            headers = {
+                "reason": reason,
+                "detail": detail,
+                "topic": record.topic,
+                "partition": str(record.partition),
+                "offset": str(record.offset),
+                "timestamp": str(record.timestamp),
+            }
+            self._parts.producer.send(
+                self._settings.topic_dead_letter,
+                record.key,
+                record.value,
+                headers=[(name, value.encode(errors="replace")) for name, value in headers.items()],
+            )
+            self._metrics.input.rejected.labels(reason).inc()
+        for record, event in intake.keyless:
+            origin = f"{record.partition}-{record.offset}"
+            # Time and id are fixed here, so that producing it twice (a crash before the commit) changes nothing.
+            keyed = msgspec.structs.replace(
+                event,
+                event_time=record.timestamp if event.event_time is None else event.event_time,
+                event_id=event.event_id or f"{REKEYED_HEADER}-{origin}",
+            )
+            self._parts.producer.send(
+                self._settings.topic_events,
+                event.user_id.encode(),
+                encode_sparse(keyed),
+                headers=[(REKEYED_HEADER, origin.encode())],
+            )
+            self._metrics.input.rekeyed.inc()

@@ -1,0 +1,59 @@
+"""Which versions rank: what the settings name, until the models topic names others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from models.sequence.model import SequenceModel
+from stream.refresh.sequence import load_version, open_sequence
+from stream.refresh.versions import RankerModel, SequenceVersion, current, read_weights
+from stream.settings import Settings
+from stream.worker.tracker import Tracker
+
+
+class FollowedModels:
+    """Follows the models topic; a sequence model is loaded in a thread, so that lists go on being made."""
+
+    def __init__(
+        self, settings: Settings, tracker: Tracker, on_refused: Callable[[], None], wake: Callable[[], None]
+    ) -> None:
+        """`on_refused` hears of a version that cannot be loaded, `wake` that users became due."""
+        self._settings, self._tracker, self._on_refused, self._wake = settings, tracker, on_refused, wake
+        self._own_sequence: SequenceModel | None = None
+        self._wanted: SequenceVersion | None = None
+
+    def load_own(self) -> None:
+        """What the settings name. Blocking.
+
+        Raises:
+            UsageError, ModelUnusableError: it cannot be read.
+        """
+        if self._settings.ranking_weights is not None:
+            self._tracker.serving.start_with(read_weights(self._settings.ranking_weights))
+        if self._settings.sequence_model is not None:
+            self._own_sequence = open_sequence(self._settings.sequence_model)
+            self._tracker.serving.use_sequence(self._own_sequence)
+
+    def replicate(self, records: Iterable[Any]) -> None:
+        """Records of the models topic."""
+        for kind, model in current((record.key, record.value) for record in records).items():
+            if kind == "ranker":
+                self._tracker.use_ranker(model if isinstance(model, RankerModel) else None, time.monotonic())
+            else:
+                self._wanted = model if isinstance(model, SequenceVersion) else None
+                self._loading = asyncio.ensure_future(self._load(self._wanted))
+        self._wake()
+
+    async def _load(self, version: SequenceVersion | None) -> None:
+        """Only the version that is still wanted then serves."""
+        model = self._own_sequence
+        if version is not None:
+            model = await asyncio.to_thread(load_version, version, self._on_refused)
+            if model is None:
+                return
+        if version is self._wanted:
+            self._tracker.use_sequence(model, time.monotonic())
+            self._wake()

@@ -1,0 +1,41 @@
+"""What the loops of a worker work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream.kafka.engine.transport import ChunkConsumer
+from stream.kafka.producer import RecordProducer
+from stream.metrics import Metrics
+from stream.settings import Settings
+from stream.storage.rocks import PartitionStores
+from stream.worker.commit import Committer
+from stream.worker.tracker import Tracker
+
+
+class Membership(Protocol):
+    """Of the consumer group; see `stream.kafka.engine.engine.Engine`."""
+
+    @property
+    def consumer(self) -> ChunkConsumer: ...
+
+    @property
+    def generation(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """Made by `app`, shared by `Worker`, `ChunkHandler` and `Gauges`."""
+
+    settings: Settings
+    metrics: Metrics
+    tracker: Tracker
+    committer: Committer
+    producer: RecordProducer
+    user_stores: PartitionStores
+    item_stores: PartitionStores
+    membership: Membership
+    replicas_caught_up: Callable[[], bool]
+    """Whether catalogue, item statistics, models and what strategies earned have been read to their ends."""
