@@ -288,7 +288,7 @@ def _torch(encoder: OnnxEncoder) -> Callable[[Batch], None] | None:
     import torch
 
     from models.encoder.source import find_source
-    from models.training.reference import load_model, pool
+    from models.training.encoder.reference import load_model, pool
 
     model, _ = load_model(find_source(str(packaged)))
     is_gpu = encoder.provider != "cpu"

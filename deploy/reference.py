@@ -68,8 +68,9 @@ def _walk(path: str, command: Any, context: Any) -> Iterator[tuple[str, Any, Any
     if not hasattr(command, "list_commands"):
         return
     for name in command.list_commands(context):
-        below = command.get_command(context, name)
-        if below is not None and not below.hidden:
+        shown = command.get_command(context, name)
+        if shown is not None and not shown.hidden:
+            below = command.load(name) if hasattr(command, "load") else shown  # a lazy group shows a summary only
             yield from _walk(f"{path} {name}", below, type(context)(below, info_name=name, parent=context))
 
 

@@ -1,4 +1,4 @@
-"""The only package that may import torch and transformers, inside functions: references for exports, fine-tuning.
+"""All that needs torch, imported inside functions: `encoder/` is tuned, `sequence/` trained, the baseline `two_tower` judged.
 
-A serving worker never imports it (import-linter, tests/test_imports.py).
+What serves never imports it (import-linter, tests/test_imports.py).
 """

@@ -12,6 +12,11 @@ from models.encoder.errors import ModelError
 FILE: Final = "checkpoint.pt"
 
 
+def checkpoint_of(out: Path) -> Path:
+    """Where a run that is to write `out` keeps its checkpoint."""
+    return out.parent / f"{out.name}.checkpoint"
+
+
 def fingerprint(*parts: Any) -> str:
     """Names a run: a checkpoint of another one would give neither run's result. Arrays count by their bytes."""
     digest = hashlib.sha256()

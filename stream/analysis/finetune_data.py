@@ -10,7 +10,7 @@ import numpy as np
 
 from models.encoder.text import clean_text, item_text
 from models.items.catalog import CatalogItem
-from models.training.pairs import Engagements, engagements
+from models.training.engagements import Engagements, engagements
 from stream.errors import InputFileError
 from stream.files.mapping import Mapping as Columns
 from stream.files.reading import BadRow, FileRecord, read_events, read_items

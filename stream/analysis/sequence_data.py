@@ -14,12 +14,14 @@ from models.encoder.contract import Encoder
 from models.encoder.text import clean_text, item_text
 from models.items.catalog import CatalogItem
 from models.items.names import ItemNames
-from models.training.pairs import Engagements, engagements
+from models.training.engagements import Engagements, engagements
 from stream.errors import InputFileError
 from stream.files.mapping import Mapping as Columns
 from stream.files.reading import BadRow, read_events, read_items
 from stream.kafka.read_to_end import read_to_end
+from stream.params import encoder_choice
 from stream.settings import Settings
+from stream.texts.options import batch_tokens, open_encoder_of
 from stream.wire.decode import DecodeLimits, Rejected, decode_item
 from stream.wire.records import Item, event_decoder, item_decoder
 from stream.worker.intake import read_chunk
@@ -38,6 +40,20 @@ class Read(NamedTuple):
     rows: int
     refused: int
     """Rows that the worker would refuse."""
+
+
+Catalogue = Mapping[str, CatalogItem]
+"""By item id."""
+
+
+class Texts(NamedTuple):
+    """What the texts of items say, or why nothing."""
+
+    vectors: NDArray[np.float32] | None
+    """(n, dims), zeros where an item has no text."""
+    model: str | None
+    """Version of the encoder."""
+    why_none: str = ""
 
 
 class _Rows:
@@ -153,9 +169,31 @@ def items_of_topic(settings: Settings, limits: DecodeLimits) -> dict[str, Catalo
     return found
 
 
+def texts_of(
+    ids: list[str], catalogue: Catalogue, settings: Settings, on_done: Callable[[int, int], None] = lambda *_: None
+) -> Texts:
+    """`text_vectors` by the encoder of the settings.
+
+    Raises:
+        ModelUnusableError: it cannot be had.
+    """
+    choice = encoder_choice(settings)
+    if choice is None:
+        return Texts(None, None, "encoder_model is `none`")
+    if not any(item in catalogue for item in ids):
+        return Texts(None, None, "there is no catalogue")
+    opened = open_encoder_of(choice)
+    try:
+        budget = settings.encoder_batch_tokens or batch_tokens(opened.provider)
+        vectors = text_vectors(ids, catalogue, opened, budget, on_done)
+        return Texts(vectors, None if vectors is None else opened.model_version)
+    finally:
+        opened.close()
+
+
 def text_vectors(
     ids: list[str],
-    catalogue: Mapping[str, CatalogItem],
+    catalogue: Catalogue,
     encoder: Encoder,
     max_tokens: int,
     on_done: Callable[[int, int], None] = lambda *_: None,

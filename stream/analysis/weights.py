@@ -10,7 +10,8 @@ on the same questions, by more than `min_gain` in NDCG@10 over everything known.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 from models.evaluation.contract import Known, Stream
 from models.learning.weight_fit import FitOptions, learn
 from models.ranking.features import PARTS
-from models.ranking.weights import RankingWeights
+from models.ranking.weights import RankingWeights, default_weights
 from models.sequence.model import SequenceModel
 from models.vocabulary import ACTIONS
 from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, evenly
+from stream.refresh.versions import RankerModel, read_versions, read_weights, weights_of
 from stream.settings import Settings
 
 LEARN_FROM: Final = 0.5
@@ -50,6 +52,12 @@ class FitResult(NamedTuple):
     challenger_score: Judged
     trained_until_ms: int
     """Of the newest event that was learned from."""
+    min_gain: float = 0.0
+
+    @property
+    def kept(self) -> bool:
+        """Whether the challenger is so much better that it should serve."""
+        return self.gain > self.min_gain
 
     @property
     def gain(self) -> float:
@@ -62,9 +70,50 @@ class FitResult(NamedTuple):
         difference = self.challenger_score.ndcg - self.champion_score.ndcg
         return float(difference.std(ddof=1) / np.sqrt(len(difference)))
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The challenger's, as a published version tells them."""
+        return _means(self.challenger_score)
+
+    def report(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "kept": self.kept,
+            "version": self.challenger.version,
+            "choices": self.choices,
+            "questions": len(self.champion_score.hit),
+            "trained_until_ms": self.trained_until_ms,
+            "gain": self.gain,
+            "standard_error": self.standard_error,
+            "champion": _means(self.champion_score),
+            "challenger": self.metrics,
+        }
+
 
 class TooFewError(Exception):
     """There is not enough to learn from or to judge by."""
+
+
+def weights_in(path: Path | None) -> RankingWeights:
+    """Those in the file; without one those that Penchant comes with.
+
+    Raises:
+        UsageError: the file holds none.
+    """
+    return default_weights() if path is None else read_weights(path)
+
+
+def serving_weights(settings: Settings, *, from_topic: bool) -> RankingWeights:
+    """The current version on the models topic, if that is asked for and there is one; else those of the settings.
+
+    Raises:
+        UsageError: no broker answers, or the settings name a file that holds none.
+    """
+    if from_topic:
+        now = read_versions(settings)["ranker"].current
+        if isinstance(now, RankerModel):
+            return weights_of(now)
+    return weights_in(settings.ranking_weights)
 
 
 def train_weights(
@@ -79,6 +128,7 @@ def train_weights(
     choices: int = 5_000,
     questions: int = 2_000,
     seed: int = 0,
+    min_gain: float = 0.0,
     on_step: OnStep = lambda *_: None,
 ) -> FitResult:
     """Learn from the middle of a stream, judge on its end.
@@ -93,6 +143,7 @@ def train_weights(
         choices: learned from at most, within sessions and at their starts each.
         questions: asked at most.
         seed: of the sampling.
+        min_gain: how much better in NDCG@10 is better enough.
         on_step: told (done, of how many).
 
     Raises:
@@ -119,7 +170,7 @@ def train_weights(
             each.append(choosing.rank_of_chosen(inputs, at, weights))
         on_step(len(sampled) + done, total)
     before, after = (judged(np.array(ranks)) for ranks in scores)
-    return FitResult(challenger, len(choosing), before, after, int(stream.time_ms[sampled[-1]]))
+    return FitResult(challenger, len(choosing), before, after, int(stream.time_ms[sampled[-1]]), min_gain)
 
 
 def judged(ranks: NDArray[np.float64]) -> Judged:
@@ -127,7 +178,11 @@ def judged(ranks: NDArray[np.float64]) -> Judged:
     return Judged(np.where(ranks <= 10, 1.0 / np.log2(ranks + 1.0), 0.0), ranks <= 10)
 
 
-class StrengthOutcome(NamedTuple):
+def _means(score: Judged) -> dict[str, float]:
+    return {"ndcg@10": float(score.ndcg.mean()), "hr@10": float(score.hit.mean())}
+
+
+class StrengthResult(NamedTuple):
     """What other strengths would be worth."""
 
     strengths: dict[str, float]
@@ -136,6 +191,11 @@ class StrengthOutcome(NamedTuple):
     """NDCG@10 by action and strength."""
     before: float
     after: float
+
+    def changed(self, settings: Settings) -> dict[str, float]:
+        """Those of `strengths` that are not as in the settings."""
+        current: dict[str, float] = dict(zip(ACTIONS, settings.strengths(), strict=True))
+        return {action: strength for action, strength in self.strengths.items() if strength != current[action]}
 
 
 def train_strengths(
@@ -146,7 +206,7 @@ def train_strengths(
     *,
     questions: int = 1_000,
     on_step: OnStep = lambda *_: None,
-) -> StrengthOutcome:
+) -> StrengthResult:
     """Try each action's strength at half and at twice what it is, with everything else as it serves.
 
     The questions are spread over the last part of the stream; one pass asks each of them under every strength. A change counts
@@ -185,4 +245,4 @@ def train_strengths(
         if mean > error[row] and mean > lead.get(action, 0.0):
             lead[action], best[action] = mean, strength
             after = max(after, float(gains[row].mean()))
-    return StrengthOutcome(best, tried, float(gains[0].mean()), after)
+    return StrengthResult(best, tried, float(gains[0].mean()), after)

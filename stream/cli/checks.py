@@ -51,6 +51,11 @@ class Check(NamedTuple):
     fix: str = ""
 
 
+def skipped(name: str, why: str = "not asked, see above") -> Check:
+    """A question that was not asked."""
+    return Check(name, "skip", why)
+
+
 def check_sources(settings: Settings, flags: dict[str, object]) -> Check:
     """Where the settings in force come from; names only, for values may be secrets."""
     path = Path(os.environ.get("PENCHANT_CONFIG") or DEFAULT_CONFIG_FILE)

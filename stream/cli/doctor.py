@@ -1,27 +1,49 @@
-"""`penchant doctor`: is everything there that a worker needs? Each question is bounded in time and changes nothing."""
+"""`penchant doctor`: is everything there that a worker needs?"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+import typer
 
 from stream import __version__
-from stream.cli import checks
-from stream.cli.checks import Check
+from stream.cli import broker_checks, checks, options
+from stream.cli.apps import command_app, teach
+from stream.cli.checks import Check, skipped
 from stream.display.terminal import Cell, say, say_json, show_table, stdout
-from stream.errors import BrokerUnreachableError, SettingsError
-from stream.kafka.reach import wait_for_broker
-from stream.kafka.topics import Topic, cleanup_policies, topic_specs
-from stream.settings import Settings, load_settings
+from stream.errors import SettingsError
+from stream.settings import load_settings
 
-ASK_TIMEOUT_S: Final = 3.0
-"""Longest wait for any one answer of the broker; `connect_timeout_s` where that is less."""
+app = command_app()
 
-AHEAD_WARN_S: Final = 5.0
+
+@app.command(
+    "doctor",
+    help=teach(
+        "Check settings, broker, topics, versions, data directory, ports and accelerator, and say the fix for each problem.",
+        "penchant doctor",
+        "penchant doctor --json | jq '.checks[] | select(.status == \"fail\")'",
+        then="do what the lines marked fail say; exit code 1 means that there are some.",
+    ),
+)
+def doctor(
+    bootstrap_servers: options.BootstrapServers = None,
+    group_id: options.GroupId = None,
+    data_dir: options.DataDir = None,
+    metrics_host: options.MetricsHost = None,
+    metrics_port: options.MetricsPort = None,
+    json_: Annotated[bool, options.flag("--json", "One JSON object.")] = False,
+) -> None:
+    found = examine(
+        {
+            "bootstrap_servers": bootstrap_servers,
+            "group_id": group_id,
+            "data_dir": data_dir,
+            "metrics_host": metrics_host,
+            "metrics_port": metrics_port,
+        }
+    )
+    raise typer.Exit(show_checks(found, as_json=json_))
 
 
 def examine(flags: dict[str, Any]) -> list[Check]:
@@ -32,17 +54,21 @@ def examine(flags: dict[str, Any]) -> list[Check]:
         return [
             Check("settings", "fail", error.message, error.fix),
             *_of_this_machine(),
-            _skipped("encoder"),
-            _skipped("broker"),
+            skipped("encoder"),
+            skipped("broker"),
         ]
     found = [checks.check_sources(settings, flags), *_of_this_machine(), checks.check_encoder(settings)]
-    broker, topics = check_broker(settings)
+    broker, topics = broker_checks.check_broker(settings)
     found.append(broker)
     partitions = settings.partitions
     if topics is None:
-        found.append(_skipped("topics"))
+        found.append(skipped("topics"))
     else:
-        found += [check_topics(settings, topics), check_policies(settings, topics), check_clocks(settings, topics)]
+        found += [
+            broker_checks.check_topics(settings, topics),
+            broker_checks.check_policies(settings, topics),
+            broker_checks.check_clocks(settings, topics),
+        ]
         events = topics.get(settings.topic_events)
         partitions = partitions if events is None else events.partitions
     return [
@@ -78,104 +104,5 @@ def show_checks(found: list[Check], *, as_json: bool) -> int:
     return 1 if failed else 0
 
 
-# --- the broker ---
-
-
-def check_broker(settings: Settings) -> tuple[Check, dict[str, Topic] | None]:
-    """Does it answer, and to us? With its topics if it does."""
-    timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
-    try:
-        wait_for_broker(settings, timeout_s)
-    except BrokerUnreachableError as error:
-        return Check("broker", "fail", error.message, error.fix), None
-    reasons: list[str] = []
-    # librdkafka tells why it was refused (a wrong password, a certificate) to error_cb and to its log, not to the caller.
-    admin = AdminClient(
-        settings.client_config() | {"log_level": 0, "error_cb": lambda error: reasons.append(error.str())}
-    )
-    try:
-        metadata = admin.list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        why = next((reason for reason in reasons if "down" not in reason), error.args[0].str())
-        detail = f"{settings.bootstrap_servers} accepts connections but not as Kafka for us: {why}"
-        return Check("broker", "fail", detail, "compare security_protocol, sasl_* and ssl_* with the broker's"), None
-    topics = {
-        name: Topic(len(topic.partitions), min((len(p.replicas) for p in topic.partitions.values()), default=0))
-        for name, topic in metadata.topics.items()
-        if topic.error is None
-    }
-    brokers = f"{len(metadata.brokers)} broker{'s' * (len(metadata.brokers) != 1)}"
-    return Check("broker", "ok", f"{brokers} at {settings.bootstrap_servers}, {settings.security_protocol}"), topics
-
-
-def check_topics(settings: Settings, topics: Mapping[str, Topic]) -> Check:
-    """Are all there, and do those match that must have as many partitions as another?"""
-    missing = [spec.name for spec in topic_specs(settings) if spec.name not in topics]
-    if missing:
-        return Check("topics", "fail", f"missing: {', '.join(missing)}", "run `penchant topics create`")
-    for source, follower in (
-        (settings.topic_events, settings.changelog_topic),
-        (settings.topic_item_deltas, settings.topic_item_stats),
-    ):
-        wanted, found = topics[source].partitions, topics[follower].partitions
-        if wanted != found:
-            detail = f"{follower} has {found} partitions, {source} {wanted}; they must match"
-            fix = f"delete {follower}, run `penchant topics create`; it is rebuilt if {source} still holds all events"
-            return Check("topics", "fail", detail, fix)
-    events = topics[settings.topic_events]
-    return Check("topics", "ok", f"all {len(topic_specs(settings))}; events in {events.partitions} partitions")
-
-
-def check_policies(settings: Settings, topics: Mapping[str, Topic]) -> Check:
-    """Is compacted what must be, and nothing else? A compacted events topic would lose behaviours."""
-    specs = {spec.name: spec.config.get("cleanup.policy", "delete") for spec in topic_specs(settings)}
-    bounded = settings.model_copy(update={"connect_timeout_s": min(ASK_TIMEOUT_S, settings.connect_timeout_s)})
-    policies = cleanup_policies(bounded, [name for name in specs if name in topics])
-    if not policies:
-        return Check("compaction", "skip", "the broker does not tell (the embedded one never compacts)")
-    wrong = [
-        (name, policies[name], wanted)
-        for name, wanted in specs.items()
-        if name in policies and set(policies[name].split(",")) != {wanted}
-    ]
-    if not wrong:
-        return Check("compaction", "ok", f"{len(policies)} topics as they should be")
-    detail = "; ".join(f"{name} is {found}, should be {wanted}" for name, found, wanted in wrong)
-    name, _, wanted = wrong[0]
-    fix = f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy={wanted}"
-    return Check("compaction", "fail", detail, fix)
-
-
-def check_clocks(settings: Settings, topics: Mapping[str, Topic]) -> Check:
-    """Has any event a Kafka timestamp from the future? Kafka has no question for a broker's own time."""
-    events = topics.get(settings.topic_events)
-    if events is None:
-        return _skipped("clocks", "no events topic")
-    admin = AdminClient(settings.client_config() | {"log_level": 0})
-    timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
-    asked = {TopicPartition(settings.topic_events, p): OffsetSpec.max_timestamp() for p in range(events.partitions)}
-    answers, refusals = [], []
-    for future in admin.list_offsets(asked, request_timeout=timeout_s).values():
-        try:
-            answers.append(future.result(timeout_s).timestamp)
-        except (KafkaException, TimeoutError) as error:
-            refusals.append(error.args[0].str() if isinstance(error, KafkaException) else "no answer")
-    newest_ms = max(answers, default=-1)
-    if newest_ms < 0:
-        return _skipped(
-            "clocks", f"the broker does not tell: {refusals[0]}" if refusals else "no events to compare with"
-        )
-    ahead_s = newest_ms / 1000 - time.time()
-    if ahead_s > AHEAD_WARN_S:
-        detail = f"the newest event's Kafka timestamp is {ahead_s:,.0f} s ahead of this machine's clock"
-        return Check("clocks", "warn", detail, "synchronise the clocks (chronyd) of this machine and of the producers")
-    unsure = f" ({len(refusals)} partitions did not tell)" if refusals else ""
-    return Check("clocks", "ok", f"no event has a Kafka timestamp ahead of this machine's clock{unsure}")
-
-
 def _of_this_machine() -> list[Check]:
     return [checks.check_versions(), checks.check_codecs(), checks.check_accelerator()]
-
-
-def _skipped(name: str, why: str = "not asked, see above") -> Check:
-    return Check(name, "skip", why)

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
+import msgspec
 import typer
 
 from stream.cli import options
+from stream.cli.apps import group_app
+from stream.cli.connection import connected
+from stream.display.terminal import Cell, say, say_json, show_table, stderr, stdout
 from stream.errors import InputFileError
-
-if TYPE_CHECKING:
-    from stream.refresh.versions import Kind, ModelRecord
-    from stream.settings import Settings
-
-models = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    help="What ranks: list its versions, publish another one to all workers, go back to the one before.",
+from stream.refresh.sequence import sequence_version
+from stream.refresh.versions import (
+    KINDS,
+    Kind,
+    ModelRecord,
+    kind_of,
+    publish_model,
+    ranker_model,
+    read_versions,
+    read_weights,
+    roll_back,
 )
+
+app = group_app("What ranks: list its versions, publish another one to all workers, go back to the one before.")
 
 _LIST_HELP = """\
 Versions on the models topic, oldest first, with what they were measured at; the current ones are marked.
@@ -54,16 +62,12 @@ Next: `penchant models list`."""
 _KIND = Annotated[str, typer.Argument(metavar="KIND", help="The kind of model: ranker or sequence.")]
 
 
-@models.command("list", help=_LIST_HELP)
+@app.command("list", help=_LIST_HELP)
 def list_versions(
     bootstrap_servers: options.BootstrapServers = None,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object per version and line.")] = False,
+    json_: Annotated[bool, options.flag("--json", "One JSON object per version and line.")] = False,
 ) -> None:
-    settings = _connected(bootstrap_servers)
-    import msgspec  # noqa: PLC0415
-
-    from stream.display.terminal import Cell, say, say_json, show_table, stderr, stdout  # noqa: PLC0415
-    from stream.refresh.versions import read_versions  # noqa: PLC0415
+    settings = connected(bootstrap_servers=bootstrap_servers)
 
     rows = []
     for kind, versions in read_versions(settings).items():
@@ -84,7 +88,7 @@ def list_versions(
     say(stderr(), "Next: penchant models rollback ranker, if the current one is no good.", "dim")
 
 
-@models.command("publish", help=_PUBLISH_HELP)
+@app.command("publish", help=_PUBLISH_HELP)
 def publish(
     file: Annotated[
         Path,
@@ -94,45 +98,26 @@ def publish(
 ) -> None:
     if not file.exists():
         raise InputFileError(f"{file} does not exist.", "name a file of weights or a model directory")
-    settings = _connected(bootstrap_servers)
-    from stream.refresh.versions import publish_model  # noqa: PLC0415
+    settings = connected(bootstrap_servers=bootstrap_servers)
 
     model = _read(file)
     publish_model(settings, model)
     _said("published", model)
 
 
-@models.command("rollback", help=_ROLLBACK_HELP)
+@app.command("rollback", help=_ROLLBACK_HELP)
 def rollback(kind: _KIND, bootstrap_servers: options.BootstrapServers = None) -> None:
-    from stream.refresh.versions import KINDS, roll_back  # noqa: PLC0415
-
     if kind not in KINDS:
         raise InputFileError(f"{kind!r} is neither ranker nor sequence.", "say which one to roll back")
-    settings = _connected(bootstrap_servers)
+    settings = connected(bootstrap_servers=bootstrap_servers)
     chosen: Kind = "ranker" if kind == "ranker" else "sequence"
     _said("now current:", roll_back(settings, chosen))
 
 
 def _read(path: Path) -> ModelRecord:
-    from stream.refresh.sequence import sequence_version  # noqa: PLC0415
-    from stream.refresh.versions import ranker_model, read_weights  # noqa: PLC0415
-
     now_ms = time.time_ns() // 1_000_000
     return sequence_version(path, now_ms) if path.is_dir() else ranker_model(read_weights(path), now_ms)
 
 
 def _said(what: str, model: ModelRecord) -> None:
-    from stream.display.terminal import say, stdout  # noqa: PLC0415
-    from stream.refresh.versions import kind_of  # noqa: PLC0415
-
     say(stdout(), f"{what} {kind_of(model)} {model.version}")
-
-
-def _connected(bootstrap_servers: str | None) -> Settings:
-    from stream.kafka.reach import reach  # noqa: PLC0415
-    from stream.settings import load_settings  # noqa: PLC0415
-
-    given: dict[str, Any] = {} if bootstrap_servers is None else {"bootstrap_servers": bootstrap_servers}
-    settings = load_settings(**given)
-    reach(settings)
-    return settings

@@ -6,20 +6,20 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from stream.cli.connection import reach
+from stream.display.bars import OnTerminal
 from stream.display.terminal import Cell, clean, count, say, show_table, stderr, stdout
 from stream.errors import InputFileError, SettingsError
 from stream.files.feed import MAX_SPEED, Pacer, ReplayReport
 from stream.files.mapping import Mapping
 from stream.files.reading import total_bytes
-from stream.kafka.reach import reach
 from stream.params import decode_limits
 from stream.settings import Settings
 
@@ -29,45 +29,32 @@ PLAIN_EVERY_S = 5.0
 """Without a terminal a line this often; a log needs no more."""
 
 
-class FileProgress:
+class FileProgress(OnTerminal):
     """A context manager; `update` is the `on_progress` of `stream.files.replay`."""
 
     def __init__(self, console: Console, path: Path, total_bytes: int) -> None:
-        self._console, self._name, self._total = console, clean(path.name, 24), max(1, total_bytes)
+        super().__init__(
+            console,
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[sent]:,} sent"),
+            _Rate(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self._name, self._total = clean(path.name, 24), max(1, total_bytes)
         self._next_line_s = time.monotonic() + PLAIN_EVERY_S
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[sent]:,} sent"),
-                _Rate(),
-                TimeRemainingColumn(elapsed_when_finished=True),
-                console=console,
-                expand=True,
-            )
-            self._task = self._bar.add_task(escape(self._name), total=self._total, sent=0)
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self.bar is not None:
+            self._task = self.bar.add_task(escape(self._name), total=self._total, sent=0)
 
     def update(self, sent: int, rejected: int, bytes_read: int) -> None:
         """Called at most ten times a second."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=bytes_read, sent=sent)
+        if self.bar is not None:
+            self.bar.update(self._task, completed=bytes_read, sent=sent)
         elif time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + PLAIN_EVERY_S
             done = f"{100 * bytes_read / self._total:.0f}%"
-            say(self._console, f"{self._name}: {done} read, {sent:,} sent, {rejected:,} rejected")
+            say(self.console, f"{self._name}: {done} read, {sent:,} sent, {rejected:,} rejected")
 
 
 class _Rate(ProgressColumn):

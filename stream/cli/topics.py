@@ -4,35 +4,59 @@ from __future__ import annotations
 
 from typing import Final
 
+from stream.cli import options
+from stream.cli.apps import SETTINGS_NOTE, group_app, teach
+from stream.cli.connection import connected
 from stream.display.terminal import Cell, say, show_table, stderr, stdout
 from stream.kafka.topics import cleanup_policies, create_topics, list_topics, topic_specs
-from stream.settings import Settings
 
 POLICIES_WAIT_S: Final = 3.0
 """The embedded broker never answers the question for policies; nobody should wait long for a column."""
 
+app = group_app("The topics that Penchant reads and writes: create them, list them.")
 
-def create(settings: Settings) -> None:
-    """Create what is missing and say what was done.
 
-    Raises:
-        BrokerUnreachableError, TopicsError: as `create_topics`.
-    """
-    console = stdout()
+@app.command(
+    "create",
+    help=teach(
+        "Create the topics that are missing, with the right partitions and compaction. Existing ones stay as they are.",
+        "penchant topics create",
+        "penchant topics create --partitions 12 --replication-factor 3",
+        then="`penchant items load FILE`, then `penchant worker`.",
+        note=SETTINGS_NOTE,
+    ),
+)
+def create(
+    bootstrap_servers: options.BootstrapServers = None,
+    group_id: options.GroupId = None,
+    partitions: options.Partitions = None,
+    replication_factor: options.ReplicationFactor = None,
+) -> None:
+    settings = connected(
+        bootstrap_servers=bootstrap_servers,
+        group_id=group_id,
+        partitions=partitions,
+        replication_factor=replication_factor,
+    )
     created = create_topics(settings)
     for name in created:
-        say(console, f"created {name}")
+        say(stdout(), f"created {name}")
     if not created:
-        say(console, f"all {len(topic_specs(settings))} topics are there already")
+        say(stdout(), f"all {len(topic_specs(settings))} topics are there already")
     say(stderr(), "Next: penchant items load FILE, then penchant worker.", "dim")
 
 
-def show(settings: Settings) -> None:
-    """Every topic that Penchant needs, in the order of the data's way.
-
-    Raises:
-        BrokerUnreachableError: as `list_topics`.
-    """
+@app.command(
+    "list",
+    help=teach(
+        "Show every topic that Penchant needs: its partitions, replicas, clean-up policy and what it holds.",
+        "penchant topics list",
+        "penchant topics list --bootstrap-servers kafka:9092",
+        then="`penchant topics create` if one is missing.",
+    ),
+)
+def list_(bootstrap_servers: options.BootstrapServers = None, group_id: options.GroupId = None) -> None:
+    settings = connected(bootstrap_servers=bootstrap_servers, group_id=group_id)
     existing = list_topics(settings)
     specs = topic_specs(settings)
     patient = min(POLICIES_WAIT_S, settings.connect_timeout_s)

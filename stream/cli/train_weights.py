@@ -5,23 +5,41 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
+from models.ranking.features import PARTS
+from models.ranking.weights import to_json
+from stream.analysis.data import Data, read_topics
+from stream.analysis.texts import with_text
+from stream.analysis.weights import (
+    FitResult,
+    StrengthResult,
+    TooFewError,
+    serving_weights,
+    train_strengths,
+    train_weights,
+    weights_in,
+)
 from stream.cli import options
+from stream.cli.apps import command_app
+from stream.cli.connection import reach
+from stream.cli.inputs import InputFiles, input_files
+from stream.cli.making import refuse_unclear_source
+from stream.cli.options import TRAINING, flag, option, optional
+from stream.cli.outputs import check_writable, write
+from stream.display.terminal import say, stderr
 from stream.errors import EXIT_FAILED, InputFileError, UsageError
+from stream.params import decode_limits
+from stream.refresh.sequence import open_sequence
+from stream.refresh.versions import publish_model, ranker_model
+from stream.settings import Settings, load_settings
 
-if TYPE_CHECKING:
-    from models.ranking.weights import RankingWeights
-    from stream.analysis.data import Data
-    from stream.analysis.weights import FitResult, StrengthOutcome
-    from stream.settings import Settings
-
-HELP: Final = """\
+_HELP: Final = """\
 Learn how much each part of a score counts, from what people chose next; needs neither torch nor a GPU.
 
-\\b
+\b
 Examples:
   penchant train weights events.jsonl --items items.jsonl --out weights.json
   penchant train weights --from-topic --out weights.json --publish --every 24
@@ -32,255 +50,171 @@ The last tenth of the first engagements decides: the weights are kept only if th
 (exit code 1, and nothing written or published, if not). --strengths also tries each action at half and twice its strength.
 """
 
-_DATA, _TRAINING = "Data", "Training"
+
+LINE_EVERY_S: Final = 10.0
+
+app = command_app()
 
 
+@app.command("weights", help=_HELP)
 def weights(
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the weights go.", show_default=False)],
-    events: Annotated[
-        Path | None,
-        typer.Argument(metavar="[EVENTS]", help="An event file, as for `penchant replay`.", show_default=False),
-    ] = None,
-    items: Annotated[
-        Path | None,
-        typer.Option("--items", metavar="ITEMS", help="The catalogue, as for `items load`.", show_default=False),
-    ] = None,
-    from_topic: Annotated[
-        bool, typer.Option("--from-topic", help="Instead of files: the events and items topics, as they are now.")
-    ] = False,
+    out: Annotated[Path, optional("Where the weights go.", None, "FILE")],
+    events: options.EventsIfAny = None,
+    items: options.Items = None,
+    from_topic: options.FromTopic = False,
     champion: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="What serves: these have to be better. Default: with --from-topic the current ones, else the built-in.",
-            show_default=False,
+        optional(
+            "What serves: these have to be better. Default: with --from-topic the current ones, else the built-in.",
+            None,
+            "FILE",
         ),
     ] = None,
-    publish: Annotated[bool, typer.Option("--publish", help="Give them to all workers, if they are kept.")] = False,
-    strengths: Annotated[bool, typer.Option("--strengths", help="Also try other strengths of actions.")] = False,
+    publish: Annotated[bool, flag("--publish", "Give them to all workers, if they are kept.")] = False,
+    strengths: Annotated[bool, flag("--strengths", "Also try other strengths of actions.")] = False,
     newcomers: Annotated[
-        bool, typer.Option("--newcomers", help="Learn for users without history too; they get counts otherwise.")
+        bool, flag("--newcomers", "Learn for users without history too; they get counts otherwise.")
     ] = False,
-    parts: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B,…", help="Only these parts. Default: all.", rich_help_panel=_TRAINING, show_default=False
-        ),
-    ] = "",
+    parts: Annotated[str, optional("Only these parts. Default: all.", TRAINING, "A,B,…")] = "",
     map_: options.EventMap = "",
-    items_map: Annotated[
-        str,
-        typer.Option(
-            metavar="FIELD=COLUMN,…",
-            help="Which column of ITEMS is which field.",
-            rich_help_panel=_DATA,
-            show_default=False,
-        ),
-    ] = "",
+    items_map: options.ItemsMap = "",
     timezone: options.Timezone = "UTC",
     time_unit: options.TimeUnit = "auto",
     time_pattern: options.TimePattern = None,
     bootstrap_servers: options.BootstrapServers = None,
-    choices: Annotated[
-        int,
-        typer.Option(
-            min=20, metavar="N", help="Learned from, within sessions and at starts.", rich_help_panel=_TRAINING
-        ),
-    ] = 5_000,
-    questions: Annotated[
-        int, typer.Option(min=20, metavar="N", help="Asked of the last tenth.", rich_help_panel=_TRAINING)
-    ] = 2_000,
-    min_gain: Annotated[float, typer.Option(help="How much NDCG at 10 has to rise.", rich_help_panel=_TRAINING)] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the sampling.", rich_help_panel=_TRAINING)] = 0,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The JSON report, kept or not.", show_default=False)
-    ] = None,
+    choices: Annotated[int, option("Learned from, within sessions and at starts.", TRAINING, "N", min=20)] = 5_000,
+    questions: Annotated[int, option("Asked of the last tenth.", TRAINING, "N", min=20)] = 2_000,
+    min_gain: Annotated[float, option("How much NDCG at 10 has to rise.", TRAINING)] = 0.0,
+    seed: Annotated[int, options.seed("Of the sampling.", TRAINING)] = 0,
+    report: Annotated[Path | None, optional("The JSON report, kept or not.", None, "FILE")] = None,
     every: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001, metavar="HOURS", help="Again and again, with --from-topic, until Ctrl-C.", show_default=False
-        ),
+        float | None, optional("Again and again, with --from-topic, until Ctrl-C.", None, "HOURS", min=0.001)
     ] = None,
 ) -> None:
-    given = locals()
-    if (events is None) == (not from_topic):
-        raise InputFileError("What to learn from?", "name an event file, or give --from-topic, and not both")
-    if from_topic and items is not None:
-        raise InputFileError("--items is for files; --from-topic reads the items topic.", "leave one of them out")
-    from models.ranking.features import PARTS  # noqa: PLC0415
-
-    wanted = tuple(part.strip() for part in parts.split(",") if part.strip()) or PARTS
-    for unknown in sorted(set(wanted) - set(PARTS)):
-        raise UsageError(f"--parts: there is no part {unknown[:40]!r}.", f"choose from {', '.join(PARTS)}")
-    if not out.parent.is_dir():
-        raise UsageError(f"{out} cannot be written: there is no directory {out.parent}.", "make it, or choose another")
+    refuse_unclear_source(events, items, from_topic=from_topic)
+    wanted = _parse_parts(parts)
+    check_writable(out)
     if every is not None and not from_topic:
         raise UsageError("--every is for --from-topic: a file says the same every time.", "leave it out")
-    code = _once(given, wanted)
+    files = None if events is None else input_files(events, items, map_, items_map, timezone, time_unit, time_pattern)
+    how = _How(wanted, newcomers, choices, questions, seed, min_gain)
+    asked = _Asked(files, champion, how, strengths, out, report, publish, bootstrap_servers)
+    code = _once(asked)
     while every is not None:
         time.sleep(3600.0 * every)
-        code = _once(given, wanted)
+        code = _once(asked)
     raise typer.Exit(code)
 
 
-def _once(given: dict[str, Any], wanted: tuple[str, ...]) -> int:
-    """Learn, judge, keep or not; the exit code."""
-    from stream.analysis.weights import TooFewError, train_strengths, train_weights  # noqa: PLC0415
-    from stream.settings import load_settings  # noqa: PLC0415
+class _How(NamedTuple):
+    """Arguments of `train_weights`."""
 
-    settings = load_settings(bootstrap_servers=given["bootstrap_servers"])
-    data = _data(given, settings)
-    before = _champion(given, settings)
-    sequence = _sequence(settings)
-    tried: StrengthOutcome | None = None
-    try:
-        outcome = train_weights(
-            settings,
-            data.stream,
-            data.known,
-            before,
-            sequence=sequence,
-            parts=wanted,
-            newcomers=given["newcomers"],
-            choices=given["choices"],
-            questions=given["questions"],
-            seed=given["seed"],
-            on_step=_Bar("weights"),
-        )
-        if given["strengths"]:
-            tried = train_strengths(settings, data.stream, data.known, outcome.challenger, on_step=_Bar("strengths"))
-    except TooFewError as error:
-        raise InputFileError(f"There is too little to learn from: {error}.", "give more events") from None
-    kept = outcome.gain > given["min_gain"]
-    if given["report"] is not None:
-        _write(given["report"], json.dumps(_report(outcome, kept, tried), indent=1).encode() + b"\n")
-    return _keep(outcome, kept, tried, given["out"], settings, publish=given["publish"])
+    parts: tuple[str, ...]
+    newcomers: bool
+    choices: int
+    questions: int
+    seed: int
+    min_gain: float
 
 
-class _Bar:
-    """A line now and then; nothing where nobody looks."""
+class _Asked(NamedTuple):
+    """What a round of learning needs."""
+
+    files: InputFiles | None
+    """None: the topics."""
+    champion: Path | None
+    how: _How
+    strengths: bool
+    out: Path
+    report: Path | None
+    publish: bool
+    bootstrap_servers: str | None
+
+
+class _Lines:
+    """A line now and then; nothing where nobody waits."""
 
     def __init__(self, what: str) -> None:
         self._what, self._said_at = what, time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        from stream.display.terminal import say, stderr  # noqa: PLC0415
-
-        if time.monotonic() - self._said_at > 10.0:
+        if time.monotonic() - self._said_at > LINE_EVERY_S:
             self._said_at = time.monotonic()
             say(stderr(), f"{self._what}: {done:,} of {total:,}", "dim")
 
 
-def _data(given: dict[str, Any], settings: Settings) -> Data:
-    from stream.analysis.data import read_data, read_topics  # noqa: PLC0415
-    from stream.analysis.texts import with_text  # noqa: PLC0415
-    from stream.files.mapping import parse_mapping  # noqa: PLC0415
-    from stream.kafka.reach import reach  # noqa: PLC0415
-    from stream.params import decode_limits  # noqa: PLC0415
+def _parse_parts(text: str) -> tuple[str, ...]:
+    wanted = tuple(part.strip() for part in text.split(",") if part.strip()) or PARTS
+    for unknown in sorted(set(wanted) - set(PARTS)):
+        raise UsageError(f"--parts: there is no part {unknown[:40]!r}.", f"choose from {', '.join(PARTS)}")
+    return wanted
 
-    limits = decode_limits(settings)
-    if given["from_topic"]:
-        reach(settings)
-        data = read_topics(settings, limits)
-    else:
-        data = read_data(
-            given["events"],
-            parse_mapping(given["map_"]),
-            given["items"],
-            parse_mapping(given["items_map"], "item"),
-            strengths=settings.strengths(),
-            limits=limits,
-            now_ms=time.time_ns() // 1_000_000,
-            reading={name: given[name] for name in ("timezone", "time_unit", "time_pattern")},
+
+def _once(asked: _Asked) -> int:
+    """Learn, judge, keep or not; the exit code."""
+    settings = load_settings(bootstrap_servers=asked.bootstrap_servers)
+    data = _read(asked.files, settings)
+    champion = (
+        serving_weights(settings, from_topic=asked.files is None)
+        if asked.champion is None
+        else weights_in(asked.champion)
+    )
+    sequence = None if settings.sequence_model is None else open_sequence(settings.sequence_model)
+    tried: StrengthResult | None = None
+    try:
+        result = train_weights(
+            settings,
+            data.stream,
+            data.known,
+            champion,
+            sequence=sequence,
+            on_step=_Lines("weights"),
+            **asked.how._asdict(),
         )
+        if asked.strengths:
+            tried = train_strengths(settings, data.stream, data.known, result.challenger, on_step=_Lines("strengths"))
+    except TooFewError as error:
+        raise InputFileError(f"There is too little to learn from: {error}.", "give more events") from None
+    if asked.report is not None:
+        report = result.report() | ({} if tried is None else {"strengths": tried._asdict()})
+        write(asked.report, json.dumps(report, indent=1) + "\n")
+    if tried is not None:
+        _say_strengths(tried.changed(settings))
+    return _keep(result, asked, settings)
+
+
+def _read(files: InputFiles | None, settings: Settings) -> Data:
+    if files is None:
+        reach(settings)
+        data = read_topics(settings, decode_limits(settings))
+    else:
+        data = files.read(settings)
     directory = settings.data_dir / "evaluation"
     directory.mkdir(parents=True, exist_ok=True)
     return data._replace(known=with_text(settings, data.known, directory)[0])
 
 
-def _champion(given: dict[str, Any], settings: Settings) -> RankingWeights:
-    from models.ranking.weights import default_weights  # noqa: PLC0415
-    from stream.refresh.versions import RankerModel, read_versions, read_weights, weights_of  # noqa: PLC0415
-
-    if given["champion"] is not None:
-        return read_weights(given["champion"])
-    if given["from_topic"]:
-        now = read_versions(settings)["ranker"].current
-        if isinstance(now, RankerModel):
-            return weights_of(now)
-    return default_weights() if settings.ranking_weights is None else read_weights(settings.ranking_weights)
+def _say_strengths(changed: dict[str, float]) -> None:
+    for action, strength in changed.items():
+        typer.echo(f"strength_{action} = {strength:g}")
+    if not changed:
+        typer.echo("no other strength of an action is clearly better")
 
 
-def _sequence(settings: Settings) -> Any:
-    from stream.refresh.sequence import open_sequence  # noqa: PLC0415
-
-    return None if settings.sequence_model is None else open_sequence(settings.sequence_model)
-
-
-def _report(outcome: FitResult, kept: bool, tried: StrengthOutcome | None) -> dict[str, Any]:
-    report: dict[str, Any] = {
-        "kept": kept,
-        "version": outcome.challenger.version,
-        "choices": outcome.choices,
-        "questions": len(outcome.champion_score.hit),
-        "trained_until_ms": outcome.trained_until_ms,
-        "gain": outcome.gain,
-        "standard_error": outcome.standard_error,
-        **{
-            name: {"ndcg@10": float(score.ndcg.mean()), "hr@10": float(score.hit.mean())}
-            for name, score in (("champion", outcome.champion_score), ("challenger", outcome.challenger_score))
-        },
-    }
-    if tried is not None:
-        report["strengths"] = tried._asdict()
-    return report
-
-
-def _keep(
-    outcome: FitResult, kept: bool, tried: StrengthOutcome | None, out: Path, settings: Settings, *, publish: bool
-) -> int:
-    from models.ranking.weights import to_json  # noqa: PLC0415
-    from stream.refresh.versions import publish_model, ranker_model  # noqa: PLC0415
-
-    before, after = outcome.champion_score, outcome.challenger_score
+def _keep(result: FitResult, asked: _Asked, settings: Settings) -> int:
+    before, after = result.champion_score, result.challenger_score
     told = (
-        f"NDCG@10 {before.ndcg.mean():.4f} -> {after.ndcg.mean():.4f} (± {outcome.standard_error:.4f}), "
+        f"NDCG@10 {before.ndcg.mean():.4f} -> {after.ndcg.mean():.4f} (± {result.standard_error:.4f}), "
         f"HR@10 {before.hit.mean():.4f} -> {after.hit.mean():.4f}, {len(before.hit):,} questions"
     )
-    if tried is not None:
-        changed = {
-            action: strength
-            for action, strength in tried.strengths.items()
-            if strength != dict(zip(_actions(), settings.strengths(), strict=True))[action]
-        }
-        for action, strength in changed.items():
-            typer.echo(f"strength_{action} = {strength:g}")
-        if not changed:
-            typer.echo("no other strength of an action is clearly better")
-    if not kept:
+    if not result.kept:
         typer.echo(f"penchant: not better on the newest events: {told}: not kept.", err=True)
         return EXIT_FAILED
-    _write(out, to_json(outcome.challenger) + b"\n")
-    typer.echo(f"{out}: {told}; {outcome.challenger.version}")
-    if publish:
-        metrics = {"ndcg@10": float(after.ndcg.mean()), "hr@10": float(after.hit.mean())}
+    write(asked.out, to_json(result.challenger) + b"\n")
+    typer.echo(f"{asked.out}: {told}; {result.challenger.version}")
+    if asked.publish:
         now_ms = time.time_ns() // 1_000_000
-        publish_model(
-            settings,
-            ranker_model(outcome.challenger, now_ms, trained_until=outcome.trained_until_ms, metrics=metrics),
-        )
+        model = ranker_model(result.challenger, now_ms, trained_until=result.trained_until_ms, metrics=result.metrics)
+        publish_model(settings, model)
         typer.echo(f"published to {settings.topic_models}")
     return 0
-
-
-def _actions() -> tuple[str, ...]:
-    from models.vocabulary import ACTIONS  # noqa: PLC0415
-
-    return ACTIONS
-
-
-def _write(path: Path, value: bytes) -> None:
-    try:
-        path.write_bytes(value)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.", "choose another file") from None

@@ -1,131 +1,56 @@
-"""`penchant watch`: recommendations as they arrive, each with the reasons for its first items.
-
-Four topics are read, outside any consumer group: lists and reasons (joined by `recommendation_id`), the catalogue for
-titles, and of the events nothing but when they entered Kafka. For freshness is `generated_at` of a list minus the Kafka
-timestamp of the newest event in it (its `source`). The event's own `event_time` would not do: a replay of last year's
-sales is not a year late. Nor would the timestamp of the list: it says nothing about when the worker was asked. A list
-that no event caused (a refresh, a change of the catalogue), or whose event came before watching began, has none.
-The two times come from two machines' clocks; where they differ, so does the figure.
-"""
+"""`penchant watch`: recommendations as they arrive."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import Any, Final, NamedTuple
+from typing import Annotated
 
-import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-from rich.console import Console
-from rich.text import Text
+import typer
 
-from stream.display.terminal import clean, count, say, say_json, stderr, stdout, write_line
-from stream.errors import TopicsError
-from stream.kafka.topics import list_topics, unreachable
+from stream.cli import options
+from stream.cli.apps import command_app, teach
+from stream.cli.connection import connected
+from stream.cli.options import flag, option, optional
+from stream.cli.watch_lists import lists
+from stream.cli.watch_screen import Wanted, show
+from stream.display.terminal import count, say, stderr, stdout
 from stream.settings import Settings
-from stream.wire.join import Joined, Joiner
-from stream.wire.records import OutcomeAttribution, attribution_decoder, item_decoder, recommendation_decoder
+from stream.wire.join import Joiner
 
-POLL_S: Final = 0.1
-BATCH: Final = 500
-HINT_AFTER_S: Final = 10.0
-TITLES_WAIT_S: Final = 5.0
-"""How long the first list may wait for the catalogue to be read; without a title its id is shown."""
+app = command_app()
 
 
-class Wanted(NamedTuple):
-    """What to show."""
-
-    user: str | None = None
-    from_beginning: bool = False
-    limit: int | None = None
-    top: int = 3
-    lang: str = "en"
-    as_json: bool = False
-
-
-class Record(NamedTuple):
-    """A Kafka record as the loop needs it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-
-
-# --- what is shown: pure ---
+@app.command(
+    "watch",
+    help=teach(
+        "Show recommendations as they arrive: for whom, how fresh, which items, and the reason for each.",
+        "penchant watch --user 17850",
+        "penchant watch --from-beginning --limit 100 --json | jq .items[0].title",
+        then="Ctrl-C ends it and says how many lists it saw. Nothing arrives? `penchant doctor`, `penchant worker`.",
+        note="Fresh means: from the moment the newest event in a list entered Kafka to the moment the list was made.",
+    ),
+)
+def watch(
+    user: Annotated[str | None, optional("Only this user.", None, "ID")] = None,
+    from_beginning: Annotated[bool, flag("--from-beginning", "First the lists that are on the topic already.")] = False,
+    limit: Annotated[int | None, optional("End after this many lists.", None, "N", min=1)] = None,
+    top: Annotated[int, option("Items shown of each list.", None, "N", min=1, max=200)] = 3,
+    lang: options.Language = "en",
+    json_: Annotated[bool, flag("--json", "One JSON object per list and line.")] = False,
+    bootstrap_servers: options.BootstrapServers = None,
+) -> None:
+    settings = connected(bootstrap_servers=bootstrap_servers)
+    raise typer.Exit(_run(settings, Wanted(user, from_beginning, limit, top, lang, json_)))
 
 
-def format_list(joined: Joined, title: Callable[[str], str | None], wanted: Wanted) -> list[Text]:
-    """A list as lines: for whom and how fresh, then each item with its score and, below it, why."""
-    list_ = joined.recommendation
-    head = Text.assemble(
-        (_clock(list_.generated_at), "dim"), "  ", (clean(list_.user_id, 128), "bold"), "  ", (_caused(joined), "cyan")
-    )
-    lines = [head]
-    if not list_.items:
-        lines.append(Text("    nothing to recommend", "dim"))
-    for item in list_.items[: wanted.top]:
-        name = title(item.item_id)
-        shown = clean(name or item.item_id)
-        beside = f"  {clean(item.item_id, 40)}" if name else ""
-        lines.append(Text.assemble(f"{item.rank:4d}  ", (shown, "green"), (f"{beside}  {item.score:.3f}", "dim")))
-        reason = joined.reasons.get(item.rank)
-        if reason is not None:
-            lines.append(Text(f"      {clean(getattr(reason.explanation, wanted.lang), 400)}"))
-    return lines
-
-
-def list_to_json(joined: Joined, title: Callable[[str], str | None], wanted: Wanted) -> dict[str, Any]:
-    """A list as one JSON object: the record's own fields, and of each shown item title, reason and contributions."""
-    list_ = joined.recommendation
-    shown = []
-    for item in list_.items[: wanted.top]:
-        reason = joined.reasons.get(item.rank)
-        why = (
-            {}
-            if reason is None
-            else {
-                "reason": getattr(reason.explanation, wanted.lang),
-                "contributions": msgspec.to_builtins(reason.contributions),
-            }
-        )
-        shown.append(msgspec.to_builtins(item) | {"title": title(item.item_id)} | why)
-    record: dict[str, Any] = msgspec.to_builtins(list_)
-    return record | {"freshness_ms": joined.freshness_ms, "items": shown}
-
-
-def _clock(time_ms: int) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(time_ms / 1000))
-
-
-def _caused(joined: Joined) -> str:
-    if joined.recommendation.trigger != "event":
-        return f"({joined.recommendation.trigger})"
-    if joined.freshness_ms is None:
-        return "(event)"
-    seconds = joined.freshness_ms / 1000
-    return f"{joined.freshness_ms} ms after the event" if seconds < 10 else f"{seconds:,.0f} s after the event"
-
-
-# --- the loop ---
-
-
-def run_watch(settings: Settings, wanted: Wanted) -> int:
-    """Show lists until the limit or Ctrl-C; the exit code.
-
-    Raises:
-        BrokerUnreachableError, TopicsError: no broker answers, or it has not the topics.
-    """
+def _run(settings: Settings, wanted: Wanted) -> int:
+    """Show lists until the limit or Ctrl-C; the exit code."""
     out, notes = stdout(), stderr()
     joiner = Joiner(wanted.top)
     shown = 0
     try:
-        with closing(_records(settings, wanted, joiner, notes)) as lists:
-            for joined in lists:
+        with closing(lists(settings, wanted, joiner, notes)) as found:
+            for joined in found:
                 show(out, joined, joiner.title, wanted)
                 shown += 1
                 if shown == wanted.limit:
@@ -135,131 +60,3 @@ def run_watch(settings: Settings, wanted: Wanted) -> int:
         return 130
     say(notes, f"{count(shown, 'list')} shown.", "dim")
     return 0
-
-
-def show(console: Console, joined: Joined, title: Callable[[str], str | None], wanted: Wanted) -> None:
-    """One list on the console."""
-    if wanted.as_json:
-        say_json(console, list_to_json(joined, title, wanted))
-        return
-    for line in format_list(joined, title, wanted):
-        if console.is_terminal:
-            console.print(line, overflow="ellipsis", no_wrap=True)
-        else:
-            write_line(console, line.plain)
-
-
-def handle(record: Record, joiner: Joiner, settings: Settings, wanted: Wanted, now: float) -> None:
-    """One record of any of the four topics; what cannot be read is passed over."""
-    if record.topic == settings.topic_events:
-        joiner.add_arrival(record.partition, record.offset, record.timestamp_ms)
-        return
-    try:
-        if record.topic == settings.topic_items:
-            item_id = (record.key or b"").decode()
-            joiner.set_title(item_id, item_decoder.decode(record.value).title if record.value else None)
-        elif record.value is None or (wanted.user is not None and record.key != wanted.user.encode()):
-            return
-        elif record.topic == settings.topic_recommendations:
-            joiner.add_list(recommendation_decoder.decode(record.value), now)
-        else:
-            reason = attribution_decoder.decode(record.value)
-            if not isinstance(reason, OutcomeAttribution):
-                joiner.add_reason(reason, now)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return
-
-
-def _records(settings: Settings, wanted: Wanted, joiner: Joiner, notes: Console) -> Generator[Joined, None, None]:
-    """Lists, without end."""
-    consumer = Consumer(
-        settings.client_config()
-        | {
-            "group.id": f"{settings.group_id}-watch",  # asked for by librdkafka; nothing is committed and no group joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 16_384,
-            "fetch.wait.max.ms": 100,
-            "log_level": 0,
-        }
-    )
-    try:
-        starts = _starts(consumer, settings, wanted)
-        consumer.assign(starts)
-        say(notes, f"Watching {settings.topic_recommendations} at {settings.bootstrap_servers}; Ctrl-C ends it.", "dim")
-        yield from _join_forever(consumer, starts, settings, wanted, joiner, notes)
-    finally:
-        consumer.close()
-
-
-def _join_forever(
-    consumer: Consumer,
-    starts: Sequence[TopicPartition],
-    settings: Settings,
-    wanted: Wanted,
-    joiner: Joiner,
-    notes: Console,
-) -> Generator[Joined, None, None]:
-    lists = [start for start in starts if start.topic == settings.topic_recommendations]
-    unread = {(start.topic, start.partition) for start in starts if start.topic == settings.topic_items}
-    started = now = time.monotonic()
-    hint_at: float | None = started + HINT_AFTER_S
-    paused = False
-    while True:
-        for message in consumer.consume(BATCH, POLL_S):
-            error = message.error()
-            if error is None:
-                handle(_record(message), joiner, settings, wanted, now)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                unread.discard((message.topic(), message.partition()))
-            elif error.fatal():
-                raise unreachable(settings, KafkaException(error))
-        now = time.monotonic()
-        if joiner.full != paused:
-            (consumer.resume if paused else consumer.pause)(lists)
-            paused = not paused
-        if unread and now - started < TITLES_WAIT_S:
-            continue
-        for joined in joiner.ready(now):
-            hint_at = None
-            yield joined
-        if hint_at is not None and now >= hint_at:
-            hint_at = None
-            say(
-                notes,
-                "Nothing yet: is `penchant worker` running, and do events arrive? --from-beginning shows what is there.",
-            )
-
-
-def _record(message: Any) -> Record:
-    _, timestamp_ms = message.timestamp()
-    return Record(message.topic(), message.partition(), message.offset(), timestamp_ms, message.key(), message.value())
-
-
-def _starts(consumer: Consumer, settings: Settings, wanted: Wanted) -> list[TopicPartition]:
-    """Where to begin. The reasons' ends are asked before the lists': then no list is seen whose reasons are behind us."""
-    existing = list_topics(settings)
-    wanted_topics = (
-        settings.topic_items,
-        settings.topic_events,
-        settings.topic_attributions,
-        settings.topic_recommendations,
-    )
-    missing = [name for name in wanted_topics if name not in existing]
-    if missing:
-        raise TopicsError(f"missing topics: {', '.join(missing)}.", "run `penchant topics create`")
-    starts = []
-    for name in wanted_topics:
-        for partition in range(existing[name].partitions):
-            start = TopicPartition(name, partition, OFFSET_BEGINNING)
-            if not wanted.from_beginning and name != settings.topic_items:
-                start.offset = _end(consumer, start, settings)
-            starts.append(start)
-    return starts
-
-
-def _end(consumer: Consumer, partition: TopicPartition, settings: Settings) -> int:
-    try:
-        return int(consumer.get_watermark_offsets(partition, timeout=settings.connect_timeout_s, cached=False)[1])
-    except KafkaException as error:
-        raise unreachable(settings, error) from None

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Callable
 
-from stream.display.terminal import stderr
 from stream.errors import BrokerUnreachableError
 from stream.settings import Settings
 
@@ -44,23 +43,6 @@ def wait_for_broker(
                 "start one (`make kafka`, or `penchant demo --serve`), or set --bootstrap-servers",
             )
         time.sleep(_RETRY_S)
-
-
-def reach(settings: Settings) -> None:
-    """`wait_for_broker` as commands do it: on a terminal a line tells what is waited for.
-
-    Raises:
-        BrokerUnreachableError: as `wait_for_broker`.
-    """
-    console = stderr()
-    with console.status("") as status:  # draws nothing where stderr is not a terminal
-
-        def tell(problem: str) -> None:
-            status.update(
-                f"waiting for {settings.bootstrap_servers} ({problem}), at most {settings.connect_timeout_s:g} s"
-            )
-
-        wait_for_broker(settings, on_wait=tell)
 
 
 def _try(server: str, timeout_s: float) -> str | None:

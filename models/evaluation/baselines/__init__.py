@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from models.evaluation.baselines.als import als
-from models.evaluation.baselines.bpr import bpr
 from models.evaluation.baselines.co_occurrence_plain import co_occurrence_plain
 from models.evaluation.baselines.co_occurrence_tuned import co_occurrence_tuned
 from models.evaluation.baselines.content import content
 from models.evaluation.baselines.ease import ease
+from models.evaluation.baselines.implicit_factors import als, bpr
 from models.evaluation.baselines.item_cf import item_cf
 from models.evaluation.baselines.popularity import Popularity
 from models.evaluation.baselines.recency_popularity import recency_popularity

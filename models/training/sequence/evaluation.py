@@ -6,18 +6,14 @@ of those with an equal score count as above. A target that nobody has had yet ca
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4, F8, I8
 from models.training.sequence.histories import Batch, Histories, before
-
-_F4 = NDArray[np.float32]
-_F8 = NDArray[np.float64]
-_I8 = NDArray[np.int64]
 
 AT: Final = 10
 _BLOCK: Final = 256
@@ -27,9 +23,9 @@ SESSION_GAP_MS: Final = 30 * 60_000
 class Items(NamedTuple):
     """What is ranked: the score of an item is `query @ vector + bias`."""
 
-    vectors: _F4
+    vectors: F4
     """(n, d)"""
-    biases: _F4
+    biases: F4
     """(n,)"""
 
 
@@ -43,18 +39,18 @@ class Metrics(NamedTuple):
     questions: int
 
 
-Queries = Callable[[Batch], _F4]
+Queries = Callable[[Batch], F4]
 """(b, d) query vectors of histories."""
 
 
-def first_seen(events: Histories, n_items: int) -> _I8:
+def first_seen(events: Histories, n_items: int) -> I8:
     """(n_items,) when anybody had each item first; int64's largest where nobody has."""
     seen = np.full(n_items, np.iinfo(np.int64).max)
     np.minimum.at(seen, events.item, events.time_ms)
     return seen
 
 
-def questions(events: Histories, start_ms: int, end_ms: int | None, most: int | None, seed: int) -> _I8:
+def questions(events: Histories, start_ms: int, end_ms: int | None, most: int | None, seed: int) -> I8:
     """Rows of the events in [start, end): what came next? A sample of `most` of them, the same for every model."""
     inside = events.time_ms >= start_ms
     if end_ms is not None:
@@ -65,7 +61,7 @@ def questions(events: Histories, start_ms: int, end_ms: int | None, most: int | 
     return rows
 
 
-def ranks(events: Histories, rows: _I8, seen_ms: _I8, queries: Queries, items: Items, length: int) -> _F8:
+def ranks(events: Histories, rows: I8, seen_ms: I8, queries: Queries, items: Items, length: int) -> F8:
     """(q,) rank of what came next, from 1; infinite where it could not be ranked.
 
     Args:
@@ -95,7 +91,7 @@ def ranks(events: Histories, rows: _I8, seen_ms: _I8, queries: Queries, items: I
     return found
 
 
-def metrics(found: _F8) -> Metrics:
+def metrics(found: F8) -> Metrics:
     """The means; all 0 for no question."""
     if not found.size:
         return Metrics(0.0, 0.0, 0.0, 0.0, 0)
@@ -108,12 +104,12 @@ def metrics(found: _F8) -> Metrics:
     )
 
 
-def gains(found: _F8) -> _F8:
+def gains(found: F8) -> F8:
     """NDCG at `AT` of each question: 1 / log2(1 + rank) among the first, else 0."""
     return np.where(found <= AT, 1 / np.log2(1 + np.minimum(found, AT)), 0.0)
 
 
-def slices(events: Histories, rows: _I8, trained: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+def slices(events: Histories, rows: I8, trained: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
     """(q,) bool by name: questions that are harder or matter more. `trained`: (n,) items with a learned part."""
     had = rows - events.start[rows]
     gap_ms = events.time_ms[rows] - events.time_ms[np.maximum(rows - 1, 0)]
@@ -125,14 +121,7 @@ def slices(events: Histories, rows: _I8, trained: NDArray[np.bool_]) -> dict[str
     }
 
 
-def gain_and_error(before_: _F8, after: _F8) -> tuple[float, float]:
-    """Mean difference of NDCG, question by question, and its standard error."""
-    difference = gains(after) - gains(before_)
-    error = float(difference.std(ddof=1) / math.sqrt(difference.size)) if difference.size > 1 else 0.0
-    return float(difference.mean()), error
-
-
-def _had(events: Histories, rows: _I8) -> tuple[_I8, NDArray[np.int32]]:
+def _had(events: Histories, rows: I8) -> tuple[I8, NDArray[np.int32]]:
     """`(question, item)` of everything that the users had before."""
     counts = rows - events.start[rows]
     question = np.repeat(np.arange(rows.size), counts)

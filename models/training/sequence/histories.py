@@ -6,34 +6,31 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import I4, I8
 from models.sequence.features import Times, times_of
-from models.training.pairs import Engagements
-
-_I4 = NDArray[np.int32]
-_I8 = NDArray[np.int64]
+from models.training.engagements import Engagements
 
 
 class Histories(NamedTuple):
     """n first engagements, by user, then time; items are numbered 0, 1, .."""
 
-    start: _I8
+    start: I8
     """(n,) row of the first event of the same user."""
-    end: _I8
+    end: I8
     """(n,) row after the last event of the same user."""
-    item: _I4
-    time_ms: _I8
+    item: I4
+    time_ms: I8
 
 
 class Batch(NamedTuple):
     """b histories of up to t items, at the left of their rows."""
 
-    items: _I8
+    items: I8
     """(b, t), oldest first; -1 beyond the length."""
     times: Times
     """(b, t + 1), of the start token and the items."""
-    lengths: _I8
+    lengths: I8
     """(b,)"""
 
 
@@ -41,7 +38,7 @@ class Lesson(NamedTuple):
     """Histories, and what came next at every place of them."""
 
     history: Batch
-    targets: _I8
+    targets: I8
     """(b, t + 1): the item that followed the start token and each item; -1 where there is nothing to learn."""
 
 
@@ -53,7 +50,7 @@ def histories(events: Engagements) -> Histories:
     return Histories(np.repeat(first, counts), np.repeat(first + counts, counts), events.item, events.time_ms)
 
 
-def before(events: Histories, rows: _I8, length: int) -> Batch:
+def before(events: Histories, rows: I8, length: int) -> Batch:
     """What each event's user had before it, the newest `length` items, asked at the event's own time.
 
     Args:
@@ -65,7 +62,7 @@ def before(events: Histories, rows: _I8, length: int) -> Batch:
     return _gathered(events, rows - lengths, lengths, events.time_ms[rows])
 
 
-def segments(events: Histories, length: int, rng: np.random.Generator) -> _I8:
+def segments(events: Histories, length: int, rng: np.random.Generator) -> I8:
     """(s, 2) int64 rows [from, to): no event is in two segments of at most `length` + 1; cut anew at each call.
 
     The first cut of a user is drawn, so over several epochs an event is met with few and with many before it. A single event in
@@ -81,7 +78,7 @@ def segments(events: Histories, length: int, rng: np.random.Generator) -> _I8:
     return np.array(found, np.int64).reshape(-1, 2)
 
 
-def lesson(events: Histories, chosen: _I8, event_dropout: float, rng: np.random.Generator) -> Lesson:
+def lesson(events: Histories, chosen: I8, event_dropout: float, rng: np.random.Generator) -> Lesson:
     """Segments as one batch, each event left out of it with probability `event_dropout`; gaps are those that remain.
 
     What the start token predicts is learned at the beginning of a history only: in the middle of one, that nothing is known
@@ -111,7 +108,7 @@ def lesson(events: Histories, chosen: _I8, event_dropout: float, rng: np.random.
     return Lesson(history, targets)
 
 
-def _gathered(events: Histories, first: _I8, lengths: _I8, now_ms: _I8) -> Batch:
+def _gathered(events: Histories, first: I8, lengths: I8, now_ms: I8) -> Batch:
     width = int(lengths.max(initial=0))
     places = np.arange(width)
     valid = places < lengths[:, None]

@@ -13,7 +13,7 @@ from models.sequence.features import times_of
 from models.sequence.graph import Shape
 from models.sequence.items import ItemFile
 from models.sequence.parity import Questions
-from models.training.keeping import write_report
+from models.training.result import write_report
 from models.training.sequence.histories import Batch
 from models.training.sequence.plot import draw
 from models.training.sequence.settings import SequenceSettings

@@ -7,7 +7,7 @@ from typing import Any
 from models.training.sequence.settings import FULL_SOFTMAX_ITEMS, SequenceSettings
 
 
-def which(settings: SequenceSettings, n_items: int) -> str:
+def loss_kind(settings: SequenceSettings, n_items: int) -> str:
     """The loss that `auto` means for a catalogue of this size."""
     if settings.loss != "auto":
         return settings.loss
@@ -27,7 +27,7 @@ def next_item_loss(
         counts: (n,) float32, how often each is a target in training; negatives of `sampled` are drawn by it.
         settings: loss, negatives, calibration.
     """
-    kind = which(settings, len(vectors))
+    kind = loss_kind(settings, len(vectors))
     queries = queries.float()
     if kind == "full":
         return full_softmax(queries, targets, vectors, biases)

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from models.encoder.errors import ModelError
 from models.sequence.export import refuse_other
 from models.training import checkpoint
-from models.training.pairs import Engagements, between, split
+from models.training.engagements import Engagements, between, split
+from models.training.precision import precision_name
+from models.training.result import TrainingResult, gain_and_error
 from models.training.sequence.evaluation import (
     Items,
     first_seen,
-    gain_and_error,
     gains,
     metrics,
     questions,
@@ -32,7 +33,7 @@ from models.training.sequence.evaluation import (
 from models.training.sequence.histories import Histories, histories
 from models.training.sequence.incumbent import champion, popularity, refuse_unfair
 from models.training.sequence.keeping import keep
-from models.training.sequence.losses import which
+from models.training.sequence.losses import loss_kind
 from models.training.sequence.settings import SequenceSettings
 from models.training.sequence.texts import scaled, scaling
 from models.training.sequence.trainer import Trainer
@@ -65,14 +66,6 @@ class Look(NamedTuple):
     """NDCG at 10 of the validation window, where an epoch ended."""
 
 
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    kept: bool
-    report: dict[str, Any]
-    """Plain JSON values: losses, looks, metrics of the challenger and of what it had to beat."""
-
-
 OnStep = Callable[[Look], None]
 
 
@@ -84,8 +77,8 @@ def train(
     champion_directory: Path | None = None,
     restart: bool = False,
     on_step: OnStep = lambda _: None,
-) -> Outcome:
-    """Train, measure, and write `out` if it is better. A run that was interrupted goes on from `checkpoint_of(out)`.
+) -> TrainingResult:
+    """Train, measure, and write `out` if it is better. A run that was interrupted goes on from its checkpoint.
 
     Args:
         corpus: the events, and the items' texts.
@@ -100,7 +93,7 @@ def train(
             loss that is not finite, or an export that is not the network.
     """
     refuse_other(out)
-    run = _Run(corpus, settings, champion_directory, checkpoint_of(out))
+    run = _Run(corpus, settings, champion_directory, checkpoint.checkpoint_of(out))
     if restart:
         checkpoint.remove(run.directory)
     run.begin()
@@ -110,12 +103,7 @@ def train(
         run.train_on_everything(on_step)
         report = keep(run.trainer, corpus.ids, run.scaling, corpus.text_model, run.newest_ms, settings, report, out)
     checkpoint.remove(run.directory)
-    return Outcome(report["kept"], report)
-
-
-def checkpoint_of(out: Path) -> Path:
-    """Where a run that is to write `out` keeps its checkpoint."""
-    return out.parent / f"{out.name}.checkpoint"
+    return TrainingResult(report["kept"], report)
 
 
 class _Run:
@@ -192,7 +180,7 @@ class _Run:
         judge.set_weights(self.best or {})
         found = self._ranks(judge.queries, judge.items(), self.settings.length)
         other = self._ranks(self.incumbent.queries, self.incumbent.items, self.incumbent.length)
-        gain, error = gain_and_error(other, found)
+        gain, error = gain_and_error(gains(other), gains(found))
         trained = np.zeros(len(self.corpus.ids), np.bool_)
         trained[self.all.item[self.all.time_ms < self.test_ms]] = True
         cut = {
@@ -216,10 +204,10 @@ class _Run:
             "epochs": self.best_epoch,
             "events": int(self.all.item.size),
             "items": len(self.corpus.ids),
-            "loss": which(self.settings, int(judge.trained.sum())),
+            "loss": loss_kind(self.settings, int(judge.trained.sum())),
             "text_model": self.corpus.text_model,
             "device": self.device.type,
-            "precision": "fp32" if judge.half is None else str(judge.half).removeprefix("torch."),
+            "precision": precision_name(judge.half),
             "settings": self.settings._asdict(),
             "losses": self.losses,
             "looks": self.looks,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from models.training.settings import Precision
+from models.training.precision import Precision
 
 Loss = Literal["auto", "full", "sampled", "gbce"]
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder.errors import ModelError
+from models.training.precision import half_precision
 from models.training.sequence.evaluation import Items
 from models.training.sequence.histories import Batch, Histories, lesson, segments
 from models.training.sequence.losses import next_item_loss
@@ -40,7 +41,7 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             self.module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.half = half_precision(settings, device)
+        self.half = half_precision(settings.precision, device)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.half is torch.float16)
         counts = np.bincount(events.item, minlength=n_items)
         self.trained = counts > 0
@@ -168,23 +169,6 @@ class Trainer:
         items = torch.from_numpy(history.items).to(self._device)
         known = vectors[items.clamp(min=0)] * (items >= 0)[:, :, None]
         return known, *(torch.from_numpy(each).to(self._device) for each in history.times)
-
-
-def half_precision(settings: SequenceSettings, device: Any) -> Any:
-    """The half-precision type to compute in, None for fp32.
-
-    Raises:
-        ModelError: fp16 without a GPU.
-    """
-    import torch
-
-    if settings.precision == "auto":
-        if device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if settings.precision == "fp16" and device.type != "cuda":
-        raise ModelError("fp16 trains on a GPU only.", "--precision auto, fp32 or bf16")
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]
 
 
 def _word(*parts: int) -> int:

@@ -1,4 +1,4 @@
-"""Everything that `penchant report attribution` says, as one object of JSON. Pure."""
+"""Everything that `penchant report outcomes` says, as one object of JSON. Pure."""
 
 from __future__ import annotations
 

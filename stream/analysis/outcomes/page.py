@@ -22,7 +22,7 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     read = report["read"]
     facts = ", ".join(f"{escape(name)} {value:,}" for name, value in read.items())
     parts = [
-        f"<h1>Penchant attribution</h1><p><code>{escape(report['command'])}</code></p>",
+        f"<h1>What recommendations earned</h1><p><code>{escape(report['command'])}</code></p>",
         f"<p>{escape(report['from'])} to {escape(report['to'])}; {facts}</p>",
         "<h2>Outcomes</h2>",
         _outcomes(report["outcomes"]),
@@ -37,7 +37,7 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         _corrected(report["strategies_at_slot_1"]),
         *(picture_tag(title, picture) for title, picture in pictures.items()),
     ]
-    return document("Penchant attribution", parts)
+    return document("What recommendations earned", parts)
 
 
 def _outcomes(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of `penchant report attribution`, as PNG bytes. The only part of it that needs matplotlib."""
+"""Pictures of `penchant report outcomes`, as PNG bytes. The only part of it that needs matplotlib."""
 
 from __future__ import annotations
 

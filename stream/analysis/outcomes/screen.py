@@ -1,4 +1,4 @@
-"""What a person sees of `penchant report attribution`: a few tables."""
+"""What a person sees of `penchant report outcomes`: a few tables."""
 
 from __future__ import annotations
 

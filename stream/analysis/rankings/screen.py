@@ -1,12 +1,10 @@
-"""What a person sees of `penchant evaluate`: bars while it runs, tables at the end."""
+"""What a person sees of `penchant evaluate rankings` at the end: a few tables."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from models.evaluation.slices import MONTH
 from stream.display.terminal import Cell, count, say, show_table
@@ -14,46 +12,6 @@ from stream.display.terminal import Cell, count, say, show_table
 _HITS: Final = ("hr@10", "hr@20", "mrr", "auc")
 _LISTS: Final = ("coverage@10", "gini@10", "novelty@10", "diversity@10")
 NOTHING: Final = "–"
-
-
-class Bars:
-    """A bar per contender on a terminal; elsewhere a line when one is finished."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._tasks: dict[str, TaskID] = {}
-        self._finished: set[str] = set()
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                TaskProgressColumn(),
-                TimeRemainingColumn(elapsed_when_finished=True),
-                console=console,
-                expand=True,
-            )
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def step(self, name: str, done: int, total: int) -> None:
-        """`done` of `total` of what `name` has to do."""
-        if self._bar is not None:
-            if name not in self._tasks:
-                self._tasks[name] = self._bar.add_task(name, total=total)
-            self._bar.update(self._tasks[name], completed=done, total=total)
-        elif done == total and name not in self._finished:
-            self._finished.add(name)
-            say(self._console, f"{name}: done")
 
 
 def show_report(console: Console, report: dict[str, Any]) -> None:

@@ -9,10 +9,14 @@ from typing import Final
 
 import numpy as np
 
+from models.encoder.errors import ModelError
 from models.evaluation.contract import Answer, Known, Setup, Stream, UnavailableError
 from models.evaluation.questions import histories
 from models.hashing import item_hash
 from models.sequence.model import SequenceModel
+from models.training.engagements import engagements
+from models.training.sequence import run
+from models.training.sequence.settings import SequenceSettings
 
 NAME: Final = "sequence"
 _NEEDED: Final = ("torch", "onnx", "onnxruntime")
@@ -25,11 +29,6 @@ def can_train() -> bool:
 
 def trained(stream: Stream, known: Known, end: int, seed: int) -> SequenceModel | None:
     """A model of the events `[0, end)`; None if counting was better, or if there are too few of them."""
-    from models.encoder.errors import ModelError  # noqa: PLC0415
-    from models.training.pairs import engagements  # noqa: PLC0415
-    from models.training.sequence import run  # noqa: PLC0415
-    from models.training.sequence.settings import SequenceSettings  # noqa: PLC0415
-
     at = np.flatnonzero(stream.first[:end])
     events = engagements(stream.user[at], stream.item[at], stream.time_ms[at])
     text_model = None if known.text_vectors is None else "evaluation"
@@ -37,10 +36,10 @@ def trained(stream: Stream, known: Known, end: int, seed: int) -> SequenceModel 
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "sequence"
         try:
-            outcome = run.train(corpus, SequenceSettings(seed=seed), out)
+            result = run.train(corpus, SequenceSettings(seed=seed), out)
         except ModelError:  # too few events to tell anything
             return None
-        if not outcome.kept:
+        if not result.kept:
             return None
         model = SequenceModel.open(out)
     if known.text_vectors is not None and model.items.text_dims:

@@ -19,6 +19,7 @@ from models.evaluation.faithfulness import (
     order_masks,
 )
 from models.evaluation.questions import warm_up_end
+from models.hashing import item_hash
 from models.ranking.features import SEQUENCE
 from models.ranking.rank import SPLIT, RankedBatch
 from models.ranking.weights import RankingWeights
@@ -94,6 +95,12 @@ def sample(stream: Stream, known: Known, warm_up: float, wanted: int, seed: int)
         )
     chosen = np.random.default_rng(seed).choice(np.array(open_), min(wanted, len(open_)), replace=False)
     return np.sort(chosen)
+
+
+def place_by_text(model: SequenceModel, known: Known, encoder: str) -> None:
+    """Give items that training has not seen a place by their text vectors, if `encoder` is the one that the model knows."""
+    if known.text_vectors is not None and model.text_model == encoder:
+        model.items.put(np.array(list(map(item_hash, known.item_ids)), np.uint64), known.text_vectors)
 
 
 def judge_questions(

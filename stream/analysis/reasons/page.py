@@ -1,4 +1,4 @@
-"""The report of `penchant evaluate attribution` as one HTML file that needs nothing else, and as lines for a terminal."""
+"""The report of `penchant evaluate reasons` as one HTML file that needs nothing else, and as lines for a terminal."""
 
 from __future__ import annotations
 

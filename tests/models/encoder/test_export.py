@@ -43,7 +43,7 @@ def tiny(tmp_path, family="bert", pooling="mean", **sentence):
 
 
 def exported(directory, out, **options):
-    from models.training.reference import transformers_vectors
+    from models.training.encoder.reference import transformers_vectors
 
     return export(find_source(str(directory)), out, reference=transformers_vectors, **options)
 
@@ -130,7 +130,7 @@ def test_a_vocabulary_without_a_fast_tokenizer_is_enough(tmp_path):
 
 @needs_torch
 def test_a_graph_that_is_not_the_model_is_refused_and_leaves_nothing(tmp_path):
-    from models.training.reference import transformers_vectors
+    from models.training.encoder.reference import transformers_vectors
 
     directory = tiny(tmp_path)
 
@@ -254,7 +254,7 @@ def test_the_default_model_understands(default):
 @needs_default
 @needs_torch
 def test_the_golden_vectors_are_those_of_transformers():
-    from models.training.reference import transformers_vectors
+    from models.training.encoder.reference import transformers_vectors
 
     source = find_source(str(packaged_model()), name=NAME)
     golden = golden_vectors(weights_sha256(source), source.max_tokens)

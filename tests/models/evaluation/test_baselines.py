@@ -11,9 +11,9 @@ import pytest
 from evaluation_streams import Fixed, make_known, make_stream, random_stream
 
 from models.evaluation.baselines import pair_counts
-from models.evaluation.baselines.als import fold_in
 from models.evaluation.baselines.content import TextMean, Window
 from models.evaluation.baselines.ease import item_weights
+from models.evaluation.baselines.implicit_factors import fold_in
 from models.evaluation.baselines.pair_counts import PairCounts, Recipe
 from models.evaluation.baselines.recency_popularity import DAY_MS, DecayedCounts
 from models.evaluation.baselines.user_cf import Hood, UserNeighbours

@@ -19,7 +19,7 @@ from kafka_server import KafkaServer
 from places import ROOT
 from typer.testing import CliRunner
 
-from stream.cli import checks, doctor
+from stream.cli import broker_checks, checks, doctor
 from stream.cli.checks import Check
 from stream.cli.main import app
 from stream.kafka.embedded import EmbeddedBroker
@@ -31,12 +31,8 @@ Embedded = Callable[[Mapping[str, int]], EmbeddedBroker]
 
 
 @pytest.fixture(autouse=True)
-def _clean_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith("PENCHANT_"):
-            monkeypatch.delenv(name)
+def _impatient(clean_place: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENCHANT_CONNECT_TIMEOUT_S", "2")
-    monkeypatch.chdir(tmp_path)
 
 
 def topics_of(settings: Settings, partitions: int = 4) -> dict[str, Topic]:
@@ -182,7 +178,7 @@ def test_a_missing_topic_fails_and_the_command_that_makes_it_is_named() -> None:
     topics = topics_of(settings)
     del topics[settings.topic_items]
 
-    check = doctor.check_topics(settings, topics)
+    check = broker_checks.check_topics(settings, topics)
 
     assert check.status == "fail"
     assert check.detail == "missing: interest.items"
@@ -193,7 +189,7 @@ def test_partition_counts_that_do_not_match_fail() -> None:
     settings = Settings()
     topics = topics_of(settings) | {settings.changelog_topic: Topic(3, 1)}
 
-    check = doctor.check_topics(settings, topics)
+    check = broker_checks.check_topics(settings, topics)
 
     assert check.status == "fail"
     assert "penchant-interest-changelog has 3 partitions, interest.events 4" in check.detail
@@ -211,9 +207,9 @@ def test_partition_counts_that_do_not_match_fail() -> None:
 def test_a_wrong_clean_up_policy_fails_with_the_command_that_mends_it(
     name: str, policy: str, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "cleanup_policies", lambda settings, names: {name: policy})
+    monkeypatch.setattr(broker_checks, "cleanup_policies", lambda settings, names: {name: policy})
 
-    check = doctor.check_policies(Settings(), topics_of(Settings()))
+    check = broker_checks.check_policies(Settings(), topics_of(Settings()))
 
     assert check.status == status
     assert status == "ok" or f"--topic {name} --add-config cleanup.policy=" in check.fix
@@ -303,7 +299,7 @@ def test_the_command_ends_with_0_or_1_and_its_json_is_one_object(embedded: Embed
 def clocks_become(status: str, settings: Settings, topics: Mapping[str, Topic]) -> None:
     """A broker may leave the question of a partition unanswered for a while after its topic was made."""
     deadline = time.monotonic() + 30
-    while (check := doctor.check_clocks(settings, topics)).status != status:
+    while (check := broker_checks.check_clocks(settings, topics)).status != status:
         assert time.monotonic() < deadline, check
 
 
@@ -317,7 +313,7 @@ def test_on_apache_kafka_policies_and_clocks_are_told(kafka: KafkaServer) -> Non
     )
     create_topics(settings)
     topics = list_topics(settings)
-    assert doctor.check_policies(settings, topics).status == "ok"
+    assert broker_checks.check_policies(settings, topics).status == "ok"
     clocks_become("skip", settings, topics)
 
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
@@ -335,6 +331,6 @@ def test_on_apache_kafka_policies_and_clocks_are_told(kafka: KafkaServer) -> Non
     deadline = time.monotonic() + 30
     while other.topic_items not in (listed := list_topics(other)):  # made is not yet told of
         assert time.monotonic() < deadline
-    check = doctor.check_policies(other, listed)
+    check = broker_checks.check_policies(other, listed)
     assert check.status == "fail"
     assert "doctor.not-compacted is delete, should be compact" in check.detail

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from models.ranking.rank import RankingParams, rank
 from models.ranking.weights import Calibration, default_weights
 from stream.analysis.clicks.judge import CLICK, IMPRESSION, find_exposures, replay
 from stream.analysis.replayed import ReplayedWorker
-from stream.cli.evaluate_clicks import clicks
+from stream.cli import evaluate_clicks
 from stream.cli.main import app
 from stream.settings import Settings
 
@@ -39,13 +38,8 @@ ROWS = ("penchant_online", "calibration", "score_only", "slot_rate", "global_rat
 
 
 @pytest.fixture(autouse=True)
-def _clean_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith("PENCHANT_"):
-            monkeypatch.delenv(name)
+def _no_encoder(clean_place: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENCHANT_ENCODER_MODEL", "none")
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
 
 
 # --- exposures
@@ -545,7 +539,7 @@ def test_the_help_shows_every_option_and_fits_the_screen() -> None:
 
     assert result.exit_code == 0
     assert result.output.index("Examples") < result.output.index("Next:")
-    for parameter in get_command(clicks).params:
+    for parameter in get_command(evaluate_clicks.app).params:
         for name in parameter.opts:
             if name.startswith("--"):
                 assert name in result.output, name

@@ -1,9 +1,8 @@
-"""`penchant evaluate attribution`: the same twice, ours better than chance, and what is wrong is noticed."""
+"""`penchant evaluate reasons`: the same twice, ours better than chance, and what is wrong is noticed."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,22 +18,18 @@ from models.ranking.features import SEQUENCE
 from models.ranking.weights import default_weights, make_weights, to_json
 from models.sequence.export import Trained, export
 from models.sequence.model import SequenceModel
+from stream.analysis.reasons import judge as judging
 from stream.analysis.reasons.judge import EXPLAINERS, WITH_SEQUENCE
 from stream.analysis.reasons.page import page
-from stream.cli.evaluate_reasons import attribution
+from stream.cli import evaluate_reasons
 from stream.cli.main import app
 
 SHARES = ("comprehensiveness@1", "comprehensiveness@3")
 
 
 @pytest.fixture(autouse=True)
-def _clean_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith("PENCHANT_"):
-            monkeypatch.delenv(name)
+def _no_encoder(clean_place: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENCHANT_ENCODER_MODEL", "none")
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
 
 
 def write_events(users: int = 40, seed: int = 0) -> str:
@@ -50,7 +45,7 @@ def write_events(users: int = 40, seed: int = 0) -> str:
 
 
 def judge(*arguments: str) -> Any:
-    result = CliRunner().invoke(app, ["evaluate", "attribution", *arguments])
+    result = CliRunner().invoke(app, ["evaluate", "reasons", *arguments])
     assert result.exit_code == 0, result.output
     return result
 
@@ -89,7 +84,6 @@ def test_the_same_seed_gives_the_same_figures_and_another_other_questions() -> N
 def test_shares_that_are_wrong_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     events = write_events()
     right = report_of(events, "--warm-up", "0.5", "--questions", "20")
-    import stream.analysis.reasons.judge as judging  # noqa: PLC0415
 
     rank = judging.WhatIf.rank
 
@@ -107,16 +101,19 @@ def test_shares_that_are_wrong_are_noticed(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_table_is_shown_and_the_help_names_each_option_in_80_columns() -> None:
     shown = judge(write_events(), "--warm-up", "0.5", "--questions", "5").stdout
     assert all(name in shown for name in EXPLAINERS)
-    result = CliRunner().invoke(app, ["evaluate", "attribution", "--help"])
-    assert "penchant evaluate attribution" in result.output.partition("Examples:")[2]
+    result = CliRunner().invoke(app, ["evaluate", "reasons", "--help"])
+    assert "penchant evaluate reasons" in result.output.partition("Examples:")[2]
     assert "Next: " in result.output
-    assert all(option in result.output for parameter in get_command(attribution).params for option in parameter.opts)
+    assert all(
+        option in result.output for parameter in get_command(evaluate_reasons.app).params for option in parameter.opts
+    )
     assert all(len(line) <= 80 for line in result.output.splitlines())
 
 
-def test_nobody_with_enough_history_is_one_line_and_exit_code_2() -> None:
+@pytest.mark.parametrize("name", ["reasons", "attribution"])  # the second is its old name
+def test_nobody_with_enough_history_is_one_line_and_exit_code_2(name: str) -> None:
     Path("events.csv").write_text("user_id,item_id,action,event_time\nu,a,click,1600000000\nu,b,click,1600000001\n")
-    result = CliRunner().invoke(app, ["evaluate", "attribution", "events.csv"])
+    result = CliRunner().invoke(app, ["evaluate", name, "events.csv"])
 
     assert result.exit_code == 2
     assert "No question is left" in result.stderr
@@ -137,8 +134,8 @@ def test_the_page_is_one_file_with_every_plot_in_it_and_obeys_no_name() -> None:
 
 
 def test_a_page_without_matplotlib_is_one_line_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.cli.evaluate_reasons.find_spec", lambda _: None)
-    result = CliRunner().invoke(app, ["evaluate", "attribution", write_events(), "--html", "page.html"])
+    monkeypatch.setattr("stream.cli.outputs.find_spec", lambda _: None)
+    result = CliRunner().invoke(app, ["evaluate", "reasons", write_events(), "--html", "page.html"])
 
     assert result.exit_code == 2
     assert "matplotlib" in result.stderr
@@ -211,7 +208,7 @@ def test_a_sequence_model_takes_part_and_what_it_leaves_over_is_named(tmp_path: 
 
 
 def test_a_directory_without_a_sequence_model_is_one_line_and_exit_code_2() -> None:
-    result = CliRunner().invoke(app, ["evaluate", "attribution", write_events(), "--sequence-model", "nowhere"])
+    result = CliRunner().invoke(app, ["evaluate", "reasons", write_events(), "--sequence-model", "nowhere"])
 
     assert result.exit_code == 2
     assert "nowhere" in result.stderr

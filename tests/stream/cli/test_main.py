@@ -21,6 +21,7 @@ from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from stream.cli.lazy import LazyGroup
 from stream.cli.main import app
 from stream.cli.progress import FileProgress
 from stream.display.terminal import Cell, say, show_table
@@ -44,13 +45,8 @@ Embedded = Callable[[Mapping[str, int]], EmbeddedBroker]
 
 
 @pytest.fixture(autouse=True)
-def _clean_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith("PENCHANT_"):
-            monkeypatch.delenv(name)
+def _impatient(clean_place: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENCHANT_CONNECT_TIMEOUT_S", "0.3")
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -114,13 +110,23 @@ def one_line(result: Any) -> str:
 
 
 def _commands() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with an example of its own: all but groups."""
     root = get_command(app)
     yield (), root
-    for name, command in root.commands.items():
+    for name in shown_in(root):
+        command = inner_of(root, name)
         if hasattr(command, "commands"):
-            yield from (((name, inner), each) for inner, each in command.commands.items())
+            yield from (((name, inner), inner_of(command, inner)) for inner in shown_in(command))
         else:
             yield (name,), command
+
+
+def shown_in(group: Any) -> list[str]:
+    return [name for name, command in group.commands.items() if not command.hidden]
+
+
+def inner_of(group: Any, name: str) -> Any:
+    return group.load(name) if isinstance(group, LazyGroup) else group.commands[name]
 
 
 COMMANDS = list(_commands())
@@ -151,7 +157,7 @@ def test_every_example_is_a_command_line_that_the_parser_takes() -> None:
             assert words[0] == "penchant"
             inner, name = get_command(app), words[1]
             while hasattr(inner, "commands"):
-                inner = inner.commands[words.pop(1)]
+                inner = inner_of(inner, words.pop(1))
             inner.make_context(name, words[1:])
             seen += 1
     assert seen >= 2 * len(COMMANDS) - 2
@@ -162,7 +168,7 @@ def test_the_defaults_that_the_help_tells_are_those_of_the_settings() -> None:
     for path, command in COMMANDS:
         for parameter in command.params:
             field = Settings.model_fields.get(parameter.name or "")
-            if field is not None:
+            if field is not None and path[0] != "evaluate":  # its --sequence-model is no setting
                 default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
                 default = default.lower() if isinstance(field.default, bool) else default
                 assert str(parameter.help).endswith(f"Default {default}."), (path, parameter.name)
@@ -183,9 +189,42 @@ def test_the_version_is_one_line() -> None:
     assert result.exit_code == 0
 
 
-def test_the_help_imports_nothing_heavy() -> None:
+def test_the_summary_in_a_list_of_commands_is_the_first_paragraph_of_the_command_s_own_help() -> None:
+    compared = 0
+    groups = [get_command(app)]
+    while groups:
+        group = groups.pop()
+        for name in shown_in(group):
+            command = inner_of(group, name)
+            assert group.commands[name].help == command.help.partition("\n\n")[0].replace("\n", " ") or not isinstance(
+                group, LazyGroup
+            )
+            compared += 1
+            groups += [command] if isinstance(command, LazyGroup) else []
+    assert compared > 20
+
+
+HEAVY = ("aiokafka", "faust", "numba", "numpy", "onnx", "onnxruntime", "polars", "rocksdict", "tokenizers", "torch")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "never"),
+    [
+        (
+            ["--help"],
+            {*HEAVY, "confluent_kafka", "msgspec", "pydantic", "stream.settings", "stream.worker", "stream.analysis"},
+        ),
+        (
+            ["topics", "list", "--help"],
+            {*HEAVY, "stream.worker", "stream.analysis", "stream.refresh", "models.ranking"},
+        ),
+        (["evaluate", "--help"], {*HEAVY, "confluent_kafka", "msgspec", "stream.settings", "stream.analysis"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_the_help_imports_nothing_heavy(arguments: list[str], never: set[str]) -> None:
     process = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "stream", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "stream", *arguments],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -195,16 +234,84 @@ def test_the_help_imports_nothing_heavy() -> None:
 
     imported = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
     assert "typer" in imported
-    assert not imported & {
-        "faust",
-        "polars",
-        "confluent_kafka",
-        "numpy",
-        "pydantic",
-        "aiokafka",
-        "rocksdict",
-        "msgspec",
-    }
+    assert not imported & never
+
+
+EXTRAS = (
+    "huggingface_hub", "implicit", "matplotlib", "onnx", "onnxruntime", "peft", "safetensors", "scipy", "tokenizers", "torch",
+    "transformers", "usearch",
+)  # fmt: skip
+
+
+def test_every_command_has_a_help_where_no_extra_is_installed() -> None:
+    """Each file imports what it needs at its top, but of an extra only what it needs when it runs."""
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({EXTRAS}))\n"  # None: the import fails
+        "from typer.main import get_command\n"
+        "from stream.cli.main import app\n"
+        "groups = [get_command(app)]\n"
+        "while groups:\n"
+        "    group = groups.pop()\n"
+        "    loaded = [group.load(name) for name in group.table]\n"
+        "    groups += [each for each in loaded if hasattr(each, 'table')]\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+# --- spellings of the release before
+
+
+def test_a_report_has_its_old_name_for_one_release() -> None:
+    old, new = penchant("report", "attribution", "--help"), penchant("report", "outcomes", "--help")
+
+    assert old.stdout == new.stdout
+    assert one_line(old).startswith("penchant: `penchant report attribution` is called `penchant report outcomes` now")
+    assert new.stderr == ""
+    assert "attribution" not in penchant("report", "--help").output
+
+
+def test_the_judge_of_reasons_has_its_old_name_for_one_release() -> None:
+    old, new = penchant("evaluate", "attribution", "--help"), penchant("evaluate", "reasons", "--help")
+
+    assert old.stdout == new.stdout
+    assert "is called `penchant evaluate reasons` now" in one_line(old)
+    assert "attribution" not in penchant("evaluate", "--help").output
+
+
+@pytest.mark.parametrize("arguments", [["events.csv", "--seed", "-1"], ["--seed", "-1", "events.csv"]])
+def test_a_file_instead_of_a_command_is_judged_by_rankings_for_one_release(arguments: list[str]) -> None:
+    old, new = penchant("evaluate", *arguments), penchant("evaluate", "rankings", *arguments)
+
+    assert (old.exit_code, new.exit_code) == (2, 2)
+    first, _, rest = old.stderr.partition("\n")
+    assert first.startswith("penchant: `penchant evaluate EVENTS` is called `penchant evaluate rankings EVENTS` now")
+    assert rest == new.stderr
+    assert "--seed" in rest
+
+
+def test_a_file_that_is_named_like_a_command_is_told_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "clicks").write_text("")
+
+    assert penchant("evaluate", "clicks").stderr.count("Missing argument") == 1
+    assert "clicks" in penchant("evaluate", "./clicks").stderr.splitlines()[-1]
+
+
+def test_a_mistyped_command_is_told_what_is_near() -> None:
+    result = penchant("wrker")
+
+    assert result.exit_code == 2
+    assert "Did you mean 'worker'" in " ".join(result.stderr.split())
 
 
 # --- mistakes
@@ -278,7 +385,7 @@ def test_an_error_of_several_lines_is_shown_on_one(broker: EmbeddedBroker, monke
     def fail(settings: Settings) -> None:
         raise InvariantError("this went\nwrong")
 
-    monkeypatch.setattr("stream.worker.app.run_worker", fail)
+    monkeypatch.setattr("stream.cli.worker.run_worker", fail)
 
     result = penchant("worker")
 
@@ -292,7 +399,7 @@ def test_ctrl_c_in_any_command_is_exit_code_130_without_a_word(
     def press(settings: Settings) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stream.worker.app.run_worker", press)
+    monkeypatch.setattr("stream.cli.worker.run_worker", press)
 
     result = penchant("worker")
 

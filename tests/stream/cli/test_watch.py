@@ -16,7 +16,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from stream.cli.main import app
-from stream.cli.watch import Record, Wanted, format_list, handle, list_to_json, show
+from stream.cli.watch_lists import Record, handle
+from stream.cli.watch_screen import Wanted, format_list, list_to_json, show
 from stream.kafka.embedded import EmbeddedBroker
 from stream.settings import Settings
 from stream.wire import join as joining

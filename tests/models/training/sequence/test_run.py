@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 from models.encoder.hashing_encoder import HashingEncoder
 from models.items.catalog import CatalogItem
 from models.sequence.features import NO_GAP
-from models.training.pairs import engagements
+from models.training.engagements import engagements
 from models.training.sequence.evaluation import Items, first_seen, gains, metrics, questions, ranks, slices
 from models.training.sequence.histories import before, histories, lesson, segments
 from models.training.sequence.texts import scaled, scaling
 from stream.analysis.sequence_data import events_of_file, events_of_topic, items_of_topic, text_vectors
-from stream.cli import train as train_cli
+from stream.cli import train_sequence as train_cli
 from stream.cli.main import app
 from stream.files.mapping import EVENTS_AS_NAMED
 from stream.params import decode_limits

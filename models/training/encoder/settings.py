@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+from models.training.precision import Precision
+
 Metric = Literal["mrr", "recall"]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.encoder.contract import Prepared
 from models.encoder.source import WEIGHTS_FILE, Source
 from models.encoder.tokens import padded
-from models.training.reference import load_model, pool
+from models.training.encoder.reference import load_model, pool
 
 LINEAR: Final = r".*layer\.\d+\..*(query|key|value|dense|q_lin|k_lin|v_lin|out_lin|lin1|lin2)"
 """Every matrix of every layer, in the names of BERT's families and of DistilBERT."""

@@ -9,21 +9,12 @@ from hypothesis import strategies as st
 
 from models.encoder.errors import ModelError
 from models.items.co_occurrence import pair_increments
-from models.training.evaluation import gain_and_error, make_task, metrics, reciprocal_ranks
-from models.training.pairs import (
-    Engagements,
-    Neighbourhood,
-    Pairs,
-    Queries,
-    between,
-    co_engaged,
-    drawn,
-    engagements,
-    next_queries,
-    split,
-)
-from models.training.plan import Corpus, learning_rate, plan, steps_of
-from models.training.settings import FinetuneSettings
+from models.training.encoder.evaluation import make_task, metrics, reciprocal_ranks
+from models.training.encoder.pairs import Neighbourhood, Pairs, Queries, co_engaged, drawn, next_queries
+from models.training.encoder.plan import Corpus, learning_rate, plan, steps_of
+from models.training.encoder.settings import FinetuneSettings
+from models.training.engagements import Engagements, between, engagements, split
+from models.training.result import gain_and_error
 
 NEAR = Neighbourhood(places=3, within_ms=1000, decay=0.5)
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder.errors import ModelError
-from models.training.evaluation import Task, make_task
-from models.training.pairs import Engagements, Neighbourhood, Pairs, between, co_engaged, next_queries, split
-from models.training.settings import FinetuneSettings
+from models.training.encoder.evaluation import Task, make_task
+from models.training.encoder.pairs import Neighbourhood, Pairs, co_engaged, next_queries
+from models.training.encoder.settings import FinetuneSettings
+from models.training.engagements import Engagements, between, split
 
 
 class Corpus(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +11,10 @@ from models.encoder.errors import ModelError
 from models.encoder.export import export, put_in_place
 from models.encoder.manifest import MANIFEST_FILE, Manifest, Precision, read_manifest
 from models.encoder.source import Progress, Source, find_source
-from models.training.reference import transformers_vectors
-from models.training.tuned_model import save_merged
+from models.training.encoder.plot import draw
+from models.training.encoder.reference import transformers_vectors
+from models.training.encoder.tuned_model import save_merged
+from models.training.result import write_report
 
 WEIGHTS_DIRECTORY: Final = "source"
 """Inside the export: the tuned model as transformers reads it."""
@@ -70,8 +71,6 @@ def keep(
     Raises:
         ModelError: the export is refused, or the disk is in the way.
     """
-    from models.training.plot import draw
-
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
@@ -93,8 +92,3 @@ def keep(
     except OSError as error:
         raise ModelError(f"{out} cannot be written: {error.strerror or error}.", "choose another --out") from None
     return manifest
-
-
-def write_report(report: dict[str, Any], path: Path) -> None:
-    """As JSON for people and programs."""
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

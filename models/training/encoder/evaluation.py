@@ -7,10 +7,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.pairs import Queries
-
-_I4 = NDArray[np.int32]
-_F4 = NDArray[np.float32]
+from models.arrays import F4, I4
+from models.training.encoder.pairs import Queries
 
 AT: Final = 10
 _BLOCK: Final = 512
@@ -30,7 +28,7 @@ class Task(NamedTuple):
     """Questions about a window, and what is ranked for each of them."""
 
     queries: Queries
-    candidates: _I4
+    candidates: I4
     """Distinct texts, ascending; every question's item and target are among them."""
 
 
@@ -56,7 +54,7 @@ def make_task(queries: Queries, n_texts: int, max_queries: int, max_candidates: 
     return Task(Queries(item, target), candidates.astype(np.int32))
 
 
-def reciprocal_ranks(task: Task, vectors: _F4) -> NDArray[np.float64]:
+def reciprocal_ranks(task: Task, vectors: F4) -> NDArray[np.float64]:
     """(q,) 1 / rank of each target by cosine among all candidates but the one asked about; equals are above it.
 
     Args:
@@ -76,7 +74,7 @@ def reciprocal_ranks(task: Task, vectors: _F4) -> NDArray[np.float64]:
     return 1.0 / ranks
 
 
-def metrics(task: Task, vectors: _F4) -> Metrics:
+def metrics(task: Task, vectors: F4) -> Metrics:
     """The means over `reciprocal_ranks`."""
     ranks = reciprocal_ranks(task, vectors)
     return Metrics(
@@ -85,10 +83,3 @@ def metrics(task: Task, vectors: _F4) -> Metrics:
         queries=ranks.size,
         candidates=task.candidates.size,
     )
-
-
-def gain_and_error(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean difference of paired values and its standard error."""
-    difference = after - before
-    error = float(difference.std(ddof=1) / np.sqrt(difference.size)) if difference.size > 1 else 0.0
-    return float(difference.mean()), error

@@ -14,16 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_I4 = NDArray[np.int32]
-_I8 = NDArray[np.int64]
-
-
-class Engagements(NamedTuple):
-    """n first engagements of users with items, by user, then time; of one moment in the order of the file."""
-
-    user: _I4
-    item: _I4
-    time_ms: _I8
+from models.arrays import I4, I8
+from models.calendar import DAY_MS
+from models.training.engagements import Engagements
 
 
 class Neighbourhood(NamedTuple):
@@ -31,7 +24,7 @@ class Neighbourhood(NamedTuple):
 
     places: int = 10
     """Items back in a user's history."""
-    within_ms: int = 30 * 86_400_000
+    within_ms: int = 30 * DAY_MS
     decay: float = 0.9
     """d, in (0, 1]."""
 
@@ -39,8 +32,8 @@ class Neighbourhood(NamedTuple):
 class Pairs(NamedTuple):
     """p unordered pairs of items, every one once, `left < right`, ascending."""
 
-    left: _I4
-    right: _I4
+    left: I4
+    right: I4
     weight: NDArray[np.float64]
     """(p,), above 0."""
 
@@ -48,46 +41,8 @@ class Pairs(NamedTuple):
 class Queries(NamedTuple):
     """q questions: a user had `item`; which one comes next?"""
 
-    item: _I4
-    target: _I4
-
-
-class Windows(NamedTuple):
-    """Edges of train | validation | test, ms since the epoch; a window begins at its edge."""
-
-    validation_ms: int
-    test_ms: int
-
-
-def engagements(user: _I4, item: _I4, time_ms: _I8) -> Engagements:
-    """The first engagement of each user with each item, sorted. Arrays are in file order; any order of time will do."""
-    order = np.lexsort((time_ms, user))  # stable: file order breaks ties
-    user, item, time_ms = user[order], item[order], time_ms[order]
-    _, first = np.unique(user.astype(np.int64) << 32 | item.astype(np.int64), return_index=True)
-    first.sort()
-    return Engagements(user[first], item[first], time_ms[first])
-
-
-def split(time_ms: _I8, validation_share: float, test_share: float) -> Windows | None:
-    """Edges such that the last two windows hold about these shares of `time_ms`; None if a window would be empty."""
-    ordered = np.sort(time_ms)
-    n = ordered.size
-    at = int(n * (1 - validation_share - test_share)), int(n * (1 - test_share))
-    if not n or not 0 < at[0] < at[1] < n:
-        return None
-    # Everything of one moment is on one side: a basket is not torn apart.
-    windows = Windows(int(ordered[at[0]]), int(ordered[at[1]]))
-    return windows if ordered[0] < windows.validation_ms < windows.test_ms else None
-
-
-def between(events: Engagements, start_ms: int | None, end_ms: int | None) -> Engagements:
-    """Those in [start, end)."""
-    inside = np.ones(events.time_ms.size, np.bool_)
-    if start_ms is not None:
-        inside &= events.time_ms >= start_ms
-    if end_ms is not None:
-        inside &= events.time_ms < end_ms
-    return Engagements(events.user[inside], events.item[inside], events.time_ms[inside])
+    item: I4
+    target: I4
 
 
 def co_engaged(events: Engagements, near: Neighbourhood) -> Pairs:
@@ -117,13 +72,13 @@ def next_queries(events: Engagements, near: Neighbourhood, start_ms: int, end_ms
     return Queries(events.item[old][inside], events.item[new][inside])
 
 
-def codes_of(parts: Sequence[Pairs], n_items: int) -> _I8:
+def codes_of(parts: Sequence[Pairs], n_items: int) -> I8:
     """Every pair in one of `parts` as `left * n_items + right`, distinct and ascending: what a batch looks up."""
     codes = [pairs.left.astype(np.int64) * n_items + pairs.right for pairs in parts]
     return np.unique(np.concatenate(codes))
 
 
-def drawn(pairs: Pairs, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator) -> tuple[_I4, _I4]:
+def drawn(pairs: Pairs, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator) -> tuple[I4, I4]:
     """`(left, right)`: n pairs drawn with replacement, as often as they weigh, either way round.
 
     `cumulative` is the running sum of `pairs.weight`: it is long, and the same for all batches.
@@ -134,7 +89,7 @@ def drawn(pairs: Pairs, cumulative: NDArray[np.float64], n: int, rng: np.random.
     return np.where(turned, right, left), np.where(turned, left, right)
 
 
-def _places_back(events: Engagements, near: Neighbourhood, place: int) -> tuple[_I8, _I8]:
+def _places_back(events: Engagements, near: Neighbourhood, place: int) -> tuple[I8, I8]:
     """`(old, new)`: rows of the same user, `place` apart, and near."""
     new = np.arange(place, events.user.size)
     old = new - place

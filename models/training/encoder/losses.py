@@ -9,7 +9,7 @@ class Known:
     """The pairs that are true, so that none of them is taught as a negative: what sells together is dense in a batch."""
 
     def __init__(self, codes: Any, n_texts: int) -> None:
-        """`codes`: of `models.training.pairs.codes_of`, an int64 tensor on the device of the batches."""
+        """`codes`: of `models.training.encoder.pairs.codes_of`, an int64 tensor on the device of the batches."""
         self._codes, self._n_texts = codes, n_texts
 
     def holds(self, a: Any, b: Any) -> Any:

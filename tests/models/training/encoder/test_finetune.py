@@ -123,7 +123,7 @@ def test_what_is_forgotten_is_told_and_replay_and_anchor_keep_it(tmp_path, model
 
 KILLED = """
 import os, signal, sys
-from models.training import finetune
+from models.training.encoder import finetune
 from stream.cli.main import app
 plain = finetune.finetune
 def until_killed(*args, on_step, **options):
@@ -199,7 +199,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, model):
 def test_a_text_or_a_known_partner_is_never_a_negative_and_the_loss_is_right_by_hand():
     import torch
 
-    from models.training.losses import Known, info_nce
+    from models.training.encoder.losses import Known, info_nce
 
     queries = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), dim=1)
     documents = torch.nn.functional.normalize(torch.tensor([[1.0, 1.0], [1.0, 2.0], [3.0, 1.0], [1.0, 0.0]]), dim=1)
@@ -216,7 +216,7 @@ def test_a_text_or_a_known_partner_is_never_a_negative_and_the_loss_is_right_by_
 def test_the_anchor_costs_nothing_where_nothing_moved():
     import torch
 
-    from models.training.losses import anchor_loss
+    from models.training.encoder.losses import anchor_loss
 
     start = torch.nn.functional.normalize(torch.tensor([[1.0, 2.0], [0.5, -1.0]]), dim=1)
     assert anchor_loss(start, start).item() == pytest.approx(0, abs=1e-6)
@@ -229,7 +229,7 @@ def test_other_families_have_adapters_in_every_layer(tmp_path, family):
     from tiny_models import tiny_model
 
     from models.encoder.source import find_source
-    from models.training.tuned_model import adapted
+    from models.training.encoder.tuned_model import adapted
 
     source = find_source(str(tiny_model(tmp_path / "model", family)))
     adapted_names = {
@@ -259,7 +259,7 @@ def test_what_a_person_can_mend_is_one_line(tmp_path, model, args, said):
 
 
 def test_without_the_extra_it_says_which_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("stream.cli.encoder_finetune.find_spec", lambda name: None if name == "peft" else object())
+    monkeypatch.setattr("stream.cli.making.find_spec", lambda name: None if name == "peft" else object())
     items, events = write_shop(tmp_path)
     result = command(events, "--items", items, "--out", tmp_path / "out")
     assert (result.exit_code, result.stdout) == (2, "")

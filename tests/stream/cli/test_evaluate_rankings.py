@@ -1,4 +1,4 @@
-"""`penchant evaluate` as a person meets it: the same numbers however behaviour is written, bad files, resuming, the page."""
+"""`penchant evaluate rankings`: the same numbers however behaviour is written, bad files, resuming, the page."""
 
 from __future__ import annotations
 
@@ -25,12 +25,8 @@ AS_NAMED = ",".join(f"{name}={name}" for name in HEADER.split(","))
 
 
 @pytest.fixture(autouse=True)
-def _clean_place(monkeypatch, tmp_path):
-    for name in list(os.environ):
-        if name.upper().startswith("PENCHANT_"):
-            monkeypatch.delenv(name)
+def _no_encoder(clean_place: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENCHANT_ENCODER_MODEL", "none")
-    monkeypatch.chdir(tmp_path)
 
 
 def rows(n=200, users=9, items=15, seed=0):
@@ -44,7 +40,7 @@ def write(lines, name="events.csv", header=HEADER):
 
 
 def evaluate(*arguments):
-    return CliRunner().invoke(app, ["evaluate", *arguments])
+    return CliRunner().invoke(app, ["evaluate", "rankings", *arguments])
 
 
 def report_of(*arguments, models=MODELS):
@@ -84,6 +80,15 @@ def test_the_report_has_every_model_slice_difference_and_says_what_it_is_of():
     assert report["data"]["rows"] == 200
     assert report["data"]["questions"] == report["questions"]["all"] > 5
     assert len(report["data"]["sha256"]["events"]) == 64
+
+
+def test_a_file_alone_is_still_judged_and_the_new_spelling_is_told():
+    name = write(rows())
+    old = CliRunner().invoke(app, ["evaluate", name, *MODELS, "--json", "old.json"], prog_name="penchant")
+
+    assert old.exit_code == 0
+    assert "`penchant evaluate rankings EVENTS`" in old.stderr.splitlines()[0]
+    assert figures(json.loads(Path("old.json").read_text(encoding="utf-8"))) == figures(report_of(name))
 
 
 def test_the_order_of_the_lines_does_not_matter_where_times_differ():
@@ -176,7 +181,7 @@ def test_a_finished_model_is_not_run_again_until_something_changes(monkeypatch):
         assert figures(report_of(name)) == figures(first)
         for changed in (("--seed", "1"), ("--warm-up", "0.5"), ("--map", f"{AS_NAMED},dwell_ms=:7")):
             with pytest.raises(AssertionError, match="again"):
-                CliRunner().invoke(app, ["evaluate", name, *MODELS, *changed], catch_exceptions=False)
+                CliRunner().invoke(app, ["evaluate", "rankings", name, *MODELS, *changed], catch_exceptions=False)
     result = next(Path(".penchant/evaluation").glob("popularity-*.npz"))
     result.write_bytes(result.read_bytes()[:100])  # as a full disk might leave it
     assert figures(report_of(name)) == figures(first)
@@ -195,7 +200,7 @@ def test_processes_give_what_one_process_gives():
     alone = report_of(name, "--work-dir", "alone")
 
     process = subprocess.run(
-        [sys.executable, "-m", "stream", "evaluate", name, *MODELS, "--jobs", "2", "--json", "jobs.json"],
+        [sys.executable, "-m", "stream", "evaluate", "rankings", name, *MODELS, "--jobs", "2", "--json", "jobs.json"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -234,7 +239,7 @@ def test_the_page_is_one_file_with_pictures_in_it_and_obeys_no_name():
 
 
 def test_a_page_without_matplotlib_is_one_line_before_the_work(monkeypatch):
-    monkeypatch.setattr("stream.cli.evaluate.find_spec", lambda _: None)
+    monkeypatch.setattr("stream.cli.outputs.find_spec", lambda _: None)
 
     assert "matplotlib" in one_line(evaluate(write(rows()), *MODELS, "--html", "page.html"))
 

@@ -18,21 +18,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F4
 from models.encoder.errors import ModelError
 from models.encoder.export import refuse_other
 from models.encoder.manifest import Precision
 from models.encoder.source import Progress, Source, text_sha256
 from models.encoder.tokens import Tokeniser
-from models.training import checkpoint, tuned_model
-from models.training.evaluation import AT, Metrics, Task, gain_and_error, metrics, reciprocal_ranks
-from models.training.keeping import keep
-from models.training.losses import Known, anchor_loss, symmetric_info_nce
-from models.training.pairs import Neighbourhood, codes_of, drawn
-from models.training.plan import Corpus, Plan, learning_rate, plan, steps_of
-from models.training.processes import Processes, processes
-from models.training.settings import FinetuneSettings
-
-_F4 = NDArray[np.float32]
+from models.training import checkpoint
+from models.training.encoder import tuned_model
+from models.training.encoder.evaluation import AT, Metrics, Task, metrics, reciprocal_ranks
+from models.training.encoder.keeping import keep
+from models.training.encoder.losses import Known, anchor_loss, symmetric_info_nce
+from models.training.encoder.pairs import Neighbourhood, codes_of, drawn
+from models.training.encoder.plan import Corpus, Plan, learning_rate, plan, steps_of
+from models.training.encoder.processes import Processes, processes
+from models.training.encoder.settings import FinetuneSettings
+from models.training.precision import half_precision, precision_name
+from models.training.result import TrainingResult, gain_and_error
 
 
 class Look(NamedTuple):
@@ -43,14 +45,6 @@ class Look(NamedTuple):
     loss: float
     metric: float | None
     """Of the validation window, where it was looked at."""
-
-
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    kept: bool
-    report: dict[str, Any]
-    """Plain JSON values: losses, looks, metrics before and after of every task."""
 
 
 OnStep = Callable[[Look], None]
@@ -67,8 +61,8 @@ def finetune(
     restart: bool = False,
     on_step: OnStep = lambda _: None,
     progress: Progress = lambda _: None,
-) -> Outcome:
-    """Train, measure, and write `out` if it is better. A run that was interrupted goes on from `checkpoint_of(out)`.
+) -> TrainingResult:
+    """Train, measure, and write `out` if it is better. A run that was interrupted goes on from its checkpoint.
 
     Under `torchrun` every process calls this; the first one writes.
 
@@ -78,7 +72,7 @@ def finetune(
     refuse_other(out)
     tasks = plan(corpus, near, settings)
     with processes() as group:
-        run = _Run(source, corpus, tasks, settings, group, checkpoint_of(out))
+        run = _Run(source, corpus, tasks, settings, group, checkpoint.checkpoint_of(out))
         run.begin(near, restart=restart)
         run.train(on_step)
         report = group.agreed(run.measure() if group.leads else None)
@@ -86,12 +80,7 @@ def finetune(
             if report["kept"]:
                 keep(run.model, source, out, report, precisions=precisions, progress=progress)
             checkpoint.remove(run.directory)
-        return Outcome(report["kept"], report)
-
-
-def checkpoint_of(out: Path) -> Path:
-    """Where a run that is to write `out` keeps its checkpoint."""
-    return out.parent / f"{out.name}.checkpoint"
+        return TrainingResult(report["kept"], report)
 
 
 class _Run:
@@ -113,7 +102,7 @@ class _Run:
         self.parallel = group.parallel(self.module)
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        self.half = _half(settings, group.device)
+        self.half = half_precision(settings.precision, group.device)
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=self.half is torch.float16)
         self.cumulative = np.cumsum(tasks.pairs.weight)
         self.old_cumulative = None if tasks.old_pairs is None else np.cumsum(tasks.old_pairs.weight)
@@ -183,14 +172,14 @@ class _Run:
             "steps_planned": self.steps,
             "device": self.group.device.type,
             "processes": self.group.world,
-            "precision": "fp32" if self.half is None else str(self.half).removeprefix("torch."),
+            "precision": precision_name(self.half),
             "model": f"{self.source.name}@{self.source.revision}",
             "settings": self.settings._asdict(),
             "losses": self.losses,
             "looks": self.looks,
         }
 
-    def _compare(self, task: Task, after: _F4) -> tuple[dict[str, Any], float]:
+    def _compare(self, task: Task, after: F4) -> tuple[dict[str, Any], float]:
         tables = [table[task.candidates] for table in (self.starting, after)]
         ranks = [reciprocal_ranks(task, table) for table in tables]
         if self.settings.metric == "recall":
@@ -277,7 +266,7 @@ class _Run:
         )
         return value
 
-    def _vectors(self, rows: NDArray[np.int32]) -> _F4:
+    def _vectors(self, rows: NDArray[np.int32]) -> F4:
         """(texts, dims): of these rows; zeros elsewhere."""
         table = np.zeros((len(self.prepared), self.source.shape.hidden), np.float32)
         batch = [self.prepared[row] for row in rows.tolist()]
@@ -298,20 +287,3 @@ class _Run:
         tuned_model.set_adapter_state(self.model, state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-
-
-def _half(settings: FinetuneSettings, device: Any) -> Any:
-    """The half-precision type to compute in, None for fp32.
-
-    Raises:
-        ModelError: fp16 without a GPU.
-    """
-    import torch
-
-    if settings.precision == "auto":
-        if device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if settings.precision == "fp16" and device.type != "cuda":
-        raise ModelError("fp16 trains on a GPU only.", "--precision auto, fp32 or bf16")
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]

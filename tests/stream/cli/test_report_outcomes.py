@@ -356,7 +356,7 @@ def _fields(record: Any, **changes: Any) -> dict[str, Any]:
 
 
 def penchant(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["report", "attribution", *arguments], prog_name="penchant")
+    return CliRunner().invoke(app, ["report", "outcomes", *arguments], prog_name="penchant")
 
 
 def reported(*arguments: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Tunes a published sentence encoder on what users engage with together, and exports it for `models.encoder`."""

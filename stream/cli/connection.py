@@ -1,0 +1,37 @@
+"""The settings of a command, and the wait for a broker before it begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream.display.terminal import stderr
+from stream.kafka.reach import wait_for_broker
+from stream.settings import Settings, load_settings
+
+
+def connected(**flags: Any) -> Settings:
+    """Settings whose broker accepts connections.
+
+    Raises:
+        SettingsError: a setting or a flag is wrong.
+        BrokerUnreachableError: as `wait_for_broker`.
+    """
+    settings = load_settings(**flags)
+    reach(settings)
+    return settings
+
+
+def reach(settings: Settings) -> None:
+    """`wait_for_broker`; on a terminal a line tells what is waited for.
+
+    Raises:
+        BrokerUnreachableError: as `wait_for_broker`.
+    """
+    with stderr().status("") as status:  # draws nothing where stderr is not a terminal
+
+        def tell(problem: str) -> None:
+            status.update(
+                f"waiting for {settings.bootstrap_servers} ({problem}), at most {settings.connect_timeout_s:g} s"
+            )
+
+        wait_for_broker(settings, on_wait=tell)
