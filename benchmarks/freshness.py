@@ -62,7 +62,7 @@ class _World:
         }
         self._applied = dict.fromkeys(DELAYS_S, 0)
 
-    def question(self, name: str, at: int) -> tuple[ChoiceSampler, UserInputs]:
+    def inputs(self, name: str, at: int) -> tuple[ChoiceSampler, UserInputs]:
         """What a system that is so late would be asked just before event `at`."""
         late = self._late[name]
         self.replayed.advance(at)
@@ -72,7 +72,7 @@ class _World:
         if until > self._applied[name]:
             self.replayed.apply_to(late.states, slice(self._applied[name], until))
             self._applied[name] = until
-        return late.choosing, self.replayed.question(int(self.stream.user[at]), now_ms, states=late.states)
+        return late.choosing, self.replayed.inputs(int(self.stream.user[at]), now_ms, states=late.states)
 
 
 def run(arguments: Sequence[str]) -> dict[str, float]:
@@ -107,21 +107,21 @@ def _measure(world: _World, options: argparse.Namespace) -> tuple[dict[str, _Hit
     learned = firsts[int(LEARN_FROM * len(firsts)) : int(WARM_UP * len(firsts))]
     asked = evenly(firsts[int(WARM_UP * len(firsts)) :], options.questions)
     first = next(iter(DELAYS_S))
-    for at in world.question(first, int(learned[0]))[0].sample(learned).tolist():
+    for at in world.inputs(first, int(learned[0]))[0].sample(learned).tolist():
         for name in DELAYS_S:
-            choosing, question = world.question(name, at)
-            choosing.note(at, question)
+            choosing, inputs = world.inputs(name, at)
+            choosing.note(at, inputs)
     weights: dict[str, RankingWeights] = {
-        name: learn(world.question(name, int(asked[0]))[0].choices(), default_weights()) for name in DELAYS_S
+        name: learn(world.inputs(name, int(asked[0]))[0].choices(), default_weights()) for name in DELAYS_S
     }
     hits = {name: np.zeros(len(asked), np.bool_) for name in DELAYS_S}
     is_start = np.zeros(len(asked), np.bool_)
     for row, at in enumerate(asked.tolist()):
         for name in DELAYS_S:
-            choosing, question = world.question(name, at)
-            hits[name][row] = choosing.rank_of_chosen(question, at, weights[name]) <= 10
+            choosing, inputs = world.inputs(name, at)
+            hits[name][row] = choosing.rank_of_chosen(inputs, at, weights[name]) <= 10
             if name == first:
-                is_start[row] = question.asked.idle_s[0] >= SESSION_GAP_S
+                is_start[row] = inputs.question.idle_s[0] >= SESSION_GAP_S
     return hits, is_start
 
 

@@ -50,20 +50,20 @@ class AdditiveScore(NamedTuple):
 
 
 def additive_score(
-    asked: Question, items: ItemArrays, weights: F8, item: int, semantics: Semantics | None = None
+    question: Question, items: ItemArrays, weights: F8, item: int, semantics: Semantics | None = None
 ) -> AdditiveScore:
     """Of the first user.
 
     Args:
-        asked: the question.
+        question: of one user.
         items: what is known of them.
         weights: (F,) float64 of this user.
         item: dense index.
         semantics: the same user's interests by text; None where there is no encoder.
     """
-    history = asked.history[0]
+    history = question.history[0]
     counts = np.empty((len(history), len(SCALES)))
-    place_weights(asked, 0, len(items.count), counts)
+    place_weights(question, 0, len(items.count), counts)
     near = np.zeros((len(SCALES), len(history)))
     for q in np.flatnonzero(np.any(counts != 0.0, axis=1)).tolist():
         h = int(history[q])

@@ -63,20 +63,13 @@ class _Stamps(NamedTuple):
     taken: int
 
 
-def nothing_proposed(users: int, common: I4 | None = None) -> Proposed:
-    """No proposals but what is common to all."""
-    nobody = np.full((users, 0), -1, np.int32)
-    everyone = np.empty(0, np.int32) if common is None else common
-    return Proposed(everyone, nobody, nobody, np.zeros((users, 0), np.float32))
-
-
-def gather(asked: Question, items: ItemArrays, proposed: Proposed, neighbours_limit: int) -> Candidates:
+def gather(question: Question, items: ItemArrays, proposed: Proposed, neighbours_limit: int) -> Candidates:
     """Candidates of every user, with how near they are to the history.
 
     Of the neighbours of the history the nearest `neighbours_limit` stay, by the sum over all scales; everything proposed
     stays. What is excluded or not recommendable is never among them. A user's candidates do not depend on the others.
     """
-    users, size = len(asked.history), len(items.count)
+    users, size = len(question.history), len(items.count)
     each = min(neighbours_limit, size) + len(proposed.common) + proposed.near.shape[1] + proposed.sequence.shape[1]
     room = users * min(each, size)
     found = Candidates(
@@ -88,25 +81,25 @@ def gather(asked: Question, items: ItemArrays, proposed: Proposed, neighbours_li
     scratch = _Scratch(
         np.empty((size, len(SCALES))), np.zeros(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int32)
     )
-    _gather(asked, items, proposed, neighbours_limit, found, scratch)
+    _gather(question, items, proposed, neighbours_limit, found, scratch)
     end = int(found.start[-1])
     return Candidates(found.start, found.item[:end], found.near[:end], found.sequence[:end])
 
 
 @compiled
 def _gather(
-    asked: Question, items: ItemArrays, proposed: Proposed, limit: int, found: Candidates, scratch: _Scratch
+    question: Question, items: ItemArrays, proposed: Proposed, limit: int, found: Candidates, scratch: _Scratch
 ) -> None:
     size = len(items.count)
-    counts = np.empty((asked.history.shape[1], len(SCALES)))
+    counts = np.empty((question.history.shape[1], len(SCALES)))
     end = 0
-    for u in range(len(asked.history)):
+    for u in range(len(question.history)):
         stamps = _Stamps(3 * u + 1, 3 * u + 2, 3 * u + 3)
-        for k in range(asked.excluded.shape[1]):
-            if 0 <= asked.excluded[u, k] < size:
-                scratch.stamp[asked.excluded[u, k]] = stamps.out
-        place_weights(asked, u, size, counts)
-        n = _accumulate(asked, items, u, counts, scratch, stamps)
+        for k in range(question.excluded.shape[1]):
+            if 0 <= question.excluded[u, k] < size:
+                scratch.stamp[question.excluded[u, k]] = stamps.out
+        place_weights(question, u, size, counts)
+        n = _accumulate(question, items, u, counts, scratch, stamps)
         end = _nearest(items, scratch, n, limit, stamps, found, end)
         for k in range(len(proposed.common)):
             end = _take(items, proposed.common[k], scratch, stamps, found, end)
@@ -121,7 +114,7 @@ def _gather(
 
 
 @compiled
-def _accumulate(asked: Question, items: ItemArrays, u: int, counts: F8, scratch: _Scratch, stamps: _Stamps) -> int:
+def _accumulate(question: Question, items: ItemArrays, u: int, counts: F8, scratch: _Scratch, stamps: _Stamps) -> int:
     """Number of items touched: the neighbours of the history that may be listed, with their sums, N(j) included."""
     near, stamp, touched = scratch.near, scratch.stamp, scratch.touched
     n = 0
@@ -131,7 +124,7 @@ def _accumulate(asked: Question, items: ItemArrays, u: int, counts: F8, scratch:
             used = used or counts[q, s] != 0.0
         if not used:
             continue
-        h = asked.history[u, q]
+        h = question.history[u, q]
         scale = norm(items.count[h])
         for k in range(items.neighbours.shape[1]):
             j = items.neighbours[h, k]

@@ -155,20 +155,20 @@ def norm(count: float) -> float:
 
 
 @compiled
-def place_weights(asked: Question, u: int, known: int, out: F8) -> None:
+def place_weights(question: Question, u: int, known: int, out: F8) -> None:
     """Fill (H, S) `out`: what each place of user u's history counts at each scale, before C; 0 where it is unusable.
 
     `known` items have statistics.
     """
-    places = asked.history.shape[1]
+    places = question.history.shape[1]
     for s in range(len(_DECAYS)):
         total, decayed = 0.0, 1.0
         for q in range(places):
             out[q, s] = 0.0
             if q < _PLACES[s]:
-                h = asked.history[u, q]
-                if 0 <= h < known and asked.gains[u, q] != 0.0:
-                    out[q, s] = asked.gains[u, q] * decayed
+                h = question.history[u, q]
+                if 0 <= h < known and question.gains[u, q] != 0.0:
+                    out[q, s] = question.gains[u, q] * decayed
                     total += abs(out[q, s])
                 decayed *= _DECAYS[s]
         if total > 0.0:

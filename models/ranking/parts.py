@@ -15,7 +15,7 @@ from models.ranking.weights import RankingWeights
 
 
 def shown_parts(
-    asked: Question,
+    question: Question,
     shown: NDArray[np.int32],
     *,
     items: ItemArrays,
@@ -27,16 +27,16 @@ def shown_parts(
     """(k, P) float64 for one user: the parts of each shown item's score, as `models.ranking.rank.rank` adds them up.
 
     Args:
-        asked: of one user.
+        question: of one user.
         shown: (k,) int32 dense indices.
         items, priors, weights, semantics, sequence: as for `rank`; of the same user.
 
     Returns:
         Rows of NaN for what must not be listed: excluded, or not recommendable.
     """
-    found, x = features_of(asked, items, priors, (0, np.unique(shown)), semantics, sequence)
+    found, x = features_of(question, items, priors, (0, np.unique(shown)), semantics, sequence)
     sums = np.zeros((len(x), len(PARTS)))
-    _add_up(x, weights_of(asked, items, weights, semantics)[0], sums)
+    _add_up(x, weights_of(question, items, weights, semantics)[0], sums)
     order = np.argsort(found.item, kind="stable")
     ascending = found.item[order]
     at = np.minimum(np.searchsorted(ascending, shown), max(len(ascending) - 1, 0))

@@ -105,7 +105,7 @@ class RankedBatch(NamedTuple):
 
 
 def rank(
-    asked: Question,
+    question: Question,
     *,
     catalog: Catalog,
     stats: ItemStatistics,
@@ -117,12 +117,12 @@ def rank(
 ) -> RankedBatch:
     """The best `params.top_k` items for each of u users.
 
-    Candidates are what `models.ranking.candidates` gathers, without `asked.excluded` and what `catalog` does not recommend.
+    Candidates are what `models.ranking.candidates` gathers, without `question.excluded` and what `catalog` does not recommend.
     Items of the history are candidates like others: exclude them if they must not come back. Of equal scores the item with the
     higher count comes first, then the one with the lower hash. A user's list does not depend on the others.
 
     Args:
-        asked: who, with what history, and when.
+        question: who, with what history, and when.
         catalog, stats: over the same `ItemIndex`.
         priors: of these or of a somewhat older catalogue and statistics.
         params: weights and the length of the lists.
@@ -131,12 +131,12 @@ def rank(
         explained: (u,) bool: of whom the contributions are wanted; those of others stay 0. None: of everyone.
     """
     items = items_of(catalog, stats)
-    users = len(asked.history)
+    users = len(question.history)
     wanted = np.ones(users, np.bool_) if explained is None else explained
     passes = [slice(start, start + _PASS_USERS) for start in range(0, max(users, 1), _PASS_USERS)]
     batches = [
         _rank(
-            asked.take(p),
+            question.take(p),
             items,
             priors,
             params,
@@ -150,7 +150,7 @@ def rank(
 
 
 def score_all(
-    asked: Question,
+    question: Question,
     *,
     catalog: Catalog,
     stats: ItemStatistics,
@@ -166,15 +166,15 @@ def score_all(
     """
     items = items_of(catalog, stats)
     scored = full_scope(items) if neighbours_limit is None else (neighbours_limit, priors.candidates)
-    candidates, x = features_of(asked, items, priors, scored, semantics, sequence)
-    scores = np.full((len(asked.history), len(items.count)), -np.inf)
-    user = np.repeat(np.arange(len(asked.history)), np.diff(candidates.start))
-    scores[user, candidates.item] = np.einsum("cf,cf->c", x, weights_of(asked, items, weights, semantics)[user])
+    candidates, x = features_of(question, items, priors, scored, semantics, sequence)
+    scores = np.full((len(question.history), len(items.count)), -np.inf)
+    user = np.repeat(np.arange(len(question.history)), np.diff(candidates.start))
+    scores[user, candidates.item] = np.einsum("cf,cf->c", x, weights_of(question, items, weights, semantics)[user])
     return scores
 
 
 def features_of(
-    asked: Question,
+    question: Question,
     items: ItemArrays,
     priors: Priors,
     candidates: tuple[int, I4],
@@ -183,9 +183,9 @@ def features_of(
 ) -> tuple[Candidates, F8]:
     """Candidates of every user and their (c, F) float64 features; `candidates` as `full_scope` or `served_scope` gives them."""
     limit, common = candidates
-    found = gather(asked, items, _proposed(len(asked.history), common, semantics, sequence), limit)
+    found = gather(question, items, _proposed(len(question.history), common, semantics, sequence), limit)
     x = np.empty((len(found.item), len(FEATURES)))
-    _all_features(x, asked, items, found, _text(found, semantics), priors.moment_shares)
+    _all_features(x, question, items, found, _text(found, semantics), priors.moment_shares)
     return found, x
 
 
@@ -199,14 +199,14 @@ def served_scope(priors: Priors, params: RankingParams) -> tuple[int, I4]:
     return params.neighbours_limit, priors.candidates
 
 
-def weights_of(asked: Question, items: ItemArrays, weights: RankingWeights, semantics: Semantics | None) -> F8:
+def weights_of(question: Question, items: ItemArrays, weights: RankingWeights, semantics: Semantics | None) -> F8:
     """(u, F) float64: the weights of the features for each user."""
-    return user_weights(weights, usable_places(asked, items, semantics), asked.idle_s)
+    return user_weights(weights, usable_places(question, items, semantics), question.idle_s)
 
 
-def usable_places(asked: Question, items: ItemArrays, semantics: Semantics | None) -> I8:
+def usable_places(question: Question, items: ItemArrays, semantics: Semantics | None) -> I8:
     """(u,) int64: of how many places of each history anything is known: statistics of the item, or a vector of the text."""
-    known = (asked.history >= 0) & (asked.history < len(items.count)) & (asked.gains != 0.0)
+    known = (question.history >= 0) & (question.history < len(items.count)) & (question.gains != 0.0)
     if semantics is not None:
         known |= semantics.weights != 0.0
     usable: I8 = known.sum(axis=1)
@@ -231,7 +231,7 @@ def _text(found: Candidates, semantics: Semantics | None) -> F4:
 
 
 def _rank(
-    asked: Question,
+    question: Question,
     items: ItemArrays,
     priors: Priors,
     params: RankingParams,
@@ -239,11 +239,11 @@ def _rank(
     sequence: SequenceScores | None,
     explained: NDArray[np.bool_],
 ) -> RankedBatch:
-    users, k, places = len(asked.history), params.top_k, asked.history.shape[1]
+    users, k, places = len(question.history), params.top_k, question.history.shape[1]
     limit, common = served_scope(priors, params)
-    found = gather(asked, items, _proposed(users, common, semantics, sequence), limit)
-    usable = usable_places(asked, items, semantics)
-    weights = user_weights(params.weights, usable, asked.idle_s)
+    found = gather(question, items, _proposed(users, common, semantics, sequence), limit)
+    usable = usable_places(question, items, semantics)
+    weights = user_weights(params.weights, usable, question.idle_s)
     listed = _Listed(
         np.full((users, k), NO_INDEX, np.int32),
         np.zeros((users, k, len(PARTS) + 1)),
@@ -253,7 +253,7 @@ def _rank(
     interest, popular, cold = params.feedback
     feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
     text = _text(found, semantics)
-    _list(asked, items, found, text, weights, feedback, priors.moment_shares, explained, listed)
+    _list(question, items, found, text, weights, feedback, priors.moment_shares, explained, listed)
     if semantics is not None:
         _rescore_exactly(listed, semantics, weights, feedback, explained)
     return _to_batch(listed, usable > 0, params)
@@ -327,18 +327,18 @@ def _joined(batches: list[RankedBatch]) -> RankedBatch:
 
 
 @compiled
-def _all_features(x: F8, asked: Question, items: ItemArrays, found: Candidates, text: F4, moment_shares: F8) -> None:
-    for u in range(len(asked.history)):
+def _all_features(x: F8, question: Question, items: ItemArrays, found: Candidates, text: F4, moment_shares: F8) -> None:
+    for u in range(len(question.history)):
         for c in range(found.start[u], found.start[u + 1]):
             fill_features(
-                x[c], items, found.item[c], found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u],
+                x[c], items, found.item[c], found.near[c], text[c], found.sequence[c], question.now_ms[u], question.bins[u],
                 moment_shares,
             )  # fmt: skip
 
 
 @compiled
 def _list(
-    asked: Question,
+    question: Question,
     items: ItemArrays,
     found: Candidates,
     text: F4,
@@ -350,14 +350,14 @@ def _list(
 ) -> None:
     k = listed.items.shape[1]
     x = np.empty(len(FEATURES))
-    counts = np.empty((asked.history.shape[1], len(SCALES)))
+    counts = np.empty((question.history.shape[1], len(SCALES)))
     best, at = np.empty(k), np.empty(k, np.int64)
     stamp, place = np.zeros(len(items.count), np.int64), np.empty(len(items.count), np.int64)
-    for u in range(len(asked.history)):
+    for u in range(len(question.history)):
         n = 0
         for c in range(found.start[u], found.start[u + 1]):
             fill_features(
-                x, items, found.item[c], found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u],
+                x, items, found.item[c], found.near[c], text[c], found.sequence[c], question.now_ms[u], question.bins[u],
                 moment_shares,
             )  # fmt: skip
             n = _insert(best, at, n, _parts_and_score(x, weights[u], feedback[u], listed.parts[u, 0]), c, items, found)
@@ -365,7 +365,15 @@ def _list(
             c = at[r]
             j = found.item[c]
             fill_features(
-                x, items, j, found.near[c], text[c], found.sequence[c], asked.now_ms[u], asked.bins[u], moment_shares
+                x,
+                items,
+                j,
+                found.near[c],
+                text[c],
+                found.sequence[c],
+                question.now_ms[u],
+                question.bins[u],
+                moment_shares,
             )
             _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
             listed.items[u, r] = j
@@ -374,8 +382,8 @@ def _list(
             listed.parts[u, 0] = 0.0
         if not explained[u]:
             continue
-        place_weights(asked, u, len(items.count), counts)
-        _contribute(asked, items, found, u, weights[u], counts, at, stamp, place, listed.contributions[u])
+        place_weights(question, u, len(items.count), counts)
+        _contribute(question, items, found, u, weights[u], counts, at, stamp, place, listed.contributions[u])
 
 
 @compiled
@@ -419,7 +427,7 @@ def _before(score: float, item: int, other_score: float, other: int, items: Item
 
 @compiled
 def _contribute(
-    asked: Question,
+    question: Question,
     items: ItemArrays,
     found: Candidates,
     u: int,
@@ -433,7 +441,7 @@ def _contribute(
     """Add to (k, H) `contributions` each past item's share of the co-occurrence features of what is listed."""
     factor = np.empty((len(at), len(SCALES)))
     for q in range(len(counts)):
-        h = asked.history[u, q]
+        h = question.history[u, q]
         used = False
         for s in range(len(SCALES)):
             used = used or counts[q, s] != 0.0

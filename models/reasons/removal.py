@@ -19,7 +19,7 @@ from models.ranking.features import Question
 class Past(NamedTuple):
     """What a ranking reads of u users, with H places of history each."""
 
-    asked: Question
+    question: Question
     ages_s: NDArray[np.float64]
     """(u, H) float64: how much older each place is than the newest one, s; 0 where empty."""
     vectors: NDArray[np.float32] | None
@@ -28,32 +28,32 @@ class Past(NamedTuple):
 
 def used_places(past: Past) -> NDArray[np.int64]:
     """Places of the first user that say anything, newest first."""
-    used = past.asked.gains[0] != 0.0
+    used = past.question.gains[0] != 0.0
     if past.vectors is None:
-        used &= past.asked.history[0] >= 0
+        used &= past.question.history[0] >= 0
     return np.flatnonzero(used)
 
 
 def without(past: Past, removed: NDArray[np.bool_]) -> Past:
     """The first user of `past` once for each row of `removed` (n, H) bool, without the places that are True in it."""
     n, places = removed.shape
-    asked = past.asked
+    question = past.question
     # A place whose gains cancel stays where it is: in serving, too, older ones count as those behind it.
     order = np.argsort(removed, axis=1, kind="stable")
     kept = ~np.take_along_axis(removed, order, axis=1)
-    history = np.where(kept, asked.history[0][order], np.int32(NO_INDEX)).astype(np.int32)
+    history = np.where(kept, question.history[0][order], np.int32(NO_INDEX)).astype(np.int32)
     ages = past.ages_s[0][order]
     # Of nobody's past nothing is the newest: then the ages do not matter.
-    used = kept & ((asked.gains[0] != 0.0) | (asked.history[0] >= 0))[order]
+    used = kept & ((question.gains[0] != 0.0) | (question.history[0] >= 0))[order]
     newest = np.min(np.where(used, ages, np.inf), axis=1, initial=np.inf)
     since = np.where(np.isfinite(newest), newest, 0.0)
     repeated = Question(
         history,
-        np.where(kept, asked.gains[0][order], 0.0),
-        np.broadcast_to(asked.excluded[0], (n, asked.excluded.shape[1])).copy(),
-        np.repeat(asked.now_ms[:1], n),
-        asked.idle_s[0] + since,
-        np.broadcast_to(asked.bins[0], (n, asked.bins.shape[1])).copy(),
+        np.where(kept, question.gains[0][order], 0.0),
+        np.broadcast_to(question.excluded[0], (n, question.excluded.shape[1])).copy(),
+        np.repeat(question.now_ms[:1], n),
+        question.idle_s[0] + since,
+        np.broadcast_to(question.bins[0], (n, question.bins.shape[1])).copy(),
     )
     vectors = None
     if past.vectors is not None:

@@ -66,7 +66,7 @@ class WhatIf:
 
     def leads(self, sets: list[tuple[int, ...]]) -> NDArray[np.int32]:
         """`models.reasons.counterfactual.Leads`."""
-        removed = rows_without(self.past.asked.history.shape[1], sets)
+        removed = rows_without(self.past.question.history.shape[1], sets)
         # Two, not one: equal scores are put in order after the exact sum, among what is listed.
         params = replace(self.inputs.params, top_k=2)
         found = [
@@ -91,7 +91,7 @@ class WhatIf:
                 text = text._replace(candidates=np.full((len(past.ages_s), 0), -1, np.int32))
             only = 0, np.array([item], np.int32)
             sequence = self._expected(removed[start : start + _AT_ONCE], past)
-            found, x = features_of(past.asked, items, inputs.priors, only, text, sequence)
+            found, x = features_of(past.question, items, inputs.priors, only, text, sequence)
             scores[start : start + _AT_ONCE] = (x @ weights)[found.item == item]
         return scores
 
@@ -102,7 +102,9 @@ class WhatIf:
     def weights(self) -> NDArray[np.float64]:
         """(F,) float64: of the features, for the whole past."""
         items = items_of(self.inputs.catalog, self.inputs.stats)
-        weights: NDArray[np.float64] = weights_of(self.whole().asked, items, self.inputs.params.weights, self.text())[0]
+        weights: NDArray[np.float64] = weights_of(
+            self.whole().question, items, self.inputs.params.weights, self.text()
+        )[0]
         return weights
 
     def text(self) -> Semantics | None:
@@ -113,17 +115,17 @@ class WhatIf:
         """What the sequence model expects of an item without each event; None without a model."""
         if self.sequence is None:
             return None
-        asked = np.array([[item]], np.int32)
-        model, now_ms = self.sequence.model, self.past.asked.now_ms
-        return leave_one_out(model, *self.sequence.history, now_ms, self.inputs.catalog.index, asked)[0]
+        question = np.array([[item]], np.int32)
+        model, now_ms = self.sequence.model, self.past.question.now_ms
+        return leave_one_out(model, *self.sequence.history, now_ms, self.inputs.catalog.index, question)[0]
 
     def _nothing(self) -> NDArray[np.bool_]:
-        return np.zeros((1, self.past.asked.history.shape[1]), np.bool_)
+        return np.zeros((1, self.past.question.history.shape[1]), np.bool_)
 
     def _ranked(self, removed: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
         inputs, past = self.inputs, without(self.past, removed)
         return rank(
-            past.asked,
+            past.question,
             catalog=inputs.catalog,
             stats=inputs.stats,
             priors=inputs.priors,
@@ -135,14 +137,14 @@ class WhatIf:
     def _expected(self, removed: NDArray[np.bool_], past: Past) -> SequenceScores | None:
         if self.sequence is None:
             return None
-        return self.sequence.expected(removed, past.asked.now_ms, self.inputs.catalog.index)
+        return self.sequence.expected(removed, past.question.now_ms, self.inputs.catalog.index)
 
     def _text(self, past: Past) -> Semantics | None:
         if past.vectors is None or self.inputs.vectors is None:
             return None
         return semantics(
             past.vectors,
-            past.asked.gains,
+            past.question.gains,
             past.ages_s,
             self.inputs.vectors,
             self.inputs.catalog.recommendable,

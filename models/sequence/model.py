@@ -97,17 +97,6 @@ class SequenceModel:
         vectors, biases = table or self.items.table
         return top_k(queries, vectors, biases, k, allowed)
 
-    def log_probabilities(self, queries: F4, log_normalisers: F4, rows: I4) -> F4:
-        """Of any items, for queries whose normaliser `top_k` gave: (u, d), (u,), (u, c) int32 -> (u, c); -inf for -1.
-
-        Items placed since then are not in the normaliser: a little too likely, all by the same.
-        """
-        vectors, biases = self.items.table
-        inside = rows >= 0
-        safe = np.where(inside, rows, 0)
-        scores = np.einsum("ud,ucd->uc", queries, vectors[safe]) + biases[safe]
-        return np.where(inside, scores - log_normalisers[:, None], -np.inf).astype(np.float32)
-
 
 def open_session(runtime: Any, graph: Path | bytes, threads: int) -> Any:
     """A session on the CPU.

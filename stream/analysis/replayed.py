@@ -49,7 +49,7 @@ ONLY = 0
 class UserInputs(NamedTuple):
     """What a ranking is asked of one user."""
 
-    asked: Question
+    question: Question
     text: Semantics | None
     sequence: SequenceScores | None = None
 
@@ -107,7 +107,7 @@ class ReplayedWorker:
         self._rows.apply_columns(at, deltas)
         self.stats.put_columns(at, self._rows.records(at))
 
-    def question(
+    def inputs(
         self,
         user: int,
         now_ms: int,
@@ -128,22 +128,22 @@ class ReplayedWorker:
         params = self._params if strengths is None else self._params._replace(strengths=strengths)
         behaviours = behaviours_of(states, rows, params)
         out = np.empty((1, 0), np.int32) if excluded is None else excluded[None, :]
-        recent, asked = ranking_question(
+        recent, question = ranking_question(
             states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
         )
-        text = self._semantics(asked, ages_s(behaviours, recent))
-        return UserInputs(asked, text, self._expected(states, rows, asked))
+        text = self._semantics(question, ages_s(behaviours, recent))
+        return UserInputs(question, text, self._expected(states, rows, question))
 
     def past(self, user: int, now_ms: int) -> Past:
         """What a ranking reads of this user now; their own recent items are not to be listed."""
         rows = np.array([user], np.int64)
         behaviours = behaviours_of(self.states, rows, self._params)
         nothing = np.empty((1, 0), np.int32)
-        recent, asked = ranking_question(
+        recent, question = ranking_question(
             self.states, rows, behaviours, self._settings.history_window, self.index, nothing, np.array([now_ms])
         )
-        vectors = None if self._vectors is None else self._vectors.get(asked.history)
-        return Past(asked._replace(excluded=asked.history), ages_s(behaviours, recent), vectors)
+        vectors = None if self._vectors is None else self._vectors.get(question.history)
+        return Past(question._replace(excluded=question.history), ages_s(behaviours, recent), vectors)
 
     def ranking_inputs(self, now_ms: int, params: RankingParams) -> RankingInputs:
         """What lists are made of beside the user."""
@@ -175,31 +175,31 @@ class ReplayedWorker:
         return self._priors
 
     def scores(
-        self, question: UserInputs, weights: RankingWeights, *, candidates_only: bool = False
+        self, inputs: UserInputs, weights: RankingWeights, *, candidates_only: bool = False
     ) -> NDArray[np.float64]:
         """(n_items,) float64: the score of every item of the stream; -inf for what is excluded, or is no candidate."""
-        now_ms = int(question.asked.now_ms[0])
+        now_ms = int(inputs.question.now_ms[0])
         scores = score_all(
-            question.asked,
+            inputs.question,
             catalog=self.catalog,
             stats=self.stats,
             priors=self.priors(now_ms),
             weights=weights,
-            semantics=question.text,
-            sequence=question.sequence,
+            semantics=inputs.text,
+            sequence=inputs.sequence,
             neighbours_limit=self._settings.neighbours_scored if candidates_only else None,
         )
         own: NDArray[np.float64] = scores[0, self.number]
         return own
 
     def note(
-        self, question: UserInputs, chosen: int, open_: NDArray[np.bool_], log: ChoiceLog, rng: np.random.Generator
+        self, inputs: UserInputs, chosen: int, open_: NDArray[np.bool_], log: ChoiceLog, rng: np.random.Generator
     ) -> None:
         """Keep the choice of item number `chosen` among those that are `open_` (n by dense index), if it teaches anything."""
-        items, now_ms = self.items(), int(question.asked.now_ms[0])
+        items, now_ms = self.items(), int(inputs.question.now_ms[0])
         everything = len(items.count), np.flatnonzero(items.recommendable & open_).astype(np.int32)
         candidates, x = features_of(
-            question.asked, items, self.priors(now_ms), everything, question.text, question.sequence
+            inputs.question, items, self.priors(now_ms), everything, inputs.text, inputs.sequence
         )
         kept = np.flatnonzero(open_[candidates.item])
         at = np.flatnonzero(candidates.item[kept] == self.number[chosen])
@@ -207,21 +207,21 @@ class ReplayedWorker:
             return
         rows = sample_candidates(x[kept], int(at[0]), rng)
         if rows is not None:
-            history = int(usable_places(question.asked, items, question.text)[0])
-            log.add(x[kept][rows].astype(np.float32), history, float(question.asked.idle_s[0]))
+            history = int(usable_places(inputs.question, items, inputs.text)[0])
+            log.add(x[kept][rows].astype(np.float32), history, float(inputs.question.idle_s[0]))
 
-    def _expected(self, states: States, rows: NDArray[np.int64], asked: Question) -> SequenceScores | None:
+    def _expected(self, states: States, rows: NDArray[np.int64], question: Question) -> SequenceScores | None:
         if self.sequence is None:
             return None
         history = first_engagements(states, rows, self.sequence.length)
-        return expectation(self.sequence, *history, asked.now_ms, self.index)
+        return expectation(self.sequence, *history, question.now_ms, self.index)
 
-    def _semantics(self, asked: Question, ages: NDArray[np.float64]) -> Semantics | None:
+    def _semantics(self, question: Question, ages: NDArray[np.float64]) -> Semantics | None:
         if self._vectors is None:
             return None
         return semantics(
-            self._vectors.get(asked.history),
-            asked.gains,
+            self._vectors.get(question.history),
+            question.gains,
             ages,
             self._vectors,
             self.catalog.recommendable,
@@ -291,28 +291,26 @@ class ChoiceSampler:
         parts = Strata(firsts[~is_start], firsts[is_start])
         return np.sort(np.concatenate([evenly(part, self._limit) for part in parts]))
 
-    def question(
-        self, at: int, strengths: NDArray[np.float64] | None = None, *, without_had: bool = False
-    ) -> UserInputs:
+    def inputs(self, at: int, strengths: NDArray[np.float64] | None = None, *, without_had: bool = False) -> UserInputs:
         """Of the user of event `at`, just before it; `without_had`: what they had is excluded."""
         self._replayed.advance(at)
         user, now_ms = int(self._stream.user[at]), int(self._stream.time_ms[at])
         excluded = self._replayed.number[self._had(at)] if without_had else None
-        return self._replayed.question(user, now_ms, excluded, strengths)
+        return self._replayed.inputs(user, now_ms, excluded, strengths)
 
-    def note(self, at: int, question: UserInputs | None = None) -> None:
+    def note(self, at: int, inputs: UserInputs | None = None) -> None:
         """Keep the choice that event `at` is."""
-        question = self.question(at) if question is None else question
-        log = self._logs[int(question.asked.idle_s[0] >= SESSION_GAP_S)]
-        self._replayed.note(question, int(self._stream.item[at]), self.open_at(at), log, self._rng)
+        inputs = self.inputs(at) if inputs is None else inputs
+        log = self._logs[int(inputs.question.idle_s[0] >= SESSION_GAP_S)]
+        self._replayed.note(inputs, int(self._stream.item[at]), self.open_at(at), log, self._rng)
 
     def choices(self) -> Choices:
         """All that are kept."""
         return together([log.choices() for log in self._logs])
 
-    def rank_of_chosen(self, question: UserInputs, at: int, weights: RankingWeights) -> float:
+    def rank_of_chosen(self, inputs: UserInputs, at: int, weights: RankingWeights) -> float:
         """From 1, half of the ties before it: where the item of event `at` stands among all that could be chosen."""
-        scores = self._replayed.scores(question, weights)
+        scores = self._replayed.scores(inputs, weights)
         open_ = self.open_at(at)[self._replayed.number]
         chosen = int(self._stream.item[at])
         if not open_[chosen]:

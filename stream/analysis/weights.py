@@ -37,7 +37,7 @@ OnStep = Callable[[int, int], None]
 
 
 class Judged(NamedTuple):
-    """NDCG@10 of each question, and how often the item was among the first 10."""
+    """NDCG@10 of each inputs, and how often the item was among the first 10."""
 
     ndcg: NDArray[np.float64]
     hit: NDArray[np.bool_]
@@ -165,9 +165,9 @@ def train_weights(
     challenger = learn(choosing.choices(), champion, parts, FitOptions(), newcomers=newcomers)
     scores: list[list[float]] = [[], []]
     for done, at in enumerate(asked.tolist()):
-        question = choosing.question(at)
+        inputs = choosing.inputs(at)
         for each, weights in zip(scores, (champion, challenger), strict=True):
-            each.append(choosing.rank_of_chosen(question, at, weights))
+            each.append(choosing.rank_of_chosen(inputs, at, weights))
         on_step(len(sampled) + done, total)
     before, after = (judged(np.array(ranks)) for ranks in scores)
     return FitResult(challenger, len(choosing), before, after, int(stream.time_ms[sampled[-1]]), min_gain)
@@ -230,7 +230,7 @@ def train_strengths(
     for done, at in enumerate(asked.tolist()):
         for row, trial in enumerate(trials):
             strengths = np.array([trial.get(action, strength) for action, strength in current.items()])
-            ranks[row, done] = choosing.rank_of_chosen(choosing.question(at, strengths), at, weights)
+            ranks[row, done] = choosing.rank_of_chosen(choosing.inputs(at, strengths), at, weights)
         on_step(done, len(asked))
     gains = np.stack([judged(row).ndcg for row in ranks])
     better = gains - gains[0]

@@ -28,8 +28,8 @@ class RetentionGuard:
 
     Args:
         bootstrap_servers: Where the broker listens.
-        topics: What `check_group` looks at.
-        group_id: The group whose committed offsets `check_group` compares; the guard never joins it.
+        topics: What `committed` looks at.
+        group_id: The group whose offsets `committed` gives; the guard never joins it.
         timeout_s: How long one question to the broker may take.
     """
 
@@ -78,15 +78,6 @@ class RetentionGuard:
                 + ", ".join(f"{name}: {count}" for name, count in dropped.items())
                 + "). Fix: send more slowly, or use Apache Kafka (`make kafka`)."
             )
-
-    def check_group(self) -> None:
-        """`check` with the group's committed offset of every partition of `topics`, 0 where it has committed nothing.
-
-        Raises:
-            InvariantError, BrokerUnreachableError: as `check`.
-            TopicsError: a topic does not exist.
-        """
-        self.check(self.committed())
 
     def committed(self) -> dict[tuple[str, int], int]:
         """The group's committed offset of every partition of `topics`, 0 where it has committed nothing."""

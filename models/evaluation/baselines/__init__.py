@@ -1,4 +1,7 @@
-"""Contenders that Penchant has to beat, tuned on the warm-up part as it is. Sources: deploy/docs/evaluation.md."""
+"""Contenders that Penchant has to beat, tuned on the warm-up part as it is. Sources: deploy/docs/evaluation.md.
+
+They must not know Penchant's own ranking, nor anything after the moment that is asked about.
+"""
 
 from __future__ import annotations
 

@@ -158,26 +158,26 @@ class _Live:
     ) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]], NDArray[np.float32]]:
         """`(which may be listed, probabilities of those, u)` of the list shown by the events `at`."""
         user, now_ms = int(self._stream.user[at[0]]), int(self._stream.time_ms[at[0]])
-        question = self._replayed.question(user, now_ms)
+        inputs = self._replayed.inputs(user, now_ms)
         items = self._stream.item[at]
         parts = shown_parts(
-            question.asked,
+            inputs.question,
             self._replayed.number[items],
             items=self._replayed.items(),
             priors=self._replayed.priors(now_ms),
             weights=self._weights,
-            semantics=question.text,
-            sequence=question.sequence,
+            semantics=inputs.text,
+            sequence=inputs.sequence,
         )
         listed = ~np.isnan(parts[:, 0])
         parts, slot = parts[listed], self._stream.slot[at][listed].astype(np.int64)
         name = number.to_bytes(16)
         self.examples.published(_key(user), name, self._hashes[items[listed]], parts.astype(np.float32), now_ms, slot)
         said = {name: contender.predict(parts, slot) for name, contender in self._contenders.items()}
-        return listed, said, self._past(question)
+        return listed, said, self._past(inputs)
 
-    def _past(self, question: UserInputs) -> NDArray[np.float32]:
-        history, gains = question.asked.history[0], question.asked.gains[0]
+    def _past(self, inputs: UserInputs) -> NDArray[np.float32]:
+        history, gains = inputs.question.history[0], inputs.question.gains[0]
         usable = (history >= 0) & (gains != 0)
         return past_vector(self._vectors[history[usable]], gains[usable])
 

@@ -6,7 +6,7 @@ A purchase and its refund are one group, in which refunds subtract. Every other 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,8 +16,6 @@ from models.credit.paths import Path, divided, markov_shares, shapley_shares
 from models.credit.shares import shares
 from models.vocabulary import RULES, STRATEGIES
 from stream.analysis.outcomes.journeys import Outcome, Person
-
-Divide = Callable[[Outcome], F8]
 
 RECORDED: Final = "recorded"
 LEARNED: Final = ("markov", "shapley")

@@ -81,10 +81,10 @@ class Penchant:
 
     def ask(self, at: int) -> Answer:
         """Scores of everything."""
-        question = self._choosing.question(at, without_had=self._candidates_only)
-        scores = self._replayed.scores(question, self.weights, candidates_only=self._candidates_only)
+        inputs = self._choosing.inputs(at, without_had=self._candidates_only)
+        scores = self._replayed.scores(inputs, self.weights, candidates_only=self._candidates_only)
         if at in self._noted:
-            self._choosing.note(at, question)
+            self._choosing.note(at, inputs)
         calibration = self.weights.calibration
         with np.errstate(over="ignore"):
             probability = 1.0 / (1.0 + np.exp(-(calibration.slope * scores + calibration.intercept)))

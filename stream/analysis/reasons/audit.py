@@ -64,11 +64,11 @@ def shapley_audit(game: Game, others: Mapping[str, F8], samples: int, rng: np.ra
 def sequence_audit(person: WhatIf, left_out: LeftOut, leader: int, samples: int, rng: np.random.Generator) -> Audited:
     """What leaving events out changes in the sequence model's expectation, against Shapley values of that expectation."""
     assert person.sequence is not None
-    model, now_ms, index = person.sequence.model, int(person.past.asked.now_ms[0]), person.inputs.catalog.index
+    model, now_ms, index = person.sequence.model, int(person.past.question.now_ms[0]), person.inputs.catalog.index
 
     def game(present: NDArray[np.bool_]) -> F8:
-        asked = np.array([leader], np.int32)
-        return expected_with(model, left_out.items, left_out.times_ms, present, now_ms, index, asked)[:, 0]
+        question = np.array([leader], np.int32)
+        return expected_with(model, left_out.items, left_out.times_ms, present, now_ms, index, question)[:, 0]
 
     return shapley_audit(game, {"sequence_leave_one_out": left_out.differences[:, 0]}, samples, rng)
 
@@ -76,7 +76,7 @@ def sequence_audit(person: WhatIf, left_out: LeftOut, leader: int, samples: int,
 def gradients_audit(person: WhatIf, ranked: RankedBatch, leader: int) -> Audited:
     """The leader's contributions against integrated gradients from no gain to the gains that are there."""
     items = items_of(person.inputs.catalog, person.inputs.stats)
-    score = additive_score(person.whole().asked, items, person.weights(), leader, person.text())
+    score = additive_score(person.whole().question, items, person.weights(), leader, person.text())
     one = np.ones(score.near.shape[1])
     values = integrated_gradients(score.gradients, one, np.zeros_like(one))
     total = float(score.scores(one[None])[0])
@@ -87,21 +87,21 @@ def audits_of(found: Sequence[Mapping[str, Audited]], audit: Audit) -> dict[str,
     """Of all questions, as JSON has it, by method."""
     report: dict[str, Any] = {}
     for method in dict.fromkeys(name for each in found for name in each):
-        asked = [each[method] for each in found if method in each]
+        question = [each[method] for each in found if method in each]
         report[method] = {
-            "questions": len(asked),
+            "questions": len(question),
             "samples": 0 if method == "integrated_gradients" else audit.samples,
-            "standard_error": float(np.mean([each.standard_error for each in asked])),
-            "completeness_gap_max": max(each.gap for each in asked),
-            "against": {name: _against(name, asked) for name in asked[0].difference},
+            "standard_error": float(np.mean([each.standard_error for each in question])),
+            "completeness_gap_max": max(each.gap for each in question),
+            "against": {name: _against(name, question) for name in question[0].difference},
         }
     return report
 
 
-def _against(name: str, asked: Sequence[Audited]) -> dict[str, float | None]:
-    known = [each.correlation[name] for each in asked]
+def _against(name: str, question: Sequence[Audited]) -> dict[str, float | None]:
+    known = [each.correlation[name] for each in question]
     correlations = [each for each in known if each is not None]
     return {
         "rank_correlation": float(np.mean(correlations)) if correlations else None,
-        "mean_absolute_difference": float(np.mean([each.difference[name] for each in asked])),
+        "mean_absolute_difference": float(np.mean([each.difference[name] for each in question])),
     }

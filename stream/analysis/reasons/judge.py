@@ -133,13 +133,13 @@ def judge_questions(
 
 def _sequence_past(replayed: ReplayedWorker, past: Past, user: int, model: SequenceModel) -> SequencePast:
     history = first_engagements(replayed.states, np.array([user], np.int64), model.length)
-    return SequencePast(model, history, replayed.index.hash_of(past.asked.history[0]))
+    return SequencePast(model, history, replayed.index.hash_of(past.question.history[0]))
 
 
 def _judge(person: WhatIf, counts: NDArray[np.float64], rng: np.random.Generator, audit: Audit) -> Judged | None:
     ranked, places = person.rank(), used_places(person.past)
     leader = int(ranked.items[0, 0])
-    width = person.past.asked.history.shape[1]
+    width = person.past.question.history.shape[1]
     if leader < 0 or len(places) < LEAST_HISTORY:
         return None
     scores = _Scores(person, places, leader, width)
@@ -154,7 +154,7 @@ def _judge(person: WhatIf, counts: NDArray[np.float64], rng: np.random.Generator
         "leave_one_out": np.argsort(np.array(singles), kind="stable"),
         "random": rng.permutation(len(places)),
         "recency": np.arange(len(places)),
-        "popularity": np.argsort(-counts[np.maximum(person.past.asked.history[0, places], 0)], kind="stable"),
+        "popularity": np.argsort(-counts[np.maximum(person.past.question.history[0, places], 0)], kind="stable"),
     }
     if left_out is not None:
         seen = _seen(person, left_out, places)

@@ -62,7 +62,7 @@ def stability_of(is_same: Sequence[bool], found: Sequence[Mapping[str, Perturbed
 
 
 def _without(person: WhatIf, ranked: RankedBatch, places: NDArray[np.int64], dropped: int) -> Perturbed | None:
-    width = person.past.asked.history.shape[1]
+    width = person.past.question.history.shape[1]
     again = person.rank(rows_without(width, [(int(places[dropped]),)]))
     (at,) = np.nonzero(again.items[0] == ranked.items[0, 0])
     if not len(at):

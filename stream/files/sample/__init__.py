@@ -1,4 +1,7 @@
-"""A sample of real purchases to try Penchant with: one year of a gift shop (README.md beside this says what it is)."""
+"""A sample of real purchases to try Penchant with: one year of a gift shop (README.md beside this says what it is).
+
+It must not be used to tune anything: it is too small to stand for a shop.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_what_is_published_are_the_integrated_gradients_from_no_gain_to_the_gain
     for place, item in enumerate(ranked.items[0].tolist()):
         if item < 0:
             break
-        score = additive_score(person.whole().asked, items, person.weights(), item, person.text())
+        score = additive_score(person.whole().question, items, person.weights(), item, person.text())
         found = integrated_gradients(score.gradients, np.ones(PLACES), np.zeros(PLACES))
         assert found == pytest.approx(ranked.contributions[0, place], abs=1e-6)
         split = sum(ranked.parts[name][0, place] for name in SPLIT)

@@ -61,14 +61,14 @@ def test_contributions_are_compared_item_by_item_after_the_drop(seed):
 
     found = perturb(person, ranked, places, np.random.default_rng(seed))["without_unrelated"]
 
-    told = dict(zip(person.past.asked.history[0].tolist(), ranked.contributions[0, 0].tolist(), strict=True))
+    told = dict(zip(person.past.question.history[0].tolist(), ranked.contributions[0, 0].tolist(), strict=True))
     dropped = min(places.tolist(), key=lambda place: (abs(ranked.contributions[0, 0, place]), -place))
-    row = rows_without(person.past.asked.history.shape[1], [(dropped,)])
+    row = rows_without(person.past.question.history.shape[1], [(dropped,)])
     again = person.rank(row)
     at = again.items[0].tolist().index(leader)
-    history = np.delete(person.past.asked.history[0], dropped).tolist()
+    history = np.delete(person.past.question.history[0], dropped).tolist()
     after = dict(zip(history, again.contributions[0, at].tolist(), strict=False))
-    stay = [int(person.past.asked.history[0, place]) for place in places if place != dropped]
+    stay = [int(person.past.question.history[0, place]) for place in places if place != dropped]
     assert isinstance(found, Perturbed)
     expected = rank_correlation(np.array([told[item] for item in stay]), np.array([after[item] for item in stay]))
     assert found.correlation == (None if expected is None else pytest.approx(expected))

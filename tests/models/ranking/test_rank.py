@@ -47,7 +47,7 @@ class World:
             self.stats.put([n], [pack_record(record)])
         self.recommendable = set(range(items)) - set(missing)
 
-    def asked(self, history, gains=None, excluded=None, idle_s=0.0):
+    def question(self, history, gains=None, excluded=None, idle_s=0.0):
         history = np.array(history, np.int32).reshape(len(history), -1)
         gains = np.ones(history.shape) if gains is None else np.array(gains, float).reshape(history.shape)
         excluded = np.array([[]] * len(history) if excluded is None else excluded, np.int32)
@@ -57,9 +57,9 @@ class World:
 
     def rank(self, history, gains=None, excluded=None, weights=PLAIN, top_k=3, each=50, limit=300, **options):
         priors = compute_priors(self.catalog, self.stats, candidates_each=each, now_ms=NOW)
-        asked = self.asked(history, gains, excluded, options.pop("idle_s", 0.0))
+        inputs = self.inputs(history, gains, excluded, options.pop("idle_s", 0.0))
         params = RankingParams(top_k, limit, weights, options.pop("feedback", (0.0, 0.0, 0.0)))
-        return rank(asked, catalog=self.catalog, stats=self.stats, priors=priors, params=params, **options)
+        return rank(inputs, catalog=self.catalog, stats=self.stats, priors=priors, params=params, **options)
 
     def oracle(self, history, gains, excluded, weights, each=50, limit=300, idle_s=0.0):
         """One user: item -> (score, parts, share of each item of the history) of every candidate, from the formulas."""
@@ -181,10 +181,10 @@ def test_an_empty_catalogue_recommends_nothing():
     priors = compute_priors(catalog, stats, candidates_each=50, now_ms=NOW)
     nothing = np.full((2, 3), -1, np.int32)
     for _ in range(2):
-        asked = Question(
+        inputs = Question(
             nothing, np.ones((2, 3)), nothing, np.zeros(2, np.int64), np.zeros(2), np.zeros((2, 3), np.int64)
         )
-        ranked = rank(asked, catalog=catalog, stats=stats, priors=priors, params=RankingParams(3))
+        ranked = rank(inputs, catalog=catalog, stats=stats, priors=priors, params=RankingParams(3))
         assert ranked.items.tolist() == [[-1] * 3] * 2
         assert not ranked.scores.any()
         index.intern(np.array([4, 5], np.uint64))
@@ -194,9 +194,9 @@ def test_an_empty_catalogue_recommends_nothing():
 
 def test_no_users_give_no_lists():
     world = World(3)
-    asked = Question(*(column[:0] for column in world.asked([[0, 1]])))
+    inputs = Question(*(column[:0] for column in world.inputs([[0, 1]])))
     priors = compute_priors(world.catalog, world.stats, candidates_each=5, now_ms=NOW)
-    ranked = rank(asked, catalog=world.catalog, stats=world.stats, priors=priors, params=RankingParams(3))
+    ranked = rank(inputs, catalog=world.catalog, stats=world.stats, priors=priors, params=RankingParams(3))
     assert ranked.items.shape == (0, 3)
     assert ranked.contributions.shape == (0, 3, 2)
 
@@ -236,7 +236,7 @@ def test_items_met_after_the_priors_were_computed_are_ranked():
     catalog = world.catalog.apply({"new": CatalogItem("new", "t")})
     world.stats.put([0], [pack_record(ItemRecord(9, neighbours={item_hash("new"): 4.0}))])
     params = RankingParams(3, weights=PLAIN)
-    ranked = rank(world.asked([[0]]), catalog=catalog, stats=world.stats, priors=priors, params=params)
+    ranked = rank(world.inputs([[0]]), catalog=catalog, stats=world.stats, priors=priors, params=params)
     assert catalog.id_of(int(ranked.items[0, 0])) == "new"
 
 
@@ -411,9 +411,9 @@ def test_scoring_everything_gives_what_is_listed_the_same_score(case):
     world, history, gains, excluded, top_k, options = case
     options |= {"limit": 300, "each": 50}
     ranked = world.rank(history, gains, excluded, top_k=top_k, **options)
-    asked = world.asked(history, gains, excluded, options["idle_s"])
+    inputs = world.inputs(history, gains, excluded, options["idle_s"])
     priors = compute_priors(world.catalog, world.stats, candidates_each=1, now_ms=NOW)
-    scores = score_all(asked, catalog=world.catalog, stats=world.stats, priors=priors, weights=options["weights"])
+    scores = score_all(inputs, catalog=world.catalog, stats=world.stats, priors=priors, weights=options["weights"])
     for n, row in enumerate(ranked.items.tolist()):
         listed = [item for item in row if item >= 0]
         assert ranked.scores[n, : len(listed)] == pytest.approx(scores[n, listed], abs=1e-9)

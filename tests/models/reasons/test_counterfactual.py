@@ -73,19 +73,19 @@ def test_of_nobody_nothing_can_be_taken_out():
 
 
 def test_what_is_taken_out_leaves_no_gap_and_ages_count_from_the_newest_left():
-    asked = Question(
+    question = Question(
         np.array([[5, 6, 7, -1]], np.int32), np.array([[1.0, 2.0, 3.0, 0.0]]), np.array([[5]], np.int32),
         np.array([NOW_MS]), np.array([10.0]), np.array([[1, 2, 3]]),
     )  # fmt: skip
-    past = Past(asked, np.array([[0.0, 60.0, 100.0, 0.0]]), np.arange(8, dtype=np.float32).reshape(1, 4, 2))
+    past = Past(question, np.array([[0.0, 60.0, 100.0, 0.0]]), np.arange(8, dtype=np.float32).reshape(1, 4, 2))
 
     left = without(past, rows_without(4, [(), (0,), (1,), (0, 1, 2)]))
 
-    assert left.asked.history.tolist() == [[5, 6, 7, -1], [6, 7, -1, -1], [5, 7, -1, -1], [-1] * 4]
-    assert left.asked.gains.tolist() == [[1, 2, 3, 0], [2, 3, 0, 0], [1, 3, 0, 0], [0] * 4]
+    assert left.question.history.tolist() == [[5, 6, 7, -1], [6, 7, -1, -1], [5, 7, -1, -1], [-1] * 4]
+    assert left.question.gains.tolist() == [[1, 2, 3, 0], [2, 3, 0, 0], [1, 3, 0, 0], [0] * 4]
     assert left.ages_s.tolist() == [[0, 60, 100, 0], [0, 40, 0, 0], [0, 100, 0, 0], [0] * 4]
-    assert left.asked.idle_s.tolist() == [10, 70, 10, 10]
-    assert left.asked.excluded.tolist() == [[5]] * 4
+    assert left.question.idle_s.tolist() == [10, 70, 10, 10]
+    assert left.question.excluded.tolist() == [[5]] * 4
     assert left.vectors[1].tolist() == [[2, 3], [4, 5], [0, 0], [0, 0]]
 
 
@@ -106,7 +106,7 @@ def test_with_nothing_taken_out_the_list_is_the_one_that_serves(seed, texts):
     person = as_if(seed, texts)
     world = person.inputs
     served = rank(
-        person.past.asked, catalog=world.catalog, stats=world.stats, priors=world.priors, params=world.params,
+        person.past.question, catalog=world.catalog, stats=world.stats, priors=world.priors, params=world.params,
         semantics=person.text(),
     )  # fmt: skip
 
@@ -117,5 +117,5 @@ def test_with_nothing_taken_out_the_list_is_the_one_that_serves(seed, texts):
 
 
 def test_some_pasts_of_that_test_have_a_place_whose_gains_cancel_before_one_that_counts():
-    gains = [as_if(seed).past.asked.gains[0] for seed in range(60)]
+    gains = [as_if(seed).past.question.gains[0] for seed in range(60)]
     assert sum(bool(np.any((each[:-1] == 0.0) & (each[1:] != 0.0))) for each in gains) > 10

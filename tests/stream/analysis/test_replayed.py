@@ -53,7 +53,7 @@ def test_it_ranks_what_the_worker_ranks(tmp_path):
     replayed.advance(len(events))
     for each in published:
         user = names["u"].index(each.recommendation.user_id)
-        scores = replayed.scores(replayed.question(user, NOW_MS), default_weights())
+        scores = replayed.scores(replayed.inputs(user, NOW_MS), default_weights())
         told = {item.item_id: item.score for item in each.recommendation.items}
         assert told == pytest.approx({i: scores[n] for n, i in enumerate(names["i"])}, rel=1e-9)
 
@@ -67,7 +67,7 @@ def test_how_events_are_cut_into_chunks_does_not_matter():
         cut.advance(to)
     for user in range(known.n_users):
         now_ms = int(stream.time_ms[200])
-        one, other = (each.scores(each.question(user, now_ms), default_weights()) for each in (whole, cut))
+        one, other = (each.scores(each.inputs(user, now_ms), default_weights()) for each in (whole, cut))
         assert one == pytest.approx(other, rel=1e-9)
 
 
@@ -107,7 +107,7 @@ def test_an_item_that_only_its_text_tells_about_is_found():
     replayed = ReplayedWorker(SETTINGS, stream, known)
     replayed.advance(stream.n_events)
     weights = named({"always": {"text_recent": 1.0}}, {})
-    by_user = [replayed.scores(replayed.question(u, 10**10), weights)[24] for u in range(8)]
+    by_user = [replayed.scores(replayed.inputs(u, 10**10), weights)[24] for u in range(8)]
     assert [int(score > 0.1) for score in by_user] == [0, 0, 1, 0, 0, 0, 1, 0]
 
 
@@ -116,9 +116,9 @@ def test_only_candidates_are_scored_where_that_is_asked_for():
     known = make_known(stream)
     replayed = ReplayedWorker(Settings(neighbours_scored=2), stream, known)
     replayed.advance(200)
-    question = replayed.question(0, int(stream.time_ms[200]))
-    few = replayed.scores(question, default_weights(), candidates_only=True)
-    every = replayed.scores(question, default_weights())
+    inputs = replayed.inputs(0, int(stream.time_ms[200]))
+    few = replayed.scores(inputs, default_weights(), candidates_only=True)
+    every = replayed.scores(inputs, default_weights())
     scored = np.isfinite(few)
     assert few[scored] == pytest.approx(every[scored])
     assert np.isfinite(every).all()

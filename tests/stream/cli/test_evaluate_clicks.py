@@ -120,24 +120,24 @@ def test_what_was_shown_has_the_parts_that_a_list_states() -> None:
     replayed = ReplayedWorker(Settings(), stream, known)
     replayed.advance(n)
     now_ms = n * MINUTE_MS
-    question, priors = replayed.question(3, now_ms), replayed.priors(now_ms)
+    inputs, priors = replayed.inputs(3, now_ms), replayed.priors(now_ms)
     listed = rank(
-        question.asked,
+        inputs.question,
         catalog=replayed.catalog,
         stats=replayed.stats,
         priors=priors,
         params=RankingParams(10),
-        semantics=question.text,
+        semantics=inputs.text,
     )
 
     shown = np.append(listed.items[0, ::-1], listed.items[0, :1])
     parts = shown_parts(
-        question.asked,
+        inputs.question,
         shown,
         items=replayed.items(),
         priors=priors,
         weights=default_weights(),
-        semantics=question.text,
+        semantics=inputs.text,
     )
 
     stated = np.stack([listed.parts[name][0] for name in PARTS], axis=1)
@@ -152,7 +152,7 @@ def test_what_must_not_be_listed_has_no_parts() -> None:
     replayed = ReplayedWorker(Settings(), stream, make_known(stream))
     replayed.advance(4)
     out = np.array([1], np.int32)
-    asked = replayed.question(0, 10 * MINUTE_MS, excluded=out).asked
+    asked = replayed.inputs(0, 10 * MINUTE_MS, excluded=out).question
 
     parts = shown_parts(
         asked,

@@ -262,22 +262,22 @@ def test_the_guard_compares_with_what_a_group_has_committed(embedded: Start, clo
     with RetentionGuard(broker.bootstrap_servers, ["events"], "workers") as guard:
         assert guard.committed() == {("events", 0): 0, ("events", 1): 0}
         with pytest.raises(InvariantError, match=r"events\[0\]"):
-            guard.check_group()
+            guard.check(guard.committed())
         consumer.commit(offsets=[TopicPartition("events", 0, 6000)], asynchronous=False)
         assert guard.committed() == {("events", 0): 6000, ("events", 1): 0}
-        guard.check_group()
+        guard.check(guard.committed())
 
 
 def test_the_guard_names_a_topic_that_does_not_exist(embedded: Start) -> None:
     broker = embedded({"events": 1})
     with RetentionGuard(broker.bootstrap_servers, ["misspelt"]) as guard, pytest.raises(TopicsError, match="misspelt"):
-        guard.check_group()
+        guard.check(guard.committed())
 
 
 def test_the_guard_says_so_when_the_broker_is_gone() -> None:
     with EmbeddedBroker({"events": 1}) as broker:
         address = broker.bootstrap_servers
     with RetentionGuard(address, ["events"], timeout_s=0.3) as guard:
-        for question in (lambda: guard.lost("events", 0, 0), guard.check_group):
+        for question in (lambda: guard.lost("events", 0, 0), guard.committed):
             with pytest.raises(BrokerUnreachableError, match=r"within 0.3 s"):
                 question()

@@ -1,0 +1,71 @@
+"""Machine code kept on disk is never older than a source that went into it."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.compiled import source_digest
+
+INNER = """
+from typing import NamedTuple
+from models.compiled import compiled
+STEP = {step}
+class {record}(NamedTuple):
+    x: int
+@compiled
+def inner(record):
+    return record.x + {added}
+"""
+OUTER = """
+from models.compiled import compiled
+from inner_of_test import STEP, inner
+@compiled
+def outer(record):
+    return inner(record) * STEP
+"""
+RUN = """
+import inner_of_test, outer_of_test
+record = next(each for each in vars(inner_of_test).values() if hasattr(each, "_fields"))
+print(outer_of_test.outer(record(1)), sum(outer_of_test.outer.stats.cache_hits.values()))
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    """Writes the inner module, runs the outer one in a process of its own: what it returned, and whether it was kept."""
+    (tmp_path / "outer_of_test.py").write_text(OUTER)
+
+    def run(step: int = 10, added: int = 1, record: str = "Record") -> tuple[int, bool]:
+        (tmp_path / "inner_of_test.py").write_text(INNER.format(step=step, added=added, record=record))
+        root = Path(importlib.import_module("models").__file__ or "").parents[1]
+        done = subprocess.run(
+            [sys.executable, "-c", RUN], env={"PYTHONPATH": f"{tmp_path}:{root}"}, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        returned, kept = done.stdout.split()
+        return int(returned), kept == "1"
+
+    return run
+
+
+def test_what_was_compiled_is_used_again_and_made_anew_when_another_file_or_constant_or_class_changes(run) -> None:
+    assert run() == (20, False)
+    assert run() == (20, True)
+    assert run(added=2) == (30, False), "a function of another file"
+    assert run(step=100) == (200, False), "a constant of another file"
+    assert run(record="Renamed") == (20, False), "a class in the signature; Numba would fail to read what it kept"
+    assert run() == (20, True), "nothing was lost"
+
+
+def test_functions_of_one_source_have_one_digest() -> None:
+    def one() -> int:
+        return 1
+
+    assert source_digest(one) == source_digest(one)
+    assert len(source_digest(one)) == 16
