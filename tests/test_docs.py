@@ -25,8 +25,6 @@ from stream.wire.decode import REASONS
 PAGES = sorted(DOCS.rglob("*.md"))
 PROSE = [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *PAGES]
 MKDOCS = ROOT / "deploy" / "mkdocs.yml"
-COMING: set[str] = set()
-"""What the restructuring going on brings; take out what is there."""
 
 
 def text_of(page: Path) -> str:
@@ -181,7 +179,7 @@ def test_every_file_of_the_repository_that_the_prose_names_is_there(page: Path) 
     tops = r"(?:stream|models|deploy|benchmarks|tests|\.github)"
     named = set(re.findall(rf"`({tops}/[\w./-]*)`", text_of(page)))
     missing = {path for path in named if "/CODE." not in path and not (ROOT / path).exists()}
-    assert missing <= COMING, f"{name(page)}: {sorted(missing - COMING)}"
+    assert missing == set(), name(page)
 
 
 def test_every_page_that_the_code_names_is_there() -> None:

@@ -222,5 +222,5 @@ def _hint(error: KafkaException) -> str:
     if "replication" in text:
         return "set --replication-factor to at most the number of brokers"
     if "authoriz" in text:
-        return "give this user CREATE on topics, or create them as the README lists them"
+        return "give this user CREATE on topics, or create them as deploy/docs/topics.md lists them"
     return "see `penchant doctor`"

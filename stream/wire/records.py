@@ -101,7 +101,7 @@ class RecommendedItem(msgspec.Struct, frozen=True, gc=False):
     """From 1."""
     score: float
     probability: float
-    """Calibrated probability of a click; see the README for what it is calibrated on."""
+    """Calibrated probability of a click; see deploy/docs/clicks.md for what it is calibrated on."""
     strategy: Strategy
     propensity: float
     """Probability with which the policy put an item of this strategy here; 1 for deterministic places."""
