@@ -57,7 +57,7 @@ class World:
 
     def rank(self, history, gains=None, excluded=None, weights=PLAIN, top_k=3, each=50, limit=300, **options):
         priors = compute_priors(self.catalog, self.stats, candidates_each=each, now_ms=NOW)
-        inputs = self.inputs(history, gains, excluded, options.pop("idle_s", 0.0))
+        inputs = self.question(history, gains, excluded, options.pop("idle_s", 0.0))
         params = RankingParams(top_k, limit, weights, options.pop("feedback", (0.0, 0.0, 0.0)))
         return rank(inputs, catalog=self.catalog, stats=self.stats, priors=priors, params=params, **options)
 
@@ -194,7 +194,7 @@ def test_an_empty_catalogue_recommends_nothing():
 
 def test_no_users_give_no_lists():
     world = World(3)
-    inputs = Question(*(column[:0] for column in world.inputs([[0, 1]])))
+    inputs = Question(*(column[:0] for column in world.question([[0, 1]])))
     priors = compute_priors(world.catalog, world.stats, candidates_each=5, now_ms=NOW)
     ranked = rank(inputs, catalog=world.catalog, stats=world.stats, priors=priors, params=RankingParams(3))
     assert ranked.items.shape == (0, 3)
@@ -236,7 +236,7 @@ def test_items_met_after_the_priors_were_computed_are_ranked():
     catalog = world.catalog.apply({"new": CatalogItem("new", "t")})
     world.stats.put([0], [pack_record(ItemRecord(9, neighbours={item_hash("new"): 4.0}))])
     params = RankingParams(3, weights=PLAIN)
-    ranked = rank(world.inputs([[0]]), catalog=catalog, stats=world.stats, priors=priors, params=params)
+    ranked = rank(world.question([[0]]), catalog=catalog, stats=world.stats, priors=priors, params=params)
     assert catalog.id_of(int(ranked.items[0, 0])) == "new"
 
 
@@ -411,7 +411,7 @@ def test_scoring_everything_gives_what_is_listed_the_same_score(case):
     world, history, gains, excluded, top_k, options = case
     options |= {"limit": 300, "each": 50}
     ranked = world.rank(history, gains, excluded, top_k=top_k, **options)
-    inputs = world.inputs(history, gains, excluded, options["idle_s"])
+    inputs = world.question(history, gains, excluded, options["idle_s"])
     priors = compute_priors(world.catalog, world.stats, candidates_each=1, now_ms=NOW)
     scores = score_all(inputs, catalog=world.catalog, stats=world.stats, priors=priors, weights=options["weights"])
     for n, row in enumerate(ranked.items.tolist()):
