@@ -28,6 +28,8 @@ class ItemMoment(NamedTuple):
     """Of n items at `moment_ms`."""
 
     moment_ms: int
+    good_for_ms: int
+    """How much later a question may be."""
     bins: I8
     """(2,) int64: hour and weekday, as `Question.bins`."""
     base: F4
@@ -54,8 +56,7 @@ class Moments:
             bins: (2,) hour and weekday of `now_ms`.
         """
         last, made_of = self._last, (weights.version, len(items.count), *bins.tolist())
-        max_age_ms = max(MAX_AGE_MS, len(items.count) // ITEMS_PER_MS)
-        if last is None or made_of != self._made_of or not 0 <= now_ms - last.moment_ms < max_age_ms:
+        if last is None or made_of != self._made_of or not 0 <= now_ms - last.moment_ms <= last.good_for_ms:
             last = item_moment(items, moment_shares, weights, now_ms, bins)
             self._last, self._made_of = last, made_of
         return last
@@ -65,7 +66,10 @@ def item_moment(items: ItemArrays, moment_shares: F8, weights: RankingWeights, n
     """Of exactly this moment; arguments as of `Moments.at`."""
     classes = weight_classes(weights)
     n = len(items.count)
-    made = ItemMoment(now_ms, bins, np.zeros((len(classes), n), np.float32), np.zeros((SCENES + 1, n), np.float32))
+    good_for_ms = max(MAX_AGE_MS, n // ITEMS_PER_MS)
+    made = ItemMoment(
+        now_ms, good_for_ms, bins, np.zeros((len(classes), n), np.float32), np.zeros((SCENES + 1, n), np.float32)
+    )
     _fill(items, moment_shares, classes, now_ms, bins, made.base, made.scene)
     return made
 

@@ -14,6 +14,7 @@ from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
 from models.ranking.features import Question
+from models.ranking.moment import Moments
 from models.ranking.rank import PARTS, RankedBatch, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
@@ -78,6 +79,7 @@ class Refresher:
         self._update, self._interest = update_params(settings), interest_params(settings)
         self._is_crediting = credit_params(settings) is not None
         self._zone = parse_timezone(settings.explanation_timezone)
+        self._moments = Moments()
 
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
@@ -90,7 +92,12 @@ class Refresher:
         )
         priors = compute_priors(knowledge.catalog, knowledge.stats, candidates_each=1, new_items=1, now_ms=0)
         ranked = rank(
-            question, catalog=knowledge.catalog, stats=knowledge.stats, priors=priors, params=self._serving.params
+            question,
+            catalog=knowledge.catalog,
+            stats=knowledge.stats,
+            priors=priors,
+            params=self._serving.params,
+            moments=Moments(),
         )
         contributions_of(ranked.contributions, recent.position, behaviours.gain, self._settings.contributions_max)
 
@@ -186,6 +193,7 @@ class Refresher:
             semantics=asking.text,
             sequence=sequence,
             explained=explained,
+            moments=self._moments,
         )
         return self._with_click_probability(users, ranked)
 
