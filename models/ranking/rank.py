@@ -59,6 +59,8 @@ FEEDBACK = "feedback"
 
 _PERSONAL = tuple(PARTS.index(name) for name in PERSONAL)
 
+TOP_K_MAX = 255
+
 # Users are ranked in passes whose arrays stay in the cache.
 _PASS_USERS = 64
 
@@ -75,8 +77,8 @@ class RankingParams:
     """Added to the score of an item that is listed as `INTEREST`, `POPULAR`, `COLD_START`."""
 
     def __post_init__(self) -> None:
-        if self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        if not 1 <= self.top_k <= TOP_K_MAX:
+            raise ValueError(f"top_k must be 1 to {TOP_K_MAX}, not {self.top_k}")
 
 
 class SequenceScores(NamedTuple):
@@ -400,7 +402,7 @@ def _list(
     counts = np.empty((question.history.shape[1], len(SCALES)))
     scratch, bound = np.empty((2, len(SCALES) * most), np.float32), np.empty(most, np.float32)
     kept, every, at = np.empty(k + MARGIN, np.int64), np.arange(most), np.empty(k, np.int64)
-    stamp, place = np.zeros(len(items.count), np.int64), np.empty(len(items.count), np.int64)
+    place = np.zeros(len(items.count), np.uint8)
     nowhere = np.empty(0, np.float32)
     for u in range(len(question.history)):
         lo, hi = found.start[u], found.start[u + 1]
@@ -421,15 +423,16 @@ def _list(
                 question, items, found, text, u, every[:m], weights[u], feedback[u], moment_shares, x, parts, at
             )
         for r in range(n):
-            j = found.item[at[r]]
             _fill(question, items, found, text, u, at[r], moment_shares, x)
             _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
-            listed.items[u, r] = j
-            stamp[j], place[j] = u + 1, r
+            listed.items[u, r] = found.item[at[r]]
         if not explained[u]:
             continue
         place_weights(question, u, len(items.count), counts)
-        _contribute(question, items, found, u, weights[u], counts, at, stamp, place, listed.contributions[u])
+        _contribute(
+            question.history[u], counts, items.count, items.neighbours, items.weights, items.forwards, listed.items[u, :n],
+            found.near[at[:n]], weights[u], place, listed.contributions[u],
+        )  # fmt: skip
 
 
 @compiled
@@ -515,41 +518,48 @@ def _before(score: float, item: int, other_score: float, other: int, items: Item
 
 @compiled
 def _contribute(
-    question: Question,
-    items: ItemArrays,
-    found: Candidates,
-    u: int,
-    weights: F8,
+    history: I4,
     counts: F8,
-    at: I8,
-    stamp: I8,
-    place: I8,
+    count: F8,
+    neighbours: I4,
+    neighbour_weights: F8,
+    forwards: F8,
+    items: I4,
+    near: F8,
+    weights: F8,
+    place: NDArray[np.uint8],
     contributions: F8,
 ) -> None:
-    """Add to (k, H) `contributions` each past item's share of the co-occurrence features of what is listed."""
-    factor = np.empty((len(at), len(SCALES)))
+    """Add to (k, H) `contributions` each past item's share of the co-occurrence features of what is listed.
+
+    `items` (n,) are listed, with sums `near` (n, S); `place` (all items,) is 0 before and after: one byte an item, so that
+    looking every neighbour up stays in the cache.
+    """
+    factor = np.empty((len(items), len(SCALES)))
+    for r in range(len(items)):
+        place[items[r]] = r + 1
+        for s in range(len(SCALES)):  # what a unit of each sum is worth
+            a = abs(near[r, s]) / NEAR_UNIT
+            slope = np.log1p(a) / a if a > 0.0 else 1.0
+            factor[r, s] = weights[s] * slope / NEAR_UNIT * norm(count[items[r]])
     for q in range(len(counts)):
-        h = question.history[u, q]
         used = False
         for s in range(len(SCALES)):
             used = used or counts[q, s] != 0.0
         if not used:
             continue
-        scale = norm(items.count[h])
-        for k in range(items.neighbours.shape[1]):
-            j = items.neighbours[h, k]
+        h = history[q]
+        scale = norm(count[h])
+        for k in range(neighbours.shape[1]):
+            j = neighbours[h, k]
             if j < 0:
                 break
-            if stamp[j] != u + 1 and stamp[j] != -u - 1:
+            if place[j] == 0:
                 continue
-            r = place[j]
-            if stamp[j] == u + 1:  # met for the first time: what a unit of each sum is worth
-                stamp[j] = -u - 1
-                for s in range(len(SCALES)):
-                    a = abs(found.near[at[r], s]) / NEAR_UNIT
-                    slope = np.log1p(a) / a if a > 0.0 else 1.0
-                    factor[r, s] = weights[s] * slope / NEAR_UNIT * norm(items.count[j])
-            share = factor[r, FORWARD] * counts[q, FORWARD] * items.forwards[h, k]
+            r = place[j] - 1
+            share = factor[r, FORWARD] * counts[q, FORWARD] * forwards[h, k]
             for s in range(FORWARD):
-                share += factor[r, s] * counts[q, s] * items.weights[h, k]
+                share += factor[r, s] * counts[q, s] * neighbour_weights[h, k]
             contributions[r, q] += share * scale
+    for j in items:
+        place[j] = 0
