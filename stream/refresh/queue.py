@@ -115,9 +115,10 @@ class RefreshQueue:
                 return Batch(partition, [queue.pop(key) for key in list(islice(queue, limit))], queues is self._events)
         return None
 
-    def events_waiting_since(self) -> float | None:
-        """When the longest-waiting user with an event entered; None when there is none."""
-        return min((next(iter(queue.values())).waiting_since for queue in self._events.values() if queue), default=None)
+    @property
+    def has_events(self) -> bool:
+        """Whether a user with an event waits."""
+        return any(self._events.values())
 
     def oldest_offset(self, partition: int) -> int | None:
         """Oldest event of the partition that no published list reflects; None when there is none.

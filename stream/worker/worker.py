@@ -54,15 +54,13 @@ class Worker:
     def refresh_once(self) -> bool:
         """Rank and publish one batch; False when nobody is due."""
         started, queue, pacing = time.monotonic(), self._tracker.queue, self._pacing
-        since = queue.events_waiting_since()
-        others_first = since is not None and pacing.is_others_turn(started)
-        waited_s = 0.0 if since is None else started - since
-        batch = queue.next_batch(pacing.users(waited_s), pacing.others, others_first=others_first)
+        others_first = queue.has_events and pacing.is_others_turn(started)
+        batch = queue.next_batch(pacing.users, pacing.others, others_first=others_first)
         if batch is None:
             return False
         self._publish(batch, self._tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, started))
-        on_others_turn = others_first and not batch.of_events
-        pacing.took(len(batch.due), time.monotonic() - started, on_others_turn=on_others_turn)
+        if others_first and not batch.of_events:
+            pacing.others_took(time.monotonic() - started)
         return True
 
     def _publish(self, batch: Batch, published: Sequence[Published]) -> None:

@@ -78,7 +78,7 @@ def test_users_with_events_come_first_but_the_others_have_their_turn():
     queue.add(0, b"withdrawn", "catalog", 0.0)
     for offset in range(10):
         event(queue, b"e%d" % offset, offset, now=1.0)
-    assert queue.events_waiting_since() == 1.0
+    assert queue.has_events
     batches = [queue.next_batch(1, others_first=turn) for turn in (False, False, True, True)]
     assert [keys(batch)[0] for batch in batches] == [b"e0", b"e1", b"withdrawn", b"e2"]
     assert [batch.of_events for batch in batches] == [True, True, False, True]
@@ -88,7 +88,7 @@ def test_others_come_in_batches_of_their_own_size_when_nobody_with_an_event_wait
     queue = RefreshQueue()
     for n in range(5):
         queue.add(0, b"o%d" % n, "refresh", 0.0)
-    assert queue.events_waiting_since() is None
+    assert not queue.has_events
     assert keys(queue.next_batch(9, 2)) == [b"o0", b"o1"]
     assert keys(queue.next_batch(9)) == [b"o2", b"o3", b"o4"]
 
