@@ -87,7 +87,7 @@ def _gaps(settings: Settings, data: DataDirectory, options: argparse.Namespace) 
         while (batch := tracker.queue.next_batch(settings.refresh_batch_users)) is not None:
             for published in tracker.refresh(0, batch.due, time.time_ns() // 1_000_000, 0.0):
                 lists += 1
-                gaps += [abs(r.residual) / max(1.0, abs(r.score)) for r in published.attributions]
+                gaps += [] if published.reasons is None else [published.reasons.gap]
     for stores in (users_, items_):
         stores.close_all()
     return np.array(gaps or [0.0]), lists

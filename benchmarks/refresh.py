@@ -191,8 +191,10 @@ def _refresh_all(tracker: Tracker, settings: Settings) -> list[tuple[float, int,
         published = tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, time.monotonic())
         size = reasons = 0
         for each in published:
-            size += len(encode(each.recommendation)) + sum(len(encode(reason)) for reason in each.attributions)
-            reasons += len(each.attributions)
+            size += len(encode(each.recommendation))
+            if each.reasons is not None:
+                size += len(encode(each.reasons))
+                reasons += len(each.reasons.places)
         batches.append((time.perf_counter() - started, len(published), size, reasons))
 
 

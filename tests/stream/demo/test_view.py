@@ -12,14 +12,8 @@ from stream.demo.tally import Figures, Purchase
 from stream.demo.throttle import Throttle
 from stream.demo.view import View, draw, line, story
 from stream.files.reading import FileRecord
-from stream.wire.records import (
-    EventSource,
-    Explanation,
-    ModelVersions,
-    Recommendation,
-    RecommendationAttribution,
-    RecommendedItem,
-)
+from stream.wire.reasons import Explanation, RecommendationAttribution
+from stream.wire.records import EventSource, ModelVersions, Recommendation, RecommendedItem
 
 FIGURES = Figures(1234, 56, 78, 1560, 900, 21, {"not_json": 1}, 85.0, 250.0, 78, (), 0, 0, 0, 0)
 

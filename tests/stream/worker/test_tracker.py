@@ -387,10 +387,9 @@ def test_the_first_place_says_what_would_change_it_and_without_that_it_does_chan
     with opened(tmp_path, counterfactual_users=1.0) as harness:
         shop_with_history(harness)
         (published,) = lists_of(harness, "ann")
-        found = published.attributions[0].counterfactual
+        found = published.reasons.counterfactual
         assert found is not None
         assert found.exact
-        assert all(reason.counterfactual is None for reason in published.attributions[1:])
         leader = published.recommendation.items[0].item_id
         assert found.replacement not in {None, leader}
         # Somebody who has done the same but for that, and is not shown what she is not shown either.
@@ -406,8 +405,8 @@ def test_without_the_setting_nobody_pays_for_it(tmp_path):
     with opened(tmp_path) as harness:
         shop_with_history(harness)
         (published,) = lists_of(harness, "ann")
-        assert published.attributions
-        assert all(reason.counterfactual is None for reason in published.attributions)
+        assert published.reasons.places
+        assert published.reasons.counterfactual is None
         assert harness.metrics.registry.get_sample_value(
             "penchant_stage_duration_seconds_count", {"stage": "counterfactual"}
         ) in {None, 0.0}
@@ -427,10 +426,10 @@ def test_a_share_of_users_gets_reasons_always_the_same_ones_and_everyone_the_sam
             assert [(i.item_id, i.score) for i in one.recommendation.items] == [
                 (i.item_id, i.score) for i in other.recommendation.items
             ]
-        told = {one.recommendation.user_id for one in found[0] if one.attributions}
+        told = {one.recommendation.user_id for one in found[0] if one.reasons is not None}
         assert told == {one.recommendation.user_id for one in found[0] if one.recommendation.explained}
         assert abs(len(told) / 200 - share) < 0.1
-        assert told == {one.recommendation.user_id for one in lists_of(some, *users) if one.attributions}
+        assert told == {one.recommendation.user_id for one in lists_of(some, *users) if one.reasons is not None}
 
 
 def test_what_strategies_earned_is_a_part_of_the_scores_once_it_is_weighed(tmp_path):
