@@ -51,8 +51,8 @@ class PlaceReason(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Of behaviours that are too weak to be listed (see the setting `contributions_max`), and what rounding left over."""
     reason: Index
     """Place in `reasons`, from 0."""
-    strategy: Strategy
-    """As in the recommendation."""
+    strategy: Strategy = "interest"
+    """As in the recommendation; left out where it is `interest`."""
     propensity: float = 1.0
     """As in the recommendation; left out where it is 1."""
 
