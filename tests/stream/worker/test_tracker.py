@@ -17,7 +17,7 @@ from tracker_harness import item_value, lists_of, opened, replicated, shop_with_
 
 from models.hashing import item_hash
 from models.vocabulary import ACTIONS
-from stream.errors import CorruptStateError
+from stream.errors import CorruptStateError, SettingsError
 from stream.metrics import Metrics
 from stream.outcomes.strategy_totals import record_key
 from stream.partitions.items import ItemPartition
@@ -399,6 +399,20 @@ def test_the_first_place_says_what_would_change_it_and_without_that_it_does_chan
         (other,) = lists_of(harness, "bea")
         shown = [i.item_id for i in other.recommendation.items if i.item_id not in found.removed]
         assert shown[0] == found.replacement
+
+
+@pytest.mark.parametrize(("codes", "expected"), [("en,zh", {"en", "zh"}), ("zh", {"zh"})])
+def test_sentences_are_written_in_the_languages_of_the_settings(tmp_path, codes, expected):
+    with opened(tmp_path, explanation_languages=codes) as harness:
+        shop_with_history(harness)
+        (published,) = lists_of(harness, "ann")
+        assert published.reasons.reasons
+        assert all(set(each) == expected for each in published.reasons.reasons)
+
+
+def test_a_worker_does_not_start_in_a_language_that_there_is_not(tmp_path):
+    with pytest.raises(SettingsError, match="explanation_languages"), opened(tmp_path, explanation_languages="en,tlh"):
+        pass
 
 
 def test_without_the_setting_nobody_pays_for_it(tmp_path):
