@@ -193,8 +193,8 @@ def _refresh_all(tracker: Tracker, settings: Settings) -> list[tuple[float, int,
         for each in published:
             size += len(encode(each.recommendation))
             if each.reasons is not None:
-                size += len(encode(each.reasons))
-                reasons += len(each.reasons.places)
+                size += len(each.reasons.value)
+                reasons += len(each.recommendation.items)
         batches.append((time.perf_counter() - started, len(published), size, reasons))
 
 

@@ -18,6 +18,7 @@ from models.reasons.removal import used_places
 from models.reasons.what_if import WhatIf
 from stream.refresh.publish import Published
 from stream.wire.reasons import WithoutItems
+from stream.wire.records import encode
 
 BUDGET: Final = 200
 """Rankings spent on one list: single items are always searched completely, larger sets greedily beyond it."""
@@ -37,7 +38,8 @@ def with_counterfactual(published: Published, found: WithoutItems | None) -> Pub
     """With what was found, which is about the first place, in the reasons."""
     if found is None or published.reasons is None:
         return published
-    return published._replace(reasons=msgspec.structs.replace(published.reasons, counterfactual=found))
+    record = msgspec.structs.replace(published.reasons.record, counterfactual=found)
+    return published._replace(reasons=published.reasons._replace(value=encode(record)))
 
 
 def _named(found: Counterfactual, places: NDArray[np.uint64], index: ItemIndex, name_of: NameOf) -> WithoutItems:

@@ -15,8 +15,7 @@ from models.ranking.rank import RankedBatch
 from models.ranking.recent import RecentItems
 from models.vocabulary import STRATEGIES
 from stream.refresh.question import Behaviours
-from stream.refresh.reasons import ExplainedBatch, NameOf, SentenceContext, build_reasons
-from stream.wire.reasons import Reasons
+from stream.refresh.reasons import ExplainedBatch, NameOf, SentenceContext, WrittenReasons, build_reasons
 from stream.wire.records import EventSource, ModelVersions, Recommendation, RecommendedItem, Trigger
 
 
@@ -40,7 +39,7 @@ class Published(NamedTuple):
     """Everything published for one user."""
 
     recommendation: Recommendation
-    reasons: Reasons | None
+    reasons: WrittenReasons | None
     """None: the list is not explained."""
     changed: bool = True
     """False: the user's last list has the same items in the same order."""
@@ -97,7 +96,7 @@ def build_records(
     told = items if wanted.all() else [items[i] for i in np.flatnonzero(explained[filled]).tolist()]
     users = [who.user_id for who in listed]
     batch = ExplainedBatch(ids, users, explained, told, ranked, recent, behaviours)
-    reasons: Iterable[Reasons | None] = repeat(None)
+    reasons: Iterable[WrittenReasons | None] = repeat(None)
     if wanted.any():
         reasons = build_reasons(batch, catalog, name_of, contributions_max, telling)
     return [

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
-from itertools import pairwise
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 import numpy as np
+from msgspec.json import encode
 from numpy.typing import NDArray
 
 from models.items.catalog import Catalog, CatalogItem
@@ -19,17 +20,20 @@ from models.ranking.rank import SPLIT, RankedBatch
 from models.ranking.recent import RecentItems
 from models.reasons.citations import citations_of
 from models.reasons.contributions import METHOD, contributions_of, relative_gaps
-from models.vocabulary import ACTIONS, EXPLORE, STRATEGIES, Action
+from models.vocabulary import ACTIONS, EXPLORE, Action
 from stream.reasons.ago import CODES, ago
 from stream.reasons.choice import NAMED, Choice, Told, choose
 from stream.reasons.language import ACTIONS_TOLD, CLAIMS, Language
 from stream.reasons.sentence import Cause, say, title_of
 from stream.refresh.question import Behaviours
-from stream.wire.reasons import CitedBehaviour, PlaceCause, PlaceReason, Reasons
+from stream.refresh.reason_bytes import MILLION, PlaceNumbers, Slices, behaviours_json, json_texts, places_json
+from stream.wire.reasons import Reasons
+from stream.wire.records import reasons_decoder
 
 NameOf = Callable[[int], str | None]
 
-MILLION = 1_000_000
+_title_of = lru_cache(16_384)(title_of)
+"""The same titles come again and again, and cleaning one costs as much as saying a sentence."""
 
 _TOLD = np.isin(np.array(ACTIONS), ACTIONS_TOLD)
 """By action code: whether it can be a reason."""
@@ -61,9 +65,22 @@ class ExplainedBatch(NamedTuple):
     behaviours: Behaviours
 
 
+class WrittenReasons(NamedTuple):
+    """A record of reasons as it is sent."""
+
+    value: bytes
+    gap: float
+    """As the record has it."""
+
+    @property
+    def record(self) -> Reasons:
+        """What was written, read again."""
+        return reasons_decoder.decode(self.value)
+
+
 def build_reasons(
     batch: ExplainedBatch, catalog: Catalog, name_of: NameOf, contributions_max: int, telling: SentenceContext
-) -> list[Reasons]:
+) -> list[WrittenReasons]:
     """A record for each of the u users; without places where nothing is explained."""
     explained, ranked, behaviours = batch.explained, batch.ranked, batch.behaviours
     users, k = explained.shape
@@ -77,75 +94,67 @@ def build_reasons(
     citations = citations_of(causes, users, behaviours.item.shape[1])
     at = (citations.user, citations.behaviour)
     cited = _Cited(behaviours, at, _disliked(batch.recent, behaviours)[at], catalog, name_of, telling)
-    parts = np.stack([values[explained] for values in ranked.parts.values()], axis=1)
-    numbers = _millionths(parts, tuple(ranked.parts), causes.value, place)
+    parts, names = np.stack([values[explained] for values in ranked.parts.values()], axis=1), tuple(ranked.parts)
+    strategy = ranked.strategy[explained]
     choice = choose(
         Told(causes.value, cited.title[citations.cited], cited.said[citations.cited]),
         bounds,
         user,
         parts,
-        tuple(ranked.parts),
+        names,
         _facts(batch.items, telling.facts[explained], telling.moment_ms),
-        ranked.strategy[explained] == EXPLORE,
+        strategy == EXPLORE,
     )
-    gaps = _gaps(ranked, explained, others, causes.value, place)
-    flat = list(map(PlaceCause, (citations.cited - citations.start[causes.user]).tolist(), numbers.causes))
-    made = list(
-        map(
-            PlaceReason,
-            [item.item_id for item in batch.items],
-            numbers.scores,
-            map(tuple, numbers.parts),
-            [tuple(flat[begin:end]) for begin, end in pairwise(bounds.tolist())],
-            numbers.others,
-            choice.reason.tolist(),
-            [STRATEGIES[code] for code in ranked.strategy[explained].tolist()],
-        )
+    rounded, value, left = _millionths(parts, names, causes.value, place)
+    behaviour = citations.cited - citations.start[causes.user]
+    starts = np.searchsorted(user, np.arange(users + 1))
+    told = places_json(
+        json_texts([item.item_id for item in batch.items]),
+        PlaceNumbers(rounded, left, choice.reason, strategy, behaviour, value, bounds),
+        starts,
     )
-    sentences, first = cited.sentences(choice, citations.cited), np.flatnonzero(choice.is_first)
-    lists = np.arange(users + 1)
-    names = tuple(ranked.parts)
+    written = cited.as_json(behaviours.time_ms[at], behaviours.action[at], citations.start)
+    gaps = _gaps(ranked, explained, others, causes.value, place).tolist()
+    sentences = cited.sentences(choice, citations.cited)
+    firsts = np.searchsorted(user[choice.is_first], np.arange(users + 1)).tolist()
+    made, between = encode(METHOD), encode(names)
     return [
-        Reasons(
-            list_id,
-            user_id,
-            METHOD,
-            names,
-            tuple(cited.behaviours[b0:b1]),
-            tuple(made[p0:p1]),
-            tuple(sentences[s0:s1]),
+        WrittenReasons(
+            b'{"kind":"reasons","recommendation_id":%b,"user_id":%b,"method":%b,"part_names":%b,"behaviours":[%b],"places":[%b],'
+            b'"reasons":%b,"gap":%b,"counterfactual":null,"schema_version":2}'
+            % (
+                encode(list_id),
+                encode(user_id),
+                made,
+                between,
+                written.of(u),
+                told.of(u),
+                encode(sentences[firsts[u] : firsts[u + 1]]),
+                encode(gap),
+            ),
             gap,
         )
-        for list_id, user_id, (b0, b1), (p0, p1), (s0, s1), gap in zip(
-            batch.list_ids,
-            batch.user_ids,
-            pairwise(citations.start.tolist()),
-            pairwise(np.searchsorted(user, lists).tolist()),
-            pairwise(np.searchsorted(user[first], lists).tolist()),
-            gaps.tolist(),
-            strict=True,
-        )
+        for u, (list_id, user_id, gap) in enumerate(zip(batch.list_ids, batch.user_ids, gaps, strict=True))
     ]
-
-
-class _Numbers(NamedTuple):
-    """Of f places with p parts and c causes: the nearest floats of whole millionths, which are written with six decimals."""
-
-    scores: list[float]
-    parts: list[list[float]]
-    causes: list[float]
-    others: list[float]
 
 
 def _millionths(
     parts: NDArray[np.float64], names: tuple[str, ...], causes: NDArray[np.float64], place: NDArray[np.int64]
-) -> _Numbers:
-    """Sums are taken of what was rounded, so that they hold to the last digit. `parts` (f, p), `causes` and `place` (c,)."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of `parts` (f, p), of `causes` (c,), and (f,) what these leave of what behaviours caused of their `place` (c,).
+
+    Sums are taken of what was rounded, so that they hold to the last digit.
+    """
     rounded, caused = np.rint(parts * MILLION), np.rint(causes * MILLION)
     split = rounded[:, [name in SPLIT for name in names]].sum(axis=1)
+    # Whole numbers below 2**53: float64 adds them exactly.
     left = split - np.bincount(place, weights=caused, minlength=len(parts))
-    # Whole numbers below 2**53: float64 adds them exactly. What is 0 is written 0.0, never -0.0.
-    return _Numbers(*((each / MILLION + 0.0).tolist() for each in (rounded.sum(axis=1), rounded, caused, left)))
+    return _whole(rounded), _whole(caused), _whole(left)
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """What is not a number is 0 here: the gap of its list is not a number, and the list does not go out."""
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.int64)
 
 
 def _gaps(
@@ -197,10 +206,11 @@ class _Cited:
         # not have met it yet, the hash still tells two causes apart.
         ids = [name_of(hashed) or f"hash:{hashed:016x}" for hashed in hashes.tolist()]
         items = [catalog.item(index) for index in catalog.index.lookup(hashes).tolist()]
-        titles = [title_of(item_id if item is None else item.title) for item_id, item in zip(ids, items, strict=True)]
+        titles = [_title_of(item_id if item is None else item.title) for item_id, item in zip(ids, items, strict=True)]
         code, when = behaviours.action[at], ago(behaviours.time_ms[at], telling.moment_ms, telling.zone)
         actions, named = [ACTIONS[each] for each in code.tolist()], place.tolist()
         self._titles, self._actions, self._when = [titles[i] for i in named], actions, when.tolist()
+        self._ids, self._place = ids, place
         self._languages = telling.languages
         numbers: dict[str, int] = {}
         same = np.array([numbers.setdefault(title, len(numbers)) for title in titles], np.int64)[place]
@@ -208,7 +218,10 @@ class _Cited:
         """(m,): the same number for the same title; -1: it is nothing to be told."""
         self.said = (same * len(ACTIONS) + code) * CODES + when
         """(m,): the same number where the same words are said of it."""
-        self.behaviours = list(map(CitedBehaviour, [ids[i] for i in named], actions, behaviours.time_ms[at].tolist()))
+
+    def as_json(self, times_ms: NDArray[np.int64], actions: NDArray[np.uint8], starts: NDArray[np.int64]) -> Slices:
+        """For the records; `starts` (u + 1,): the first behaviour of each list."""
+        return behaviours_json(json_texts(self._ids), self._place, actions, times_ms, starts)
 
     def sentences(self, choice: Choice, cited: NDArray[np.int64]) -> list[dict[str, str]]:
         """What is said first of any place of a list, in the order of the places. `cited`: of each cause."""

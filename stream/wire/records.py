@@ -223,6 +223,7 @@ event_decoder = msgspec.json.Decoder(Event)
 item_decoder = msgspec.json.Decoder(Item)
 recommendation_decoder = msgspec.json.Decoder(Recommendation)
 attribution_decoder = msgspec.json.Decoder(Attribution)
+reasons_decoder = msgspec.json.Decoder(Reasons)
 strategy_stats_decoder = msgspec.json.Decoder(StrategyStats)
 
 

@@ -60,7 +60,7 @@ class Worker:
             key, recommendation, reasons = due.key, each.recommendation, each.reasons
             self._producer.send(self._settings.topic_recommendations, key, encode(recommendation))
             if reasons is not None:
-                self._producer.send(self._settings.topic_attributions, key, encode(reasons))
+                self._producer.send(self._settings.topic_attributions, key, reasons.value)
                 self._metrics.output.attributions.inc()
             self._metrics.output.recommendations.labels(recommendation.trigger).inc()
             if due.first_offset is not None:

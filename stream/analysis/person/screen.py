@@ -118,7 +118,9 @@ def listing_to_json(listing: Listing, behaviours: Sequence[Behaviour], shown: Sh
 def wanted_places(listing: Listing, shown: Shown) -> list[tuple[RecommendedItem, ItemReason]]:
     """The places to show, with their reasons."""
     why = listing.published.reasons
-    pairs = list(zip(listing.published.recommendation.items, () if why is None else item_reasons(why), strict=False))
+    pairs = list(
+        zip(listing.published.recommendation.items, () if why is None else item_reasons(why.record), strict=False)
+    )
     if shown.item_id is not None:
         return [pair for pair in pairs if pair[0].item_id == shown.item_id]
     return pairs[: shown.top]

@@ -60,7 +60,7 @@ async def test_reasons_name_the_strategy_and_the_propensity_of_their_place(shop:
     published = shop.publishes()
     places = [(i.item_id, i.strategy, i.propensity) for i in published.recommendation.items]
 
-    assert places == [(r.item_id, r.strategy, r.propensity) for r in published.reasons.places]
+    assert places == [(r.item_id, r.strategy, r.propensity) for r in published.reasons.record.places]
 
 
 async def test_outcomes_ledgers_and_totals_are_in_the_transaction_of_their_users_states(shop: Shop) -> None:

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from published_lists import LANGUAGES, publish, ranked_world
 
 from models.reasons.contributions import COMPLETENESS_GAP_MAX, contributions_of
-from stream.refresh.reasons import MILLION
-from stream.wire.records import encode, read_attribution
+from stream.reasons import choice
+from stream.refresh import reason_bytes
+from stream.refresh.reason_bytes import MILLION
+from stream.wire.records import read_attribution
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=40)
 
 
 def decimals(published):
-    return json.loads(encode(published.reasons), parse_float=Decimal)
+    return json.loads(published.reasons.value, parse_float=Decimal, parse_int=Decimal)
 
 
 @FIXED
@@ -43,7 +45,7 @@ def test_every_number_is_the_float_it_was_made_of_to_half_a_millionth(seed, most
     ranked, recent, behaviours, *_ = ranked_world(seed)
     causes, _ = contributions_of(ranked.contributions, recent.position, behaviours.gain, most)
     for user, published in enumerate(publish(seed, most=most)):
-        record = published.reasons
+        record = published.reasons.record
         for rank, place in enumerate(record.places):
             own = (causes.user == user) & (causes.rank == rank)
             told = [record.behaviours[each.behaviour] for each in place.causes]
@@ -59,7 +61,7 @@ def test_every_number_is_the_float_it_was_made_of_to_half_a_millionth(seed, most
 @given(st.integers(0, 2**32 - 1))
 def test_behaviours_and_sentences_stand_once_in_a_record_and_none_is_left_over(seed):
     for published in publish(seed):
-        record = published.reasons
+        record = published.reasons.record
         cited = [each.behaviour for place in record.places for each in place.causes]
         assert list(dict.fromkeys(cited)) == list(range(len(record.behaviours)))
         told = [place.reason for place in record.places]
@@ -84,18 +86,28 @@ def test_what_is_not_a_number_is_a_gap():
     assert not any(gap <= COMPLETENESS_GAP_MAX for gap in gaps)
 
 
+def test_what_a_worker_compiles_before_it_joins_is_all_that_it_runs():
+    """A list for nobody, of nothing (`Refresher.warm_up`), has everything compiled that a real one needs."""
+    functions = (choice._name, choice._number, reason_bytes._write_places, reason_bytes._write_behaviours)
+    publish(4, empty=True)
+    publish(4, most=8)
+    assert [len(function.signatures) for function in functions] == [1, 1, 1, 1]
+
+
 def test_sentences_are_written_in_the_languages_that_are_asked_for():
     both, english = publish(4), publish(4, speaks=LANGUAGES[:1])
     for with_both, with_one in zip(both, english, strict=True):
-        assert {tuple(each) for each in with_both.reasons.reasons} == {("en", "zh")}
-        assert [{"en": each["en"]} for each in with_both.reasons.reasons] == list(with_one.reasons.reasons)
-        assert with_one.reasons.places == with_both.reasons.places
+        assert {tuple(each) for each in with_both.reasons.record.reasons} == {("en", "zh")}
+        assert [{"en": each["en"]} for each in with_both.reasons.record.reasons] == list(
+            with_one.reasons.record.reasons
+        )
+        assert with_one.reasons.record.places == with_both.reasons.record.places
 
 
 def test_an_item_that_has_left_the_catalogue_ends_its_list_and_causes_nothing():
-    whole = publish(4)[0].reasons
+    whole = publish(4)[0].reasons.record
     short = publish(4, gone=[whole.places[2].item_id])[0]
-    assert len(short.recommendation.items) == len(short.reasons.places) == 2
-    assert [place.causes for place in short.reasons.places] == [place.causes for place in whole.places[:2]]
-    assert read_attribution(encode(short.reasons)) == short.reasons
-    assert len(short.reasons.behaviours) == len({c.behaviour for p in short.reasons.places for c in p.causes})
+    record = read_attribution(short.reasons.value)
+    assert len(short.recommendation.items) == len(record.places) == 2
+    assert [place.causes for place in record.places] == [place.causes for place in whole.places[:2]]
+    assert len(record.behaviours) == len({c.behaviour for p in record.places for c in p.causes})

@@ -63,7 +63,7 @@ def test_the_sequence_model_adds_its_part_and_is_named(harness, tmp_path):
     assert items[0].score > 0
     assert items[0].strategy == "interest"
     assert published.reasons.gap < 1e-12
-    assert not any(place.causes for place in published.reasons.places)
+    assert not any(place.causes for place in published.reasons.record.places)
     states, rows = harness.users.overlay.states, harness.users.overlay.rows([b"ann"])
     history = first_engagements(states, rows, model.length)
     queries = model.queries(

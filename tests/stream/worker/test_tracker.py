@@ -387,7 +387,7 @@ def test_the_first_place_says_what_would_change_it_and_without_that_it_does_chan
     with opened(tmp_path, counterfactual_users=1.0) as harness:
         shop_with_history(harness)
         (published,) = lists_of(harness, "ann")
-        found = published.reasons.counterfactual
+        found = published.reasons.record.counterfactual
         assert found is not None
         assert found.exact
         leader = published.recommendation.items[0].item_id
@@ -406,8 +406,8 @@ def test_sentences_are_written_in_the_languages_of_the_settings(tmp_path, codes,
     with opened(tmp_path, explanation_languages=codes) as harness:
         shop_with_history(harness)
         (published,) = lists_of(harness, "ann")
-        assert published.reasons.reasons
-        assert all(set(each) == expected for each in published.reasons.reasons)
+        assert published.reasons.record.reasons
+        assert all(set(each) == expected for each in published.reasons.record.reasons)
 
 
 def test_a_worker_does_not_start_in_a_language_that_there_is_not(tmp_path):
@@ -419,8 +419,8 @@ def test_without_the_setting_nobody_pays_for_it(tmp_path):
     with opened(tmp_path) as harness:
         shop_with_history(harness)
         (published,) = lists_of(harness, "ann")
-        assert published.reasons.places
-        assert published.reasons.counterfactual is None
+        assert published.reasons.record.places
+        assert published.reasons.record.counterfactual is None
         assert harness.metrics.registry.get_sample_value(
             "penchant_stage_duration_seconds_count", {"stage": "counterfactual"}
         ) in {None, 0.0}
