@@ -7,6 +7,7 @@ from datetime import UTC
 import numpy as np
 from ranking_world import HASHES, IDS, ITEMS, NOW_MS, world
 
+from models.items.catalog import CatalogItem
 from models.items.facts import item_facts
 from models.items.priors import compute_priors
 from models.ranking.features import Question
@@ -71,12 +72,14 @@ def publish(
     speaks=LANGUAGES,
     change=None,
     gone=(),
+    listed_ms=None,
 ):
-    """`change` may do something to the ranked batch before its records are made; `gone` items are removed by then."""
+    """`change`: of the ranked batch before its records are made; `gone`: items removed by then, the others listed at `listed_ms`."""
     ranked, recent, behaviours, catalog, stats = ranked_world(seed, users, top_k, empty, untold)
     ranked = ranked if change is None else change(ranked)
+    catalog = catalog.apply(dict.fromkeys(gone))
+    if listed_ms is not None:
+        catalog = catalog.apply({i: CatalogItem(i, f"Title of {i}", published_at_ms=listed_ms) for i in IDS})
     listed = [ListHeader(f"u{u}", EventSource("interest.events", 2, offset), NOW_MS - u, "event") for u in range(users)]
     telling = SentenceContext(item_facts(ranked.items, stats, NOW_MS), NOW_MS, UTC, speaks)
-    return build_records(
-        listed, ranked, recent, behaviours, catalog.apply(dict.fromkeys(gone)), name_of, NOW_MS, most, MODEL, telling
-    )
+    return build_records(listed, ranked, recent, behaviours, catalog, name_of, NOW_MS, most, MODEL, telling)

@@ -89,6 +89,14 @@ def test_those_worlds_have_named_and_claimed_and_shared_reasons():
     assert 0 < np.count_nonzero(~made.is_first) < len(user)
 
 
+def test_only_the_strongest_that_can_be_told_are_looked_at():
+    alike, other = ("view", 0, 1.0, 0), ("view", 1, 1.0, 0)
+    parts = np.zeros(len(NAMES))
+    for n, titles in ((STRONGEST - 1, ["title 0", "title 1"]), (STRONGEST, ["title 0"])):
+        (found,) = chosen_at_once(np.zeros(1, np.int64), [([alike] * n + [other], parts, 0, False)])[1]
+        assert [title for _, title, _ in found[0]] == titles
+
+
 @pytest.mark.parametrize(("facts", "claim"), [(NEW, "new"), (0, "explore")])
 def test_a_place_given_to_learn_names_nothing_of_the_person(facts, claim):
     place = ([("view", 0, 5.0, 0)], np.full(len(NAMES), 5.0), facts, True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from published_lists import LANGUAGES, MODEL, NAMES, asked_by, behaviours_of, publish
 from ranking_world import IDS, NOW_MS, world
 
+from models.items.facts import NEW_MS
 from models.items.priors import compute_priors
 from models.ranking.rank import SPLIT, RankingParams, rank
 from models.ranking.recent import recent_items
@@ -228,6 +229,12 @@ def test_before_anything_is_known_of_items_they_are_said_to_be_new():
         assert {reason.sentences["en"] for reason in item_reasons(record.record)} == {
             "New, and we are curious whether you like it."
         }
+
+
+@pytest.mark.parametrize(("age_ms", "claim"), [(NEW_MS, "new"), (NEW_MS + 1, "none")])
+def test_an_item_that_was_listed_long_ago_is_not_called_new_however_little_is_known_of_it(age_ms, claim):
+    for _, written, _ in publish(4, untold=True, listed_ms=NOW_MS - age_ms):
+        assert {reason.sentences["en"] for reason in item_reasons(written.record)} == {languages()["en"].claims[claim]}
 
 
 def test_a_behaviour_whose_item_id_is_not_known_is_named_by_its_hash():
