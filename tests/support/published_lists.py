@@ -74,7 +74,7 @@ def publish(
     gone=(),
     listed_ms=None,
 ):
-    """`change`: of the ranked batch before its records are made; `gone`: items removed by then, the others listed at `listed_ms`."""
+    """`change`: of the ranked batch before its records; `gone`: items removed by then, the others listed at `listed_ms`."""
     ranked, recent, behaviours, catalog, stats = ranked_world(seed, users, top_k, empty, untold)
     ranked = ranked if change is None else change(ranked)
     catalog = catalog.apply(dict.fromkeys(gone))
