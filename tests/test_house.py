@@ -25,6 +25,8 @@ RENAMED = {
     "is_told": "concerns_lists",
     "goes_out": "is_published",
     "Columns": "StateColumns or LedgerColumns",
+    "Items": "ItemArrays, SequenceItems or ItemScores",
+    "Pairs": "CoOccurrences, EngagedPairs or ShownPairs",
     "attribute": "contributions_of",
 }
 """Names that were given up, see the glossary: one word a thing."""

@@ -20,7 +20,7 @@ from models.items.record import MOMENT_STARTS, MOMENTS, NEVER_MS, DeltaColumns
 from models.items.rows import TREND_MS
 
 
-class Pairs(NamedTuple):
+class CoOccurrences(NamedTuple):
     """What engagements add to the co-occurrence of items: every pair once, ascending by source, then destination."""
 
     source: U64
@@ -33,7 +33,7 @@ class Pairs(NamedTuple):
     """(p,) float64: F[source, destination] += forward; 0 where the source never came before the destination."""
 
 
-def pair_increments(new_item: U64, history: U64, pair_decay: float, forward_decay: float) -> Pairs:
+def pair_increments(new_item: U64, history: U64, pair_decay: float, forward_decay: float) -> CoOccurrences:
     """Increments of the co-occurrence matrices by first-time engagements of users with `new_item`.
 
     With h_1 (newest), h_2, .. the items a user had before and b the new one:
@@ -62,7 +62,7 @@ def pair_increments(new_item: U64, history: U64, pair_decay: float, forward_deca
     weight = _summed((pair_decay**distance)[place], starts)
     forward = _summed(np.where(is_forward, (forward_decay**distance)[place], 0.0), starts)
     source, destination = np.divmod(pair[starts], max(1, hashes.size))
-    return Pairs(hashes[source], hashes[destination], weight, forward)
+    return CoOccurrences(hashes[source], hashes[destination], weight, forward)
 
 
 def _summed(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
@@ -55,14 +56,6 @@ class _Scratch(NamedTuple):
     """The neighbours met, in that order."""
 
 
-class _Stamps(NamedTuple):
-    """What `stamp` says of an item for one user; any other number says nothing."""
-
-    out: int
-    seen: int
-    taken: int
-
-
 def gather(question: Question, items: ItemArrays, proposed: Proposed, neighbours_limit: int) -> Candidates:
     """Candidates of every user, with how near they are to the history.
 
@@ -90,111 +83,143 @@ def gather(question: Question, items: ItemArrays, proposed: Proposed, neighbours
 def _gather(
     question: Question, items: ItemArrays, proposed: Proposed, limit: int, found: Candidates, scratch: _Scratch
 ) -> None:
-    size = len(items.count)
+    # Loops over items take arrays one by one: a tuple of arrays costs two atomic counts an array at every call.
+    size, recommendable = len(items.count), items.recommendable
+    stamp, slot, touched, sums = scratch.stamp, scratch.slot, scratch.touched, scratch.near
+    item, near, sequence = found.item, found.near, found.sequence
     counts = np.empty((question.history.shape[1], len(SCALES)))
+    norms = np.empty(size)
+    for j in range(size):
+        norms[j] = norm(items.count[j])
     end = 0
     for u in range(len(question.history)):
-        stamps = _Stamps(3 * u + 1, 3 * u + 2, 3 * u + 3)
+        out, seen, taken = 3 * u + 1, 3 * u + 2, 3 * u + 3
         for k in range(question.excluded.shape[1]):
             if 0 <= question.excluded[u, k] < size:
-                scratch.stamp[question.excluded[u, k]] = stamps.out
+                stamp[question.excluded[u, k]] = out
         place_weights(question, u, size, counts)
-        n = _accumulate(question, items, u, counts, scratch, stamps)
-        end = _nearest(items, scratch, n, limit, stamps, found, end)
+        n = _accumulate(
+            question.history[u], counts, norms, items.neighbours, items.weights, items.forwards, recommendable, sums, stamp,
+            touched, out, seen,
+        )  # fmt: skip
+        n = _nearest(items.hashes, sums, touched, n, limit)
+        for i in range(n):
+            end = _append(touched[i], sums, stamp, slot, taken, item, near, end)
         for k in range(len(proposed.common)):
-            end = _take(items, proposed.common[k], scratch, stamps, found, end)
+            j = proposed.common[k]
+            if _may_be_taken(j, recommendable, stamp, out, taken):
+                end = _take(j, sums, stamp, slot, seen, taken, item, near, end)
         for k in range(proposed.near.shape[1]):
-            end = _take(items, proposed.near[u, k], scratch, stamps, found, end)
+            j = proposed.near[u, k]
+            if _may_be_taken(j, recommendable, stamp, out, taken):
+                end = _take(j, sums, stamp, slot, seen, taken, item, near, end)
         for k in range(proposed.sequence.shape[1]):
             j = proposed.sequence[u, k]
-            end = _take(items, j, scratch, stamps, found, end)
-            if 0 <= j < size and scratch.stamp[j] == stamps.taken:
-                found.sequence[scratch.slot[j]] = proposed.sequence_value[u, k]
+            if _may_be_taken(j, recommendable, stamp, out, taken):
+                end = _take(j, sums, stamp, slot, seen, taken, item, near, end)
+            if 0 <= j < size and stamp[j] == taken:
+                sequence[slot[j]] = proposed.sequence_value[u, k]
         found.start[u + 1] = end
 
 
 @compiled
-def _accumulate(question: Question, items: ItemArrays, u: int, counts: F8, scratch: _Scratch, stamps: _Stamps) -> int:
+def _accumulate(
+    history: I4,
+    counts: F8,
+    norms: F8,
+    neighbours: I4,
+    weights: F8,
+    forwards: F8,
+    recommendable: NDArray[np.bool_],
+    near: F8,
+    stamp: I8,
+    touched: I4,
+    out: int,
+    seen: int,
+) -> int:
     """Number of items touched: the neighbours of the history that may be listed, with their sums, N(j) included."""
-    near, stamp, touched = scratch.near, scratch.stamp, scratch.touched
     n = 0
     for q in range(len(counts)):
-        used = False
-        for s in range(len(SCALES)):
-            used = used or counts[q, s] != 0.0
-        if not used:
+        # Few scales reach far back: where the others end, they are left out.
+        fast = counts[q, 0] != 0.0 or counts[q, 1] != 0.0 or counts[q, FORWARD] != 0.0
+        if not fast and counts[q, 2] == 0.0 and counts[q, 3] == 0.0:
             continue
-        h = question.history[u, q]
-        scale = norm(items.count[h])
-        for k in range(items.neighbours.shape[1]):
-            j = items.neighbours[h, k]
+        h = history[q]
+        scale = norms[h]
+        for k in range(neighbours.shape[1]):
+            j = neighbours[h, k]
             if j < 0:
                 break
-            if stamp[j] == stamps.out or not items.recommendable[j]:
-                continue
-            if stamp[j] != stamps.seen:
-                stamp[j] = stamps.seen
-                near[j, :] = 0.0
+            if stamp[j] != seen:
+                if stamp[j] == out or not recommendable[j]:
+                    continue
+                stamp[j] = seen
+                for s in range(len(SCALES)):
+                    near[j, s] = 0.0
                 touched[n] = j
                 n += 1
-            both = items.weights[h, k] * scale
-            for s in range(FORWARD):
-                near[j, s] += counts[q, s] * both
-            near[j, FORWARD] += counts[q, FORWARD] * items.forwards[h, k] * scale
+            both = weights[h, k] * scale
+            near[j, 2] += counts[q, 2] * both
+            near[j, 3] += counts[q, 3] * both
+            if fast:
+                near[j, 0] += counts[q, 0] * both
+                near[j, 1] += counts[q, 1] * both
+                near[j, FORWARD] += counts[q, FORWARD] * forwards[h, k] * scale
     for i in range(n):
         j = touched[i]
-        scale = norm(items.count[j])
         for s in range(len(SCALES)):
-            near[j, s] *= scale
+            near[j, s] *= norms[j]
     return n
 
 
 @compiled
-def _nearest(
-    items: ItemArrays, scratch: _Scratch, n: int, limit: int, stamps: _Stamps, found: Candidates, end: int
-) -> int:
-    """Take the `limit` nearest of the n touched items; of equal ones the lower hash."""
-    touched = scratch.touched
+def _nearest(hashes: NDArray[np.uint64], near: F8, touched: I4, n: int, limit: int) -> int:
+    """Move the `limit` nearest of the n touched items to the front; of equal ones the lower hash. How many those are."""
     if n <= limit:
-        for i in range(n):
-            end = _append(touched[i], scratch, stamps, found, end)
-        return end
+        return n
     if limit == 0:
-        return end
+        return 0
     sums = np.empty(n)
     for i in range(n):
-        sums[i] = scratch.near[touched[i]].sum()
+        total = 0.0
+        for s in range(len(SCALES)):
+            total += near[touched[i], s]
+        sums[i] = total
     bar = np.partition(sums, n - limit)[n - limit]
-    equal, m, room = np.empty(n, np.int32), 0, limit
+    equal, m, kept = np.empty(n, np.int32), 0, 0
     for i in range(n):
         if sums[i] > bar:
-            end = _append(touched[i], scratch, stamps, found, end)
-            room -= 1
+            touched[kept] = touched[i]
+            kept += 1
         elif sums[i] == bar:
             equal[m] = touched[i]
             m += 1
-    order = np.argsort(items.hashes[equal[:m]])
-    for i in range(room):
-        end = _append(equal[order[i]], scratch, stamps, found, end)
-    return end
+    order = np.argsort(hashes[equal[:m]])
+    for i in range(limit - kept):
+        touched[kept + i] = equal[order[i]]
+    return limit
 
 
 @compiled
-def _append(j: int, scratch: _Scratch, stamps: _Stamps, found: Candidates, end: int) -> int:
-    scratch.stamp[j] = stamps.taken
-    scratch.slot[j] = end
-    found.item[end] = j
-    found.near[end] = scratch.near[j]
+def _append(j: int, sums: F8, stamp: I8, slot: I8, taken: int, item: I4, near: F8, end: int) -> int:
+    stamp[j] = taken
+    slot[j] = end
+    item[end] = j
+    for s in range(sums.shape[1]):
+        near[end, s] = sums[j, s]
     return end + 1
 
 
 @compiled
-def _take(items: ItemArrays, j: int, scratch: _Scratch, stamps: _Stamps, found: Candidates, end: int) -> int:
-    """Take an item that was proposed, unless it is there already or must not be listed."""
-    if j < 0 or j >= len(items.count) or not items.recommendable[j]:
-        return end
-    if scratch.stamp[j] in (stamps.out, stamps.taken):
-        return end
-    if scratch.stamp[j] != stamps.seen:
-        scratch.near[j, :] = 0.0
-    return _append(j, scratch, stamps, found, end)
+def _may_be_taken(j: int, recommendable: NDArray[np.bool_], stamp: I8, out: int, taken: int) -> bool:
+    """Whether an item that was proposed may be listed and is not there already."""
+    return bool(0 <= j < len(recommendable) and recommendable[j] and stamp[j] != out and stamp[j] != taken)
+
+
+@compiled
+def _take(j: int, sums: F8, stamp: I8, slot: I8, seen: int, taken: int, item: I4, near: F8, end: int) -> int:
+    """Take an item that was proposed."""
+    if stamp[j] != seen:
+        for s in range(sums.shape[1]):
+            sums[j, s] = 0.0
+    return _append(j, sums, stamp, slot, taken, item, near, end)

@@ -194,17 +194,41 @@ def fill_features(
         x[s] = logged if near[s] >= 0.0 else -logged
     x[TEXT], x[TEXT + 1] = text[0], text[1]
     x[SEQUENCE] = sequence
-    count = items.count[j]
+    fill_impersonal(
+        x, items.count[j], items.moments[j], items.trend[j], items.trend_ms[j], items.first_seen_ms[j], now_ms, bins,
+        moment_shares,
+    )  # fmt: skip
+
+
+@compiled
+def fill_impersonal(
+    x: F8,
+    count: float,
+    moments: I8,
+    trend: F8,
+    trend_ms: int,
+    first_ms: int,
+    now_ms: int,
+    bins: I8,
+    moment_shares: F8,
+) -> None:
+    """Fill the features from `CONTEXT` on of (F,) `x`: those of one item that are the same for whoever asks, but the scene."""
     for g in range(3):
         x[CONTEXT + g] = 0.0
-        b = bins[g]
-        if b >= 0 and b != MOMENT_STARTS[2] and moment_shares[b] > 0.0:
-            expected = (count + MOMENT_SMOOTHING) * moment_shares[b]
-            x[CONTEXT + g] = np.log((items.moments[j, b] + MOMENT_SMOOTHING * moment_shares[b]) / expected)
-    since_ms = max(now_ms - items.trend_ms[j], 0)
+        if bins[g] >= 0:
+            x[CONTEXT + g] = moment_feature(moments[bins[g]], count, bins[g], moment_shares)
+    since_ms = max(now_ms - trend_ms, 0)
     for t in range(3):
-        x[TREND + t] = np.log1p(items.trend[j, t] * np.exp(-since_ms / TREND_MS[t]) / TREND_UNIT)
+        x[TREND + t] = np.log1p(trend[t] * np.exp(-since_ms / TREND_MS[t]) / TREND_UNIT)
     x[POPULARITY] = np.log1p(count)
-    first_ms = items.first_seen_ms[j]
     x[AGE] = 0.0 if first_ms == NEVER_MS else np.log1p(max(now_ms - first_ms, 0) / HOUR_MS)
     x[AGE + 1] = 1.0 if count < NEW_BELOW else 0.0
+
+
+@compiled
+def moment_feature(happened: int, count: float, b: int, moment_shares: F8) -> float:
+    """How much more of an item's engagements than of all fell into bin b, as a logarithm; 0 where nothing is known."""
+    if b == MOMENT_STARTS[2] or moment_shares[b] <= 0.0:
+        return 0.0
+    expected = (count + MOMENT_SMOOTHING) * moment_shares[b]
+    return float(np.log((happened + MOMENT_SMOOTHING * moment_shares[b]) / expected))

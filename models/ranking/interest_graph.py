@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F4
+from models.arrays import F4, F8, I8
+from models.compiled import compiled, compiled_sums
 
 
 class InterestGraph(NamedTuple):
@@ -75,29 +76,14 @@ def interest_graph(
         edge_above: cosine above which two points are joined; not negative.
     """
     users, width, _ = vectors.shape
-    cosine = np.einsum("uhd,ugd->uhg", vectors, vectors)
-    usable = (weights != 0.0) & np.any(vectors != 0, axis=2)
-    near = np.where(cosine >= same_point, cosine, 0.0).astype(np.float64)
-    near[:, np.arange(width), np.arange(width)] = 1.0
-    left = usable.copy()
-    medoid = np.full((users, points), -1, np.int64)
-    group = np.full((users, width), -1, np.int64)
-    everyone = np.arange(users)
-    for place in range(points if width else 0):
-        mass = np.where(left, np.abs(weights), 0.0)
-        # Summed per row of the table in a fixed order, so that a user's sums are the same in any batch.
-        pull = np.where(left, (near * mass[:, None, :]).sum(axis=2), -1.0)
-        chosen = pull.argmax(axis=1)
-        found = left[everyone, chosen]
-        medoid[found, place] = chosen[found]
-        members = left & (near[everyone, chosen] > 0.0) & found[:, None]
-        group[members] = place
-        left &= ~members
-    group = _join_nearest(group, left, medoid, cosine)
-    weight = np.zeros((users, points))
-    user, column = np.nonzero(group >= 0)
-    np.add.at(weight, (user, group[user, column]), weights[user, column])
-    return InterestGraph(medoid, weight, group, _edges(medoid, cosine, edge_above))
+    graph = InterestGraph(
+        np.full((users, points), -1, np.int64),
+        np.zeros((users, points)),
+        np.full((users, width), -1, np.int64),
+        np.zeros((users, points, points), np.float32),
+    )
+    _graphs(np.ascontiguousarray(vectors), weights, same_point, edge_above, *graph)
+    return graph
 
 
 def user_vectors(graph: InterestGraph, vectors: F4) -> F4:
@@ -114,43 +100,120 @@ def point_vectors(graph: InterestGraph, vectors: F4) -> F4:
     return np.where(graph.medoid[:, :, None] >= 0, rows, np.float32(0))
 
 
-def contributions(
-    graph: InterestGraph, vectors: F4, weights: NDArray[np.float64], candidates: F4
-) -> NDArray[np.float64]:
+def contributions(graph: InterestGraph, vectors: F4, weights: F8, candidates: F4) -> F8:
     """(u, k, H) float64: what each past item brings to each candidate's score; sums to the score over H.
 
     Args:
         graph, vectors, weights: as given to and answered by `interest_graph`.
         candidates: (u, k, dims) float32 unit vectors.
     """
-    similar = np.einsum("upd,ukd->ukp", point_vectors(graph, vectors), candidates).astype(np.float64)
-    if not graph.group.shape[1]:
-        return np.zeros((*similar.shape[:2], 0))
-    member = np.maximum(graph.group, 0)[:, None, :]
-    share = np.take_along_axis(similar, np.broadcast_to(member, (*similar.shape[:2], member.shape[2])), axis=2)
-    exact: NDArray[np.float64] = np.where(graph.group >= 0, weights, 0.0)[:, None, :] * share
-    return exact
+    shares = np.zeros((len(vectors), candidates.shape[1], vectors.shape[1]))
+    nothing = np.zeros(weights.shape)
+    factors = np.tile((1.0, 0.0), (len(vectors), 1))
+    add_shares(
+        graph.medoid, graph.group, np.ascontiguousarray(vectors), weights, nothing, np.ascontiguousarray(candidates),
+        factors, shares,
+    )  # fmt: skip
+    return shares
 
 
-def _join_nearest(
-    group: NDArray[np.int64], left: NDArray[np.bool_], medoid: NDArray[np.int64], cosine: F4
-) -> NDArray[np.int64]:
-    user, column = np.nonzero(left)
-    if not user.size:
-        return group
-    similar = cosine[user[:, None], column[:, None], np.maximum(medoid[user], 0)]
-    similar = np.where(medoid[user] >= 0, similar, -np.inf)
-    group = group.copy()
-    group[user, column] = similar.argmax(axis=1)
-    return group
+@compiled
+def add_shares(
+    medoid: I8, group: I8, vectors: F4, weights: F8, recent: F8, candidates: F4, factors: F8, shares: F8
+) -> None:
+    """Add to (u, k, H) `shares` what each past item brings to two sums, times `factors` (u, 2): that of the points with
+    `weights` (u, H), and that of single items with `recent` (u, H)."""
+    cosine = np.zeros(medoid.shape[1], np.float32)
+    for u in range(len(vectors)):
+        for k in range(candidates.shape[1]):
+            for p in range(medoid.shape[1]):
+                cosine[p] = dot(vectors[u, medoid[u, p]], candidates[u, k]) if medoid[u, p] >= 0 else np.float32(0.0)
+            for q in range(vectors.shape[1]):
+                g = group[u, q]
+                if g >= 0:
+                    shares[u, k, q] += factors[u, 0] * weights[u, q] * cosine[g]
+                if recent[u, q] != 0.0:
+                    alone = cosine[g] if g >= 0 and medoid[u, g] == q else dot(vectors[u, q], candidates[u, k])
+                    shares[u, k, q] += factors[u, 1] * recent[u, q] * alone
 
 
-def _edges(medoid: NDArray[np.int64], cosine: F4, edge_above: float) -> F4:
-    users, points = medoid.shape
-    if not cosine.shape[1]:
-        return np.zeros((users, points, points), np.float32)
-    at = np.maximum(medoid, 0)
-    between = cosine[np.arange(users)[:, None, None], at[:, :, None], at[:, None, :]]
-    real = (medoid >= 0)[:, :, None] & (medoid >= 0)[:, None, :] & ~np.eye(points, dtype=np.bool_)
-    joined: F4 = np.where(real & (between > edge_above), between, np.float32(0))
-    return joined
+@compiled_sums
+def dot(one: F4, other: F4) -> np.float32:
+    """Of two vectors, float32."""
+    total = np.float32(0.0)
+    for d in range(len(one)):
+        total += one[d] * other[d]
+    return total
+
+
+@compiled
+def _graphs(
+    vectors: F4, weights: F8, same_point: float, edge_above: float, medoid: I8, weight: F8, group: I8, edge: F4
+) -> None:
+    """Fill the arrays of an `InterestGraph`. One user after another, so that none depends on the others."""
+    width = vectors.shape[1]
+    used, mass = np.empty(width, np.int64), np.empty(width)
+    cosine = np.empty((width, width), np.float32)
+    for u in range(len(vectors)):
+        n = 0
+        for a in range(width):
+            if weights[u, a] != 0.0 and np.any(vectors[u, a] != 0.0):
+                used[n] = a
+                n += 1
+        for i in range(n):
+            mass[i] = abs(weights[u, used[i]])
+            cosine[i, i] = 1.0
+            for j in range(i):
+                cosine[i, j] = cosine[j, i] = dot(vectors[u, used[i]], vectors[u, used[j]])
+        found = _find_points(cosine, mass, used[:n], same_point, medoid[u], group[u])
+        _join_nearest(cosine, used[:n], medoid[u, :found], group[u])
+        for i in range(n):
+            if group[u, used[i]] >= 0:
+                weight[u, group[u, used[i]]] += weights[u, used[i]]
+        _edges(cosine, used[:n], medoid[u, :found], edge_above, edge[u])
+
+
+@compiled
+def _find_points(cosine: F4, mass: F8, used: I8, same_point: float, medoid: I8, group: I8) -> int:
+    """Fill `medoid` and the groups of those near to one; how many points there are. Both in columns of the history."""
+    for p in range(len(medoid)):
+        best, chosen = -1.0, -1
+        for i in range(len(used)):
+            if group[used[i]] >= 0:
+                continue
+            pull = 0.0
+            for j in range(len(used)):
+                if group[used[j]] < 0 and (i == j or cosine[i, j] >= same_point):
+                    pull += np.float64(cosine[i, j]) * mass[j]
+            if pull > best:
+                best, chosen = pull, i
+        if chosen < 0:
+            return p
+        medoid[p] = used[chosen]
+        for j in range(len(used)):
+            if group[used[j]] < 0 and (j == chosen or cosine[chosen, j] >= same_point):
+                group[used[j]] = p
+    return len(medoid)
+
+
+@compiled
+def _join_nearest(cosine: F4, used: I8, medoid: I8, group: I8) -> None:
+    """Items of no group join the nearest point."""
+    for i in range(len(used)):
+        if group[used[i]] >= 0:
+            continue
+        best = np.float32(-np.inf)
+        for p in range(len(medoid)):
+            near = cosine[i, np.searchsorted(used, medoid[p])]
+            if near > best:
+                best = near
+                group[used[i]] = p
+
+
+@compiled
+def _edges(cosine: F4, used: I8, medoid: I8, edge_above: float, edge: F4) -> None:
+    for p in range(len(medoid)):
+        for q in range(len(medoid)):
+            between = cosine[np.searchsorted(used, medoid[p]), np.searchsorted(used, medoid[q])]
+            if p != q and between > edge_above:
+                edge[p, q] = between

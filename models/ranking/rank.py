@@ -17,13 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
+from models.calendar import DAY_MS, HOUR_MS
 from models.compiled import compiled
 from models.items.catalog import Catalog
 from models.items.index import NO_INDEX
 from models.items.priors import Priors
+from models.items.record import MOMENT_STARTS
 from models.items.stats import ItemStatistics
 from models.ranking.candidates import Candidates, Proposed, gather
+from models.ranking.choosing import MARGIN, ROUNDING, bound_scores, is_certain, keep_best
 from models.ranking.features import (
+    AGE,
     FEATURES,
     FORWARD,
     NEAR_UNIT,
@@ -32,6 +36,7 @@ from models.ranking.features import (
     PERSONAL,
     SCALES,
     TEXT,
+    TREND,
     ItemArrays,
     Question,
     fill_features,
@@ -39,8 +44,9 @@ from models.ranking.features import (
     norm,
     place_weights,
 )
+from models.ranking.moment import ItemMoment, Moments
 from models.ranking.semantics import Semantics
-from models.ranking.weights import RankingWeights, default_weights, user_weights
+from models.ranking.weights import RankingWeights, default_weights, user_weights, weight_class
 from models.vocabulary import COLD_START, INTEREST, POPULAR
 
 __all__ = ["PARTS", "PERSONAL", "RankedBatch", "RankingParams", "SequenceScores", "rank", "score_all"]
@@ -52,6 +58,8 @@ FEEDBACK = "feedback"
 """Last part of a score, where there is any: what the strategy of the place has earned (`models.credit.strategy_feedback`)."""
 
 _PERSONAL = tuple(PARTS.index(name) for name in PERSONAL)
+
+TOP_K_MAX = 255
 
 # Users are ranked in passes whose arrays stay in the cache.
 _PASS_USERS = 64
@@ -69,8 +77,8 @@ class RankingParams:
     """Added to the score of an item that is listed as `INTEREST`, `POPULAR`, `COLD_START`."""
 
     def __post_init__(self) -> None:
-        if self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        if not 1 <= self.top_k <= TOP_K_MAX:
+            raise ValueError(f"top_k must be 1 to {TOP_K_MAX}, not {self.top_k}")
 
 
 class SequenceScores(NamedTuple):
@@ -114,6 +122,7 @@ def rank(
     semantics: Semantics | None = None,
     sequence: SequenceScores | None = None,
     explained: NDArray[np.bool_] | None = None,
+    moments: Moments | None = None,
 ) -> RankedBatch:
     """The best `params.top_k` items for each of u users.
 
@@ -129,9 +138,17 @@ def rank(
         semantics: the same users' interests by text; None where there is no encoder.
         sequence: what the sequence model expects of the same users; None where there is none.
         explained: (u,) bool: of whom the contributions are wanted; those of others stay 0. None: of everyone.
+        moments: kept between calls, makes them cheaper; the lists are the same. Its tables may be a second old: an item whose
+            statistics have just jumped may be missed for that long.
     """
     items = items_of(catalog, stats)
     users = len(question.history)
+    moment = None
+    if moments is not None and users:
+        latest = int(question.now_ms.argmax())
+        moment = moments.at(
+            items, priors.moment_shares, params.weights, int(question.now_ms[latest]), question.bins[latest, :2]
+        )
     wanted = np.ones(users, np.bool_) if explained is None else explained
     passes = [slice(start, start + _PASS_USERS) for start in range(0, max(users, 1), _PASS_USERS)]
     batches = [
@@ -143,6 +160,7 @@ def rank(
             None if semantics is None else semantics.take(p),
             None if sequence is None else sequence.take(p),
             wanted[p],
+            moment,
         )
         for p in passes
     ]
@@ -238,6 +256,7 @@ def _rank(
     semantics: Semantics | None,
     sequence: SequenceScores | None,
     explained: NDArray[np.bool_],
+    moment: ItemMoment | None,
 ) -> RankedBatch:
     users, k, places = len(question.history), params.top_k, question.history.shape[1]
     limit, common = served_scope(priors, params)
@@ -253,7 +272,8 @@ def _rank(
     interest, popular, cold = params.feedback
     feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
     text = _text(found, semantics)
-    _list(question, items, found, text, weights, feedback, priors.moment_shares, explained, listed)
+    bounds = _bounds(moment, question, usable, weights)
+    _list(question, items, found, text, weights, feedback, priors.moment_shares, bounds, explained, listed)
     if semantics is not None:
         _rescore_exactly(listed, semantics, weights, feedback, explained)
     return _to_batch(listed, usable > 0, params)
@@ -336,6 +356,32 @@ def _all_features(x: F8, question: Question, items: ItemArrays, found: Candidate
             )  # fmt: skip
 
 
+class _Bounds(NamedTuple):
+    """What bounds scores; see `models.ranking.choosing`."""
+
+    base: F4
+    """(C, n)."""
+    scene: F4
+    """(SCENES + 1, n)."""
+    user_class: I8
+    """(u,) row of `base`; -1 = no bound is known at this user's moment, all candidates are computed exactly."""
+    tolerance: F8
+    """(u,) error of a bound."""
+
+
+def _bounds(moment: ItemMoment | None, question: Question, usable: I8, weights: F8) -> _Bounds:
+    if moment is None:
+        nothing = np.zeros((0, 0), np.float32)
+        return _Bounds(nothing, nothing, np.full(len(usable), -1), np.zeros(len(usable)))
+    ahead_ms = question.now_ms - moment.moment_ms
+    fits = (ahead_ms >= 0) & (ahead_ms <= moment.good_for_ms) & (question.bins[:, :2] == moment.bins).all(axis=1)
+    absolute = np.abs(weights)
+    # Trends fade by days at the fastest, and the logarithm of an age in hours grows by 1 an hour at the most.
+    drift = absolute[:, TREND : TREND + 3].sum(axis=1) * ahead_ms / DAY_MS + absolute[:, AGE] * ahead_ms / HOUR_MS
+    tolerance = ROUNDING * absolute.sum(axis=1) + drift
+    return _Bounds(moment.base, moment.scene, np.where(fits, weight_class(usable, question.idle_s), -1), tolerance)
+
+
 @compiled
 def _list(
     question: Question,
@@ -345,45 +391,90 @@ def _list(
     weights: F8,
     feedback: F8,
     moment_shares: F8,
+    bounds: _Bounds,
     explained: NDArray[np.bool_],
     listed: _Listed,
 ) -> None:
-    k = listed.items.shape[1]
-    x = np.empty(len(FEATURES))
-    counts = np.empty((question.history.shape[1], len(SCALES)))
-    best, at = np.empty(k), np.empty(k, np.int64)
-    stamp, place = np.zeros(len(items.count), np.int64), np.empty(len(items.count), np.int64)
+    k, most = listed.items.shape[1], 0
     for u in range(len(question.history)):
-        n = 0
-        for c in range(found.start[u], found.start[u + 1]):
-            fill_features(
-                x, items, found.item[c], found.near[c], text[c], found.sequence[c], question.now_ms[u], question.bins[u],
-                moment_shares,
+        most = max(most, found.start[u + 1] - found.start[u])
+    x, parts = np.empty(len(FEATURES)), np.empty(listed.parts.shape[2])
+    counts = np.empty((question.history.shape[1], len(SCALES)))
+    scratch, bound = np.empty((2, len(SCALES) * most), np.float32), np.empty(most, np.float32)
+    kept, every, at = np.empty(k + MARGIN, np.int64), np.arange(most), np.empty(k, np.int64)
+    place = np.zeros(len(items.count), np.uint8)
+    nowhere = np.empty(0, np.float32)
+    for u in range(len(question.history)):
+        lo, hi = found.start[u], found.start[u + 1]
+        m, c = hi - lo, bounds.user_class[u]
+        chosen = every[:m]
+        left_out = -np.inf
+        if c >= 0 and m > len(kept):
+            b = question.bins[u, 2] - MOMENT_STARTS[2]
+            bound_scores(
+                found.item[lo:hi], found.near[lo:hi], text[lo:hi], found.sequence[lo:hi], weights[u], feedback[u],
+                bounds.base[c], bounds.scene[b] if b > 0 else nowhere, scratch, bound[:m],
             )  # fmt: skip
-            n = _insert(best, at, n, _parts_and_score(x, weights[u], feedback[u], listed.parts[u, 0]), c, items, found)
-        for r in range(n):
-            c = at[r]
-            j = found.item[c]
-            fill_features(
-                x,
-                items,
-                j,
-                found.near[c],
-                text[c],
-                found.sequence[c],
-                question.now_ms[u],
-                question.bins[u],
-                moment_shares,
+            left_out = keep_best(bound[:m], found.item[lo:hi], items.count, items.hashes, kept)
+            chosen = kept
+        n, last = _best(question, items, found, text, u, chosen, weights[u], feedback[u], moment_shares, x, parts, at)
+        if left_out > -np.inf and not is_certain(last, left_out, bounds.tolerance[u]):
+            n, last = _best(
+                question, items, found, text, u, every[:m], weights[u], feedback[u], moment_shares, x, parts, at
             )
+        for r in range(n):
+            _fill(question, items, found, text, u, at[r], moment_shares, x)
             _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
-            listed.items[u, r] = j
-            stamp[j], place[j] = u + 1, r
-        if n == 0:
-            listed.parts[u, 0] = 0.0
+            listed.items[u, r] = found.item[at[r]]
         if not explained[u]:
             continue
         place_weights(question, u, len(items.count), counts)
-        _contribute(question, items, found, u, weights[u], counts, at, stamp, place, listed.contributions[u])
+        _contribute(
+            question.history[u], counts, items.count, items.neighbours, items.weights, items.forwards, listed.items[u, :n],
+            found.near[at[:n]], weights[u], place, listed.contributions[u],
+        )  # fmt: skip
+
+
+@compiled
+def _best(
+    question: Question,
+    items: ItemArrays,
+    found: Candidates,
+    text: F4,
+    u: int,
+    chosen: I8,
+    weights: F8,
+    feedback: F8,
+    moment_shares: F8,
+    x: F8,
+    parts: F8,
+    at: I8,
+) -> tuple[int, float]:
+    """Fill `at` with the best of the chosen candidates of user u, in order; how many, and the score of the last."""
+    best = np.empty(len(at))
+    n = 0
+    for i in chosen:
+        c = found.start[u] + i
+        _fill(question, items, found, text, u, c, moment_shares, x)
+        n = _insert(best, at, n, _parts_and_score(x, weights, feedback, parts), c, items, found)
+    return n, best[n - 1] if n else -np.inf
+
+
+@compiled
+def _fill(
+    question: Question, items: ItemArrays, found: Candidates, text: F4, u: int, c: int, moment_shares: F8, x: F8
+) -> None:
+    fill_features(
+        x,
+        items,
+        found.item[c],
+        found.near[c],
+        text[c],
+        found.sequence[c],
+        question.now_ms[u],
+        question.bins[u],
+        moment_shares,
+    )
 
 
 @compiled
@@ -427,41 +518,48 @@ def _before(score: float, item: int, other_score: float, other: int, items: Item
 
 @compiled
 def _contribute(
-    question: Question,
-    items: ItemArrays,
-    found: Candidates,
-    u: int,
-    weights: F8,
+    history: I4,
     counts: F8,
-    at: I8,
-    stamp: I8,
-    place: I8,
+    count: F8,
+    neighbours: I4,
+    neighbour_weights: F8,
+    forwards: F8,
+    items: I4,
+    near: F8,
+    weights: F8,
+    place: NDArray[np.uint8],
     contributions: F8,
 ) -> None:
-    """Add to (k, H) `contributions` each past item's share of the co-occurrence features of what is listed."""
-    factor = np.empty((len(at), len(SCALES)))
+    """Add to (k, H) `contributions` each past item's share of the co-occurrence features of what is listed.
+
+    `items` (n,) are listed, with sums `near` (n, S); `place` (all items,) is 0 before and after: one byte an item, so that
+    looking every neighbour up stays in the cache.
+    """
+    factor = np.empty((len(items), len(SCALES)))
+    for r in range(len(items)):
+        place[items[r]] = r + 1
+        for s in range(len(SCALES)):  # what a unit of each sum is worth
+            a = abs(near[r, s]) / NEAR_UNIT
+            slope = np.log1p(a) / a if a > 0.0 else 1.0
+            factor[r, s] = weights[s] * slope / NEAR_UNIT * norm(count[items[r]])
     for q in range(len(counts)):
-        h = question.history[u, q]
         used = False
         for s in range(len(SCALES)):
             used = used or counts[q, s] != 0.0
         if not used:
             continue
-        scale = norm(items.count[h])
-        for k in range(items.neighbours.shape[1]):
-            j = items.neighbours[h, k]
+        h = history[q]
+        scale = norm(count[h])
+        for k in range(neighbours.shape[1]):
+            j = neighbours[h, k]
             if j < 0:
                 break
-            if stamp[j] != u + 1 and stamp[j] != -u - 1:
+            if place[j] == 0:
                 continue
-            r = place[j]
-            if stamp[j] == u + 1:  # met for the first time: what a unit of each sum is worth
-                stamp[j] = -u - 1
-                for s in range(len(SCALES)):
-                    a = abs(found.near[at[r], s]) / NEAR_UNIT
-                    slope = np.log1p(a) / a if a > 0.0 else 1.0
-                    factor[r, s] = weights[s] * slope / NEAR_UNIT * norm(items.count[j])
-            share = factor[r, FORWARD] * counts[q, FORWARD] * items.forwards[h, k]
+            r = place[j] - 1
+            share = factor[r, FORWARD] * counts[q, FORWARD] * forwards[h, k]
             for s in range(FORWARD):
-                share += factor[r, s] * counts[q, s] * items.weights[h, k]
+                share += factor[r, s] * counts[q, s] * neighbour_weights[h, k]
             contributions[r, q] += share * scale
+    for j in items:
+        place[j] = 0

@@ -17,9 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F4
+from models.arrays import F4, I4, I8
+from models.compiled import compiled
+from models.items.index import NO_INDEX
 from models.items.vectors import ItemVectors, centred
-from models.ranking.interest_graph import InterestGraph, contributions, decayed_gains, interest_graph, user_vectors
+from models.ranking.interest_graph import InterestGraph, add_shares, decayed_gains, dot, interest_graph, user_vectors
 
 RECENT_DECAY, RECENT_PLACES = 0.8, 8
 """Of r_q, as of the fast co-occurrence scale."""
@@ -50,8 +52,6 @@ class Semantics(NamedTuple):
     graph: InterestGraph
     wanted: F4
     """(u, 2, dims) float32: their products with an item's centred vector are the features above."""
-    similar: F4 | None
-    """(u, 2, n) float32: these products with every item by dense index, for a catalogue small enough to have them."""
     candidates: NDArray[np.int32]
     """(u, c) int32 dense indices of what is nearest, -1 pads."""
 
@@ -66,28 +66,25 @@ class Semantics(NamedTuple):
             self.recent[users],
             graph,
             self.wanted[users],
-            None if self.similar is None else self.similar[users],
             self.candidates[users],
         )
 
     def scores(self, start: NDArray[np.int64], items: NDArray[np.int32]) -> F4:
         """(c, 2) float32: both features of candidates in compressed rows, `start` (u + 1,); 0 for items without a vector."""
-        user = np.repeat(np.arange(len(start) - 1), np.diff(start))
-        if self.similar is not None:
-            inside = items < self.similar.shape[2]
-            known: F4 = np.where(inside[:, None], self.similar[user, :, np.where(inside, items, 0)], np.float32(0))
-            return known
-        distinct, place = np.unique(items, return_inverse=True)
-        found = centred(self.vectors.get(distinct), self.vectors.mean)
-        scores: F4 = np.einsum("cd,ctd->ct", found[place], self.wanted[user])
+        scores = np.zeros((len(items), 2), np.float32)
+        rows = self.vectors.centred_rows()
+        if rows is None:
+            distinct, place = np.unique(items, return_inverse=True)
+            _text_scores(start, place, centred(self.vectors.get(distinct), self.vectors.mean), self.wanted, scores)
+        else:
+            _text_scores(start, items.astype(np.int64), rows, self.wanted, scores)
         return scores
 
     def contributions(self, items: NDArray[np.int32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """(u, k, H) float64 for (u, k) int32 items: what each history place adds to `weights` (u, 2) times the features."""
+        shares = np.zeros((*items.shape, self.history.shape[1]))
         found = centred(self.vectors.get(items), self.vectors.mean)
-        points = contributions(self.graph, self.history, self.weights, found)
-        recent = np.einsum("uhd,ukd->ukh", self.history, found).astype(np.float64) * self.recent[:, None, :]
-        shares: NDArray[np.float64] = weights[:, 0, None, None] * points + weights[:, 1, None, None] * recent
+        add_shares(self.graph.medoid, self.graph.group, self.history, self.weights, self.recent, found, weights, shares)
         return shares
 
 
@@ -117,22 +114,13 @@ def semantics(
     recent = _shares(usable * np.where(place < RECENT_PLACES, RECENT_DECAY**place, 0.0))
     graph = interest_graph(own, worth, params.points)
     wanted = np.stack((user_vectors(graph, own), np.einsum("uh,uhd->ud", recent, own).astype(np.float32)), axis=1)
-    rows = vectors.centred_rows()
     near = wanted.sum(axis=1)
+    rows = vectors.centred_rows()
     if rows is None:
         nearest = vectors.nearest(near, params.candidates, allowed).items
-        return Semantics(vectors, own, worth, recent, graph, wanted, None, nearest)
-    similar = (wanted.reshape(-1, wanted.shape[2]) @ rows.T).reshape(len(wanted), 2, -1)
-    return Semantics(
-        vectors,
-        own,
-        worth,
-        recent,
-        graph,
-        wanted,
-        similar,
-        _best(similar.sum(axis=1), vectors, allowed, params.candidates),
-    )
+    else:
+        nearest = _nearest(near @ rows.T, vectors, allowed, params.candidates)
+    return Semantics(vectors, own, worth, recent, graph, wanted, nearest)
 
 
 def _shares(weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -142,14 +130,42 @@ def _shares(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def _best(similar: F4, vectors: ItemVectors, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
-    """(u, k) int32: the allowed items with a vector that are most similar, in no order; -1 for users who want nothing."""
-    items = np.flatnonzero(allowed).astype(np.int32)
-    items = items[vectors.has(items)]
-    if items.size > k:
-        part = np.argpartition(-similar[:, items], k - 1, axis=1)[:, :k]
-        best = items[part]
-    else:
-        best = np.broadcast_to(items, (similar.shape[0], items.size))
-    chosen: NDArray[np.int32] = np.where(np.any(similar != 0, axis=1, keepdims=True), best, np.int32(-1))
-    return chosen
+def _nearest(similar: F4, vectors: ItemVectors, allowed: NDArray[np.bool_], k: int) -> I4:
+    """(u, k) int32: the most similar of the allowed items with a vector, in no order; -1 pads."""
+    every = np.arange(similar.shape[1], dtype=np.int32)
+    usable = vectors.has(every)
+    usable[: len(allowed)] &= allowed[: len(usable)]
+    usable[len(allowed) :] = False
+    found = np.full((len(similar), k), NO_INDEX, np.int32)
+    _take_best(similar, usable, found)
+    return found
+
+
+@compiled
+def _take_best(similar: F4, usable: NDArray[np.bool_], found: I4) -> None:
+    k = found.shape[1]
+    best = np.empty(k, np.float32)
+    for u in range(len(similar)):
+        n, least, wanted = 0, np.int64(0), False
+        for j in range(similar.shape[1]):
+            value = similar[u, j]
+            wanted = wanted or value != 0.0
+            if not usable[j] or (n == k and value <= best[least]):
+                continue
+            at = n if n < k else least
+            best[at], found[u, at] = value, j
+            n = min(n + 1, k)
+            if n == k:
+                least = np.int64(np.argmin(best))
+        if not wanted:
+            found[u] = -1
+
+
+@compiled
+def _text_scores(start: I8, place: I8, rows: F4, wanted: F4, scores: F4) -> None:
+    """Fill (c, 2): products of both of a user's vectors with the row of each candidate; 0 beyond the rows."""
+    for u in range(len(start) - 1):
+        for c in range(start[u], start[u + 1]):
+            if place[c] < len(rows):
+                scores[c, 0] = dot(wanted[u, 0], rows[place[c]])
+                scores[c, 1] = dot(wanted[u, 1], rows[place[c]])

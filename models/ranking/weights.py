@@ -78,6 +78,20 @@ def user_weights(weights: RankingWeights, history: NDArray[np.int64], idle_s: F8
     return np.where((history > 0)[:, None], warm, weights.cold)
 
 
+def weight_classes(weights: RankingWeights) -> F8:
+    """(C, F) float64: every combination of gates that can be open, and last what newcomers get; see `weight_class`."""
+    history = np.repeat((1, 5, 20), 3)
+    idle_s = np.tile((0.0, SESSION_GAP_S, float(DAY_S)), 3)
+    return user_weights(weights, np.append(history, 0), np.append(idle_s, 0.0))
+
+
+def weight_class(history: NDArray[np.int64], idle_s: F8) -> NDArray[np.int64]:
+    """(u,) int64: row of `weight_classes` of users with so many usable items, idle for so long."""
+    length = np.searchsorted((5, 20), history, side="right")
+    idle = np.searchsorted((SESSION_GAP_S, DAY_S), idle_s, side="right")
+    return np.where(history > 0, 3 * length + idle, 9)
+
+
 def open_gates(history: NDArray[np.int64], idle_s: F8) -> NDArray[np.bool_]:
     """(u, G) bool: which rows of the table count for users with so many usable items, idle for so long."""
     return np.stack(

@@ -39,13 +39,8 @@ class Batch(NamedTuple):
 
     partition: int
     due: list[Due]
-
-
-OTHERS_SHARE = 4
-"""Batches of users without new events are so many times smaller."""
-
-OTHERS_TURN = 4
-"""Every so many batches, users who wait for another reason than an event come first, so that neither kind starves."""
+    of_events: bool = True
+    """False: they wait for another reason than an event."""
 
 
 class RefreshQueue:
@@ -57,7 +52,6 @@ class RefreshQueue:
     def __init__(self) -> None:
         self._events: dict[int, dict[bytes, Due]] = {}
         self._others: dict[int, dict[bytes, Due]] = {}
-        self._batches = 0
 
     def __len__(self) -> int:
         return sum(len(queue) for queues in (self._events, self._others) for queue in queues.values())
@@ -104,19 +98,26 @@ class RefreshQueue:
         if key not in self._events.get(partition, {}):
             self._others.setdefault(partition, {}).setdefault(key, Due(key, None, -1, 0, 0, now, trigger))
 
-    def next_batch(self, max_users: int) -> Batch | None:
-        """Take up to `max_users` off the queue; None when nobody is due."""
-        self._batches += 1
-        order = (self._events, self._others)
-        for queues in reversed(order) if self._batches % OTHERS_TURN == 0 else order:
+    def next_batch(self, max_users: int, max_others: int | None = None, *, others_first: bool = False) -> Batch | None:
+        """Take users of one partition off the queue; None when nobody is due.
+
+        Args:
+            max_users: most users with events in it.
+            max_others: most others, where it is of those; None = as many.
+            others_first: others have their turn even if users with events wait.
+        """
+        limits = ((self._events, max_users), (self._others, max_users if max_others is None else max_others))
+        for queues, limit in reversed(limits) if others_first else limits:
             heads = [(next(iter(queue.values())).waiting_since, p) for p, queue in queues.items() if queue]
             if heads:
                 partition = min(heads)[1]
                 queue = queues[partition]
-                # Nobody sees the others wait; small batches keep the way of events through the loop short.
-                users = max_users if queues is self._events else max(1, max_users // OTHERS_SHARE)
-                return Batch(partition, [queue.pop(key) for key in list(islice(queue, users))])
+                return Batch(partition, [queue.pop(key) for key in list(islice(queue, limit))], queues is self._events)
         return None
+
+    def events_waiting_since(self) -> float | None:
+        """When the longest-waiting user with an event entered; None when there is none."""
+        return min((next(iter(queue.values())).waiting_since for queue in self._events.values() if queue), default=None)
 
     def oldest_offset(self, partition: int) -> int | None:
         """Oldest event of the partition that no published list reflects; None when there is none.

@@ -14,6 +14,7 @@ from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
 from models.ranking.features import Question
+from models.ranking.moment import Moments
 from models.ranking.rank import PARTS, RankedBatch, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
@@ -81,6 +82,7 @@ class Refresher:
         self._is_crediting = credit_params(settings) is not None
         self._zone = parse_timezone(settings.explanation_timezone)
         self._languages = languages_named(settings.explanation_languages)
+        self._moments = Moments()
 
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
@@ -93,7 +95,12 @@ class Refresher:
         )
         priors = compute_priors(knowledge.catalog, knowledge.stats, candidates_each=1, new_items=1, now_ms=0)
         ranked = rank(
-            question, catalog=knowledge.catalog, stats=knowledge.stats, priors=priors, params=self._serving.params
+            question,
+            catalog=knowledge.catalog,
+            stats=knowledge.stats,
+            priors=priors,
+            params=self._serving.params,
+            moments=Moments(),
         )
         nobody = ListHeader("-", EventSource(self._settings.topic_events, 0, 0), 0, "refresh")
         telling = SentenceContext(np.zeros(ranked.items.shape, np.uint8), 0, self._zone, self._languages)
@@ -202,6 +209,7 @@ class Refresher:
             semantics=asking.text,
             sequence=sequence,
             explained=explained,
+            moments=self._moments,
         )
         return self._with_click_probability(users, ranked)
 

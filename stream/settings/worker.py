@@ -35,7 +35,9 @@ class WorkerSettings(BaseModel):
         description="Publish lists and reasons and keep item statistics; false: only the users' states, several times "
         "faster, to run through a long history first (the events are then not counted for items)",
     )
-    refresh_batch_users: Positive = Field(64, description="Users ranked together; larger is faster but less fresh")
+    refresh_batch_users: Positive = Field(
+        64, description="Most users ranked together; fewer are, while nobody has waited 20 ms"
+    )
     list_max_age_s: Annotated[float, Field(ge=0)] = Field(
         3600.0, description="A list older than this is made again, and published if it changed; 0 = never"
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from stream.kafka.types import TopicPartition
+from stream.refresh.pacing import Pacing
+from stream.refresh.publish import Published
+from stream.refresh.queue import Batch
 from stream.refresh.refresher import is_published
 from stream.wire.records import encode
 from stream.worker.chunks import BACK_PRESSURE_POLL_S, ChunkHandler
@@ -25,6 +28,7 @@ class Worker:
         self._tracker, self._committer, self._producer = parts.tracker, parts.committer, parts.producer
         self._due = asyncio.Event()
         self._gauges = Gauges(parts)
+        self._pacing = Pacing(parts.settings.refresh_batch_users, time.monotonic())
         self.chunks = ChunkHandler(parts, self.wake)
 
     # --- refresh ---
@@ -49,11 +53,19 @@ class Worker:
 
     def refresh_once(self) -> bool:
         """Rank and publish one batch; False when nobody is due."""
-        batch = self._tracker.queue.next_batch(self._settings.refresh_batch_users)
+        started, queue, pacing = time.monotonic(), self._tracker.queue, self._pacing
+        since = queue.events_waiting_since()
+        others_first = since is not None and pacing.is_others_turn(started)
+        waited_s = 0.0 if since is None else started - since
+        batch = queue.next_batch(pacing.users(waited_s), pacing.others, others_first=others_first)
         if batch is None:
             return False
-        now_ms = time.time_ns() // 1_000_000
-        published = self._tracker.refresh(batch.partition, batch.due, now_ms, time.monotonic())
+        self._publish(batch, self._tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, started))
+        on_others_turn = others_first and not batch.of_events
+        pacing.took(len(batch.due), time.monotonic() - started, on_others_turn=on_others_turn)
+        return True
+
+    def _publish(self, batch: Batch, published: Sequence[Published]) -> None:
         for due, each in zip(batch.due, published, strict=True):
             if not is_published(each, due):
                 continue
@@ -65,7 +77,6 @@ class Worker:
             self._metrics.output.recommendations.labels(recommendation.trigger).inc()
             if due.first_offset is not None:
                 self._metrics.output.freshness_seconds.observe(max(0.0, time.time() - due.oldest_timestamp_ms / 1000))
-        return True
 
     # --- commit ---
 

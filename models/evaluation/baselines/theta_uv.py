@@ -54,7 +54,7 @@ class Moments(NamedTuple):
     steps: int
 
 
-class Pairs(NamedTuple):
+class ShownPairs(NamedTuple):
     """m exposures' features, made when they are needed: as a matrix they would be m (2 or 3) d numbers."""
 
     users: F4
@@ -111,7 +111,7 @@ def adamw_step(state: Moments, gradient: F8, decayed: NDArray[np.bool_], options
     return Moments(state.theta - options.learning_rate * (ahead + decay), mean, square, steps)
 
 
-def fit_best(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int) -> Fitted:
+def fit_best(pairs: ShownPairs, clicked: NDArray[np.bool_], train: int, seed: int) -> Fitted:
     """`fit` with each of the `LEARNING_RATES`, the one with the lowest validation loss; of equal ones the first.
 
     Raises:
@@ -121,7 +121,7 @@ def fit_best(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int) ->
     return min(found, key=lambda each: each.validation_loss)
 
 
-def fit(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int, options: AdamW | None = None) -> Fitted:
+def fit(pairs: ShownPairs, clicked: NDArray[np.bool_], train: int, seed: int, options: AdamW | None = None) -> Fitted:
     """Train on the first `train` exposures; the last `VALIDATION` of them decide when to stop.
 
     Raises:
@@ -152,13 +152,13 @@ def fit(pairs: Pairs, clicked: NDArray[np.bool_], train: int, seed: int, options
     return best
 
 
-def predict(pairs: Pairs, theta: F8, rows: I8) -> F8:
+def predict(pairs: ShownPairs, theta: F8, rows: I8) -> F8:
     """(r,) float64 probability of each."""
     found = [_sigmoid(pairs.rows(rows[at : at + _ROWS_AT_ONCE]) @ theta) for at in range(0, len(rows), _ROWS_AT_ONCE)]
     return np.concatenate([np.empty(0), *found])
 
 
-def _loss(pairs: Pairs, clicked: NDArray[np.bool_], rows: I8, theta: F8) -> float:
+def _loss(pairs: ShownPairs, clicked: NDArray[np.bool_], rows: I8, theta: F8) -> float:
     p = np.clip(predict(pairs, theta, rows), 1e-7, 1 - 1e-7)
     return float(-np.log(np.where(clicked[rows], p, 1 - p)).mean())
 

@@ -29,7 +29,7 @@ class Neighbourhood(NamedTuple):
     """d, in (0, 1]."""
 
 
-class Pairs(NamedTuple):
+class EngagedPairs(NamedTuple):
     """p unordered pairs of items, every one once, `left < right`, ascending."""
 
     left: I4
@@ -45,7 +45,7 @@ class Queries(NamedTuple):
     target: I4
 
 
-def co_engaged(events: Engagements, near: Neighbourhood) -> Pairs:
+def co_engaged(events: Engagements, near: Neighbourhood) -> EngagedPairs:
     """The pairs in `events`, each with the sum of its weights."""
     n_items = int(events.item.max(initial=0)) + 1
     codes, weights = [], []
@@ -57,7 +57,7 @@ def co_engaged(events: Engagements, near: Neighbourhood) -> Pairs:
     code, at = np.unique(np.concatenate(codes), return_inverse=True)
     left, right = np.divmod(code, n_items)
     weight = np.bincount(at, weights=np.concatenate(weights), minlength=code.size).astype(np.float64)
-    return Pairs(left.astype(np.int32), right.astype(np.int32), weight)
+    return EngagedPairs(left.astype(np.int32), right.astype(np.int32), weight)
 
 
 def next_queries(events: Engagements, near: Neighbourhood, start_ms: int, end_ms: int | None) -> Queries:
@@ -72,13 +72,13 @@ def next_queries(events: Engagements, near: Neighbourhood, start_ms: int, end_ms
     return Queries(events.item[old][inside], events.item[new][inside])
 
 
-def codes_of(parts: Sequence[Pairs], n_items: int) -> I8:
+def codes_of(parts: Sequence[EngagedPairs], n_items: int) -> I8:
     """Every pair in one of `parts` as `left * n_items + right`, distinct and ascending: what a batch looks up."""
     codes = [pairs.left.astype(np.int64) * n_items + pairs.right for pairs in parts]
     return np.unique(np.concatenate(codes))
 
 
-def drawn(pairs: Pairs, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator) -> tuple[I4, I4]:
+def drawn(pairs: EngagedPairs, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator) -> tuple[I4, I4]:
     """`(left, right)`: n pairs drawn with replacement, as often as they weigh, either way round.
 
     `cumulative` is the running sum of `pairs.weight`: it is long, and the same for all batches.

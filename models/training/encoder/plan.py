@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.encoder.errors import ModelError
 from models.training.encoder.evaluation import Task, make_task
-from models.training.encoder.pairs import Neighbourhood, Pairs, co_engaged, next_queries
+from models.training.encoder.pairs import EngagedPairs, Neighbourhood, co_engaged, next_queries
 from models.training.encoder.settings import FinetuneSettings
 from models.training.engagements import Engagements, between, split
 
@@ -28,10 +28,10 @@ class Corpus(NamedTuple):
 class Plan(NamedTuple):
     """Pairs to draw from and questions to ask."""
 
-    pairs: Pairs
+    pairs: EngagedPairs
     validation: Task
     test: Task
-    old_pairs: Pairs | None
+    old_pairs: EngagedPairs | None
     old_test: Task | None
 
     @property
@@ -58,7 +58,7 @@ def plan(corpus: Corpus, near: Neighbourhood, settings: FinetuneSettings) -> Pla
             raise ModelError(f"no user has two items near each other in the {name} window.", "give more events")
         return make_task(queries, len(corpus.texts), settings.max_queries, settings.max_candidates, settings.seed)
 
-    def pairs(of: Engagements, end_ms: int, name: str) -> Pairs:
+    def pairs(of: Engagements, end_ms: int, name: str) -> EngagedPairs:
         found = co_engaged(between(of, None, end_ms), near)
         if not found.weight.size:
             raise ModelError(f"no user has two items near each other in the {name} window.", "give more events")

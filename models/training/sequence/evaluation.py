@@ -20,7 +20,7 @@ _BLOCK: Final = 256
 SESSION_GAP_MS: Final = 30 * 60_000
 
 
-class Items(NamedTuple):
+class ItemScores(NamedTuple):
     """What is ranked: the score of an item is `query @ vector + bias`."""
 
     vectors: F4
@@ -61,7 +61,7 @@ def questions(events: Histories, start_ms: int, end_ms: int | None, most: int | 
     return rows
 
 
-def ranks(events: Histories, rows: I8, seen_ms: I8, queries: Queries, items: Items, length: int) -> F8:
+def ranks(events: Histories, rows: I8, seen_ms: I8, queries: Queries, items: ItemScores, length: int) -> F8:
     """(q,) rank of what came next, from 1; infinite where it could not be ranked.
 
     Args:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.encoder.errors import ModelError
 from models.hashing import item_hash
 from models.sequence.model import SequenceModel
-from models.training.sequence.evaluation import Items, Queries
+from models.training.sequence.evaluation import ItemScores, Queries
 from models.training.sequence.histories import Batch, Histories
 
 POPULARITY: Final = "popularity"
@@ -23,7 +23,7 @@ class Incumbent(NamedTuple):
     name: str
     """Model version, or `POPULARITY`."""
     queries: Queries
-    items: Items
+    items: ItemScores
     length: int
     trained_until_ms: int
     """The newest event it may have seen; later ones are fair questions."""
@@ -36,7 +36,7 @@ def popularity(events: Histories, n_items: int, until_ms: int) -> Incumbent:
     def nothing(history: Batch) -> NDArray[np.float32]:
         return np.zeros((len(history.lengths), 1), np.float32)
 
-    return Incumbent(POPULARITY, nothing, Items(np.zeros((n_items, 1), np.float32), counts), 1, until_ms - 1)
+    return Incumbent(POPULARITY, nothing, ItemScores(np.zeros((n_items, 1), np.float32), counts), 1, until_ms - 1)
 
 
 def champion(directory: Path, ids: list[str], texts: NDArray[np.float32] | None, text_model: str | None) -> Incumbent:
@@ -59,7 +59,9 @@ def champion(directory: Path, ids: list[str], texts: NDArray[np.float32] | None,
     biases = (
         np.where(rows >= 0, table.biases[np.maximum(rows, 0)], table.biases.min(initial=0)) if len(table.biases) else 0
     )
-    items = Items(model.items.gathered(table, rows), np.broadcast_to(np.float32(biases), rows.shape).astype(np.float32))
+    items = ItemScores(
+        model.items.gathered(table, rows), np.broadcast_to(np.float32(biases), rows.shape).astype(np.float32)
+    )
 
     def queries(history: Batch) -> NDArray[np.float32]:
         # The model derives the features itself, from times; here they are already features.

@@ -22,7 +22,7 @@ from models.training.engagements import Engagements, between, split
 from models.training.precision import precision_name
 from models.training.result import TrainingResult, gain_and_error
 from models.training.sequence.evaluation import (
-    Items,
+    ItemScores,
     first_seen,
     gains,
     metrics,
@@ -245,7 +245,9 @@ class _Run:
             checkpoint.save(self.directory, self._state())
         on_step(Look(self.phase, self.trainer.epoch, epochs, step, loss, metric))
 
-    def _ranks(self, ask: Any, items: Items, length: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    def _ranks(
+        self, ask: Any, items: ItemScores, length: int, rows: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
         return ranks(self.all, self.test_rows if rows is None else rows, self.seen_ms, ask, items, length)
 
     def _state(self) -> dict[str, Any]:

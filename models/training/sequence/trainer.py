@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.encoder.errors import ModelError
 from models.training.precision import half_precision
-from models.training.sequence.evaluation import Items
+from models.training.sequence.evaluation import ItemScores
 from models.training.sequence.histories import Batch, Histories, lesson, segments
 from models.training.sequence.losses import next_item_loss
 from models.training.sequence.network import network
@@ -97,14 +97,14 @@ class Trainer:
             found: NDArray[np.float32] = hidden[torch.arange(len(last), device=self._device), last].cpu().numpy()
         return found
 
-    def items(self) -> Items:
+    def items(self) -> ItemScores:
         """Vectors and biases of the items with a learned part."""
         import torch
 
         self.module.eval()
         with torch.inference_mode():
             vectors, biases = self.module.items()
-        return Items(vectors.cpu().numpy(), biases.cpu().numpy())
+        return ItemScores(vectors.cpu().numpy(), biases.cpu().numpy())
 
     def weights(self) -> dict[str, Any]:
         """Copies of the parameters by name, tensors on the CPU."""

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.baselines.theta_uv import Pairs, fit_best, past_vector, predict
+from models.evaluation.baselines.theta_uv import ShownPairs, fit_best, past_vector, predict
 from models.evaluation.bootstrap import Resamples
 from models.evaluation.click_contenders import (
     ClickContender,
@@ -206,7 +206,9 @@ def add_batch_models(
     shown = replayed.shown
     for name, with_product in BATCH.items():
         slate = shown.slate - shown.slate[0]
-        pairs = Pairs(replayed.users, known.text_vectors, slate, stream.item[shown.at].astype(np.int64), with_product)
+        pairs = ShownPairs(
+            replayed.users, known.text_vectors, slate, stream.item[shown.at].astype(np.int64), with_product
+        )
         try:
             found = fit_best(pairs, shown.clicked, train, seed)
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import interest_graph_reference as reference
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,6 +55,21 @@ def test_a_user_alone_has_the_same_graph(seed):
         alone = interest_graph(vectors[user : user + 1], weights[user : user + 1], 3)
         for whole, part in zip(together, alone, strict=True):
             np.testing.assert_array_equal(whole[user], part[0])
+
+
+@given(SEEDS, st.integers(1, 6))
+def test_the_loops_find_what_whole_arrays_find(seed, points):
+    vectors, weights = history(seed, users=3, width=17, dims=3)  # few dimensions: many items are near to each other
+    expected = reference.interest_graph(vectors, weights, points)
+    found = interest_graph(vectors, weights, points)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    candidates = history(seed + 1, width=5, dims=3, users=3)[0]
+    np.testing.assert_allclose(
+        contributions(found, vectors, weights, candidates),
+        reference.contributions(expected, vectors, weights, candidates),
+        atol=1e-5,
+    )
 
 
 def test_two_clear_interests_become_two_points_the_heavier_first_without_an_edge():

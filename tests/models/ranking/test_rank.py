@@ -16,6 +16,7 @@ from models.items.rows import DAY_MS
 from models.items.stats import ItemStatistics
 from models.ranking import rank as ranking
 from models.ranking.features import FEATURES, PART_OF, PARTS, SCALES, Question
+from models.ranking.moment import Moments
 from models.ranking.rank import RankingParams, SequenceScores, rank, score_all
 from models.ranking.weights import Calibration, default_weights, from_json, make_weights, named, to_json, user_weights
 from models.vocabulary import COLD_START, INTEREST, POPULAR
@@ -57,11 +58,12 @@ class World:
 
     def rank(self, history, gains=None, excluded=None, weights=PLAIN, top_k=3, each=50, limit=300, **options):
         priors = compute_priors(self.catalog, self.stats, candidates_each=each, now_ms=NOW)
-        inputs = self.inputs(history, gains, excluded, options.pop("idle_s", 0.0))
+        inputs = self.question(history, gains, excluded, options.pop("idle_s", 0.0))
         params = RankingParams(top_k, limit, weights, options.pop("feedback", (0.0, 0.0, 0.0)))
+        options["moments"] = Moments() if options.pop("bounded", False) else None
         return rank(inputs, catalog=self.catalog, stats=self.stats, priors=priors, params=params, **options)
 
-    def oracle(self, history, gains, excluded, weights, each=50, limit=300, idle_s=0.0):
+    def oracle(self, history, gains, excluded, weights, each=50, limit=300, idle_s=0.0, bounded=False):
         """One user: item -> (score, parts, share of each item of the history) of every candidate, from the formulas."""
         count = lambda item: self.counts.get(item, 0)  # noqa: E731
         norm = lambda item: 1 / sqrt(count(item) + 10)  # noqa: E731
@@ -194,21 +196,22 @@ def test_an_empty_catalogue_recommends_nothing():
 
 def test_no_users_give_no_lists():
     world = World(3)
-    inputs = Question(*(column[:0] for column in world.inputs([[0, 1]])))
+    inputs = Question(*(column[:0] for column in world.question([[0, 1]])))
     priors = compute_priors(world.catalog, world.stats, candidates_each=5, now_ms=NOW)
     ranked = rank(inputs, catalog=world.catalog, stats=world.stats, priors=priors, params=RankingParams(3))
     assert ranked.items.shape == (0, 3)
     assert ranked.contributions.shape == (0, 3, 2)
 
 
-def test_equal_scores_go_to_the_higher_count_and_then_to_the_lower_hash():
+@pytest.mark.parametrize("bounded", [False, True])
+def test_equal_scores_go_to_the_higher_count_and_then_to_the_lower_hash(bounded):
     flat = named({}, {})
     low_to_high = sorted(range(6), key=World(6).hashes.__getitem__)
     often = low_to_high[3:5]
     world = World(6, counts=[2 if n in often else 1 for n in range(6)])
     by_hash = often + [n for n in low_to_high if n not in often]
-    assert world.rank([[-1]], weights=flat, top_k=6).items.tolist() == [by_hash]
-    assert world.rank([[-1]], weights=flat, top_k=2).items[0].tolist() == by_hash[:2]
+    assert world.rank([[-1]], weights=flat, top_k=6, bounded=bounded).items.tolist() == [by_hash]
+    assert world.rank([[-1]], weights=flat, top_k=2, bounded=bounded).items[0].tolist() == by_hash[:2]
 
 
 def test_without_any_statistics_there_are_still_candidates_and_the_newest_items_are_among_them():
@@ -236,7 +239,7 @@ def test_items_met_after_the_priors_were_computed_are_ranked():
     catalog = world.catalog.apply({"new": CatalogItem("new", "t")})
     world.stats.put([0], [pack_record(ItemRecord(9, neighbours={item_hash("new"): 4.0}))])
     params = RankingParams(3, weights=PLAIN)
-    ranked = rank(world.inputs([[0]]), catalog=catalog, stats=world.stats, priors=priors, params=params)
+    ranked = rank(world.question([[0]]), catalog=catalog, stats=world.stats, priors=priors, params=params)
     assert catalog.id_of(int(ranked.items[0, 0])) == "new"
 
 
@@ -321,6 +324,7 @@ def cases(draw):
     options = {
         "weights": draw(st.sampled_from([PLAIN, EVERY])), "each": draw(st.sampled_from([0, 1, 3, 50])),
         "limit": draw(st.sampled_from([300, 300, 2, 0])), "idle_s": draw(st.sampled_from([0.0, 1e4, 1e6])),
+        "bounded": draw(st.booleans()),
     }  # fmt: skip
     return world, history, gains, excluded, draw(st.integers(1, 6)), options
 
@@ -411,7 +415,7 @@ def test_scoring_everything_gives_what_is_listed_the_same_score(case):
     world, history, gains, excluded, top_k, options = case
     options |= {"limit": 300, "each": 50}
     ranked = world.rank(history, gains, excluded, top_k=top_k, **options)
-    inputs = world.inputs(history, gains, excluded, options["idle_s"])
+    inputs = world.question(history, gains, excluded, options["idle_s"])
     priors = compute_priors(world.catalog, world.stats, candidates_each=1, now_ms=NOW)
     scores = score_all(inputs, catalog=world.catalog, stats=world.stats, priors=priors, weights=options["weights"])
     for n, row in enumerate(ranked.items.tolist()):
@@ -434,7 +438,8 @@ def test_users_ranked_in_several_passes_are_the_same_as_in_one(monkeypatch):
         assert getattr(split, name).tobytes() == getattr(whole, name).tobytes()
 
 
-def test_large_random_batches_agree_with_the_oracle():
+@pytest.mark.parametrize("bounded", [False, True])
+def test_large_random_batches_agree_with_the_oracle(bounded):
     rng = np.random.default_rng(11)
     links = {
         n: {int(j): float(w) for j, w in zip(rng.choice(300, 30, replace=False), rng.random(30), strict=True)}
@@ -444,6 +449,6 @@ def test_large_random_batches_agree_with_the_oracle():
     history = np.stack([rng.choice(300, 12, replace=False) for _ in range(40)])
     gains = rng.normal(size=history.shape)
     options = {"weights": EVERY, "each": 25, "limit": 60}
-    ranked = world.rank(history, gains, history, top_k=20, **options)
+    ranked = world.rank(history, gains, history, top_k=20, bounded=bounded, **options)
     for n in range(40):
         _check(ranked, n, world.oracle(history[n].tolist(), gains[n].tolist(), history[n].tolist(), **options))

@@ -16,7 +16,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from benchmarks import mind_events, obd_events
-from models.evaluation.baselines.theta_uv import AdamW, Moments, Pairs, adamw_step, fit, past_vector, predict
+from models.evaluation.baselines.theta_uv import AdamW, Moments, ShownPairs, adamw_step, fit, past_vector, predict
 from models.evaluation.bootstrap import Resamples
 from models.evaluation.calibration import area_under_roc
 from models.evaluation.click_contenders import GlobalRate, ScoreOnly, SlotRate, Stated
@@ -276,14 +276,14 @@ def test_adamw_is_that_of_torch() -> None:
     np.testing.assert_allclose(ours.theta, parameter.detach().numpy(), rtol=1e-9)
 
 
-def pairs_that_agree(with_product: bool, m: int = 8000) -> tuple[Pairs, np.ndarray[Any, Any]]:
+def pairs_that_agree(with_product: bool, m: int = 8000) -> tuple[ShownPairs, np.ndarray[Any, Any]]:
     """Clicks come where u and v agree; neither u nor v alone says anything."""
     rng = np.random.default_rng(0)
     sides = np.sign(rng.normal(size=(60, 4))).astype(np.float32)
     user, item = rng.integers(0, 30, m), rng.integers(0, 30, m)
     u, v = sides[:30], sides[30:]
     p = 1 / (1 + np.exp(-(u[user] * v[item]).sum(axis=1)))
-    return Pairs(u, v, user, item, with_product), rng.random(m) < p
+    return ShownPairs(u, v, user, item, with_product), rng.random(m) < p
 
 
 def test_a_linear_theta_cannot_say_that_an_item_suits_a_user_and_the_product_can() -> None:
@@ -314,7 +314,7 @@ def test_a_linear_theta_orders_items_alike_for_everybody() -> None:
 def test_training_stops_where_what_was_held_out_gets_worse_and_keeps_the_best() -> None:
     rng = np.random.default_rng(0)
     u, v = rng.normal(size=(200, 50)).astype(np.float32), rng.normal(size=(200, 50)).astype(np.float32)
-    pairs = Pairs(u, v, rng.integers(0, 200, 400), rng.integers(0, 200, 400), False)
+    pairs = ShownPairs(u, v, rng.integers(0, 200, 400), rng.integers(0, 200, 400), False)
     clicked = rng.random(400) < 0.1
 
     found = fit(pairs, clicked, 400, 0, AdamW(learning_rate=0.05))

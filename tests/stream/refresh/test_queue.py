@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.refresh.queue import OTHERS_SHARE, OTHERS_TURN, RefreshQueue
+from stream.refresh.queue import RefreshQueue
 
 
 def event(queue, key, offset, partition=0, now=0.0, time_ms=None, timestamp_ms=None):
@@ -78,9 +78,19 @@ def test_users_with_events_come_first_but_the_others_have_their_turn():
     queue.add(0, b"withdrawn", "catalog", 0.0)
     for offset in range(10):
         event(queue, b"e%d" % offset, offset, now=1.0)
-    served = [keys(queue.next_batch(1))[0] for _ in range(OTHERS_TURN)]
-    assert served[:-1] == [b"e0", b"e1", b"e2"]
-    assert served[-1] == b"withdrawn"
+    assert queue.events_waiting_since() == 1.0
+    batches = [queue.next_batch(1, others_first=turn) for turn in (False, False, True, True)]
+    assert [keys(batch)[0] for batch in batches] == [b"e0", b"e1", b"withdrawn", b"e2"]
+    assert [batch.of_events for batch in batches] == [True, True, False, True]
+
+
+def test_others_come_in_batches_of_their_own_size_when_nobody_with_an_event_waits():
+    queue = RefreshQueue()
+    for n in range(5):
+        queue.add(0, b"o%d" % n, "refresh", 0.0)
+    assert queue.events_waiting_since() is None
+    assert keys(queue.next_batch(9, 2)) == [b"o0", b"o1"]
+    assert keys(queue.next_batch(9)) == [b"o2", b"o3", b"o4"]
 
 
 def test_an_event_of_a_user_who_waits_for_the_catalogue_is_remembered():
@@ -120,7 +130,7 @@ users = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])
 steps = st.lists(
     st.tuples(st.just("event"), st.integers(0, 1), users)
     | st.tuples(st.just("add"), st.integers(0, 1), users)
-    | st.tuples(st.just("batch"), st.integers(1, 3))
+    | st.tuples(st.just("batch"), st.integers(1, 3), st.booleans())
     | st.tuples(st.just("forget"), st.integers(0, 1)),
     max_size=80,
 )
@@ -130,7 +140,7 @@ steps = st.lists(
 @given(steps)
 def test_the_queue_is_a_list_of_waiting_users_and_never_passes_an_unpublished_event(steps):
     """The model: per partition a list of [key, unpublished offsets], and one of keys that wait for another reason."""
-    queue, next_offset, batches = RefreshQueue(), {0: 0, 1: 0}, 0
+    queue, next_offset = RefreshQueue(), {0: 0, 1: 0}
     events, others = {0: [], 1: []}, {0: [], 1: []}
     for now, step in enumerate(steps):
         match step:
@@ -147,15 +157,16 @@ def test_the_queue_is_a_list_of_waiting_users_and_never_passes_an_unpublished_ev
                 queue.add(partition, key, "catalog", float(now))
                 if all(e[0] != key for e in events[partition] + others[partition]):
                     others[partition].append((key, []))
-            case ("batch", most):
-                batch, batches = queue.next_batch(most), batches + 1
+            case ("batch", most, others_first):
+                batch = queue.next_batch(2 * most, most, others_first=others_first)
                 if batch is None:
                     assert not any(events.values())
                     assert not any(others.values())
                     continue
-                first, second = (others, events) if batches % OTHERS_TURN == 0 else (events, others)
+                first, second = (others, events) if others_first else (events, others)
                 model = first if any(first.values()) else second
-                most = most if model is events else max(1, most // OTHERS_SHARE)
+                most = 2 * most if model is events else most
+                assert batch.of_events is (model is events)
                 taken, model[batch.partition] = model[batch.partition][:most], model[batch.partition][most:]
                 assert keys(batch) == [key for key, _ in taken]
                 for due, (_, offsets) in zip(batch.due, taken, strict=True):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.encoder.errors import ModelError
 from models.items.co_occurrence import pair_increments
 from models.training.encoder.evaluation import make_task, metrics, reciprocal_ranks
-from models.training.encoder.pairs import Neighbourhood, Pairs, Queries, co_engaged, drawn, next_queries
+from models.training.encoder.pairs import EngagedPairs, Neighbourhood, Queries, co_engaged, drawn, next_queries
 from models.training.encoder.plan import Corpus, learning_rate, plan, steps_of
 from models.training.encoder.settings import FinetuneSettings
 from models.training.engagements import Engagements, between, engagements, split
@@ -87,7 +87,7 @@ def test_a_question_is_about_what_follows_within_its_window_and_may_start_before
 
 
 def test_pairs_are_drawn_as_often_as_they_weigh_and_both_ways_round():
-    pairs = Pairs(np.array([0, 2], np.int32), np.array([1, 3], np.int32), np.array([1.0, 3.0]))
+    pairs = EngagedPairs(np.array([0, 2], np.int32), np.array([1, 3], np.int32), np.array([1.0, 3.0]))
     left, right = drawn(pairs, np.cumsum(pairs.weight), 20_000, np.random.default_rng(0))
     assert np.isin(left, (2, 3)).mean() == pytest.approx(0.75, abs=0.02)
     assert (left < right).mean() == pytest.approx(0.5, abs=0.02)

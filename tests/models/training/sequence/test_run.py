@@ -18,7 +18,7 @@ from models.encoder.hashing_encoder import HashingEncoder
 from models.items.catalog import CatalogItem
 from models.sequence.features import NO_GAP
 from models.training.engagements import engagements
-from models.training.sequence.evaluation import Items, first_seen, gains, metrics, questions, ranks, slices
+from models.training.sequence.evaluation import ItemScores, first_seen, gains, metrics, questions, ranks, slices
 from models.training.sequence.histories import before, histories, lesson, segments
 from models.training.sequence.texts import scaled, scaling
 from stream.analysis.sequence_data import events_of_file, events_of_topic, items_of_topic, text_vectors
@@ -138,7 +138,7 @@ def test_ranks_are_those_of_plain_counting(seed):
     ]
     rows = [sorted(row, key=lambda pair: pair[1]) for row in rows]
     events = of_users(*rows)
-    items = Items(rng.integers(0, 3, (n_items, 2)).astype(np.float32), np.zeros(n_items, np.float32))
+    items = ItemScores(rng.integers(0, 3, (n_items, 2)).astype(np.float32), np.zeros(n_items, np.float32))
     seen = first_seen(events, n_items)
     asked = questions(events, START_MS + 10_000, START_MS + 45_000, None, 0)
     found = ranks(events, asked, seen, lambda batch: np.ones((len(batch.lengths), 2), np.float32), items, 3)

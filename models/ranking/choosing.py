@@ -1,0 +1,141 @@
+"""Which candidates can be listed at all: an upper bound of every score in single precision, many at once.
+
+Nearly all candidates are far from the list. Their scores are bounded cheaply: the impersonal part comes from a table
+(`models.ranking.moment`), logarithms of many sums from one polynomial. Whoever lists computes the kept ones exactly, and asks
+whether any other could still be better (`is_certain`); then nothing but time is lost by the bound.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays import F4, F8, I4, I8
+from models.compiled import compiled
+from models.ranking.features import CONTEXT, NEAR_UNIT, SCALES, SEQUENCE, TEXT
+
+MARGIN: Final = 6
+"""So many more than are listed are kept."""
+
+ROUNDING: Final = 2e-4
+"""Error of a bound, per unit of the sum of absolute weights: features stay below 30, and single precision has 24 bits."""
+
+NEARLY_NOTHING: Final = np.float32(1e-3)
+"""Whether a smaller personal part is above 0, single precision does not know."""
+
+_NODES = (np.cos(np.pi * (np.arange(64) + 0.5) / 64) + 1.0) / 2.0
+_LOG = np.linalg.lstsq(_NODES[:, None] ** np.arange(1, 9), np.log1p(_NODES), rcond=None)[0].astype(np.float32)
+"""log(1 + t) for t in [0, 1], as a polynomial without a constant term: error below 3e-7."""
+
+
+@compiled
+def bound_scores(
+    item: I4,
+    near: F8,
+    text: F4,
+    sequence: F4,
+    weights: F8,
+    feedback: F8,
+    base: F4,
+    scene: F4,
+    scratch: F4,
+    bounds: F4,
+) -> None:
+    """Fill (m,) `bounds` for one user's m candidates.
+
+    Args:
+        item: (m,) dense indices.
+        near, text, sequence: (m, S), (m, 2), (m,) of `Candidates`, and the text features.
+        weights: (F,) of the user.
+        feedback: (2,) what is added without and with something personal.
+        base, scene: (n,) of the user's class and context; `scene` is empty where the context says nothing.
+        scratch: (2, S * m) or more.
+        bounds: out.
+    """
+    m = len(item)
+    shifted, logs = scratch[0], scratch[1]
+    for s in range(len(SCALES)):
+        for c in range(m):
+            shifted[s * m + c] = np.float32(1.0 + abs(near[c, s]) / NEAR_UNIT)
+    log_of_many(shifted[: len(SCALES) * m], logs)
+    weight = weights.astype(np.float32)
+    for c in range(m):
+        bounds[c] = weight[TEXT] * text[c, 0] + weight[TEXT + 1] * text[c, 1] + weight[SEQUENCE] * sequence[c]
+    for s in range(len(SCALES)):
+        for c in range(m):
+            bounds[c] += weight[s] * logs[s * m + c] * np.float32(1.0 if near[c, s] >= 0.0 else -1.0)
+    low, high = np.float32(feedback[0]), np.float32(feedback[1])
+    for c in range(m):
+        personal, j = bounds[c], item[c]
+        added = low if personal == 0.0 else max(low, high) if abs(personal) < NEARLY_NOTHING else low
+        if personal >= NEARLY_NOTHING:
+            added = high
+        bounds[c] = personal + added + base[j]
+        if len(scene):
+            bounds[c] += weight[CONTEXT + 2] * scene[j]
+
+
+@compiled
+def log_of_many(values: F4, logs: F4) -> None:
+    """Fill `logs` with the natural logarithms of (n,) float32 `values` >= 1, which are overwritten: exponent and polynomial."""
+    bits = values.view(np.int32)
+    for i in range(len(values)):
+        logs[i] = np.float32((bits[i] >> np.int32(23)) - np.int32(127))
+        bits[i] = (bits[i] & np.int32(0x7FFFFF)) | np.int32(0x3F800000)
+    for i in range(len(values)):
+        t = values[i] - np.float32(1.0)
+        p = _LOG[7]
+        p = p * t + _LOG[6]
+        p = p * t + _LOG[5]
+        p = p * t + _LOG[4]
+        p = p * t + _LOG[3]
+        p = p * t + _LOG[2]
+        p = p * t + _LOG[1]
+        p = p * t + _LOG[0]
+        logs[i] = logs[i] * np.float32(0.6931471805599453) + p * t
+
+
+@compiled
+def keep_best(bounds: F4, item: I4, count: F8, hashes: NDArray[np.uint64], kept: I8) -> float:
+    """Fill (r,) `kept` with the positions of the r best of more than r bounds, in no order; the best of those left out.
+
+    Of equal bounds the item with the higher count is kept, then the one with the lower hash.
+    """
+    room, worst, left_out = len(kept), 0, np.float32(-np.inf)
+    for c in range(len(bounds)):
+        if c < room:
+            kept[c] = c
+            if c == room - 1:
+                worst = _worst(bounds, item, count, hashes, kept)
+            continue
+        bar = bounds[kept[worst]]
+        if bounds[c] < bar or (bounds[c] == bar and not _goes_before(item[c], item[kept[worst]], count, hashes)):
+            left_out = max(left_out, bounds[c])
+            continue
+        left_out = max(left_out, bar)
+        kept[worst] = c
+        worst = _worst(bounds, item, count, hashes, kept)
+    return float(left_out)
+
+
+@compiled
+def _worst(bounds: F4, item: I4, count: F8, hashes: NDArray[np.uint64], kept: I8) -> int:
+    worst = 0
+    for r in range(1, len(kept)):
+        a, b = bounds[kept[r]], bounds[kept[worst]]
+        if a < b or (a == b and _goes_before(item[kept[worst]], item[kept[r]], count, hashes)):
+            worst = r
+    return worst
+
+
+@compiled
+def _goes_before(a: int, b: int, count: F8, hashes: NDArray[np.uint64]) -> bool:
+    return bool(count[a] > count[b] or (count[a] == count[b] and hashes[a] < hashes[b]))
+
+
+@compiled
+def is_certain(last_listed: float, left_out: float, tolerance: float) -> bool:
+    """Whether nothing that was left out, with this bound, can be better than the last that is listed."""
+    return bool(last_listed > left_out + tolerance)
