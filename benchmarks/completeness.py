@@ -1,4 +1,5 @@
-"""Do the reasons add up? Every list of a whole replay: score less contributions and impersonal parts, as a share of the score.
+"""Do the reasons add up? Every list of a whole replay: score less contributions and impersonal parts, as a share of the score,
+before numbers are rounded; the largest gap of each list.
 
 The tracker that serves, in this process: events in chunks, statistics after each, every user whose events came refreshed.
 Default: the sample of the demo; any other file by `--events`. Not a matter of speed: above 1e-6 a worker stops.
@@ -28,7 +29,7 @@ from stream.settings import Settings, load_settings
 from stream.storage.rocks import DataDirectory
 from stream.worker.tracker import Tracker
 
-SAMPLE: Final = Path(__file__).parents[1] / "stream" / "sample"
+SAMPLE: Final = Path(__file__).parents[1] / "stream" / "files" / "sample"
 SAMPLE_EVENTS: Final = "user_id=CustomerID,item_id=StockCode,action=:purchase,event_time=InvoiceDate"
 SAMPLE_ITEMS: Final = "item_id=StockCode,title=Description,price=UnitPrice"
 CHUNK: Final = 500
@@ -51,11 +52,11 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
     settings = load_settings()
     with tempfile.TemporaryDirectory(prefix="penchant-bench-") as directory:
         data = DataDirectory(Path(directory), settings.block_cache_bytes, settings.write_buffer_bytes)
-        gaps, lists = _gaps(settings, data, options)
+        gaps, reasons = _gaps(settings, data, options)
         data.close()
     return {
-        "lists": float(lists),
-        "reasons": float(len(gaps)),
+        "lists": float(len(gaps)),
+        "reasons": float(reasons),
         "gap_p50": float(np.percentile(gaps, 50)),
         "gap_p99": float(np.percentile(gaps, 99)),
         "gap_max": float(gaps.max()),
@@ -75,7 +76,7 @@ def _gaps(settings: Settings, data: DataDirectory, options: argparse.Namespace) 
         [Replicated(each.key, each.value, 0, 0, 0) for each in catalogue if isinstance(each, FileRecord)], 0.0
     )
     gaps: list[float] = []
-    lists = 0
+    reasons = 0
     for records in _chunks(settings, options):
         tracker.apply(users, tracker.read(records), 0.0)
         users.next_offset = records[-1].offset + 1
@@ -86,11 +87,12 @@ def _gaps(settings: Settings, data: DataDirectory, options: argparse.Namespace) 
         users.outcomes.take()
         while (batch := tracker.queue.next_batch(settings.refresh_batch_users)) is not None:
             for published in tracker.refresh(0, batch.due, time.time_ns() // 1_000_000, 0.0):
-                lists += 1
-                gaps += [abs(r.residual) / max(1.0, abs(r.score)) for r in published.attributions]
+                if published.reasons is not None:
+                    gaps.append(published.reasons.gap)
+                    reasons += len(published.recommendation.items)
     for stores in (users_, items_):
         stores.close_all()
-    return np.array(gaps or [0.0]), lists
+    return np.array(gaps or [0.0]), reasons
 
 
 def _chunks(settings: Settings, options: argparse.Namespace) -> Iterator[list[Any]]:

@@ -2,7 +2,7 @@
 
 - `users_per_s`: the tracker alone, in this process: no Kafka, no other work. Users have 30 behaviours each and wait in line as
   they do after an event; `refresh_batch_users` are ranked together.
-- `reasons_add`: what attribution adds to that, as a share of a refresh without it, in the same run; also with three causes a
+- `reasons_add`: what reasons add to that, as a share of a refresh without it, in the same run; also with three causes a
   place (`contributions_max`) and for a quarter of all users (`explained_users`).
 - `outcomes_add`: what remembering the lists adds, for the outcomes that they may earn.
 - `worker_users_per_s`: a worker process on Kafka. Every user sends one more event, all at once; from the first list published
@@ -90,6 +90,7 @@ def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]
         "items_with_statistics": float(worlds["full"].tracker.knowledge.stats.size),
         "reasons_per_user": sum(turn.reasons for turn in full) / n_users,
         "encoded_bytes_per_user": sum(turn.size_bytes for turn in full) / n_users,
+        "records_per_user": sum(turn.records for turn in full) / n_users,
         "reasons_add": bare / figures["users_per_cpu_s"] - 1.0,
         "reasons_add_with_3_causes": bare / figures["users_per_cpu_s_with_3_causes"] - 1.0,
         "reasons_add_for_a_quarter_of_users": bare / figures["users_per_cpu_s_for_a_quarter_of_users"] - 1.0,
@@ -113,6 +114,7 @@ class _Turn(NamedTuple):
     cpu_s: float
     batch_s: list[float]
     size_bytes: int
+    records: int
     reasons: int
 
 
@@ -141,11 +143,12 @@ class _World:
         self.tracker.queue.add_events(PARTITION, keys, users, first + users, times_ms, times_ms, time.monotonic())
         batches = _refresh_all(self.tracker, self._settings)
         return _Turn(
-            sum(n for _, n, _, _ in batches),
+            sum(each.users for each in batches),
             time.process_time() - cpu_before,
-            [seconds for seconds, *_ in batches],
-            sum(size for *_, size, _ in batches),
-            sum(reasons for *_, reasons in batches),
+            [each.seconds for each in batches],
+            sum(each.size_bytes for each in batches),
+            sum(each.records for each in batches),
+            sum(each.reasons for each in batches),
         )
 
     def close(self) -> None:
@@ -180,20 +183,34 @@ def _learn_items(tracker: Tracker, users: UserPartition, items: ItemPartition, s
     tracker.replicate_stats(replicated, time.monotonic())
 
 
-def _refresh_all(tracker: Tracker, settings: Settings) -> list[tuple[float, int, int, int]]:
-    """Refresh everyone who waits; `(seconds, users, bytes, reasons)` of each batch."""
-    batches: list[tuple[float, int, int, int]] = []
+class _Batch(NamedTuple):
+    """Users ranked together."""
+
+    seconds: float
+    users: int
+    size_bytes: int
+    records: int
+    reasons: int
+
+
+def _refresh_all(tracker: Tracker, settings: Settings) -> list[_Batch]:
+    """Refresh everyone who waits."""
+    batches: list[_Batch] = []
     while True:
         started = time.perf_counter()
         batch = tracker.queue.next_batch(settings.refresh_batch_users)
         if batch is None:
             return batches
         published = tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, time.monotonic())
-        size = reasons = 0
+        size = records = reasons = 0
         for each in published:
-            size += len(encode(each.recommendation)) + sum(len(encode(reason)) for reason in each.attributions)
-            reasons += len(each.attributions)
-        batches.append((time.perf_counter() - started, len(published), size, reasons))
+            size += len(encode(each.recommendation))
+            records += 1
+            if each.reasons is not None:
+                size += len(each.reasons.value)
+                records += 1
+                reasons += len(each.recommendation.items)
+        batches.append(_Batch(time.perf_counter() - started, len(published), size, records, reasons))
 
 
 # --- through a worker ---

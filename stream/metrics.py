@@ -120,7 +120,9 @@ class OutputMetrics:
         self.refresh_queue = new.gauge("penchant_refresh_queue_users", "Users waiting for a fresh list")
         self.refresh_age = new.gauge("penchant_refresh_oldest_seconds", "How long the longest-waiting user has waited")
         self.recommendations = new.counter("penchant_recommendations", "Lists published, by trigger", "trigger")
-        self.attributions = new.counter("penchant_attributions", "Attribution records published")
+        self.attributions = new.counter(
+            "penchant_attributions", "Records of reasons published: one a list that has reasons"
+        )
         self.outcomes = new.counter(
             "penchant_outcomes",
             "Clicks, carts, purchases and refunds credited, by action and by evidence: named, impression, list, none",

@@ -30,6 +30,7 @@ MANY_PEOPLE: Final = 8
 """At least `MANY` ever."""
 SOMEBODY: Final = 16
 """At least one ever."""
+ALL_FACTS: Final = NEW | THIS_WEEK | LATELY | MANY_PEOPLE | SOMEBODY
 
 FEW, MANY = 3.0, 20.0
 NEW_MS: Final = 30 * DAY_MS

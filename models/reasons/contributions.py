@@ -100,7 +100,6 @@ COMPLETENESS_GAP_MAX = 1e-6
 """A larger gap is a bug: the contributions would not be what the score is made of."""
 
 
-def completeness_gap(residuals: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
-    """The largest residual of (n,) places, as a share of the score where that is larger than 1; 0 without places."""
-    gaps = np.abs(residuals) / np.maximum(1.0, np.abs(scores))
-    return float(gaps.max(initial=0.0))
+def relative_gaps(residuals: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The size of each residual of (n,) places, as a share of the score where that is larger than 1."""
+    return np.abs(residuals) / np.maximum(1.0, np.abs(scores))

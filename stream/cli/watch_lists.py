@@ -24,7 +24,7 @@ from stream.errors import TopicsError
 from stream.kafka.topics import list_topics, unreachable
 from stream.settings import Settings
 from stream.wire.join import Joined, Joiner
-from stream.wire.records import OutcomeAttribution, attribution_decoder, item_decoder, recommendation_decoder
+from stream.wire.records import OutcomeAttribution, item_decoder, read_attribution, recommendation_decoder
 
 POLL_S: Final = 0.1
 BATCH: Final = 500
@@ -84,9 +84,9 @@ def handle(record: Record, joiner: Joiner, settings: Settings, wanted: Wanted, n
         elif record.topic == settings.topic_recommendations:
             joiner.add_list(recommendation_decoder.decode(record.value), now)
         else:
-            reason = attribution_decoder.decode(record.value)
-            if not isinstance(reason, OutcomeAttribution):
-                joiner.add_reason(reason, now)
+            why = read_attribution(record.value)
+            if not isinstance(why, OutcomeAttribution):
+                joiner.add_reasons(why, now)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return
 

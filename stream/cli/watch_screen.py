@@ -53,7 +53,7 @@ def format_list(joined: Joined, title: Callable[[str], str | None], wanted: Want
         lines.append(Text.assemble(f"{item.rank:4d}  ", (shown, "green"), (f"{beside}  {item.score:.3f}", "dim")))
         reason = joined.reasons.get(item.rank)
         if reason is not None:
-            lines.append(Text(f"      {clean(getattr(reason.explanation, wanted.lang), 400)}"))
+            lines.append(Text(f"      {clean(reason.sentence(wanted.lang), 400)}"))
     return lines
 
 
@@ -67,7 +67,7 @@ def list_to_json(joined: Joined, title: Callable[[str], str | None], wanted: Wan
             {}
             if reason is None
             else {
-                "reason": getattr(reason.explanation, wanted.lang),
+                "reason": reason.sentence(wanted.lang),
                 "contributions": msgspec.to_builtins(reason.contributions),
             }
         )

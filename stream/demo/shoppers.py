@@ -4,13 +4,15 @@ the stream: a change stays for `HOLD_S`, and what happens meanwhile is shown tog
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
 
 from stream.demo.tally import Purchase
 from stream.files.reading import FileRecord
-from stream.wire.records import Recommendation, RecommendationAttribution, attribution_decoder
+from stream.wire.reasons import ItemReason, Reasons, RecommendationAttribution, item_reasons
+from stream.wire.records import OutcomeAttribution, Recommendation, read_attribution
 
 HOLD_S: Final = 3.5
 
@@ -71,14 +73,18 @@ class Shopper:
         """A list for this user."""
         self._list = recommendation
 
-    def reasoned(self, reason: RecommendationAttribution) -> None:
-        """The reason for one place of a list, which may have come before or will come after."""
+    def reasoned(self, record: Reasons | RecommendationAttribution) -> None:
+        """The reasons of a list, which may have come before or will come after."""
+        for reason in item_reasons(record):
+            self._reasoned(reason)
+
+    def _reasoned(self, reason: ItemReason) -> None:
         if reason.recommendation_id not in self._reasons:
             self._reasons[reason.recommendation_id] = {}
             for old in list(self._reasons)[:-_LISTS_REMEMBERED]:
                 if old != self._shown_id:
                     del self._reasons[old]
-        text = reason.explanation.zh if self._chinese else reason.explanation.en
+        text = reason.sentence("zh" if self._chinese else "en")
         self._reasons[reason.recommendation_id][reason.item_id] = text
 
     def card(self, now: float) -> Card:
@@ -132,9 +138,10 @@ class Shoppers:
     def reasoned(self, key: bytes, value: bytes) -> None:
         """Any user's attribution; only those of watched users are decoded."""
         if (shopper := self._keys.get(key)) is not None:
-            reason = attribution_decoder.decode(value)
-            if isinstance(reason, RecommendationAttribution):
-                shopper.reasoned(reason)
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):  # of a later version: the card shows no reason
+                record = read_attribution(value)
+                if not isinstance(record, OutcomeAttribution):
+                    shopper.reasoned(record)
 
     def cards(self, now: float) -> list[Card]:
         """What to show of each."""

@@ -79,7 +79,7 @@ def _rows(figures: Figures, report: ReplayReport, elapsed_s: float, problems: li
     refused = ", ".join(f"{n} {reason}" for reason, n in sorted(figures.refused.items()))
     rows = [
         ("events", f"{figures.events:,} ({report.rate:,.0f}/s), users {figures.users:,}"),
-        ("recommendations", f"{figures.recommendations:,}, with {figures.attributions:,} reasons"),
+        ("recommendations", f"{figures.recommendations:,}, with {figures.reasons:,} reasons"),
         ("outcomes", f"{figures.outcomes:,} purchases, {figures.outcomes_attributed:,} credited to a list before them"),
         ("refused", f"{sum(figures.refused.values())} sent on purpose: {refused}"),
         ("freshness", _freshness(figures)),

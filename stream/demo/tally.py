@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from itertools import count, islice
 from typing import Final, NamedTuple
 
+import msgspec
+
 from stream.demo.hit_rate import HitRate, HitRates
 from stream.wire.decode import DecodedEvent, DecodeLimits, decode_event
 from stream.wire.records import Recommendation, recommendation_decoder
@@ -20,7 +22,8 @@ from stream.wire.records import Recommendation, recommendation_decoder
 TIMESTAMPS_MAX: Final = 500_000
 """Events whose Kafka timestamp is remembered until the list that reflects them comes."""
 
-_REASONS_FOLLOW: Final = b'{"kind":"recommendation"'
+_OF_A_LIST: Final = b'{"kind":"reasons"'
+_OF_AN_ITEM: Final = b'{"kind":"recommendation"'
 _CREDITED: Final = b'"credits":[{'
 
 
@@ -39,8 +42,8 @@ class Figures(NamedTuple):
     events: int
     users: int
     recommendations: int
-    attributions: int
-    """Reasons."""
+    reasons: int
+    """Of places of lists."""
     outcomes: int
     """Purchases that were credited, or were found to be nobody's."""
     outcomes_attributed: int
@@ -54,7 +57,7 @@ class Figures(NamedTuple):
     waiting_users: int
     """Users whose newest event no published list reflects."""
     missing_reasons: int
-    """Places of lists whose attribution has not come."""
+    """Places of lists whose reason has not come."""
     missing_refusals: int
     """Records that break the rules and whose dead letter has not come."""
     late: int
@@ -67,7 +70,7 @@ class Tally:
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
         self.hit_rates = HitRates()
-        self._events = self._attributions = self._late = self._outcomes = self._outcomes_attributed = 0
+        self._events = self._late = self._outcomes = self._outcomes_attributed = 0
         self._recommendations = self._places = self._reasons = self._must_be_refused = 0
         self._refused: Counter[str] = Counter()
         self._newest_event: dict[str, int] = {}
@@ -75,7 +78,7 @@ class Tally:
         self._waiting: set[str] = set()
         self._timestamps: dict[tuple[int, int], int] = {}
         self._freshness_ms = array("q")
-        self._measured: set[str] = set()
+        self._measured: set[tuple[int, int]] = set()
         self._queue: list[tuple[int, int, int, Purchase | Recommendation | str]] = []
         self._order = count()
         self._advanced_to_ms = -1
@@ -121,8 +124,9 @@ class Tally:
 
     def attribution(self, value: bytes | None) -> None:
         """A record of the attributions topic."""
-        if value is not None and value.startswith(_REASONS_FOLLOW):
-            self._attributions += 1
+        if value is not None and value.startswith(_OF_A_LIST):
+            self._reasons += _places_of(value)
+        elif value is not None and value.startswith(_OF_AN_ITEM):  # before 0.3
             self._reasons += 1
         elif value is not None:
             self._outcomes += 1
@@ -154,7 +158,7 @@ class Tally:
             events=self._events,
             users=len(self._newest_event),
             recommendations=self._recommendations,
-            attributions=self._attributions,
+            reasons=self._reasons,
             outcomes=self._outcomes,
             outcomes_attributed=self._outcomes_attributed,
             refused=dict(self._refused),
@@ -173,10 +177,28 @@ class Tally:
 
     def _measure(self, timestamp_ms: int, listed: Recommendation) -> None:
         """From the newest event reflected to the list; a list published again after a crash is measured once."""
-        happened_ms = self._timestamps.get((listed.source.partition, listed.source.offset))
-        if listed.trigger == "event" and happened_ms is not None and listed.recommendation_id not in self._measured:
-            self._measured.add(listed.recommendation_id)
+        at = listed.source.partition, listed.source.offset
+        happened_ms = self._timestamps.get(at)
+        if listed.trigger == "event" and happened_ms is not None and at not in self._measured:
+            self._measured.add(at)
             self._freshness_ms.append(timestamp_ms - happened_ms)
+
+
+class _PlacesOnly(msgspec.Struct):
+    """Of a record of reasons; the rest is passed over unread."""
+
+    places: list[msgspec.Raw]
+
+
+_places_decoder = msgspec.json.Decoder(_PlacesOnly)
+
+
+def _places_of(value: bytes) -> int:
+    """How many places a record of reasons explains; of one that cannot be read none, and its reasons count as missing."""
+    try:
+        return len(_places_decoder.decode(value).places)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float | None:

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
-from stream.errors import InputFileError
+from stream.errors import InputFileError, SettingsError
 from stream.reasons import ago as time_told
 from stream.reasons.plural import CATEGORIES, category
 
@@ -87,6 +87,21 @@ def languages() -> dict[str, Language]:
         if ending == "toml":
             found[code] = read_language(code, file.read_text(encoding="utf-8"))
     return found
+
+
+def languages_named(codes: str) -> tuple[Language, ...]:
+    """Those of the setting `explanation_languages`, in its order, each once.
+
+    Raises:
+        SettingsError: there is no file for one of them.
+    """
+    known = languages()
+    for code in codes.split(","):
+        if code not in known:
+            raise SettingsError(
+                f"explanation_languages: there is no language {code!r}.", f"name some of {', '.join(known)}"
+            )
+    return tuple(known[code] for code in dict.fromkeys(codes.split(",")))
 
 
 @cache

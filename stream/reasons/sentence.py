@@ -7,15 +7,13 @@ the item allow (`models.items.facts`). Without anything that raised the score no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from models.items.facts import LATELY, MANY_PEOPLE, NEW, SOMEBODY, THIS_WEEK
-from models.ranking.rank import FEEDBACK, SPLIT
 from models.vocabulary import Action
 from stream.reasons.ago import UNTOLD
-from stream.reasons.language import ACTIONS_TOLD, Language, all_quotes, languages
-from stream.wire.records import Explanation
+from stream.reasons.language import Language, all_quotes
 
 MAX_CAUSES = 3
 """Behaviours named in a sentence: the ones that contributed most. (`say` compares the times of so many.)"""
@@ -51,47 +49,8 @@ def title_of(text: str) -> str:
     return text.translate(all_quotes()).strip() or "…"
 
 
-def explain(
-    causes: Sequence[Cause], parts: Mapping[str, float], facts: int = 0, is_explored: bool = False
-) -> Explanation:
-    """Why an item is listed, in the two languages of the wire.
-
-    Args:
-        causes: behaviours of the person, the strongest first; those that did not raise the score are passed over.
-        parts: the parts of the score; of equal ones the first is named.
-        facts: bits of `models.items.facts`.
-        is_explored: the place was given to learn about the item, whatever its score.
-    """
-    return both_languages(*reason(causes, parts, facts, is_explored))
-
-
-def both_languages(chosen: Sequence[Cause], claim: str) -> Explanation:
-    """What `reason` chose, in the two languages of the wire."""
-    return Explanation(say(_ENGLISH, chosen, claim), say(_CHINESE, chosen, claim))
-
-
-def reason(
-    causes: Sequence[Cause], parts: Mapping[str, float], facts: int, is_explored: bool
-) -> tuple[list[Cause], str]:
-    """`(behaviours to name, "")`, or `([], claim)` with a key of `stream.reasons.language.CLAIMS`; as `explain`."""
-    if is_explored:
-        return [], "new" if facts & NEW else "explore"
-    most, part = 0.0, ""
-    personal = 0.0
-    for name, value in parts.items():
-        if name in SPLIT:
-            personal += value
-        elif value > most and name != FEEDBACK:  # it says nothing of the item
-            most, part = value, name
-    if causes and (not part or personal >= most):
-        chosen = _to_name(causes)
-        if chosen:
-            return chosen, ""
-    return [], _claim(part, facts)
-
-
 def say(language: Language, causes: Sequence[Cause], claim: str) -> str:
-    """The sentence of what `reason` chose."""
+    """The sentence of what `stream.reasons.choice` chose: some causes, the strongest first, or else a claim."""
     if claim:
         return language.claims[claim]
     told = language.causes
@@ -109,27 +68,8 @@ def say(language: Language, causes: Sequence[Cause], claim: str) -> str:
     return said
 
 
-def _to_name(causes: Sequence[Cause]) -> list[Cause]:
-    """The same item viewed and bought is one reason."""
-    chosen: list[Cause] = []
-    named: set[str] = set()
-    least = 0.0
-    for cause in causes:
-        action, title, contribution, _ = cause
-        if contribution <= 0.0 or contribution < least:
-            break
-        if title not in named and action in _TOLD:
-            if not chosen:
-                least = contribution * LEAST_SHARE
-            named.add(title)
-            chosen.append(cause)
-            if len(chosen) == MAX_CAUSES:
-                break
-    return chosen
-
-
-def _claim(part: str, facts: int) -> str:
-    """What may be said of the largest impersonal part, "" for none above 0."""
+def claim_of(part: str, facts: int) -> str:
+    """What may be said of the largest impersonal part, "" for none above 0: a key of `stream.reasons.language.CLAIMS`."""
     if part in ("sequence", "context"):
         return part
     if part == "trend" and facts & (THIS_WEEK | LATELY):
@@ -139,7 +79,3 @@ def _claim(part: str, facts: int) -> str:
     if part == "age" and not facts & NEW:
         return "age"
     return "new" if facts & NEW else "none"
-
-
-_TOLD = frozenset(ACTIONS_TOLD)
-_ENGLISH, _CHINESE = languages()["en"], languages()["zh"]

@@ -17,7 +17,8 @@ from models.reasons.counterfactual import Counterfactual, counterfactual
 from models.reasons.removal import used_places
 from models.reasons.what_if import WhatIf
 from stream.refresh.publish import Published
-from stream.wire.records import WithoutItems
+from stream.wire.reasons import WithoutItems
+from stream.wire.records import encode
 
 BUDGET: Final = 200
 """Rankings spent on one list: single items are always searched completely, larger sets greedily beyond it."""
@@ -34,11 +35,11 @@ def what_would_change(
 
 
 def with_counterfactual(published: Published, found: WithoutItems | None) -> Published:
-    """With what was found in the reason of the first place."""
-    if found is None or not published.attributions:
+    """With what was found, which is about the first place, in the reasons."""
+    if found is None or published.reasons is None:
         return published
-    first, *others = published.attributions
-    return published._replace(attributions=[msgspec.structs.replace(first, counterfactual=found), *others])
+    record = msgspec.structs.replace(published.reasons.record, counterfactual=found)
+    return published._replace(reasons=published.reasons._replace(value=encode(record)))
 
 
 def _named(found: Counterfactual, places: NDArray[np.uint64], index: ItemIndex, name_of: NameOf) -> WithoutItems:

@@ -18,7 +18,7 @@ from models.ranking.moment import Moments
 from models.ranking.rank import PARTS, RankedBatch, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
-from models.reasons.contributions import COMPLETENESS_GAP_MAX, completeness_gap, contributions_of
+from models.reasons.contributions import COMPLETENESS_GAP_MAX
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
 from models.vocabulary import QUERY
@@ -27,13 +27,15 @@ from stream.metrics import Metrics
 from stream.outcomes.crediting import Lists
 from stream.params import credit_params, interest_params, update_params
 from stream.partitions.users import UserPartition
+from stream.reasons.language import languages_named
 from stream.refresh.counterfactuals import what_would_change, with_counterfactual
 from stream.refresh.exclusions import Exclusions
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.lists import LastLists
-from stream.refresh.publish import ListHeader, Published, SentenceContext, build_records, model_versions
+from stream.refresh.publish import ListHeader, Published, build_records, model_versions
 from stream.refresh.question import Behaviours, ages_s, behaviours_of, first_engagements, ranking_question
 from stream.refresh.queue import Due
+from stream.refresh.reasons import SentenceContext
 from stream.refresh.serving import Serving
 from stream.settings import Settings
 from stream.state.record import RING, States
@@ -79,6 +81,7 @@ class Refresher:
         self._update, self._interest = update_params(settings), interest_params(settings)
         self._is_crediting = credit_params(settings) is not None
         self._zone = parse_timezone(settings.explanation_timezone)
+        self._languages = languages_named(settings.explanation_languages)
         self._moments = Moments()
 
     def warm_up(self) -> None:
@@ -99,7 +102,20 @@ class Refresher:
             params=self._serving.params,
             moments=Moments(),
         )
-        contributions_of(ranked.contributions, recent.position, behaviours.gain, self._settings.contributions_max)
+        nobody = ListHeader("-", EventSource(self._settings.topic_events, 0, 0), 0, "refresh")
+        telling = SentenceContext(np.zeros(ranked.items.shape, np.uint8), 0, self._zone, self._languages)
+        build_records(
+            [nobody],
+            ranked,
+            recent,
+            behaviours,
+            knowledge.catalog,
+            knowledge.name_of,
+            0,
+            self._settings.contributions_max,
+            model_versions(self._serving.params.weights.version),
+            telling,
+        )
 
     def refresh(self, users: UserPartition, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
         """Fresh lists, in the order of `due`.
@@ -238,20 +254,20 @@ class Refresher:
             now_ms,
             self._settings.contributions_max,
             model_versions(serving.params.weights.version, encoder, serving.sequences.model_version),
-            SentenceContext(item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone),
+            SentenceContext(
+                item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone, self._languages
+            ),
         )
 
     def _listed(self, users: UserPartition, row: int, due: Due) -> ListHeader:
-        states, knowledge = users.overlay.states, self._knowledge
+        states = users.overlay.states
         fence = int(states.fence[row])
         event_time_ms = due.event_time_ms
         if due.last_offset != fence:
             newest = int(states.n_ring[row]) - 1
             event_time_ms = int(states.time_ms[row, newest % RING] if newest >= 0 else states.last_ms[row])
         source = EventSource(self._settings.topic_events, users.partition, fence)
-        trigger = due.trigger
-        because = "" if trigger == "event" else f"{trigger}:{knowledge.catalog.version}:{knowledge.stats.version}"
-        return ListHeader(due.key.decode(), source, event_time_ms, trigger, because)
+        return ListHeader(due.key.decode(), source, event_time_ms, due.trigger)
 
     def _assert_complete(self, published: Sequence[Published]) -> None:
         """The reasons of a batch add up to its scores.
@@ -259,8 +275,8 @@ class Refresher:
         Raises:
             InvariantError: they do not.
         """
-        reasons = [reason for each in published for reason in each.attributions]
-        gap = completeness_gap(np.array([r.residual for r in reasons]), np.array([r.score for r in reasons]))
+        gaps = [each.reasons.gap for each in published if each.reasons is not None]
+        gap = float(np.array(gaps).max(initial=0.0))  # NumPy's: what is not a number stays the largest
         self._metrics.output.completeness_gap.observe(gap)
         if not gap <= COMPLETENESS_GAP_MAX:
             raise InvariantError(f"contributions and score of a list are {gap:g} of the score apart")

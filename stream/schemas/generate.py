@@ -17,8 +17,10 @@ import msgspec
 import yaml  # type: ignore[import-untyped]  # types-PyYAML is not worth a dependency for one call
 
 from stream.settings import Settings
+from stream.wire import reasons
 from stream.wire import records as events
 from stream.wire.decode import INT64_MAX, INT64_MIN, REASONS
+from stream.wire.reasons import REASONS_VERSION
 from stream.wire.records import SCHEMA_VERSION
 
 Json = dict[str, Any]
@@ -28,7 +30,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KAFKA_BINDING = "0.5.0"
 
 # The types whose records Penchant writes: these always carry `schema_version`.
-WRITTEN = ("Recommendation", "RecommendationAttribution", "OutcomeAttribution", "StrategyStats")
+WRITTEN = ("Recommendation", "Reasons", "OutcomeAttribution", "StrategyStats")
+
+# Of before 0.3: still read, and on topics as long as their retention lasts.
+ONCE_WRITTEN = ("RecommendationAttribution",)
 
 ABOUT = (
     "What Penchant reads from and writes to Kafka. Values are UTF-8 JSON, one object per record; keys are UTF-8 ids "
@@ -68,8 +73,9 @@ def schemas() -> dict[str, Json]:
     for name, part in parts.items():
         _describe(name, part)
         _name_time_format(part)
-    for name in WRITTEN:
-        parts[name]["properties"]["schema_version"] = {"const": SCHEMA_VERSION}
+    for name in (*WRITTEN, *ONCE_WRITTEN):
+        version = REASONS_VERSION if name == "Reasons" else SCHEMA_VERSION
+        parts[name]["properties"]["schema_version"] = {"const": version}
         # Also what has a default in the type: that is for reading records of before the field was added.
         parts[name]["required"] = list(parts[name]["properties"])
     event = parts["Event"]
@@ -81,7 +87,7 @@ def schemas() -> dict[str, Json]:
     }
     attribution = {
         "title": "Attribution",
-        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in ("RecommendationAttribution", "OutcomeAttribution")],
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in ("Reasons", "OutcomeAttribution", *ONCE_WRITTEN)],
     }
     return {
         "event": _document(event, parts),
@@ -129,7 +135,7 @@ def asyncapi() -> Json:
                 "recommendation": _message("recommendation", "One list for one user.", _key("user_id")),
                 "userErased": _tombstone("The user's list is erased.", _key("user_id")),
                 "attribution": _message(
-                    "attribution", "Why an item is shown, or who earned an outcome.", _key("user_id")
+                    "attribution", "Why the items of a list are shown, or who earned an outcome.", _key("user_id")
                 ),
                 "strategyStats": _message(
                     "strategy-stats",
@@ -172,15 +178,20 @@ def _referred(schema: Any, parts: dict[str, Json]) -> set[str]:
 
 
 def _describe(type_name: str, schema: Json) -> None:
-    """The string below each attribute in `stream.wire.records` becomes the description of that property."""
+    """The string below each attribute of a type in `stream.wire` becomes the description of that property, or place."""
     (definition,) = (
         node
-        for node in ast.parse(inspect.getsource(events)).body
+        for module in (events, reasons)
+        for node in ast.parse(inspect.getsource(module)).body
         if isinstance(node, ast.ClassDef) and node.name == type_name
+    )
+    fields = [node.target.id for node in definition.body if isinstance(node, ast.AnnAssign)]  # type: ignore[union-attr]
+    described = (
+        schema["properties"] if "properties" in schema else dict(zip(fields, schema["prefixItems"], strict=True))
     )
     for field, below in zip(definition.body, definition.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            schema["properties"][field.target.id]["description"] = inspect.cleandoc(ast.literal_eval(below.value))
+            described[field.target.id]["description"] = inspect.cleandoc(ast.literal_eval(below.value))
 
 
 def _name_time_format(schema: Any) -> None:

@@ -27,6 +27,9 @@ class RankingSettings(BaseModel):
         description="Share of users, among those with reasons, whose first place comes with what would change it; some "
         "20 ms a list",
     )
+    explanation_languages: Annotated[str, Field(pattern=r"^[a-z]{2,3}(,[a-z]{2,3})*$")] = Field(
+        "en,zh", description="Languages that reasons are written in, by their codes, without spaces"
+    )
     explanation_timezone: str = Field("UTC", description='Where "this morning" in a reason is: `Europe/London`, say')
     explanation_rewriter_url: str | None = Field(
         None,

@@ -1,7 +1,8 @@
 """Lists and their reasons, which arrive as records of two topics, put together again. Pure, and bounded in memory.
 
-A worker sends a list first and then one reason per item, so a list waits here for the reasons of the items that are to be
-shown. Reasons whose list has not come (or never will: `recommendations` is compacted) are kept for a while, oldest out.
+A worker sends a list first and then its reasons (before 0.3 one record an item), so a list waits here for those of the items
+that are to be shown. Reasons whose list has not come (or never will: `recommendations` is compacted) are kept for a while,
+oldest out.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
-from stream.wire.records import EventSource, Recommendation, RecommendationAttribution
+from stream.wire.reasons import ItemReason, Reasons, RecommendationAttribution, item_reasons
+from stream.wire.records import EventSource, Recommendation
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,7 +37,7 @@ class Joined(NamedTuple):
     """A list with the reasons that came for it, by rank."""
 
     recommendation: Recommendation
-    reasons: dict[int, RecommendationAttribution]
+    reasons: dict[int, ItemReason]
     freshness_ms: int | None
     """From the newest event's arrival in Kafka to `generated_at`; None where that is not known or no event caused it."""
 
@@ -45,7 +47,7 @@ class _Pending:
     recommendation: Recommendation
     since: float
     missing: set[int]
-    reasons: dict[int, RecommendationAttribution] = field(default_factory=dict)
+    reasons: dict[int, ItemReason] = field(default_factory=dict)
 
 
 class Joiner:
@@ -54,7 +56,7 @@ class Joiner:
     def __init__(self, top: int) -> None:
         self._top = top
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
-        self._early: OrderedDict[str, dict[int, RecommendationAttribution]] = OrderedDict()
+        self._early: OrderedDict[str, dict[int, ItemReason]] = OrderedDict()
         self._arrivals: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._titles: OrderedDict[str, str] = OrderedDict()
         self._last_reason = float("-inf")
@@ -73,10 +75,13 @@ class Joiner:
             missing.discard(rank)
         self._pending.setdefault(recommendation.recommendation_id, pending)
 
-    def add_reason(self, reason: RecommendationAttribution, now: float) -> None:
-        """Why one item stands in one list."""
-        if reason.rank > self._top:
-            return
+    def add_reasons(self, record: Reasons | RecommendationAttribution, now: float) -> None:
+        """Why the items of a list stand in it, or one of them."""
+        for reason in item_reasons(record):
+            if reason.rank <= self._top:
+                self._add_reason(reason, now)
+
+    def _add_reason(self, reason: ItemReason, now: float) -> None:
         self._last_reason = now
         pending = self._pending.get(reason.recommendation_id)
         if pending is not None:

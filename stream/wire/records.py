@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from models.vocabulary import Action, Evidence, Rule, Strategy
+from stream.wire.reasons import Reasons, RecommendationAttribution, check_indices
 
 SCHEMA_VERSION = 1
 MAX_ID_BYTES = 128
@@ -122,58 +123,7 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
     model: ModelVersions
     items: tuple[RecommendedItem, ...]
     explained: bool = True
-    """Whether a reason for each item follows on `interest.attributions`; see the setting `explained_users`."""
-    schema_version: int = SCHEMA_VERSION
-
-
-class Contribution(msgspec.Struct, frozen=True, gc=False):
-    """How much one behaviour of the user added to an item's score."""
-
-    item_id: str
-    action: Action
-    event_time: int
-    contribution: float
-
-
-class Explanation(msgspec.Struct, frozen=True, gc=False):
-    """The same true reason in two languages."""
-
-    en: str
-    zh: str
-
-
-class WithoutItems(msgspec.Struct, frozen=True, gc=False):
-    """What would change a list: had the person not met these items, another would lead it. Checked by ranking again."""
-
-    removed: tuple[str, ...]
-    """Items, or texts of queries, of the person's own behaviours; as few as were found."""
-    replacement: str | None
-    """The item that would lead; null if the list were empty."""
-    exact: bool
-    """Every smaller set was tried, and changes nothing."""
-
-
-class RecommendationAttribution(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="recommendation"):
-    """Why one item stands in one list, on `interest.attributions` (key = user_id)."""
-
-    recommendation_id: str
-    user_id: str
-    item_id: str
-    rank: int
-    score: float
-    contributions: tuple[Contribution, ...]
-    """The strongest first."""
-    residual: float
-    """`score` minus contributions, `others` and the parts that no behaviour caused; ~0 where `method` is exact."""
-    method: str
-    explanation: Explanation
-    others: float
-    """Sum of the contributions of behaviours that are too weak to be listed; see the setting `contributions_max`."""
-    strategy: Strategy = "unknown"
-    """As in the recommendation; `unknown` in records of before 0.8."""
-    propensity: float = 1.0
-    counterfactual: WithoutItems | None = None
-    """Of the first place, for a share of users: see the setting `counterfactual_users`."""
+    """Whether a record of reasons follows on `interest.attributions`; see the setting `explained_users`."""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -264,7 +214,7 @@ class StrategyStats(msgspec.Struct, frozen=True, gc=False):
     schema_version: int = SCHEMA_VERSION
 
 
-Attribution = RecommendationAttribution | OutcomeAttribution
+Attribution = Reasons | OutcomeAttribution | RecommendationAttribution
 
 
 # --- codecs (thread-safe, made once) ---
@@ -273,7 +223,20 @@ event_decoder = msgspec.json.Decoder(Event)
 item_decoder = msgspec.json.Decoder(Item)
 recommendation_decoder = msgspec.json.Decoder(Recommendation)
 attribution_decoder = msgspec.json.Decoder(Attribution)
+reasons_decoder = msgspec.json.Decoder(Reasons)
 strategy_stats_decoder = msgspec.json.Decoder(StrategyStats)
+
+
+def read_attribution(value: bytes | None) -> Attribution:
+    """A record of `interest.attributions`, of any version that was ever written.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError: it is of another kind or version, or breaks its own rules: pass it over.
+    """
+    record: Attribution = attribution_decoder.decode(value or b"")
+    if isinstance(record, Reasons):
+        check_indices(record)
+    return record
 
 
 def encode(record: msgspec.Struct) -> bytes:

@@ -67,12 +67,12 @@ class Worker:
         for due, each in zip(batch.due, published, strict=True):
             if not is_published(each, due):
                 continue
-            key, recommendation, reasons = due.key, each.recommendation, each.attributions
+            key, recommendation, reasons = due.key, each.recommendation, each.reasons
             self._producer.send(self._settings.topic_recommendations, key, encode(recommendation))
-            for reason in reasons:
-                self._producer.send(self._settings.topic_attributions, key, encode(reason))
+            if reasons is not None:
+                self._producer.send(self._settings.topic_attributions, key, reasons.value)
+                self._metrics.output.attributions.inc()
             self._metrics.output.recommendations.labels(recommendation.trigger).inc()
-            self._metrics.output.attributions.inc(len(reasons))
             if due.first_offset is not None:
                 self._metrics.output.freshness_seconds.observe(max(0.0, time.time() - due.oldest_timestamp_ms / 1000))
 

@@ -15,11 +15,12 @@ from worker_process import Topics, is_user
 
 from stream.state.record import HEADER
 from stream.storage.rocks import DataDirectory
+from stream.wire.reasons import item_places
 from stream.wire.records import (
     Attribution,
     OutcomeAttribution,
     Recommendation,
-    attribution_decoder,
+    read_attribution,
     recommendation_decoder,
 )
 from stream.worker.chunks import REKEYED_HEADER
@@ -57,7 +58,7 @@ def check_everything(topics: Topics, load: Load, state: dict[bytes, bytes], item
     findings.add("user state", state_differences(state, topics.state()))
     findings.add("item statistics", item_differences(items, topics.items()))
     lists = [recommendation_decoder.decode(m.value()) for m in topics.read(settings.topic_recommendations)]
-    attributions = [attribution_decoder.decode(m.value()) for m in topics.read(settings.topic_attributions)]
+    attributions = [read_attribution(m.value()) for m in topics.read(settings.topic_attributions)]
     findings.add("last recommendation", list_differences(lists, last_offset, partition_of))
     findings.add("reasons of a last recommendation", missing_reasons(lists, attributions))
     findings.add("recommendation ids", confused_ids(lists))
@@ -76,7 +77,7 @@ def check_everything(topics: Topics, load: Load, state: dict[bytes, bytes], item
         "rekeyed_duplicates": _repeats(_header_of(m, REKEYED_HEADER) for m in events if _header_of(m, REKEYED_HEADER)),
         "recommendations": len(lists),
         "recommendations_repeated": _repeats(one.recommendation_id for one in lists),
-        "recommendations_repeated_with_other_items": _republished_otherwise(lists),
+        "recommendations_made_again_otherwise": _made_again_otherwise(lists),
         "outcome_ids": len({o.outcome_id for o in outcomes}),
         "outcomes_attributed": sum(bool(o.credits) for o in outcomes),
         "outcomes_refunded": sum(o.reverses is not None for o in outcomes),
@@ -171,7 +172,12 @@ def list_differences(
 
 def missing_reasons(lists: list[Recommendation], attributions: Iterable[Attribution]) -> Iterator[str]:
     """Places of last lists of which nobody said why."""
-    known = {(a.recommendation_id, a.rank, a.item_id) for a in attributions if not isinstance(a, OutcomeAttribution)}
+    known = {
+        (a.recommendation_id, place.rank, place.item_id)
+        for a in attributions
+        if not isinstance(a, OutcomeAttribution)
+        for place in item_places(a)
+    }
     for user, one in sorted({one.user_id: one for one in lists}.items()):
         missing = [i.rank for i in one.items if (one.recommendation_id, i.rank, i.item_id) not in known]
         if missing:
@@ -179,10 +185,11 @@ def missing_reasons(lists: list[Recommendation], attributions: Iterable[Attribut
 
 
 def confused_ids(lists: Iterable[Recommendation]) -> Iterator[str]:
-    """Ids that name lists of different users or events."""
+    """Ids that name lists of different users or events, or lists of other items."""
     named: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
     for one in lists:
-        named[one.recommendation_id].add((one.user_id, one.source.partition, one.source.offset))
+        items = [item.item_id for item in one.items]
+        named[one.recommendation_id].add((one.user_id, one.source.partition, one.source.offset, *items))
     return (f"{list_id} names {sorted(of)}" for list_id, of in named.items() if len(of) > 1)
 
 
@@ -246,11 +253,13 @@ def _lists_behind(lists: Iterable[Recommendation]) -> int:
     return stale
 
 
-def _republished_otherwise(lists: Iterable[Recommendation]) -> int:
-    contents: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+def _made_again_otherwise(lists: Iterable[Recommendation]) -> int:
+    """Events that were answered with several lists, each under its own id: after a crash statistics have moved on."""
+    named: dict[tuple[str, int, int], set[str]] = defaultdict(set)
     for one in lists:
-        contents[one.recommendation_id].add(tuple(item.item_id for item in one.items))
-    return sum(len(c) > 1 for c in contents.values())
+        if one.trigger == "event":
+            named[one.user_id, one.source.partition, one.source.offset].add(one.recommendation_id)
+    return sum(len(ids) > 1 for ids in named.values())
 
 
 def _repeats(ids: Iterable[Any]) -> int:

@@ -23,19 +23,12 @@ from chaos_checks import (
 from chaos_load import EventStream
 from chaos_schedule import ACTIONS, WORKERS, kills, make_schedule
 from kafka_server import KafkaServer
+from reason_records import reasons_record
 
 from stream.state.record import HEADER
 from stream.wire.decode import DecodedEvent, DecodeLimits, decode_event
-from stream.wire.records import (
-    Credit,
-    EventSource,
-    Explanation,
-    ModelVersions,
-    OutcomeAttribution,
-    Recommendation,
-    RecommendationAttribution,
-    RecommendedItem,
-)
+from stream.wire.reasons import Explanation, RecommendationAttribution
+from stream.wire.records import Credit, EventSource, ModelVersions, OutcomeAttribution, Recommendation, RecommendedItem
 from stream.worker.chunks import REKEYED_HEADER
 
 SEED, ROUNDS, KILLS = 15, 9, 5
@@ -200,14 +193,20 @@ def test_the_last_list_of_a_user_must_be_of_the_last_event() -> None:
 
 
 def test_every_place_of_a_last_list_needs_its_reason() -> None:
-    reason = RecommendationAttribution("x", "ann", "cup", 1, 0.0, (), 0.0, "m", Explanation("", ""), 0.0)
+    before = RecommendationAttribution("x", "ann", "cup", 1, 0.0, (), 0.0, "m", Explanation("", ""), 0.0)
     lists = [list_of("ann", 1, "x", "cup", "pot")]
-    assert list(missing_reasons(lists, [reason])) == ["ann, list x: no reason for ranks [2]"]
+    for of_the_first in (before, reasons_record("x", "ann", ["cup"])):
+        assert list(missing_reasons(lists, [of_the_first])) == ["ann, list x: no reason for ranks [2]"]
+    assert list(missing_reasons(lists, [reasons_record("x", "ann", ["cup", "pot"])])) == []
+    assert list(missing_reasons(lists, [reasons_record("x", "ann", ["pot", "cup"])])) != []
 
 
-def test_an_id_names_one_user_and_event() -> None:
+def test_an_id_names_one_user_event_and_list() -> None:
     assert list(confused_ids([list_of("ann", 1), list_of("ann", 1)])) == []
     assert len(list(confused_ids([list_of("ann", 1), list_of("ann", 2)]))) == 1
+    assert list(confused_ids([list_of("ann", 1, "x", "cup", "pot"), list_of("ann", 1, "x", "cup", "pot")])) == []
+    for other in (("pot", "cup"), ("cup",)):
+        assert len(list(confused_ids([list_of("ann", 1, "x", "cup", "pot"), list_of("ann", 1, "x", *other)]))) == 1
 
 
 def test_an_outcome_is_credited_once_and_as_one_whole() -> None:

@@ -22,7 +22,7 @@ from stream.state.record import States
 from stream.state.update import UpdateParams, apply_events
 from stream.storage.overlay import Overlay
 from stream.wire.decode import DecodeLimits
-from stream.wire.records import OutcomeAttribution, StrategyStats, attribution_decoder, strategy_stats_decoder
+from stream.wire.records import OutcomeAttribution, StrategyStats, read_attribution, strategy_stats_decoder
 from stream.wire.times import parse_time_ms
 from stream.worker.intake import read_chunk
 
@@ -51,7 +51,7 @@ class _NoStore:
 def outcome_problems(settings: Settings, events: list[Any], attributions: list[Any], stats: list[Any]) -> list[str]:
     """Lines for a person; empty: everything holds. Each argument is all messages of the topic."""
     expected, exposures = expectation(settings, events)
-    decoded = [attribution_decoder.decode(m.value()) for m in attributions]
+    decoded = [read_attribution(m.value()) for m in attributions]
     found = [each for each in decoded if isinstance(each, OutcomeAttribution)]
     problems = [f"outcome {i} was credited {n} times" for i, n in Counter(o.outcome_id for o in found).items() if n > 1]
     by_id = {each.outcome_id: each for each in found}

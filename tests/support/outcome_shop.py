@@ -14,7 +14,7 @@ from stream.partitions.users import UserPartition
 from stream.wire.records import (
     OutcomeAttribution,
     StrategyStats,
-    attribution_decoder,
+    read_attribution,
     strategy_stats_decoder,
 )
 from stream.worker.commit import Committer
@@ -69,7 +69,7 @@ class Shop(World):
     @property
     def outcomes(self) -> list[OutcomeAttribution]:
         written = [value for topic, _, value in self.broker.values if topic == self.settings.topic_attributions]
-        return [each for each in map(attribution_decoder.decode, written) if isinstance(each, OutcomeAttribution)]
+        return [each for each in map(read_attribution, written) if isinstance(each, OutcomeAttribution)]
 
     @property
     def strategies(self) -> dict[bytes, StrategyStats]:

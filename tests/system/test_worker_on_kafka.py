@@ -19,7 +19,8 @@ from kafka_server import KafkaServer
 from worker_process import Topics, WorkerProcess
 
 from stream.kafka.topics import create_topics
-from stream.wire.records import attribution_decoder, recommendation_decoder
+from stream.wire.reasons import Reasons, item_reasons
+from stream.wire.records import read_attribution, recommendation_decoder
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -68,12 +69,13 @@ def test_kcat_is_all_a_user_needs_to_get_a_recommendation_and_its_reason(topics:
 
     worker.wait_for("bob's list", lambda: bool(for_bob()))
     assert for_bob()[0] == "pot"
-    reasons = [attribution_decoder.decode(value) for value in read(settings.topic_attributions)]
-    reason = next(r for r in reasons if r.user_id == "bob" and r.item_id == "pot")
+    records = [read_attribution(value) for value in read(settings.topic_attributions)]
+    (record,) = [r for r in records if isinstance(r, Reasons) and r.user_id == "bob" and r.places]
+    reason = item_reasons(record)[0]
+    assert reason.item_id == "pot"
     assert [(c.item_id, c.action) for c in reason.contributions] == [("cup", "click")]
-    assert abs(reason.residual) < 1e-12
-    assert reason.explanation.en == "Because you clicked “Cup” just now."
-    assert reason.explanation.zh == "因为您刚才点击了「Cup」。"
+    assert record.gap < 1e-12
+    assert reason.sentences == {"en": "Because you clicked “Cup” just now.", "zh": "因为您刚才点击了「Cup」。"}
 
 
 def test_sigterm_drains_and_commits_within_ten_seconds_and_starting_again_goes_on(

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from models.hashing import item_hash
 from models.vocabulary import STRATEGIES, UNKNOWN, Action, Evidence, Rule
 from stream.wire.codes import context_bucket
-from stream.wire.records import Event, OutcomeAttribution, RecommendationAttribution
+from stream.wire.reasons import Reasons, RecommendationAttribution, item_places
+from stream.wire.records import Event, OutcomeAttribution
 
 ROWS_MAX: Final = 500_000
 """Exposures and outcomes remembered; with all that is computed from them some 800 bytes each."""
@@ -115,15 +116,16 @@ class Journeys:
         exposure.shown_ms = min(exposure.shown_ms, event_ms)
         exposure.clicked |= event.action == "click"
 
-    def add_place(self, place: RecommendationAttribution) -> None:
-        """Where an item stood in a list, and by which strategy."""
-        person = self.people.get(place.user_id)
+    def add_places(self, record: Reasons | RecommendationAttribution) -> None:
+        """Where items stood in a list, and by which strategy."""
+        person = self.people.get(record.user_id)
         if person is None:
             return
-        exposure = person.exposures.get(_place(place.recommendation_id, place.item_id))
-        if exposure is not None and 1 <= place.rank <= SLOT_MAX and 0 < place.propensity <= 1:
-            exposure.slot, exposure.propensity = place.rank, place.propensity
-            exposure.strategy = STRATEGIES.index(place.strategy)
+        for place in item_places(record):
+            exposure = person.exposures.get(_place(record.recommendation_id, place.item_id))
+            if exposure is not None and 1 <= place.rank <= SLOT_MAX and 0 < place.propensity <= 1:
+                exposure.slot, exposure.propensity = place.rank, place.propensity
+                exposure.strategy = STRATEGIES.index(place.strategy)
 
     def add_outcome(self, record: OutcomeAttribution) -> None:
         """Which recommendations earned an outcome."""

@@ -19,7 +19,7 @@ from stream.kafka.read_to_end import Record, read_to_end
 from stream.params import decode_limits
 from stream.settings import Settings
 from stream.wire.decode import Rejected, decode_event
-from stream.wire.records import OutcomeAttribution, StrategyStats, attribution_decoder, strategy_stats_decoder
+from stream.wire.records import OutcomeAttribution, StrategyStats, read_attribution, strategy_stats_decoder
 
 PLACES_BEFORE_MS: Final = 7 * DAY_MS
 """A list may have been published that long before its items were seen."""
@@ -96,14 +96,14 @@ def _read_attributions(settings: Settings, journeys: Journeys, reading: _Reading
     for batch in reading.batches(settings.topic_attributions, since_ms):
         for record in batch:
             try:
-                found = attribution_decoder.decode(record.value or b"")
+                found = read_attribution(record.value)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 reading.unreadable += 1
                 continue
             if isinstance(found, OutcomeAttribution):
                 journeys.add_outcome(found)
             else:
-                journeys.add_place(found)
+                journeys.add_places(found)
 
 
 def _read_stats(settings: Settings, reading: _Reading) -> dict[bytes, StrategyStats]:

@@ -42,6 +42,9 @@ from stream.wire.decode import Rejected, decode_event
 from stream.wire.records import Event, encode_sparse
 from stream.worker.tracker import Tracker
 
+LANGUAGES: Final = "en,zh"
+"""Those of `penchant explain --lang`."""
+
 _MEMORY_BYTES: Final = 8 << 20
 
 
@@ -128,7 +131,9 @@ class Lookup:
     """Lists of one person; made by `open_lookup`."""
 
     def __init__(self, settings: Settings, topics: Topics, directory: DataDirectory) -> None:
-        self._settings, self._topics, self._directory = settings, topics, directory
+        # Whatever is published: a person asks in either language, and a rewriter needs both.
+        self._settings = settings.model_copy(update={"explanation_languages": LANGUAGES})
+        self._topics, self._directory = topics, directory
         self._made = 0
         self._texts: ReadTexts | None = None
 

@@ -13,10 +13,14 @@ from rich.text import Text
 from stream.analysis.person.lookup import Behaviour, Listing
 from stream.display.terminal import clean, count, say, write_line
 from stream.reasons.rewriting.rewriter import Rewriter, Rewritten
-from stream.wire.records import RecommendationAttribution, RecommendedItem
+from stream.wire.reasons import Explanation, ItemReason, item_reasons
+from stream.wire.records import RecommendedItem
 
 BAR: Final = 20
 """Characters of the longest bar."""
+
+SHOWN_FROM: Final = 0.0005
+"""Smaller sums of weak contributions are 0.000 on the screen, or what rounding left over."""
 
 LOOKED_AT: Final = 5
 """Events shown of what the sequence model looked at."""
@@ -40,7 +44,9 @@ def say_reasons(rewriter: Rewriter, listing: Listing, shown: Shown) -> Shown:
     """With the reasons that are shown in other words. Takes as long as the rewriter does, one reason after another."""
     titles = [shown.title(item.item_id) for item in listing.published.recommendation.items]
     said = {
-        item.item_id: rewriter.say(reason.explanation, titles, time.monotonic())
+        item.item_id: rewriter.say(
+            Explanation(reason.sentences["en"], reason.sentences["zh"]), titles, time.monotonic()
+        )
         for item, reason in wanted_places(listing, shown)
     }
     return shown._replace(rewritten=said)
@@ -78,7 +84,7 @@ def lines_of(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) ->
 
 def listing_to_json(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) -> dict[str, Any]:
     """The same as one JSON object."""
-    list_ = listing.published.recommendation
+    list_, why = listing.published.recommendation, listing.published.reasons
     return {
         "user_id": shown.user_id,
         "events": [
@@ -96,22 +102,25 @@ def listing_to_json(listing: Listing, behaviours: Sequence[Behaviour], shown: Sh
             msgspec.to_builtins(item)
             | {
                 "title": shown.title(item.item_id),
-                "reason": getattr(reason.explanation, shown.lang),
+                "reason": reason.sentence(shown.lang),
                 **_rewritten_to_json(item, shown),
                 "contributions": msgspec.to_builtins(reason.contributions),
                 "others": reason.others,
-                "residual": reason.residual,
                 "sequence_looked_at": listing.sequence.get(item.item_id),
             }
             for item, reason in wanted_places(listing, shown)
         ],
+        "gap": None if why is None else why.gap,
         "counterfactual": None if listing.counterfactual is None else listing.counterfactual._asdict(),
     }
 
 
-def wanted_places(listing: Listing, shown: Shown) -> list[tuple[RecommendedItem, RecommendationAttribution]]:
+def wanted_places(listing: Listing, shown: Shown) -> list[tuple[RecommendedItem, ItemReason]]:
     """The places to show, with their reasons."""
-    pairs = list(zip(listing.published.recommendation.items, listing.published.attributions, strict=True))
+    why = listing.published.reasons
+    pairs = list(
+        zip(listing.published.recommendation.items, () if why is None else item_reasons(why.record), strict=False)
+    )
     if shown.item_id is not None:
         return [pair for pair in pairs if pair[0].item_id == shown.item_id]
     return pairs[: shown.top]
@@ -125,7 +134,7 @@ def say_what_is_changed(console: Console, without: Sequence[str], with_: Sequenc
         say(console, f"As if: {'; '.join(said)}.", "yellow")
 
 
-def _place(item: RecommendedItem, reason: RecommendationAttribution, shown: Shown) -> list[Text]:
+def _place(item: RecommendedItem, reason: ItemReason, shown: Shown) -> list[Text]:
     name = clean(shown.title(item.item_id), 60)
     lines = [
         Text(""),
@@ -141,14 +150,14 @@ def _place(item: RecommendedItem, reason: RecommendationAttribution, shown: Show
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each.event_time / 1000))
         title = clean(shown.title(each.item_id), 40)
         lines.append(Text(f"        {each.contribution:+8.3f}  {each.action:<9} {when}  {title}", "dim"))
-    if reason.others:
+    if abs(reason.others) >= SHOWN_FROM:
         lines.append(Text(f"        {reason.others:+8.3f}  weaker ones together", "dim"))
     return lines
 
 
-def _sentences(item: RecommendedItem, reason: RecommendationAttribution, shown: Shown) -> list[Text]:
+def _sentences(item: RecommendedItem, reason: ItemReason, shown: Shown) -> list[Text]:
     """The reason; where it was to be rewritten also the template, or why that was kept."""
-    template = Text(f"      {clean(getattr(reason.explanation, shown.lang), 400)}")
+    template = Text(f"      {clean(reason.sentence(shown.lang), 400)}")
     said = _said(item, shown)
     if said is None:
         return [template]

@@ -12,7 +12,6 @@ from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from stream.errors import SettingsError
 from stream.reasons.language import languages
@@ -21,7 +20,7 @@ from stream.reasons.rewriting.chat_service import ChatService, ChatServiceError
 from stream.reasons.rewriting.check import cut, is_faithful
 from stream.reasons.rewriting.vocabulary import Words, vocabulary
 from stream.settings import Settings
-from stream.wire.records import Explanation, RecommendationAttribution
+from stream.wire.reasons import Explanation
 
 CACHED: Final = 1024
 """Answers kept, the least recently used goes first; also refused ones, which would be the same again."""
@@ -78,13 +77,6 @@ class Rewriter:
     def counts(self) -> Mapping[str, int]:
         """How many were `REWRITTEN` so far, and how many were kept, by why."""
         return dict(self._counts)
-
-    def rewrite(
-        self, reason: RecommendationAttribution, titles: Iterable[str], now_s: float
-    ) -> RecommendationAttribution:
-        """The reason with its sentence in other words, or the very same record; as `say`."""
-        said = self.say(reason.explanation, titles, now_s)
-        return reason if said.kept is not None else replace(reason, explanation=said.explanation)
 
     def say(self, template: Explanation, titles: Iterable[str], now_s: float) -> Rewritten:
         """The sentence in other words, in both languages or in none.

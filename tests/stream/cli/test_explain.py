@@ -13,6 +13,8 @@ import pytest
 from chat_service import FakeChatService, fake_chat_service, saying
 from confluent_kafka import Producer
 from item_records import ItemRecord, pack_record
+from msgspec.structs import replace
+from reason_records import reasons_record
 from sequence_models import SHAPE, random_items, random_weights, reference
 from typer.testing import CliRunner
 
@@ -20,12 +22,17 @@ from models.hashing import item_hash
 from models.ranking.features import SEQUENCE
 from models.ranking.weights import default_weights, make_weights
 from models.sequence.export import Trained, export
+from stream.analysis.person.lookup import Listing
+from stream.analysis.person.screen import Shown, lines_of
 from stream.cli.main import app
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.partitioner import key_partition, murmur2
+from stream.refresh.publish import Published
+from stream.refresh.reasons import WrittenReasons
 from stream.refresh.sequence import sequence_version
 from stream.refresh.versions import RankerModel, publish_model, ranker_model
 from stream.settings import Settings
+from stream.wire.records import EventSource, ModelVersions, Recommendation, RecommendedItem, encode
 
 NOW_MS = 1_767_225_600_000
 DAY_MS = 86_400_000
@@ -125,6 +132,26 @@ def test_one_item_is_told_alone_with_bars_and_in_chinese(topics: Settings) -> No
     assert "因为您" in result.stdout
     assert "█" in result.stdout
     assert "interest is left out" in result.stdout
+
+
+def test_a_person_asks_in_a_language_that_is_not_published(topics: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENCHANT_EXPLANATION_LANGUAGES", "en")
+
+    assert "因为您" in penchant("ann", "tray", "--lang", "zh").stdout
+
+
+@pytest.mark.parametrize(("others", "told"), [(0.000_003, False), (-0.25, True)])
+def test_what_weak_behaviours_add_is_told_but_not_what_rounding_left_over(others: float, told: bool) -> None:
+    record = reasons_record("r", "ann", ["cup"])
+    record = replace(record, places=(replace(record.places[0], others=others),))
+    item = RecommendedItem("cup", 1, 1.0, 0.1, "interest", 1.0, {"co_occurrence": 1.0})
+    model = ModelVersions(None, None, "r")
+    list_ = Recommendation("r", "ann", 0, 0, EventSource("t", 0, 0), "event", model, (item,))
+    listing = Listing(Published(list_, WrittenReasons(encode(record), 0.0)), None, 1, {})
+
+    lines = lines_of(listing, [], Shown("ann", 1, None, "en", str))
+
+    assert any("weaker ones together" in line.plain for line in lines) == told
 
 
 def test_the_terminal_shows_what_the_leader_hangs_on(topics: Settings) -> None:

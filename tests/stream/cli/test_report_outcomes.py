@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
+from reason_records import reasons_record
 from typer.testing import CliRunner
 
 from models.credit.off_policy import estimates
@@ -29,15 +30,8 @@ from stream.cli.moments import parse_moment_ms, parse_span_ms
 from stream.errors import UsageError
 from stream.kafka.embedded import EmbeddedBroker
 from stream.settings import Settings
-from stream.wire.records import (
-    Credit,
-    Event,
-    Explanation,
-    OutcomeAttribution,
-    RecommendationAttribution,
-    StrategyStats,
-    encode,
-)
+from stream.wire.reasons import Explanation, RecommendationAttribution
+from stream.wire.records import Credit, Event, OutcomeAttribution, StrategyStats, encode
 
 T0 = 1_767_225_600_000
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -52,6 +46,7 @@ def seen(user: str, item: str, list_: str, at_ms: int = T0, action: Any = "impre
 def place(
     user: str, item: str, list_: str, rank: int = 1, strategy: Any = "interest", p: float = 1.0
 ) -> RecommendationAttribution:
+    """As before 0.3: a record an item."""
     return RecommendationAttribution(list_, user, item, rank, 1.0, (), 0.0, "exact-additive", NO_TEXT, 0.0, strategy, p)
 
 
@@ -85,7 +80,7 @@ def collected(*records: Any, asked: Range = EVER, rows_max: int = 1000) -> Journ
         elif isinstance(record, OutcomeAttribution):
             journeys.add_outcome(record)
         else:
-            journeys.add_place(record)
+            journeys.add_places(record)
     return journeys
 
 
@@ -94,6 +89,18 @@ def exposures(journeys: Journeys) -> list[Any]:
 
 
 # --- collecting
+
+
+def test_the_places_of_a_list_are_known_by_its_record_of_reasons_or_by_those_of_before_it() -> None:
+    shown = [seen("ann", "cup", "r1", T0), seen("ann", "pot", "r1", T0)]
+    new = collected(
+        *shown, reasons_record("r1", "ann", ["pot", "cup"], strategies=["explore", "popular"], propensity=0.25)
+    )
+    old = collected(
+        *shown, place("ann", "pot", "r1", 1, "explore", 0.25), place("ann", "cup", "r1", 2, "popular", 0.25)
+    )
+    for journeys in (new, old):
+        assert [(e.slot, e.strategy, e.propensity) for e in exposures(journeys)] == [(2, 1, 0.25), (1, 3, 0.25)]
 
 
 def test_an_item_of_a_list_is_one_exposure_and_clicked_once() -> None:
@@ -331,7 +338,13 @@ def filled(topics: Settings) -> Settings:
             item, list_ = f"i{(n + rank) % 7}", f"{n:032x}"
             strategy = "explore" if (n + rank) % 2 else "interest"
             send(topics.topic_events, user, seen(user, item, list_, at_ms, slot=rank))
-            send(topics.topic_attributions, user, place(user, item, list_, rank, strategy, 0.5))
+            if n % 2:  # half of the lists are of before 0.3
+                send(topics.topic_attributions, user, place(user, item, list_, rank, strategy, 0.5))
+            elif rank == 2:
+                items = [f"i{(n + each) % 7}" for each in (1, 2)]
+                strategies = ["explore" if (n + each) % 2 else "interest" for each in (1, 2)]
+                record = reasons_record(list_, user, items, strategies=strategies, propensity=0.5)
+                send(topics.topic_attributions, user, record)
             if rng.random() < (0.4 if rank == 1 else 0.2):
                 send(topics.topic_events, user, seen(user, item, list_, at_ms + 1000, "click"))
         bought = outcome(f"o{n}", user, TWO, item_id=f"i{(n + 1) % 7}", value=10.0, evidence="impression")

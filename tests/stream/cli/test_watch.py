@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
+from reason_records import reasons_record
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -22,16 +23,8 @@ from stream.kafka.embedded import EmbeddedBroker
 from stream.settings import Settings
 from stream.wire import join as joining
 from stream.wire.join import HOLD_MAX_S, HOLD_S, PENDING_MAX, Joined, Joiner
-from stream.wire.records import (
-    Contribution,
-    EventSource,
-    Explanation,
-    ModelVersions,
-    Recommendation,
-    RecommendationAttribution,
-    RecommendedItem,
-    encode,
-)
+from stream.wire.reasons import Contribution, Explanation, RecommendationAttribution, item_reasons
+from stream.wire.records import EventSource, ModelVersions, Recommendation, RecommendedItem, encode
 
 T0 = 1_700_000_000_000
 DEFAULT = Wanted()
@@ -72,7 +65,9 @@ def make_reason(n: int = 1, rank: int = 1, user: str = "u1", **changes: Any) -> 
 
 
 def joined(*reasons: int, freshness_ms: int | None = 250, **changes: Any) -> Joined:
-    return Joined(make_list(**changes), {rank: make_reason(rank=rank) for rank in reasons}, freshness_ms)
+    return Joined(
+        make_list(**changes), {rank: item_reasons(make_reason(rank=rank))[0] for rank in reasons}, freshness_ms
+    )
 
 
 # --- joining
@@ -81,20 +76,30 @@ def joined(*reasons: int, freshness_ms: int | None = 250, **changes: Any) -> Joi
 def test_a_list_is_given_once_and_when_the_last_wanted_reason_is_there() -> None:
     joiner = Joiner(top=2)
     joiner.add_list(make_list(items=3), now=0.0)
-    joiner.add_reason(make_reason(rank=1), now=0.0)
+    joiner.add_reasons(make_reason(rank=1), now=0.0)
     assert joiner.ready(0.1) == []
 
-    joiner.add_reason(make_reason(rank=2), now=0.1)
+    joiner.add_reasons(make_reason(rank=2), now=0.1)
 
     [given] = joiner.ready(0.1)
     assert sorted(given.reasons) == [1, 2]
     assert joiner.ready(100.0) == []
 
 
+def test_one_record_holds_the_reasons_of_a_whole_list() -> None:
+    joiner = Joiner(top=2)
+    joiner.add_list(make_list(items=3), now=0.0)
+    joiner.add_reasons(reasons_record("r1", "u1", ["i1", "i2", "i3"]), now=0.0)
+
+    [given] = joiner.ready(0.1)
+
+    assert {rank: why.sentence("en") for rank, why in given.reasons.items()} == {1: "Because i1.", 2: "Because i2."}
+
+
 def test_reasons_that_come_before_their_list_are_kept_for_it() -> None:
     joiner = Joiner(top=2)
-    joiner.add_reason(make_reason(rank=1), now=0.0)
-    joiner.add_reason(make_reason(rank=2), now=0.0)
+    joiner.add_reasons(make_reason(rank=1), now=0.0)
+    joiner.add_reasons(make_reason(rank=2), now=0.0)
 
     joiner.add_list(make_list(), now=0.0)
 
@@ -112,10 +117,10 @@ def test_a_list_whose_reasons_do_not_come_is_shown_without_them_after_a_while() 
 def test_a_list_waits_longer_while_reasons_arrive_but_not_for_ever() -> None:
     joiner = Joiner(top=1)
     joiner.add_list(make_list(1), now=0.0)
-    joiner.add_reason(make_reason(n=2), now=HOLD_S)
+    joiner.add_reasons(make_reason(n=2), now=HOLD_S)
     assert joiner.ready(HOLD_S + 0.1) == []
 
-    joiner.add_reason(make_reason(n=3), now=HOLD_MAX_S)
+    joiner.add_reasons(make_reason(n=3), now=HOLD_MAX_S)
 
     assert len(joiner.ready(HOLD_MAX_S)) == 1
 
@@ -137,7 +142,7 @@ def test_a_list_that_says_it_has_no_reasons_waits_for_none() -> None:
 def test_a_list_published_twice_is_shown_once_while_it_waits() -> None:
     joiner = Joiner(top=1)
     joiner.add_list(make_list(), now=0.0)
-    joiner.add_reason(make_reason(), now=0.0)
+    joiner.add_reasons(make_reason(), now=0.0)
     joiner.add_list(make_list(), now=0.0)
 
     assert len(joiner.ready(0.0)) == 1
@@ -166,7 +171,7 @@ def test_memory_is_bounded_whatever_arrives(monkeypatch: pytest.MonkeyPatch) -> 
     joiner = Joiner(top=2)
 
     for n in range(50):
-        joiner.add_reason(make_reason(n), now=0.0)
+        joiner.add_reasons(make_reason(n), now=0.0)
         joiner.add_arrival(0, n, T0)
         joiner.set_title(f"i{n}", "title")
 
@@ -191,7 +196,7 @@ def test_in_whatever_order_records_arrive_every_list_comes_out_once_and_complete
         if kind == "list":
             joiner.add_list(make_list(n), now=0.0)
         else:
-            joiner.add_reason(make_reason(n // 2, rank=n % 2 + 1), now=0.0)
+            joiner.add_reasons(make_reason(n // 2, rank=n % 2 + 1), now=0.0)
         given_ += joiner.ready(0.0)
 
     assert sorted(each.recommendation.recommendation_id for each in given_) == ["r0", "r1"]
@@ -317,7 +322,9 @@ def test_watch_shows_what_is_on_the_topics_joined_and_with_titles(broker: Embedd
             ("interest.items", "i1", b'{"item_id":"i1","title":"First"}'),
             ("interest.recommendations", "u1", encode(make_list(1, generated_at=made_at + 60_000))),
             ("interest.recommendations", "u2", encode(make_list(2, user="u2"))),
-            *(("interest.attributions", "u1", encode(make_reason(1, rank))) for rank in (1, 2)),
+            ("interest.attributions", "u1", b'{"kind":"reasons","schema_version":3}'),  # of a later version
+            ("interest.attributions", "u1", encode(make_reason(1, 1))),  # of before 0.3
+            ("interest.attributions", "u1", encode(reasons_record("r1", "u1", ["i1", "i2"]))),
         ],
     )
 
@@ -328,7 +335,7 @@ def test_watch_shows_what_is_on_the_topics_joined_and_with_titles(broker: Embedd
     shown = msgspec.json.decode(line)
     assert shown["user_id"] == "u1"
     assert [item["title"] for item in shown["items"]] == ["First", None]
-    assert [item["reason"] for item in shown["items"]] == ["Because of 1.", "Because of 2."]
+    assert [item["reason"] for item in shown["items"]] == ["Because i1.", "Because i2."]
     assert 30_000 < shown["freshness_ms"] <= 60_000
     assert result.stderr.endswith("1 list shown.\n")
 

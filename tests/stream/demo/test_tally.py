@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from reason_records import reasons_record
 
 from stream.demo.tally import Purchase, Tally, percentile
 from stream.wire.decode import DecodeLimits
+from stream.wire.reasons import Explanation, RecommendationAttribution
 from stream.wire.records import (
     Credit,
     EventSource,
-    Explanation,
     ModelVersions,
     OutcomeAttribution,
     Recommendation,
-    RecommendationAttribution,
     RecommendedItem,
     encode,
 )
@@ -115,9 +115,25 @@ def test_a_list_that_is_read_before_its_event_leaves_nobody_waiting(tally: Tally
 
 def test_every_place_of_a_list_is_owed_a_reason(tally: Tally):
     tally.recommendation(1_000, b"ann", a_list("ann", 0, ("x", "y")))
+    tally.recommendation(1_001, b"ann", a_list("ann", 1, ("z",)))
+    tally.attribution(encode(reasons_record("ann-0", "ann", ["x", "y"])))
+
+    assert (tally.figures().missing_reasons, tally.figures().reasons) == (1, 2)
+
+
+def test_a_reason_of_before_0_3_is_that_of_one_place(tally: Tally):
+    tally.recommendation(1_000, b"ann", a_list("ann", 0, ("x", "y")))
     tally.attribution(a_reason("ann", "ann-0", "x"))
 
-    assert (tally.figures().missing_reasons, tally.figures().attributions) == (1, 1)
+    assert (tally.figures().missing_reasons, tally.figures().reasons) == (1, 1)
+
+
+@pytest.mark.parametrize("rest", [b"", b"}", b',"places":7}'])
+def test_reasons_that_cannot_be_read_are_missing(tally: Tally, rest: bytes):
+    tally.recommendation(1_000, b"ann", a_list("ann", 0, ("x",)))
+    tally.attribution(b'{"kind":"reasons"' + rest)
+
+    assert (tally.figures().missing_reasons, tally.figures().outcomes) == (1, 0)
 
 
 def test_a_record_that_breaks_the_rules_is_no_event_but_is_owed_a_dead_letter(tally: Tally):
@@ -158,4 +174,4 @@ def test_outcomes_are_counted_apart_from_reasons_with_how_many_were_earned(tally
         tally.attribution(encode(record))
 
     found = tally.figures()
-    assert (found.attributions, found.outcomes, found.outcomes_attributed) == (0, 3, 1)
+    assert (found.reasons, found.outcomes, found.outcomes_attributed) == (0, 3, 1)

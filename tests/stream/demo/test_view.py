@@ -5,21 +5,16 @@ from __future__ import annotations
 import io
 
 import pytest
+from reason_records import reasons_record
 from rich.console import Console
 
-from stream.demo.shoppers import HOLD_S, Shopper, choose_shoppers
+from stream.demo.shoppers import HOLD_S, Shopper, Shoppers, choose_shoppers
 from stream.demo.tally import Figures, Purchase
 from stream.demo.throttle import Throttle
 from stream.demo.view import View, draw, line, story
 from stream.files.reading import FileRecord
-from stream.wire.records import (
-    EventSource,
-    Explanation,
-    ModelVersions,
-    Recommendation,
-    RecommendationAttribution,
-    RecommendedItem,
-)
+from stream.wire.reasons import Explanation, RecommendationAttribution
+from stream.wire.records import EventSource, ModelVersions, Recommendation, RecommendedItem, encode
 
 FIGURES = Figures(1234, 56, 78, 1560, 900, 21, {"not_json": 1}, 85.0, 250.0, 78, (), 0, 0, 0, 0)
 
@@ -54,6 +49,19 @@ def test_a_card_says_what_was_bought_what_moved_and_why():
     assert card.left == ()
     assert [(place.item_id, place.moved) for place in card.places] == [("c", 1), ("a", -1), ("d", None)]
     assert [place.reason for place in card.places] == ["Because c.", "", ""]
+
+
+def test_the_reasons_of_a_list_come_in_one_record_and_one_of_a_later_version_is_passed_over():
+    shoppers = Shoppers(["ann"], chinese=False)
+    shoppers.bought(Purchase("ann", "x", 1))
+    shoppers.listed(a_list("ab"))
+    shoppers.reasoned(b"ann", b'{"kind":"reasons","schema_version":3}')
+    shoppers.reasoned(b"ann", b'{"kind":"rumour"}')
+    assert [place.reason for place in shoppers.cards(0.0)[0].places] == ["", ""]
+
+    shoppers.reasoned(b"ann", encode(reasons_record("list", "ann", ["a", "b"])))
+
+    assert [place.reason for place in shoppers.cards(0.0)[0].places] == ["Because a.", "Because b."]
 
 
 def test_the_reasons_come_in_chinese_when_asked():

@@ -20,9 +20,6 @@ from stream.outcomes.strategy_totals import NUMBERS, SLOTS, TOTALS_PREFIX, Cell,
 from stream.state.ledger import CREDIT, LEDGER_PREFIX, PATH
 from stream.state.update import EventColumns
 from stream.storage.rocks import DataDirectory
-from stream.wire.records import (
-    RecommendationAttribution,
-)
 
 LIST = "0" * 31 + "b"
 
@@ -63,8 +60,7 @@ async def test_reasons_name_the_strategy_and_the_propensity_of_their_place(shop:
     published = shop.publishes()
     places = [(i.item_id, i.strategy, i.propensity) for i in published.recommendation.items]
 
-    assert places == [(r.item_id, r.strategy, r.propensity) for r in published.attributions]
-    assert all(isinstance(r, RecommendationAttribution) for r in published.attributions)
+    assert places == [(r.item_id, r.strategy, r.propensity) for r in published.reasons.record.places]
 
 
 async def test_outcomes_ledgers_and_totals_are_in_the_transaction_of_their_users_states(shop: Shop) -> None:

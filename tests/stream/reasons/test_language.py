@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from stream.errors import InputFileError
+from stream.errors import InputFileError, SettingsError
 from stream.reasons.ago import CODES, DAYS, JUST_NOW, MONTHS, TODAY, UNTOLD, WEEKS, YEARS, YESTERDAY, ago
-from stream.reasons.language import languages, read_language
+from stream.reasons.language import languages, languages_named, read_language
 from stream.reasons.plural import category, holds
 
 ENGLISH = files("stream.reasons").joinpath("languages", "en.toml").read_text(encoding="utf-8")
@@ -79,6 +79,17 @@ def test_every_language_has_a_text_for_every_time_of_every_action():
                 texts[code] for code in (UNTOLD, JUST_NOW, TODAY + 8, YESTERDAY + 8, DAYS + 2, WEEKS + 2, YEARS + 1)
             }
             assert len(distinct) == 7
+
+
+def test_languages_are_those_that_are_named_each_once_in_that_order():
+    known = languages()
+    assert languages_named("zh,en,zh") == (known["zh"], known["en"])
+    assert languages_named("en") == (known["en"],)
+
+
+def test_a_language_without_a_file_is_refused_with_those_there_are():
+    with pytest.raises(SettingsError, match=r"explanation_languages: there is no language 'fr'.*en, zh"):
+        languages_named("en,fr")
 
 
 def ms(*when, zone=UTC):

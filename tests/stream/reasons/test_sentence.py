@@ -7,12 +7,13 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reason_reference import explain
 
 from models.items.facts import LATELY, MANY_PEOPLE, NEW, SOMEBODY, THIS_WEEK
 from models.vocabulary import ACTIONS
 from stream.reasons.ago import DAYS, TODAY, UNTOLD, YESTERDAY
 from stream.reasons.language import languages
-from stream.reasons.sentence import LEAST_SHARE, MAX_CAUSES, MAX_TITLE, Cause, explain, title_of
+from stream.reasons.sentence import LEAST_SHARE, MAX_CAUSES, MAX_TITLE, Cause, title_of
 
 COLD = {"co_occurrence": 0.0, "trend": 0.0, "popularity": 0.0}
 ALL_FACTS = NEW | THIS_WEEK | LATELY | MANY_PEOPLE | SOMEBODY

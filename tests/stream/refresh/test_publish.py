@@ -2,65 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import re
+from datetime import UTC
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ranking_world import HASHES, IDS, ITEMS, NOW_MS, world
+from published_lists import LANGUAGES, MODEL, NAMES, asked_by, behaviours_of, publish
+from ranking_world import IDS, NOW_MS, world
 
-from models.items.facts import item_facts
+from models.items.facts import NEW_MS
 from models.items.priors import compute_priors
-from models.ranking.features import Question
 from models.ranking.rank import SPLIT, RankingParams, rank
 from models.ranking.recent import recent_items
-from models.vocabulary import ACTIONS
-from stream.reasons import sentence as explain
+from stream.reasons.choice import choose
 from stream.reasons.language import languages
-from stream.refresh.publish import ListHeader, SentenceContext, build_records, model_versions, recommendation_id
-from stream.refresh.question import Behaviours
-from stream.wire.records import EventSource, ModelVersions, attribution_decoder, encode, recommendation_decoder
+from stream.reasons.sentence import say
+from stream.refresh.publish import ListHeader, build_records, list_bytes, recommendation_id
+from stream.refresh.reasons import SentenceContext
+from stream.wire.reasons import item_reasons
+from stream.wire.records import EventSource, ModelVersions, encode, read_attribution, recommendation_decoder
 
-MODEL = model_versions("w1")
 VERBS = {"view": "viewed", "click": "clicked", "like": "liked", "purchase": "bought"}
-
-NAMES = dict(zip(HASHES.tolist(), IDS, strict=True))
-GAINS = {"view": 0.2, "click": 1.0, "like": 2.0, "dislike": -2.0, "purchase": 4.0}
-
-
-def behaviours_of(rng, users, width=12):
-    action = rng.choice([ACTIONS.index(name) for name in GAINS], (users, width)).astype(np.uint8)
-    gain = np.array([GAINS.get(name, 0.0) for name in ACTIONS])[action] * (1 + rng.random((users, width)))
-    item = HASHES[rng.integers(0, ITEMS, (users, width))]
-    item[rng.random((users, width)) < 0.2] = 0
-    return Behaviours(item, NOW_MS - rng.integers(0, 10**9, (users, width)), action, np.where(item != 0, gain, 0.0))
-
-
-def asked_by(catalog, recent):
-    users = len(recent.items)
-    moment = np.full(users, NOW_MS), np.zeros(users), np.full((users, 3), -1)
-    return Question(catalog.index.lookup(recent.items), recent.gains, np.full((users, 1), -1, np.int32), *moment)
-
-
-def publish(seed, users=3, top_k=5, offset=77, empty=False, untold=False, name_of=NAMES.get):
-    rng = np.random.default_rng(seed)
-    catalog, stats = world(rng, untold=untold)
-    behaviours = behaviours_of(rng, users)
-    if empty:
-        behaviours = behaviours._replace(item=np.zeros_like(behaviours.item), gain=np.zeros_like(behaviours.gain))
-    recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, 6)
-    ranked = rank(
-        asked_by(catalog, recent),
-        catalog=catalog,
-        stats=stats,
-        priors=compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS),
-        params=RankingParams(top_k=top_k),
-    )
-    listed = [ListHeader(f"u{u}", EventSource("interest.events", 2, offset), NOW_MS - u, "event") for u in range(users)]
-    telling = SentenceContext(item_facts(ranked.items, stats, NOW_MS), NOW_MS)
-    return build_records(listed, ranked, recent, behaviours, catalog, name_of, NOW_MS, 0, MODEL, telling)
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
@@ -68,24 +32,27 @@ def publish(seed, users=3, top_k=5, offset=77, empty=False, untold=False, name_o
 def test_every_place_adds_up_and_has_its_reason(seed, users, top_k):
     published = publish(seed, users, top_k)
     assert [p.recommendation.user_id for p in published] == [f"u{u}" for u in range(users)]
-    for recommendation, reasons, _ in published:
+    for recommendation, written, _ in published:
+        record = written.record
+        assert (record.recommendation_id, record.user_id, record.method, record.schema_version) == (
+            recommendation.recommendation_id,
+            recommendation.user_id,
+            "exact-additive",
+            2,
+        )
+        assert record.gap < 1e-12
+        reasons = item_reasons(record)
         assert [item.rank for item in recommendation.items] == list(range(1, len(recommendation.items) + 1))
         assert len({item.item_id for item in recommendation.items}) == len(recommendation.items) <= top_k
         scores = [item.score for item in recommendation.items]
         assert scores == sorted(scores, reverse=True)
         assert len(reasons) == len(recommendation.items)
         for item, reason in zip(recommendation.items, reasons, strict=True):
-            assert sum(item.parts.values()) == item.score == reason.score
-            assert (reason.recommendation_id, reason.user_id) == (
-                recommendation.recommendation_id,
-                recommendation.user_id,
-            )
-            assert (reason.item_id, reason.rank, reason.method) == (item.item_id, item.rank, "exact-additive")
-            own = sum(c.contribution for c in reason.contributions)
-            assert math.isclose(own, item.parts["co_occurrence"], abs_tol=1e-9)
-            assert abs(reason.residual) < 1e-9
-            others = sum(value for name, value in item.parts.items() if name != "co_occurrence")
-            assert math.isclose(own + others + reason.residual, item.score, abs_tol=1e-12)
+            assert sum(item.parts.values()) == item.score == pytest.approx(reason.score, abs=4e-6)
+            assert (reason.recommendation_id, reason.user_id) == (record.recommendation_id, record.user_id)
+            assert (reason.item_id, reason.rank) == (item.item_id, item.rank)
+            own = sum(c.contribution for c in reason.contributions) + reason.others
+            assert own == pytest.approx(item.parts["co_occurrence"] + item.parts["interest"], abs=2e-6)
 
 
 CLAIM_OF = {text: name for name, text in languages()["en"].claims.items()}
@@ -94,12 +61,12 @@ PART_OF_CLAIM = {"trend_this_week": "trend", "popularity_many": "popularity"}
 
 def follows_from(item, reason, disliked):
     """Whether everything that a reason says in both languages follows from the records."""
-    named = re.findall("“([^”]*)”", reason.explanation.en)
-    if named != re.findall("「([^」]*)」", reason.explanation.zh):
+    named = re.findall("“([^”]*)”", reason.sentences["en"])
+    if named != re.findall("「([^」]*)」", reason.sentences["zh"]):
         return False
     parts = item.parts
     if not named:
-        claim = CLAIM_OF[reason.explanation.en]
+        claim = CLAIM_OF[reason.sentences["en"]]
         if claim in {"new", "none"}:
             return max(value for name, value in parts.items() if name not in SPLIT) <= 0 or claim == "new"
         part = parts[PART_OF_CLAIM.get(claim, claim)]
@@ -114,7 +81,7 @@ def follows_from(item, reason, disliked):
         return False
     values = [raising[title].contribution for title in named]
     strongest = max(each.contribution for each in raising.values())
-    said = all(f"{VERBS[raising[title].action]} “{title}”" in reason.explanation.en for title in named)
+    said = all(f"{VERBS[raising[title].action]} “{title}”" in reason.sentences["en"] for title in named)
     return said and values == sorted(values, reverse=True) and values[0] == strongest
 
 
@@ -122,10 +89,10 @@ def check_claims(seeds):
     named = 0
     for seed in seeds:
         disliked_of = disliked(seed)
-        for (recommendation, reasons, _), own in zip(publish(seed), disliked_of, strict=True):
-            for item, reason in zip(recommendation.items, reasons, strict=True):
+        for (recommendation, record, _), own in zip(publish(seed), disliked_of, strict=True):
+            for item, reason in zip(recommendation.items, item_reasons(record.record), strict=True):
                 assert follows_from(item, reason, own), (item, reason)
-                named += "“" in reason.explanation.en
+                named += "“" in reason.sentences["en"]
     return named
 
 
@@ -153,24 +120,21 @@ def test_the_sentences_of_that_test_do_name_behaviours():
     ("name", "broken"),
     [
         ("_disliked", lambda recent, behaviours: np.zeros(behaviours.item.shape, bool)),
-        ("reason", lambda causes, *rest: explain.reason(causes[::-1], *rest)),
-        ("reason", lambda causes, parts, *rest: explain.reason(causes, {k: -v for k, v in parts.items()}, *rest)),
-        (
-            "both_languages",
-            lambda causes, claim: explain.both_languages([("like", *each[1:]) for each in causes], claim),
-        ),
+        ("choose", lambda told, *rest: choose(told._replace(title=np.roll(told.title, 1)), *rest)),
+        ("choose", lambda told, bounds, user, parts, *rest: choose(told, bounds, user, -parts, *rest)),
+        ("say", lambda language, causes, claim: say(language, [("like", *each[1:]) for each in causes], claim)),
     ],
 )
 def test_a_sentence_that_says_something_else_is_noticed(name, broken, monkeypatch):
-    monkeypatch.setattr(f"stream.refresh.publish.{name}", broken)
+    monkeypatch.setattr(f"stream.refresh.reasons.{name}", broken)
     with pytest.raises(AssertionError):
         check_claims(range(60))
 
 
 def test_a_sentence_says_when_as_of_the_moment_it_is_told_at():
-    for _, reasons, _ in publish(4):
-        for reason in reasons:
-            for title, when in re.findall("“Title of ([^”]*)” ([^“]*?)(?:,|\\.| and )", reason.explanation.en):
+    for _, written, _ in publish(4):
+        for reason in item_reasons(written.record):
+            for title, when in re.findall("“Title of ([^”]*)” ([^“]*?)(?:,|\\.| and )", reason.sentences["en"]):
                 days = [(NOW_MS - c.event_time) / 86_400_000 for c in reason.contributions if c.item_id == title]
                 told_days = int(when.split()[0]) if when[0].isdigit() else 1 if "yesterday" in when else 0
                 assert any(told_days - 1 <= each <= told_days + 1 for each in days)
@@ -179,7 +143,7 @@ def test_a_sentence_says_when_as_of_the_moment_it_is_told_at():
 def test_records_can_be_written_and_read_again():
     for recommendation, reasons, _ in publish(4):
         assert recommendation_decoder.decode(encode(recommendation)) == recommendation
-        assert [attribution_decoder.decode(encode(reason)) for reason in reasons] == reasons
+        assert read_attribution(reasons.value) == reasons.record
 
 
 def test_the_same_input_publishes_the_same_records_byte_for_byte():
@@ -189,26 +153,49 @@ def test_the_same_input_publishes_the_same_records_byte_for_byte():
 SOURCE = EventSource("t", 1, 5)
 
 
+HASHED, BY = np.array([3, 2**64 - 1], np.uint64), np.array([0, 2], np.uint8)
+PLACES = list_bytes(HASHED, BY)
+
+
 def test_the_id_of_a_list_is_32_hex_digits_that_never_change():
     model = ModelVersions(None, None, "additive-1")
-    assert recommendation_id("u", SOURCE, model) == recommendation_id("u", EventSource("t", 1, 5), model)
-    assert recommendation_id("u", SOURCE, model) == "55bbc1f37bc56dca422bfe66dea6096d"
+    assert recommendation_id("u", SOURCE, model, PLACES) == recommendation_id(
+        "u", EventSource("t", 1, 5), model, PLACES
+    )
+    assert recommendation_id("u", SOURCE, model, PLACES) == "d3162ebecbfcfeed3f3727cf043f4d76"
 
 
 @pytest.mark.parametrize(
-    ("user", "source", "model"),
+    ("user", "source", "model", "places"),
     [
-        ("v", SOURCE, MODEL),
-        ("u", EventSource("t", 1, 6), MODEL),
-        ("u", EventSource("t", 2, 5), MODEL),
-        ("u", EventSource("s", 1, 5), MODEL),
-        ("u", SOURCE, ModelVersions("e", None, MODEL.ranker)),
-        ("u", SOURCE, ModelVersions(None, "e", MODEL.ranker)),
-        ("u", SOURCE, ModelVersions(None, None, "additive-2")),
+        ("v", SOURCE, MODEL, PLACES),
+        ("u", EventSource("t", 1, 6), MODEL, PLACES),
+        ("u", EventSource("t", 2, 5), MODEL, PLACES),
+        ("u", EventSource("s", 1, 5), MODEL, PLACES),
+        ("u", SOURCE, ModelVersions("e", None, MODEL.ranker), PLACES),
+        ("u", SOURCE, ModelVersions(None, "e", MODEL.ranker), PLACES),
+        ("u", SOURCE, ModelVersions(None, None, "additive-2"), PLACES),
+        ("u", SOURCE, MODEL, list_bytes(HASHED[::-1], BY)),
+        ("u", SOURCE, MODEL, list_bytes(HASHED[:1], BY[:1])),
+        ("u", SOURCE, MODEL, list_bytes(HASHED, BY[::-1])),
+        ("u", SOURCE, MODEL, b""),
     ],
 )
-def test_another_user_offset_or_model_gives_another_id(user, source, model):
-    assert recommendation_id(user, source, model) != recommendation_id("u", SOURCE, MODEL)
+def test_another_user_offset_model_item_order_or_strategy_gives_another_id(user, source, model, places):
+    assert recommendation_id(user, source, model, places) != recommendation_id("u", SOURCE, MODEL, PLACES)
+
+
+def test_a_list_made_again_keeps_its_id_whatever_moved_in_its_scores_and_another_list_has_another():
+    def moved(ranked):
+        return ranked._replace(scores=ranked.scores + 0.001)
+
+    def swapped(ranked):
+        return ranked._replace(items=ranked.items[:, [1, 0, *range(2, ranked.items.shape[1])]])
+
+    first, again, other = ([p.recommendation for p in publish(4, change=change)] for change in (None, moved, swapped))
+    assert [each.recommendation_id for each in first] == [each.recommendation_id for each in again]
+    assert {each.recommendation_id for each in first}.isdisjoint(each.recommendation_id for each in other)
+    assert first[0].items != again[0].items
 
 
 def test_another_offset_gives_lists_with_other_ids():
@@ -226,25 +213,34 @@ def test_a_list_says_for_whom_of_what_and_when_it_is():
 
 
 def test_a_new_user_gets_a_list_without_contributions():
-    for recommendation, reasons, _ in publish(4, empty=True):
+    for recommendation, written, _ in publish(4, empty=True):
+        record = written.record
+        reasons = item_reasons(record)
         assert {item.strategy for item in recommendation.items} == {"cold_start"}
-        assert all(reason.contributions == () and reason.residual == 0 for reason in reasons)
-        assert all("“" not in r.explanation.en for r in reasons)
-        assert any("opular" in r.explanation.en or "Others" in r.explanation.en for r in reasons)
+        assert all(reason.contributions == () and reason.others == 0 for reason in reasons)
+        assert (record.behaviours, record.gap) == ((), pytest.approx(0.0, abs=1e-15))
+        assert all("“" not in r.sentences["en"] for r in reasons)
+        assert any("opular" in r.sentences["en"] or "Others" in r.sentences["en"] for r in reasons)
 
 
 def test_before_anything_is_known_of_items_they_are_said_to_be_new():
-    for recommendation, reasons, _ in publish(4, untold=True):
+    for recommendation, record, _ in publish(4, untold=True):
         assert len(recommendation.items) == 5
-        assert {reason.explanation.en for reason in reasons} == {"New, and we are curious whether you like it."}
+        assert {reason.sentences["en"] for reason in item_reasons(record.record)} == {
+            "New, and we are curious whether you like it."
+        }
+
+
+@pytest.mark.parametrize(("age_ms", "claim"), [(NEW_MS, "new"), (NEW_MS + 1, "none")])
+def test_an_item_that_was_listed_long_ago_is_not_called_new_however_little_is_known_of_it(age_ms, claim):
+    for _, written, _ in publish(4, untold=True, listed_ms=NOW_MS - age_ms):
+        assert {reason.sentences["en"] for reason in item_reasons(written.record)} == {languages()["en"].claims[claim]}
 
 
 def test_a_behaviour_whose_item_id_is_not_known_is_named_by_its_hash():
-    contributions = [
-        c for p in publish(4, name_of=lambda _: None) for reason in p.attributions for c in reason.contributions
-    ]
-    assert contributions
-    assert all(c.item_id.removeprefix("hash:") in {f"{h:016x}" for h in NAMES} for c in contributions)
+    cited = [c for p in publish(4, name_of=lambda _: None) for c in p.reasons.record.behaviours]
+    assert cited
+    assert all(c.item_id.removeprefix("hash:") in {f"{h:016x}" for h in NAMES} for c in cited)
 
 
 def test_a_list_with_no_items_is_published_too():
@@ -262,6 +258,7 @@ def test_a_list_with_no_items_is_published_too():
     listed = [ListHeader("u", SOURCE, NOW_MS, "catalog")]
     ((recommendation, reasons, _),) = build_records(
         listed, ranked, recent, behaviours, catalog, NAMES.get, NOW_MS, 0, MODEL,
-        SentenceContext(np.zeros(ranked.items.shape, np.uint8), NOW_MS),
+        SentenceContext(np.zeros(ranked.items.shape, np.uint8), NOW_MS, UTC, LANGUAGES),
     )  # fmt: skip
-    assert (recommendation.items, reasons) == ((), [])
+    record = reasons.record
+    assert (recommendation.items, record.places, record.behaviours, record.reasons) == ((), (), (), ())

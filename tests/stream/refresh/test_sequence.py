@@ -62,7 +62,8 @@ def test_the_sequence_model_adds_its_part_and_is_named(harness, tmp_path):
     assert all(item.score == item.parts["sequence"] >= 0 for item in items)
     assert items[0].score > 0
     assert items[0].strategy == "interest"
-    assert all(abs(reason.residual) < 1e-12 and not reason.contributions for reason in published.attributions)
+    assert published.reasons.gap < 1e-12
+    assert not any(place.causes for place in published.reasons.record.places)
     states, rows = harness.users.overlay.states, harness.users.overlay.rows([b"ann"])
     history = first_engagements(states, rows, model.length)
     queries = model.queries(

@@ -22,6 +22,7 @@ from stream.texts.batch import Refused
 from stream.texts.catalogue import CatalogueVectors
 from stream.texts.queries import QueryVectors
 from stream.texts.vector_store import VectorStore
+from stream.wire.reasons import item_reasons
 
 MIB = 1 << 20
 
@@ -280,11 +281,11 @@ async def test_an_item_that_nobody_has_touched_reaches_those_whose_interest_it_i
     assert (first["ann"].item_id, first["bob"].item_id) == ("matcha", "saw")
     assert first["ann"].parts["interest"] > 0
     assert first["ann"].strategy == "interest"
-    reason = lists["ann"].attributions[0]
+    reason = item_reasons(lists["ann"].reasons.record)[0]
     assert [c.item_id for c in reason.contributions] == ["sencha"]
-    assert reason.contributions[0].contribution == pytest.approx(first["ann"].parts["interest"], rel=1e-12)
-    assert abs(reason.residual) < 1e-12
-    assert "sencha" in reason.explanation.en
+    assert reason.contributions[0].contribution == pytest.approx(first["ann"].parts["interest"], abs=5.1e-7)
+    assert lists["ann"].reasons.gap < 1e-12
+    assert "sencha" in reason.sentences["en"]
     assert lists["ann"].recommendation.model.encoder == "m1"
 
 
@@ -298,6 +299,7 @@ async def test_what_was_searched_for_decides_and_is_said(harness):
     for task in tasks:
         task.cancel()
     assert published.recommendation.items[0].item_id == "saw"
-    assert published.attributions[0].explanation.en == "Because you searched for “power saw” just now."
-    assert published.attributions[0].contributions[0].item_id == "power saw"
-    assert abs(published.attributions[0].residual) < 1e-12
+    reason = item_reasons(published.reasons.record)[0]
+    assert reason.sentences["en"] == "Because you searched for “power saw” just now."
+    assert reason.contributions[0].item_id == "power saw"
+    assert published.reasons.gap < 1e-12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +12,39 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from places import GOLDEN
+from reason_records import reasons_record
 
 from models import vocabulary
 from stream.schemas import ASYNCAPI, NAMES, SCHEMAS_DIR, generate, schema_for
 from stream.settings import Settings
 from stream.wire import records as events
 from stream.wire.decode import REASONS, DecodedEvent, DecodeLimits, Rejected, decode_event, decode_item
-from stream.wire.records import (
+from stream.wire.reasons import (
+    CitedBehaviour,
     Contribution,
+    Explanation,
+    PlaceCause,
+    PlaceReason,
+    Reasons,
+    RecommendationAttribution,
+    WithoutItems,
+    item_places,
+    item_reasons,
+)
+from stream.wire.records import (
     Credit,
     Estimate,
     Event,
     EventSource,
-    Explanation,
     Item,
     ModelVersions,
     OutcomeAttribution,
     Recommendation,
-    RecommendationAttribution,
     RecommendedItem,
     StrategyStats,
     encode,
     encode_sparse,
+    read_attribution,
 )
 
 LIMITS = DecodeLimits(message_max_bytes=1_000_000, earliest_ms=0, max_ahead_ms=86_400_000)
@@ -77,7 +89,7 @@ READ: dict[str, Event | Item] = {
     "item-v1-minimal": Item(item_id="item-8", title="登山鞋"),
 }
 
-WRITTEN: dict[str, Recommendation | RecommendationAttribution | OutcomeAttribution | StrategyStats] = {
+WRITTEN: dict[str, Recommendation | Reasons | RecommendationAttribution | OutcomeAttribution | StrategyStats] = {
     "strategy-stats-v1": StrategyStats(
         strategy="interest",
         slot=1,
@@ -123,6 +135,37 @@ WRITTEN: dict[str, Recommendation | RecommendationAttribution | OutcomeAttributi
         explanation=Explanation("Because you bought Trail shoe", "因为您购买了登山鞋"),
         others=0.0,
     ),
+    "attribution-reasons-v2": Reasons(
+        recommendation_id="1f2e3d4c5b6a79880123456789abcdef",
+        user_id="user-1",
+        method="exact-additive",
+        part_names=("co_occurrence", "interest", "trend"),
+        behaviours=(
+            CitedBehaviour("item-7", "purchase", 1_767_225_600_123),
+            CitedBehaviour("登山鞋", "query", 1_767_225_500_000),
+        ),
+        places=(
+            PlaceReason(
+                item_id="item-9",
+                score=1.75,
+                parts=(1.25, 0.5, 0.0),
+                causes=(PlaceCause(0, 1.500001), PlaceCause(1, 0.25)),
+                others=-0.000001,
+                reason=0,
+                strategy="interest",
+            ),
+            PlaceReason("item-3", 0.125, (0.0, 0.0, 0.125), (), 0.0, 1, "explore", 0.25),
+        ),
+        reasons=(
+            {
+                "en": "Because you bought “Trail shoe” just now and searched for “登山鞋”.",
+                "zh": "因为您刚才购买了「Trail shoe」，并且搜索了「登山鞋」。",
+            },
+            {"en": "We are curious whether you like it.", "zh": "想知道您是否喜欢。"},
+        ),
+        gap=2.5e-16,
+        counterfactual=WithoutItems(("item-7",), "item-3", True),
+    ),
     "attribution-outcome-v1": OutcomeAttribution(
         outcome_id="o-77",
         user_id="user-1",
@@ -152,6 +195,13 @@ DOCUMENTED: dict[type[msgspec.Struct], str] = {
     EventSource: "topic partition offset",
     ModelVersions: "encoder sequence ranker",
     RecommendedItem: "item_id rank score probability strategy propensity parts",
+    Reasons: (
+        "kind recommendation_id user_id method part_names behaviours places reasons gap counterfactual schema_version"
+    ),
+    PlaceReason: "item_id score parts causes others reason strategy propensity",
+    PlaceCause: "behaviour contribution",
+    CitedBehaviour: "item_id action event_time",
+    WithoutItems: "removed replacement exact",
     RecommendationAttribution: (
         "kind recommendation_id item_id rank score contributions residual method explanation schema_version"
     ),
@@ -250,7 +300,7 @@ def test_an_unknown_field_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_record_written_carries_its_schema_version(name: str) -> None:
-    assert json.loads(encode(WRITTEN[name]))["schema_version"] == 1
+    assert json.loads(encode(WRITTEN[name]))["schema_version"] == (2 if name.endswith("-v2") else 1)
 
 
 def test_the_example_list_and_outcome_keep_their_own_arithmetic() -> None:
@@ -258,6 +308,9 @@ def test_the_example_list_and_outcome_keep_their_own_arithmetic() -> None:
         assert item["score"] == sum(item["parts"].values())
     outcome = json.loads(golden("attribution-outcome-v1"))
     assert sum(credit["credit"] for credit in outcome["credits"]) + outcome["unattributed"] == 1.0
+    for place in json.loads(golden("attribution-reasons-v2"), parse_float=Decimal)["places"]:
+        assert place["score"] == sum(place["parts"])
+        assert place["parts"][0] + place["parts"][1] == sum(value for _, value in place["causes"]) + place["others"]
 
 
 @pytest.mark.parametrize("record", DOCUMENTED, ids=lambda record: record.__name__)
@@ -417,7 +470,67 @@ def test_an_attribution_is_of_one_kind_only() -> None:
     assert not validator("attribution").is_valid(outcome | {"kind": "recommendation"})
     assert not validator("attribution").is_valid(outcome | {"kind": "rumour"})
     with pytest.raises(msgspec.ValidationError):
-        events.attribution_decoder.decode(json.dumps(outcome | {"kind": "rumour"}))
+        read_attribution(json.dumps(outcome | {"kind": "rumour"}).encode())
+
+
+def place_of(record: dict[str, Any]) -> dict[str, Any]:
+    first: dict[str, Any] = record["places"][0]
+    return first
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda record: record.update(schema_version=3),
+        lambda record: place_of(record).update(reason=2),
+        lambda record: place_of(record).update(reason=-1),
+        lambda record: place_of(record)["causes"].append([2, 0.5]),
+        lambda record: place_of(record)["causes"].append([-1, 0.5]),
+        lambda record: place_of(record)["parts"].pop(),
+    ],
+)
+def test_reasons_of_a_later_version_or_that_refer_to_what_is_not_there_are_refused(spoil: Any) -> None:
+    record = json.loads(golden("attribution-reasons-v2"))
+    assert read_attribution(json.dumps(record).encode()) == WRITTEN["attribution-reasons-v2"]
+    spoil(record)
+    with pytest.raises(msgspec.ValidationError):
+        read_attribution(json.dumps(record).encode())
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b"{", b"[]", b'{"kind":"reasons"}', b"\xff", b'{"kind":"reasons","user_id":"\xff"}']
+)
+def test_what_is_no_record_of_that_topic_is_refused_in_the_ways_that_readers_expect(value: bytes | None) -> None:
+    with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
+        read_attribution(value)
+
+
+def test_a_record_of_reasons_says_the_same_as_those_of_before_it() -> None:
+    new, old = WRITTEN["attribution-reasons-v2"], WRITTEN["attribution-recommendation-v1"]
+    assert isinstance(new, Reasons)
+    assert isinstance(old, RecommendationAttribution)
+    first, second = item_reasons(new)
+    assert (first.item_id, first.rank, first.score, first.others) == ("item-9", 1, 1.75, -0.000001)
+    assert first.contributions == (
+        Contribution("item-7", "purchase", 1_767_225_600_123, 1.500001),
+        Contribution("登山鞋", "query", 1_767_225_500_000, 0.25),
+    )
+    assert (second.rank, second.contributions, second.sentence("zh")) == (2, (), "想知道您是否喜欢。")
+    assert [(p.rank, p.strategy, p.propensity) for p in item_places(new)] == [
+        (1, "interest", 1.0),
+        (2, "explore", 0.25),
+    ]
+    (only,) = item_reasons(old)
+    assert (only.item_id, only.rank, only.contributions) == (old.item_id, old.rank, old.contributions)
+    assert only.sentences == {"en": old.explanation.en, "zh": old.explanation.zh}
+    assert item_places(old) == [("item-9", 1, "unknown", 1.0)]
+
+
+def test_a_sentence_is_in_the_language_asked_for_or_in_one_that_there_is() -> None:
+    (only,) = item_reasons(reasons_record("r", "u", ["i"], said=[{"zh": "因为。"}]))
+    assert (only.sentence("zh"), only.sentence("en")) == ("因为。", "因为。")
+    (silent,) = item_reasons(reasons_record("r", "u", ["i"], said=[{}]))
+    assert silent.sentence("en") == ""
 
 
 def test_the_dead_letter_schema_knows_every_reason_and_demands_every_header() -> None:

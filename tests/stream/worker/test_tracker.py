@@ -16,8 +16,9 @@ from sequential_reference import Event, Reference
 from tracker_harness import item_value, lists_of, opened, replicated, shop_with_history, users
 
 from models.hashing import item_hash
+from models.ranking import rank as ranking
 from models.vocabulary import ACTIONS
-from stream.errors import CorruptStateError
+from stream.errors import CorruptStateError, InvariantError, SettingsError
 from stream.metrics import Metrics
 from stream.outcomes.strategy_totals import record_key
 from stream.partitions.items import ItemPartition
@@ -387,10 +388,9 @@ def test_the_first_place_says_what_would_change_it_and_without_that_it_does_chan
     with opened(tmp_path, counterfactual_users=1.0) as harness:
         shop_with_history(harness)
         (published,) = lists_of(harness, "ann")
-        found = published.attributions[0].counterfactual
+        found = published.reasons.record.counterfactual
         assert found is not None
         assert found.exact
-        assert all(reason.counterfactual is None for reason in published.attributions[1:])
         leader = published.recommendation.items[0].item_id
         assert found.replacement not in {None, leader}
         # Somebody who has done the same but for that, and is not shown what she is not shown either.
@@ -402,12 +402,39 @@ def test_the_first_place_says_what_would_change_it_and_without_that_it_does_chan
         assert shown[0] == found.replacement
 
 
+@pytest.mark.parametrize(("codes", "expected"), [("en,zh", {"en", "zh"}), ("zh", {"zh"})])
+def test_sentences_are_written_in_the_languages_of_the_settings(tmp_path, codes, expected):
+    with opened(tmp_path, explanation_languages=codes) as harness:
+        shop_with_history(harness)
+        (published,) = lists_of(harness, "ann")
+        assert published.reasons.record.reasons
+        assert all(set(each) == expected for each in published.reasons.record.reasons)
+
+
+def test_a_worker_does_not_start_in_a_language_that_there_is_not(tmp_path):
+    with pytest.raises(SettingsError, match="explanation_languages"), opened(tmp_path, explanation_languages="en,tlh"):
+        pass
+
+
+@pytest.mark.parametrize("wrong", [1.001, np.nan])
+def test_lists_whose_reasons_do_not_add_up_never_go_out(tmp_path, monkeypatch, wrong):
+    def spoiled(*args, **kwargs):
+        ranked = ranking.rank(*args, **kwargs)
+        return ranked._replace(contributions=ranked.contributions * wrong)
+
+    with opened(tmp_path) as harness:
+        shop_with_history(harness)
+        monkeypatch.setattr("stream.refresh.refresher.rank", spoiled)
+        with pytest.raises(InvariantError, match="of the score apart"):
+            lists_of(harness, "ann")
+
+
 def test_without_the_setting_nobody_pays_for_it(tmp_path):
     with opened(tmp_path) as harness:
         shop_with_history(harness)
         (published,) = lists_of(harness, "ann")
-        assert published.attributions
-        assert all(reason.counterfactual is None for reason in published.attributions)
+        assert published.reasons.record.places
+        assert published.reasons.record.counterfactual is None
         assert harness.metrics.registry.get_sample_value(
             "penchant_stage_duration_seconds_count", {"stage": "counterfactual"}
         ) in {None, 0.0}
@@ -427,10 +454,10 @@ def test_a_share_of_users_gets_reasons_always_the_same_ones_and_everyone_the_sam
             assert [(i.item_id, i.score) for i in one.recommendation.items] == [
                 (i.item_id, i.score) for i in other.recommendation.items
             ]
-        told = {one.recommendation.user_id for one in found[0] if one.attributions}
+        told = {one.recommendation.user_id for one in found[0] if one.reasons is not None}
         assert told == {one.recommendation.user_id for one in found[0] if one.recommendation.explained}
         assert abs(len(told) / 200 - share) < 0.1
-        assert told == {one.recommendation.user_id for one in lists_of(some, *users) if one.attributions}
+        assert told == {one.recommendation.user_id for one in lists_of(some, *users) if one.reasons is not None}
 
 
 def test_what_strategies_earned_is_a_part_of_the_scores_once_it_is_weighed(tmp_path):

@@ -7,14 +7,15 @@ from importlib.resources import files
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from reason_reference import both_languages
 
 from stream.errors import InputFileError
 from stream.reasons.ago import CODES, DAYS, UNTOLD, YESTERDAY
 from stream.reasons.language import ACTIONS_TOLD, CLAIMS, languages
 from stream.reasons.rewriting.check import MAX_SENTENCE, cut, is_faithful, told
 from stream.reasons.rewriting.vocabulary import read_words, time_texts, vocabulary
-from stream.reasons.sentence import Cause, both_languages, say, title_of
-from stream.wire.records import Explanation
+from stream.reasons.sentence import Cause, say, title_of
+from stream.wire.reasons import Explanation
 
 EN, ZH = languages()["en"], languages()["zh"]
 OTHER_ACTION = dict(zip(ACTIONS_TOLD, (*ACTIONS_TOLD[1:], ACTIONS_TOLD[0]), strict=True))

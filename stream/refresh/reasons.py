@@ -1,0 +1,244 @@
+"""Ranked lists and what caused them -> one record of reasons a list. Pure.
+
+Arrays over all places of a batch, so that a place costs a few steps of a loop and not a dozen small calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+from functools import lru_cache
+from typing import NamedTuple, cast
+
+import numpy as np
+from msgspec.json import encode
+from numpy.typing import NDArray
+
+from models.items.catalog import Catalog, CatalogItem
+from models.items.facts import NEW, NEW_MS
+from models.ranking.rank import SPLIT, RankedBatch
+from models.ranking.recent import RecentItems
+from models.reasons.citations import citations_of
+from models.reasons.contributions import METHOD, contributions_of, relative_gaps
+from models.vocabulary import ACTIONS, EXPLORE, Action
+from stream.reasons.ago import CODES, ago
+from stream.reasons.choice import NAMED, Choice, Told, choose
+from stream.reasons.language import ACTIONS_TOLD, CLAIMS, Language
+from stream.reasons.sentence import Cause, say, title_of
+from stream.refresh.question import Behaviours
+from stream.refresh.reason_bytes import MILLION, PlaceNumbers, Slices, behaviours_json, json_texts, places_json
+from stream.wire.reasons import Reasons
+from stream.wire.records import reasons_decoder
+
+NameOf = Callable[[int], str | None]
+
+_title_of = lru_cache(16_384)(title_of)
+"""The same titles come again and again, and cleaning one costs as much as saying a sentence."""
+
+_TOLD = np.isin(np.array(ACTIONS), ACTIONS_TOLD)
+"""By action code: whether it can be a reason."""
+
+
+class SentenceContext(NamedTuple):
+    """What sentences need beside the numbers."""
+
+    facts: NDArray[np.uint8]
+    """(u, k) uint8 bits of `models.items.facts`, of the items of the ranked batch."""
+    moment_ms: int
+    """What \"yesterday\" is the day before of."""
+    zone: tzinfo
+    languages: tuple[Language, ...]
+    """Of the sentences."""
+
+
+class ExplainedBatch(NamedTuple):
+    """The lists of u users, and what their reasons are made of."""
+
+    list_ids: Sequence[str]
+    user_ids: Sequence[str]
+    explained: NDArray[np.bool_]
+    """(u, k): places that get a reason; the first ones of a list, or none of it."""
+    items: Sequence[CatalogItem]
+    """Of those places, in their order."""
+    ranked: RankedBatch
+    recent: RecentItems
+    behaviours: Behaviours
+
+
+class WrittenReasons(NamedTuple):
+    """A record of reasons as it is sent."""
+
+    value: bytes
+    gap: float
+    """As the record has it."""
+
+    @property
+    def record(self) -> Reasons:
+        """What was written, read again."""
+        return reasons_decoder.decode(self.value)
+
+
+def build_reasons(
+    batch: ExplainedBatch, catalog: Catalog, name_of: NameOf, contributions_max: int, telling: SentenceContext
+) -> list[WrittenReasons]:
+    """A record for each of the u users; without places where nothing is explained."""
+    explained, ranked, behaviours = batch.explained, batch.ranked, batch.behaviours
+    users, k = explained.shape
+    item_contributions = ranked.contributions
+    if not explained.all():
+        item_contributions = np.where(explained[:, :, None], item_contributions, 0.0)
+    causes, others = contributions_of(item_contributions, batch.recent.position, behaviours.gain, contributions_max)
+    places = np.flatnonzero(explained)
+    bounds = np.searchsorted(causes.user * k + causes.rank, np.append(places, explained.size))
+    user, place = places // k, np.repeat(np.arange(len(places)), np.diff(bounds))
+    citations = citations_of(causes, users, behaviours.item.shape[1])
+    at = (citations.user, citations.behaviour)
+    cited = _Cited(behaviours, at, _disliked(batch.recent, behaviours)[at], catalog, name_of, telling)
+    parts, names = np.stack([values[explained] for values in ranked.parts.values()], axis=1), tuple(ranked.parts)
+    strategy = ranked.strategy[explained]
+    choice = choose(
+        Told(causes.value, cited.title[citations.cited], cited.said[citations.cited]),
+        bounds,
+        user,
+        parts,
+        names,
+        _facts(batch.items, telling.facts[explained], telling.moment_ms),
+        strategy == EXPLORE,
+    )
+    rounded, value, left = _millionths(parts, names, causes.value, place)
+    behaviour = citations.cited - citations.start[causes.user]
+    starts = np.searchsorted(user, np.arange(users + 1))
+    told = places_json(
+        json_texts([item.item_id for item in batch.items]),
+        PlaceNumbers(rounded, left, choice.reason, strategy, behaviour, value, bounds),
+        starts,
+    )
+    written = cited.as_json(behaviours.time_ms[at], behaviours.action[at], citations.start)
+    gaps = _gaps(ranked, explained, others, causes.value, place).tolist()
+    sentences = cited.sentences(choice, citations.cited)
+    firsts = np.searchsorted(user[choice.is_first], np.arange(users + 1)).tolist()
+    made, between = encode(METHOD), encode(names)
+    return [
+        WrittenReasons(
+            b'{"kind":"reasons","recommendation_id":%b,"user_id":%b,"method":%b,"part_names":%b,"behaviours":[%b],"places":[%b],'
+            b'"reasons":%b,"gap":%b,"counterfactual":null,"schema_version":2}'
+            % (
+                encode(list_id),
+                encode(user_id),
+                made,
+                between,
+                written.of(u),
+                told.of(u),
+                encode(sentences[firsts[u] : firsts[u + 1]]),
+                encode(gap),
+            ),
+            gap,
+        )
+        for u, (list_id, user_id, gap) in enumerate(zip(batch.list_ids, batch.user_ids, gaps, strict=True))
+    ]
+
+
+def _millionths(
+    parts: NDArray[np.float64], names: tuple[str, ...], causes: NDArray[np.float64], place: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of `parts` (f, p), of `causes` (c,), and (f,) what these leave of what behaviours caused of their `place` (c,).
+
+    Sums are taken of what was rounded, so that they hold to the last digit.
+    """
+    rounded, caused = np.rint(parts * MILLION), np.rint(causes * MILLION)
+    split = rounded[:, [name in SPLIT for name in names]].sum(axis=1)
+    # Whole numbers below 2**53: float64 adds them exactly.
+    left = split - np.bincount(place, weights=caused, minlength=len(parts))
+    return _whole(rounded), _whole(caused), _whole(left)
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """What is not a number is 0 here: the gap of its list is not a number, and the list does not go out."""
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.int64)
+
+
+def _gaps(
+    ranked: RankedBatch,
+    explained: NDArray[np.bool_],
+    others: NDArray[np.float64],
+    causes: NDArray[np.float64],
+    place: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """(u,): the largest gap of each list, of the numbers before they are rounded. `causes` and `place` (c,)."""
+    scores = ranked.scores[explained]
+    impersonal = sum((v[explained] for name, v in ranked.parts.items() if name not in SPLIT), np.zeros(len(scores)))
+    own = np.bincount(place, weights=causes, minlength=len(scores))
+    gaps = np.zeros(explained.shape)
+    gaps[explained] = relative_gaps(scores - impersonal - others[explained] - own, scores)
+    largest: NDArray[np.float64] = gaps.max(axis=1, initial=0.0)
+    return largest
+
+
+def _facts(items: Sequence[CatalogItem], facts: NDArray[np.uint8], moment_ms: int) -> NDArray[np.uint8]:
+    """(f,): an item that has been listed for longer than nobody took notice of it is not new."""
+    listed_ms = np.array([moment_ms if i.published_at_ms is None else i.published_at_ms for i in items], np.int64)
+    return np.where(moment_ms - listed_ms > NEW_MS, facts & np.uint8(0xFF - NEW), facts)
+
+
+def _disliked(recent: RecentItems, behaviours: Behaviours) -> NDArray[np.bool_]:
+    """(u, R) bool: behaviours with an item that the person also showed dislike of, whatever came first."""
+    disliked = np.zeros((len(recent.items), recent.items.shape[1] + 1), np.bool_)  # the last place is that of -1
+    user, behaviour = np.nonzero(behaviours.gain < 0)
+    disliked[user, recent.position[user, behaviour]] = True
+    disliked[:, -1] = False
+    return np.take_along_axis(disliked, recent.position, axis=1)
+
+
+class _Cited:
+    """The m behaviours that a batch cites, named and ready to be told; each once a list."""
+
+    def __init__(
+        self,
+        behaviours: Behaviours,
+        at: tuple[NDArray[np.int64], NDArray[np.int64]],
+        disliked: NDArray[np.bool_],
+        catalog: Catalog,
+        name_of: NameOf,
+        telling: SentenceContext,
+    ) -> None:
+        hashes, place = np.unique(behaviours.item[at], return_inverse=True)
+        # Every item that co-occurs with anything is a key of the item statistics, so its id is known; should a worker
+        # not have met it yet, the hash still tells two causes apart.
+        ids = [name_of(hashed) or f"hash:{hashed:016x}" for hashed in hashes.tolist()]
+        items = [catalog.item(index) for index in catalog.index.lookup(hashes).tolist()]
+        titles = [_title_of(item_id if item is None else item.title) for item_id, item in zip(ids, items, strict=True)]
+        code, when = behaviours.action[at], ago(behaviours.time_ms[at], telling.moment_ms, telling.zone)
+        actions, named = [ACTIONS[each] for each in code.tolist()], place.tolist()
+        self._titles, self._actions, self._when = [titles[i] for i in named], actions, when.tolist()
+        self._ids, self._place = ids, place
+        self._languages = telling.languages
+        numbers: dict[str, int] = {}
+        same = np.array([numbers.setdefault(title, len(numbers)) for title in titles], np.int64)[place]
+        self.title = np.where(_TOLD[code] & ~disliked, same, -1)
+        """(m,): the same number for the same title; -1: it is nothing to be told."""
+        self.said = (same * len(ACTIONS) + code) * CODES + when
+        """(m,): the same number where the same words are said of it."""
+
+    def as_json(self, times_ms: NDArray[np.int64], actions: NDArray[np.uint8], starts: NDArray[np.int64]) -> Slices:
+        """For the records; `starts` (u + 1,): the first behaviour of each list."""
+        return behaviours_json(json_texts(self._ids), self._place, actions, times_ms, starts)
+
+    def sentences(self, choice: Choice, cited: NDArray[np.int64]) -> list[dict[str, str]]:
+        """What is said first of any place of a list, in the order of the places. `cited`: of each cause."""
+        first = choice.is_first
+        named = choice.named[first]
+        if len(cited):
+            named = np.where(named >= 0, cited[named], -1)
+        claims = [{of.code: of.claims[claim] for of in self._languages} for claim in CLAIMS]
+        titles, actions, when = self._titles, self._actions, self._when
+        return [
+            claims[claim]
+            if claim != NAMED
+            else self._say([(actions[b], titles[b], 0.0, when[b]) for b in causes if b >= 0])
+            for claim, causes in zip(choice.claim[first].tolist(), named.tolist(), strict=True)
+        ]
+
+    def _say(self, causes: list[tuple[Action, str, float, int]]) -> dict[str, str]:
+        # Plain tuples, as `Cause` would have them: to make one of those costs as much as all else that is done with it.
+        told = cast("list[Cause]", causes)
+        return {language.code: say(language, told, "") for language in self._languages}

@@ -1,0 +1,69 @@
+"""What is to be said of one place, one step after another in plain Python: what `stream.reasons.choice` must agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from models.items.facts import NEW
+from models.ranking.rank import FEEDBACK, SPLIT
+from stream.reasons.language import ACTIONS_TOLD, languages
+from stream.reasons.sentence import LEAST_SHARE, MAX_CAUSES, Cause, claim_of, say
+from stream.wire.reasons import Explanation
+
+
+def explain(
+    causes: Sequence[Cause], parts: Mapping[str, float], facts: int = 0, is_explored: bool = False
+) -> Explanation:
+    """Why an item is listed, in the two languages of the wire.
+
+    Args:
+        causes: behaviours of the person, the strongest first; those that did not raise the score are passed over.
+        parts: the parts of the score; of equal ones the first is named.
+        facts: bits of `models.items.facts`.
+        is_explored: the place was given to learn about the item, whatever its score.
+    """
+    return both_languages(*reason(causes, parts, facts, is_explored))
+
+
+def both_languages(chosen: Sequence[Cause], claim: str) -> Explanation:
+    """What `reason` chose, in the two languages of the wire."""
+    return Explanation(say(languages()["en"], chosen, claim), say(languages()["zh"], chosen, claim))
+
+
+def reason(
+    causes: Sequence[Cause], parts: Mapping[str, float], facts: int, is_explored: bool
+) -> tuple[list[Cause], str]:
+    """`(behaviours to name, "")`, or `([], claim)` with a key of `stream.reasons.language.CLAIMS`; as `explain`."""
+    if is_explored:
+        return [], "new" if facts & NEW else "explore"
+    most, part = 0.0, ""
+    personal = 0.0
+    for name, value in parts.items():
+        if name in SPLIT:
+            personal += value
+        elif value > most and name != FEEDBACK:  # it says nothing of the item
+            most, part = value, name
+    if causes and (not part or personal >= most):
+        chosen = _to_name(causes)
+        if chosen:
+            return chosen, ""
+    return [], claim_of(part, facts)
+
+
+def _to_name(causes: Sequence[Cause]) -> list[Cause]:
+    """The same item viewed and bought is one reason."""
+    chosen: list[Cause] = []
+    named: set[str] = set()
+    least = 0.0
+    for cause in causes:
+        action, title, contribution, _ = cause
+        if contribution <= 0.0 or contribution < least:
+            break
+        if title not in named and action in ACTIONS_TOLD:
+            if not chosen:
+                least = contribution * LEAST_SHARE
+            named.add(title)
+            chosen.append(cause)
+            if len(chosen) == MAX_CAUSES:
+                break
+    return chosen
