@@ -23,6 +23,8 @@ from models.items.index import NO_INDEX
 from models.items.vectors import ItemVectors, centred
 from models.ranking.interest_graph import InterestGraph, add_shares, decayed_gains, dot, interest_graph, user_vectors
 
+FEW_USERS = 8
+
 RECENT_DECAY, RECENT_PLACES = 0.8, 8
 """Of r_q, as of the fast co-occurrence scale."""
 
@@ -119,7 +121,7 @@ def semantics(
     if rows is None:
         nearest = vectors.nearest(near, params.candidates, allowed).items
     else:
-        nearest = _nearest(near @ rows.T, vectors, allowed, params.candidates)
+        nearest = _nearest(_products(near, rows), vectors, allowed, params.candidates)
     return Semantics(vectors, own, worth, recent, graph, wanted, nearest)
 
 
@@ -128,6 +130,15 @@ def _shares(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     total = np.abs(weights).sum(axis=1, keepdims=True)
     shares: NDArray[np.float64] = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     return shares
+
+
+def _products(near: F4, rows: F4) -> F4:
+    """(u, n) float32. For few users one after another: a product of two matrices first copies all rows, which costs as much as
+    the products with ten vectors."""
+    if len(near) > FEW_USERS:
+        together: F4 = near @ rows.T
+        return together
+    return np.stack([rows @ one for one in near]) if len(near) else np.zeros((0, len(rows)), np.float32)
 
 
 def _nearest(similar: F4, vectors: ItemVectors, allowed: NDArray[np.bool_], k: int) -> I4:
