@@ -45,7 +45,8 @@ def run(tmp_path: Path):
         root = Path(importlib.import_module("models").__file__ or "").parents[1]
         # Without Python's own cache: it takes a file of the same second and size for unchanged.
         done = subprocess.run(
-            [sys.executable, "-c", RUN], env={"PYTHONPATH": f"{tmp_path}:{root}", "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True,
+            [sys.executable, "-c", RUN], env={"PYTHONPATH": f"{tmp_path}:{root}", "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
