@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numba
+from numba.core import event
 from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
 
@@ -61,6 +62,32 @@ def compiled_sums(function: Function) -> Function:
     """As `compiled`, for a loop that is one long sum in single precision: its terms may be added in any order, so that the
     machine's vector unit adds many at once. The last bits then depend on the machine, as those of a matrix product do."""
     return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+class CompilingStopped(BaseException):
+    """Somebody asked for it. No Exception: Numba takes those for a signature that does not fit, and tries the next."""
+
+
+@contextmanager
+def compiling_unless(is_to_stop: Callable[[], bool]) -> Iterator[None]:
+    """Inside the context, compiling in this process asks between two passes of the compiler whether it is to stop, and
+    raises CompilingStopped then. A pass takes less than half a second; what was compiled before stays."""
+    with event.install_listener("numba:run_pass", _Stopping(is_to_stop)):
+        if is_to_stop():
+            raise CompilingStopped
+        yield
+
+
+class _Stopping(event.Listener):  # type: ignore[misc]
+    def __init__(self, is_to_stop: Callable[[], bool]) -> None:
+        self._is_to_stop = is_to_stop
+
+    def on_start(self, event: Any) -> None:  # noqa: ARG002  (Numba's interface)
+        if self._is_to_stop():
+            raise CompilingStopped
+
+    def on_end(self, event: Any) -> None:
+        """Nothing: the next pass asks."""
 
 
 class _SourceCache(FunctionCache):  # type: ignore[misc]

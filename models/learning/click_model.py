@@ -165,6 +165,12 @@ class ClickModel(NamedTuple):
         return parts, slot
 
 
+def warm_up() -> None:
+    """Have the loops compiled before there is a click that waits for them."""
+    parts, slot = np.zeros((1, len(PARTS))), np.ones(1, np.int64)
+    ClickModel.start(Calibration()).learn(parts, slot, np.zeros(1, np.bool_)).predict(parts, slot)
+
+
 @compiled
 def _difference(z: F8, squares: F8, i: int, parts: int) -> float:
     """What FTRL-Proximal's closed form gives for coordinate i: -z / ((beta + sqrt n) / alpha + lambda_2)."""
