@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core import event
+from numba.core.caching import FunctionCache
+from numba.core.registry import CPUDispatcher
+
+from models.compiled_files import MachineCodeFiles, shared_directory
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """Compile at the first call; the machine code is kept beside the source, or in the user's cache directory.
+    """Compile at the first call; the machine code is kept in the user's cache directory, or beside the source.
 
     Arithmetic is that of IEEE 754 in the order written (no `fastmath`), so results do not depend on the machine's vector
     width. Arrays are not bounds-checked: whoever calls has made sure of the indices.
@@ -29,9 +33,26 @@ def compiled(function: Function) -> Function:
     return _compiled(function)
 
 
+def compiled_part(function: Function) -> Function:
+    """As `compiled`, for what compiled functions alone call: without the code by which Python calls it, which for records
+    of many arrays takes a good part of the time to compile. A call from Python raises TypeError."""
+    made: Any = _compiled(function, no_cpython_wrapper=True)
+    made.__class__ = _Part
+    kept: Function = made
+    return kept
+
+
+class _Part(CPUDispatcher):  # type: ignore[misc]
+    """Numba would call a null pointer."""
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(f"{self.py_func.__qualname__} is a part of compiled functions; Python can call its `py_func`")
+
+
 def _compiled(function: Function, **options: Any) -> Function:
-    made: Any = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    with suppress(RuntimeError):  # neither place can be written: compile again in every process
+    # The C wrapper is for functions that are handed over as values; none are.
+    made: Any = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+    with suppress(RuntimeError):  # no place can be written: compile again in every process
         made._cache = _SourceCache(function)
     kept: Function = made
     return kept
@@ -41,6 +62,32 @@ def compiled_sums(function: Function) -> Function:
     """As `compiled`, for a loop that is one long sum in single precision: its terms may be added in any order, so that the
     machine's vector unit adds many at once. The last bits then depend on the machine, as those of a matrix product do."""
     return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+class CompilingStopped(BaseException):
+    """Somebody asked for it. No Exception: Numba takes those for a signature that does not fit, and tries the next."""
+
+
+@contextmanager
+def compiling_unless(is_to_stop: Callable[[], bool]) -> Iterator[None]:
+    """Inside the context, compiling in this process asks between two passes of the compiler whether it is to stop, and
+    raises CompilingStopped then. A pass takes less than half a second; what was compiled before stays."""
+    with event.install_listener("numba:run_pass", _Stopping(is_to_stop)):
+        if is_to_stop():
+            raise CompilingStopped
+        yield
+
+
+class _Stopping(event.Listener):  # type: ignore[misc]
+    def __init__(self, is_to_stop: Callable[[], bool]) -> None:
+        self._is_to_stop = is_to_stop
+
+    def on_start(self, event: Any) -> None:  # noqa: ARG002  (Numba's interface)
+        if self._is_to_stop():
+            raise CompilingStopped
+
+    def on_end(self, event: Any) -> None:
+        """Nothing: the next pass asks."""
 
 
 class _SourceCache(FunctionCache):  # type: ignore[misc]
@@ -53,25 +100,25 @@ class _SourceCache(FunctionCache):  # type: ignore[misc]
     _is_chosen = False
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        self._choose_file()
+        self._choose_files()
         return super().load_overload(sig, target_context)
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        self._choose_file()
+        self._choose_files()
         super().save_overload(sig, data)
 
-    def _choose_file(self) -> None:
+    def _choose_files(self) -> None:
         """Not before the first call: only then is everything defined that the function uses."""
         if not self._is_chosen:
             self._is_chosen = True
             base = f"{self._impl.filename_base}-{source_digest(self._py_func)}"
-            self._cache_file = IndexDataCacheFile(self._cache_path, base, self._impl.locator.get_source_stamp())
+            self._cache_file = MachineCodeFiles(shared_directory() or Path(self._impl.locator.get_cache_path()), base)
 
 
 def source_digest(function: Callable[..., object]) -> str:
     """16 hex digits that differ when anything differs that the machine code of `function` is made of."""
     digest = blake2b(digest_size=8)
-    for part in sorted(set(_parts(function, set()))):
+    for part in sorted({*_parts(function, set()), _file_digest(__file__)}):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F8, I8
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.ranking.features import PARTS
 from models.ranking.weights import Calibration
 
@@ -165,6 +165,12 @@ class ClickModel(NamedTuple):
         return parts, slot
 
 
+def warm_up() -> None:
+    """Have the loops compiled before there is a click that waits for them."""
+    parts, slot = np.zeros((1, len(PARTS))), np.ones(1, np.int64)
+    ClickModel.start(Calibration()).learn(parts, slot, np.zeros(1, np.bool_)).predict(parts, slot)
+
+
 @compiled
 def _difference(z: F8, squares: F8, i: int, parts: int) -> float:
     """What FTRL-Proximal's closed form gives for coordinate i: -z / ((beta + sqrt n) / alpha + lambda_2)."""
@@ -174,7 +180,7 @@ def _difference(z: F8, squares: F8, i: int, parts: int) -> float:
     return float(-z[i] / ((BETA + np.sqrt(squares[i])) / alpha + L2))
 
 
-@compiled
+@compiled_part
 def _logit(w: F8, slope: float, intercept: float, x: F8, slot: int) -> float:
     """The prior's score is the sum of the parts in their order, as a score is; only a part's difference sees it cut off."""
     score, learned = 0.0, w[0] + w[1 + len(x) + min(slot, SLOTS - 1)]
@@ -186,7 +192,7 @@ def _logit(w: F8, slope: float, intercept: float, x: F8, slot: int) -> float:
     return float(min(max(logit, -LOGIT_LIMIT), LOGIT_LIMIT))
 
 
-@compiled
+@compiled_part
 def _sigmoid(logit: float) -> float:
     return float(0.5 * (1.0 + np.tanh(0.5 * logit)))  # without overflow, and as `models.ranking.rank` computes it
 
@@ -215,7 +221,7 @@ def _learn(z: F8, squares: F8, slope: float, intercept: float, parts: F8, slot: 
         _step(z, squares, w, 1 + n_parts + min(slot[r], SLOTS - 1), gradient, n_parts)
 
 
-@compiled
+@compiled_part
 def _step(z: F8, squares: F8, w: F8, i: int, gradient: float, parts: int) -> None:
     """One coordinate: sigma = (sqrt(n + g^2) - sqrt n) / alpha, z += g - sigma w, n += g^2."""
     if gradient == 0.0:

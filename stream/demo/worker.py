@@ -78,6 +78,11 @@ class WorkerProcess:
         samples = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(map(float, samples))
 
+    def end(self, number: signal.Signals, within_s: float) -> int:
+        """Send it a signal; its exit code. Raises subprocess.TimeoutExpired if it lives on."""
+        self._process.send_signal(number)
+        return self._process.wait(within_s)
+
     def stop(self) -> None:
         """Ask it to drain and commit; kill it if it does not. May be called again."""
         if self._process.poll() is None:

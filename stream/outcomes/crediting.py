@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.credit.compiled_shares import divide
 from models.vocabulary import (
     ACTIONS,
@@ -194,7 +194,7 @@ def _note_lists(c: LedgerColumns, lists: Lists, at_ms: int, noted: NDArray[np.bo
         c.n_lists[r] += 1
 
 
-@compiled
+@compiled_part
 def _list_to_drop(c: LedgerColumns, r: int) -> int:
     """The oldest that was not seen, unless more than `LISTS_SEEN` were: then the oldest of those."""
     seen = 0
@@ -244,7 +244,7 @@ def _credit(
             out.rows[0] += 1
 
 
-@compiled
+@compiled_part
 def _expose(
     c: LedgerColumns,
     e: NDArray[Any],
@@ -293,7 +293,7 @@ def _expose(
     return t
 
 
-@compiled
+@compiled_part
 def _see(c: LedgerColumns, r: int, t: int, i: int, seen: NDArray[Any], made: NDArray[np.int64], which: int) -> None:
     """Write touch t to the exposures (which = 1) or clicks (2)."""
     of, touch = seen[made[which]], c.touches[r, t]
@@ -302,7 +302,7 @@ def _see(c: LedgerColumns, r: int, t: int, i: int, seen: NDArray[Any], made: NDA
     made[which] += 1
 
 
-@compiled
+@compiled_part
 def _place_of(c: LedgerColumns, r: int, k: int, item: np.uint32) -> int:
     for place in range(PLACES):
         if c.places[r, k, place].item == item and c.places[r, k, place].propensity > 0.0:
@@ -310,7 +310,7 @@ def _place_of(c: LedgerColumns, r: int, k: int, item: np.uint32) -> int:
     return -1
 
 
-@compiled
+@compiled_part
 def _add_touch(c: LedgerColumns, r: int) -> int:
     """Position of a new touch; if there is no room, the oldest that was not clicked goes, else the oldest."""
     if c.n_touches[r] == TOUCHES:
@@ -326,7 +326,7 @@ def _add_touch(c: LedgerColumns, r: int) -> int:
     return int(c.n_touches[r] - 1)
 
 
-@compiled
+@compiled_part
 def _path(c: LedgerColumns, e: NDArray[Any], i: int, item: np.uint32, named: int, window_ms: int, out: Credited) -> int:
     """Write the touches of the next outcome, earliest first, and its evidence; how many there are."""
     r, at_ms, m = e[i].row, e[i].time_ms, out.rows[0]
@@ -368,7 +368,7 @@ def _path(c: LedgerColumns, e: NDArray[Any], i: int, item: np.uint32, named: int
     return kept
 
 
-@compiled
+@compiled_part
 def _by_lists(c: LedgerColumns, e: NDArray[Any], i: int, item: np.uint32, window_ms: int, out: Credited) -> int:
     """The published lists that held the item; the last one becomes a touch, for what the item earns later."""
     r, at_ms, m = e[i].row, e[i].time_ms, out.rows[0]
@@ -393,7 +393,7 @@ def _by_lists(c: LedgerColumns, e: NDArray[Any], i: int, item: np.uint32, window
     return n
 
 
-@compiled
+@compiled_part
 def _remember(c: LedgerColumns, e: NDArray[Any], i: int, item: np.uint32, out: Credited) -> None:
     """Keep the purchase that is the next outcome for a refund; the oldest goes."""
     r, m = e[i].row, out.rows[0]
@@ -412,7 +412,7 @@ def _remember(c: LedgerColumns, e: NDArray[Any], i: int, item: np.uint32, out: C
         c.credits[r, p, k] = out.credits[m, k]
 
 
-@compiled
+@compiled_part
 def _take_back(c: LedgerColumns, e: NDArray[Any], value: float, i: int, item: np.uint32, out: Credited) -> bool:
     """The newest purchase of the item that was not taken back, with its credits; whether the ledger changed.
 

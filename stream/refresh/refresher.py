@@ -13,6 +13,7 @@ from models.arrays import F4, F8, I8
 from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
+from models.items.vectors import ItemVectors
 from models.ranking.features import Question
 from models.ranking.moment import Moments
 from models.ranking.rank import PARTS, RankedBatch, rank
@@ -86,6 +87,18 @@ class Refresher:
 
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
+        self._warm_up(None)
+
+    def warm_up_texts(self) -> None:
+        """The same by text."""
+        vectors, window = ItemVectors("", 1), self._settings.history_window
+        vectors.put(np.zeros(1, np.int32), np.ones((1, 1), np.float32))
+        nothing, allowed = np.zeros((1, window)), np.ones(1, np.bool_)
+        self._warm_up(
+            semantics(np.zeros((1, window, 1), np.float32), nothing, nothing, vectors, allowed, self._interest)
+        )
+
+    def _warm_up(self, text: Semantics | None) -> None:
         knowledge, states = self._knowledge, States(1)
         row, moment_ms = np.zeros(1, np.int64), np.zeros(1, np.int64)
         behaviours = behaviours_of(states, row, self._update)
@@ -100,6 +113,7 @@ class Refresher:
             stats=knowledge.stats,
             priors=priors,
             params=self._serving.params,
+            semantics=text,
             moments=Moments(),
         )
         nobody = ListHeader("-", EventSource(self._settings.topic_events, 0, 0), 0, "refresh")

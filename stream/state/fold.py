@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.calendar import DAY_S, EPOCH_WEEKDAY
-from models.compiled import compiled
+from models.compiled import compiled_part
 from stream.state.record import BIN_CONTEXT, BIN_TOTAL, BIN_WEEKDAY, BINS, BOUGHT, POINTS, StateColumns
 
 MAX_COUNT = np.int64(65_535)
@@ -27,7 +27,7 @@ class HalfLives(NamedTuple):
     histogram_s: float
 
 
-@compiled
+@compiled_part
 def fold(
     c: StateColumns,
     r: int,
@@ -46,7 +46,7 @@ def fold(
         _fold_bought(c, r, np.uint16(item >> np.uint64(48)))
 
 
-@compiled
+@compiled_part
 def _fold_histogram(c: StateColumns, r: int, time_s: np.int64, context: np.uint8, half_life_s: float) -> None:
     reference = np.int64(c.older_s[r])
     latest = max(reference, time_s)
@@ -62,7 +62,7 @@ def _fold_histogram(c: StateColumns, r: int, time_s: np.int64, context: np.uint8
     c.older_s[r] = np.uint32(latest)
 
 
-@compiled
+@compiled_part
 def _fold_point(c: StateColumns, r: int, item: np.uint64, time_s: np.int64, gain: float, half_lives: HalfLives) -> None:
     """Add to the point of the item; else open one, in place of the lightest if all are taken (dislikes open none)."""
     n = np.int64(c.n_points[r])
@@ -97,7 +97,7 @@ def _fold_point(c: StateColumns, r: int, item: np.uint64, time_s: np.int64, gain
     point.last_s, point.count = np.uint32(time_s), np.uint16(1)
 
 
-@compiled
+@compiled_part
 def _fold_bought(c: StateColumns, r: int, fingerprint: np.uint16) -> None:
     for k in range(min(c.n_bought[r], BOUGHT)):
         if c.bought[r, k] == fingerprint:
@@ -106,6 +106,6 @@ def _fold_bought(c: StateColumns, r: int, fingerprint: np.uint16) -> None:
     c.n_bought[r] += 1
 
 
-@compiled
+@compiled_part
 def _half(age_s: np.int64, half_life_s: float) -> float:
     return np.exp2(-age_s / half_life_s)  # type: ignore[no-any-return]

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from stream.errors import CorruptStateError
 
 STATE_VERSION = 1
@@ -253,7 +253,7 @@ def _pack(
             at += 2
 
 
-@compiled
+@compiled_part
 def _put(out: NDArray[np.uint8], at: int, value: np.uint64, width: int) -> None:
     for k in range(width):
         out[at + k] = (value >> np.uint64(8 * k)) & np.uint64(0xFF)
@@ -346,7 +346,7 @@ def _unpack(
     return -1
 
 
-@compiled
+@compiled_part
 def _get(blob: NDArray[np.uint8], at: np.int64, width: int) -> np.uint64:
     value = np.uint64(0)
     for k in range(width):

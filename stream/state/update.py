@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calendar import DAY_S
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.ranking.recent import behaviour_gain
 from models.vocabulary import CLICK, IMPRESSION, PURCHASE, QUERY, REFUND
 from stream.state.fold import HalfLives, fold
@@ -223,7 +223,7 @@ def _apply(
     return m
 
 
-@compiled
+@compiled_part
 def _is_remembered(c: StateColumns, r: int, event_id: np.uint32, item: np.uint64, action: np.uint8) -> bool:
     """Whether a behaviour still in the ring has this event_id, item and action."""
     for k in range(min(c.n_ring[r], RING)):
@@ -232,7 +232,7 @@ def _is_remembered(c: StateColumns, r: int, event_id: np.uint32, item: np.uint64
     return False
 
 
-@compiled
+@compiled_part
 def _is_liked(c: StateColumns, r: int, item: np.uint64, liked: NDArray[np.bool_]) -> bool:
     """Whether a positive behaviour still in the ring is about this item."""
     for k in range(min(c.n_ring[r], RING)):  # noqa: SIM110  (a generator cannot be compiled)
@@ -241,7 +241,7 @@ def _is_liked(c: StateColumns, r: int, item: np.uint64, liked: NDArray[np.bool_]
     return False
 
 
-@compiled
+@compiled_part
 def _write_history(c: StateColumns, r: int, history: NDArray[np.uint64]) -> None:
     """The first engagements still in the ring, newest first."""
     found = 0

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from wsgiref.simple_server import WSGIServer
 
+from models.encoder.opening import EncoderChoice
 from stream.errors import PenchantError
 from stream.kafka.engine.engine import Engine
 from stream.kafka.engine.table import StoreOptions
@@ -23,8 +25,9 @@ from stream.settings import Settings
 from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.texts.serving import Texts, open_texts
 from stream.worker.commit import Committer
+from stream.worker.compiling import Compiling
 from stream.worker.followed_models import FollowedModels
-from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last
+from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last, exit_now
 from stream.worker.log import log_to_stderr
 from stream.worker.parts import WorkerParts
 from stream.worker.tracker import Tracker
@@ -88,6 +91,8 @@ class Application:
         self._wire_engine(user_stores, item_stores)
         self.on_stopping: Callable[[], None] | None = None
         """Called once, when the worker begins to stop."""
+        self.on_stopped_early: Callable[[], None] | None = None
+        """Called last where it was stopped before it had joined its group."""
 
     # --- wiring ---
 
@@ -138,8 +143,19 @@ class Application:
         """
         started = time.monotonic()
         self.lifecycle.stop_on_signals()
-        await self._prepare()
+        # Before what takes long: a port that is taken is to be told at once.
         server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
+        is_prepared = False
+        try:
+            is_prepared = await self.lifecycle.unless_stopped(self._prepare())
+        finally:
+            if not is_prepared:
+                await self._close()
+                _close_endpoint(server)
+        if not is_prepared:
+            if self.on_stopped_early is not None:
+                self.on_stopped_early()
+            return
         try:
             self.engine.consumer.on_revoke = self.worker.revoke
             self._watchdog.start()
@@ -154,9 +170,7 @@ class Application:
                 await self.lifecycle.shut_down(self._close)
             finally:
                 self._watchdog.close()
-            if server is not None:
-                server.shutdown()
-                server.server_close()
+            _close_endpoint(server)
         self.lifecycle.raise_failure()
 
     async def _prepare(self) -> None:
@@ -166,23 +180,30 @@ class Application:
         # The embedded broker writes the markers that end a transaction without a checksum.
         check_crcs = not await asyncio.to_thread(is_embedded, self.settings)
         self.engine.configure(partitions=partitions, check_crcs=check_crcs)
-        logger.info("compiling what is not compiled yet: on a new machine half a minute or more, else nothing")
-        await asyncio.to_thread(self.tracker.warm_up)
-        await asyncio.to_thread(self._models.load_own)
-        choice = encoder_choice(self.settings)
-        if choice is not None and self.settings.recommend:
-            self._texts = self.tracker.knowledge.texts = await open_texts(
-                choice,
-                partial(batcher_options, self.settings),
-                self.directory,
-                self.metrics.texts,
-                catalog=lambda: self.tracker.knowledge.catalog,
-                catalog_is_read=self._replicas_caught_up,
-                on_swap=self._vectors_swapped,
-                on_query_ready=self._query_ready,
-                on_down=self.lifecycle.fatal,
-            )
+        choice = encoder_choice(self.settings) if self.settings.recommend else None
+        compiling = Compiling(self.tracker.stages(texts=choice is not None))
+        compiling.start()
+        try:
+            await asyncio.to_thread(self._models.load_own)
+            if choice is not None:
+                self._texts = self.tracker.knowledge.texts = await self._open_texts(choice)
+            await compiling.finished()
+        finally:
+            await compiling.stop()
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
+
+    async def _open_texts(self, choice: EncoderChoice) -> Texts:
+        return await open_texts(
+            choice,
+            partial(batcher_options, self.settings),
+            self.directory,
+            self.metrics.texts,
+            catalog=lambda: self.tracker.knowledge.catalog,
+            catalog_is_read=self._replicas_caught_up,
+            on_swap=self._vectors_swapped,
+            on_query_ready=self._query_ready,
+            on_down=self.lifecycle.fatal,
+        )
 
     def _started(self, starting: asyncio.Future[Any], seconds: float) -> None:
         if starting.cancelled():
@@ -239,6 +260,12 @@ class Application:
             self.worker.wake()
 
 
+def _close_endpoint(server: WSGIServer | None) -> None:
+    if server is not None:
+        server.shutdown()
+        server.server_close()
+
+
 def run_worker(settings: Settings) -> None:
     """Serve until stopped; what `penchant worker` calls.
 
@@ -250,6 +277,7 @@ def run_worker(settings: Settings) -> None:
     application.on_stopping = lambda: exit_at_last(
         lambda: application.lifecycle.failure, settings.shutdown_timeout_s + EXIT_GRACE_S
     )
+    application.on_stopped_early = exit_now
     try:
         asyncio.run(application.run())
     except PenchantError:

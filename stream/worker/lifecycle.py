@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from stream.errors import EXIT_FAILED, EXIT_USAGE, UsageError
 from stream.kafka.engine.engine import NOISY_LOGGERS, Engine
@@ -67,6 +68,18 @@ class Lifecycle:
         logger.info("%s: draining and committing", number.name)
         self.stop()
 
+    async def unless_stopped(self, preparing: Coroutine[Any, Any, None]) -> bool:
+        """Run it; False if the worker was stopped meanwhile: it was cancelled then. Raises what it raises."""
+        task, stopped = asyncio.ensure_future(preparing), asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if task.done():
+            await task
+            return not self._stop.is_set()
+        task.cancel()
+        await asyncio.wait([task])
+        return False
+
     async def until_stopped(self) -> None:
         """Returns as soon as the worker is to stop, for whatever reason."""
         crashed = asyncio.ensure_future(self._engine.crashed())
@@ -102,6 +115,14 @@ class Lifecycle:
             if (ours := translated(self._failure)) is not None:
                 raise ours from self._failure
             raise self._failure
+
+
+def exit_now() -> None:
+    """End the process, with 0: it was asked to end before it had begun anything. Threads that still connect, load or compile
+    are not waited for."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def exit_at_last(failure: Callable[[], BaseException | None], after_s: float) -> None:

@@ -6,11 +6,13 @@ Everything here runs on the event loop and never awaits, so a chunk is applied w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from models.items.warm_up import warm_up as warm_up_items
+from models.learning.click_model import warm_up as warm_up_clicks
 from models.ranking.weights import default_weights
 from models.sequence.model import SequenceModel
 from models.vocabulary import QUERY
@@ -31,6 +33,7 @@ from stream.refresh.serving import Serving
 from stream.refresh.versions import RankerModel
 from stream.settings import Settings
 from stream.state.update import Changes, apply_events, warm_up
+from stream.worker.compiling import Stage
 from stream.worker.intake import Intake, read_chunk
 
 
@@ -50,13 +53,22 @@ class Tracker:
         self.users: dict[int, UserPartition] = {}
         self.items: dict[int, ItemPartition] = {}
 
+    def stages(self, *, texts: bool) -> list[Stage]:
+        """What runs compiled, `texts` with interests by text: to be compiled before there is a chunk that waits for it."""
+        credit = self._crediting
+        return [
+            Stage("states of people", partial(warm_up, self._update)),
+            *([] if credit is None else [Stage("outcomes of lists", partial(warm_up_crediting, credit))]),
+            Stage("item statistics", warm_up_items),
+            *([Stage("clicks", warm_up_clicks)] if self._settings.learn_clicks else []),
+            Stage("lists", self.refresher.warm_up),
+            *([Stage("lists by text", self.refresher.warm_up_texts)] if texts else []),
+        ]
+
     def warm_up(self) -> None:
         """Compile what runs compiled, which may take some seconds the first time on a machine."""
-        warm_up(self._update)
-        if self._crediting is not None:
-            warm_up_crediting(self._crediting)
-        warm_up_items()
-        self.refresher.warm_up()
+        for stage in self.stages(texts=True):
+            stage.compile_()
 
     # --- events ---
 

@@ -43,11 +43,14 @@ def run(tmp_path: Path):
     def run(step: int = 10, added: int = 1, record: str = "Record") -> tuple[int, bool]:
         (tmp_path / "inner_of_test.py").write_text(INNER.format(step=step, added=added, record=record))
         root = Path(importlib.import_module("models").__file__ or "").parents[1]
-        # Without Python's own cache: it takes a file of the same second and size for unchanged.
         done = subprocess.run(
-            [sys.executable, "-c", RUN], env={"PYTHONPATH": f"{tmp_path}:{root}", "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True, text=True,
-            timeout=120, check=False,
+            [sys.executable, "-c", RUN],
+            env={
+                "PYTHONPATH": f"{tmp_path}:{root}",
+                "XDG_CACHE_HOME": str(tmp_path / "cache"),
+                "PYTHONDONTWRITEBYTECODE": "1",  # Python takes a source of the same size and second for the same
+            },
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         returned, kept = done.stdout.split()
@@ -63,6 +66,14 @@ def test_what_was_compiled_is_used_again_and_made_anew_when_another_file_or_cons
     assert run(step=100) == (200, False), "a constant of another file"
     assert run(record="Renamed") == (20, False), "a class in the signature; Numba would fail to read what it kept"
     assert run() == (20, True), "nothing was lost"
+
+
+def test_a_second_checkout_uses_what_the_first_one_compiled(run, tmp_path: Path) -> None:
+    assert run() == (20, False)
+    for path in tmp_path.glob("*.py"):
+        path.touch()  # as checked out later
+
+    assert run() == (20, True)
 
 
 def test_functions_of_one_source_have_one_digest() -> None:

@@ -1,0 +1,74 @@
+"""A first start: what is wrong is told before anything is compiled, and whoever stops it need not wait for a compiler."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from stream.demo.worker import WorkerProcess, free_port
+from stream.errors import PenchantError
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.topics import topic_specs
+from stream.settings import Settings, load_settings
+
+DEADLINE_S = 60.0
+Embedded = Callable[[Mapping[str, int]], EmbeddedBroker]
+
+
+@pytest.fixture
+def settings(embedded: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Of a worker that has everything to compile."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    broker = embedded({spec.name: 1 for spec in topic_specs(load_settings())})
+    return load_settings(bootstrap_servers=broker.bootstrap_servers, metrics_port=free_port(), encoder_model="hashing")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_compiles_ends_with_0_and_compiles_no_further(settings: Settings, number: signal.Signals):
+    with WorkerProcess(settings) as worker:
+        wait_for(worker, "compiling 1 of ")
+        code = worker.end(number, DEADLINE_S)
+        log = worker.log.read_text()
+
+    assert code == 0, log
+    assert "compiled in" not in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [({"encoder_model": "no-such-model"}, "no-such-model"), ({"metrics_port": "taken"}, "cannot be opened")],
+)
+def test_what_is_wrong_with_the_port_or_the_encoder_is_told_before_anything_is_compiled(
+    settings: Settings, wrong: dict[str, object], told: str
+):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        if "metrics_port" in wrong:
+            wrong = {"metrics_port": other.getsockname()[1]}
+        with (
+            pytest.raises(PenchantError, match=r"exit code 2"),
+            WorkerProcess(settings.model_copy(update=wrong)) as worker,
+        ):
+            wait_for(worker, "compiled in")
+
+    log = worker.log.read_text()
+    worker.log.unlink()
+    assert told in log
+    assert "compiled in" not in log
+
+
+def wait_for(worker: WorkerProcess, line: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while line not in worker.log.read_text():
+        worker.check()
+        assert time.monotonic() < deadline, worker.log.read_text()
+        threading.Event().wait(0.02)
