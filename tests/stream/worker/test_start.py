@@ -1,4 +1,4 @@
-"""A worker's first start: what is wrong is told before anything is compiled, and whoever stops it need not wait for a compiler."""
+"""A first start: what is wrong is told before anything is compiled, and whoever stops a worker need not wait for a compiler."""
 
 from __future__ import annotations
 
