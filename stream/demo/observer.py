@@ -94,6 +94,22 @@ class Observer:
         with self.lock:
             return sum(offset for (name, _), offset in self._expected.items() if name == topic)
 
+    def waiting_s(self) -> float:
+        """How long whoever waits for a list has waited for longest, s; 0 where nobody does.
+
+        Raises:
+            PenchantError: reading failed.
+        """
+        self.check()
+        with self.lock:
+            since_ms = self._tally.waiting_since_ms()
+        return 0.0 if since_ms is None else max(0.0, (self._clock_ms() - since_ms) / 1000)
+
+    def records(self) -> int:
+        """Records of all topics read so far."""
+        with self.lock:
+            return sum(self._expected.values())
+
     def finish(self) -> Figures:
         """The final figures: what still waited for older records is counted now."""
         with self.lock:

@@ -15,6 +15,8 @@ from stream.errors import PenchantError
 
 _FRAME_S: Final = 0.25
 _LINE_S: Final = 5.0
+_NOTE: Final = ""
+"""Stands for the note among the users whose version was told: no user has this id."""
 
 
 @contextmanager
@@ -53,6 +55,9 @@ def screen(console: Console, view: Callable[[], View]) -> Iterator[None]:
 
 def _tell(console: Console, view: View, told: dict[str, int]) -> None:
     console.print(line(view), markup=False, soft_wrap=True)
+    if view.note and _NOTE not in told:
+        told[_NOTE] = 1
+        console.print(f"  {view.note}: time runs as fast as lists stay fresh", markup=False, soft_wrap=True)
     for card in view.cards:
         if card.version > told.get(card.user_id, 0):
             told[card.user_id] = card.version

@@ -31,6 +31,7 @@ def problems_of(figures: Figures, lost: Mapping[str, int], lost_inside: float | 
         (figures.waiting_users, "users have no list that reflects their newest event"),
         (figures.missing_reasons, "recommended items have no reason"),
         (figures.missing_refusals, "refused records have no dead letter"),
+        (figures.missing_outcomes, "purchases were neither credited to a list nor found to be nobody's"),
     )
     return problems + [f"{n:,} {what}" for n, what in owed if n]
 
@@ -47,7 +48,7 @@ def print_summary(
         table.add_row(name, value)
     console.print(table)
     if problems:
-        console.print("[bold red]The figures are not complete[/]: see what was lost.")
+        console.print("[bold red]The figures are not complete[/]: see what is missing.")
     console.print(
         "Next:\n"
         "  [bold]penchant demo --serve[/]    keep this running and send events of your own\n"

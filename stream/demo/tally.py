@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import count, islice
 from typing import Final, NamedTuple
@@ -60,6 +60,8 @@ class Figures(NamedTuple):
     """Places of lists whose reason has not come."""
     missing_refusals: int
     """Records that break the rules and whose dead letter has not come."""
+    missing_outcomes: int
+    """Purchases that were neither credited nor found to be nobody's."""
     late: int
     """Records that came after what was newer had been counted; only their order was wrong."""
 
@@ -71,11 +73,12 @@ class Tally:
         self._limits = limits
         self.hit_rates = HitRates()
         self._events = self._late = self._outcomes = self._outcomes_attributed = 0
-        self._recommendations = self._places = self._reasons = self._must_be_refused = 0
+        self._recommendations = self._places = self._reasons = self._must_be_refused = self._purchases = 0
         self._refused: Counter[str] = Counter()
         self._newest_event: dict[str, int] = {}
         self._reflected: dict[str, int] = {}
-        self._waiting: set[str] = set()
+        self._unreflected: dict[str, deque[tuple[int, int]]] = {}
+        """Offset and Kafka timestamp of each event that no list of its user reflects, by user."""
         self._timestamps: dict[tuple[int, int], int] = {}
         self._freshness_ms = array("q")
         self._measured: set[tuple[int, int]] = set()
@@ -98,11 +101,12 @@ class Tally:
         self._events += 1
         self._newest_event[user] = offset
         if self._reflected.get(user, -1) < offset:
-            self._waiting.add(user)
+            self._unreflected.setdefault(user, deque()).append((offset, timestamp_ms))
         self._timestamps[partition, offset] = timestamp_ms
         if len(self._timestamps) > TIMESTAMPS_MAX:
             for oldest in list(islice(self._timestamps, TIMESTAMPS_MAX // 10)):
                 del self._timestamps[oldest]
+        self._purchases += event.action == "purchase"
         bought = Purchase(user, event.item_id if event.action == "purchase" else None, decoded.event_time_ms)
         self._enqueue(timestamp_ms, 0, bought)
         return bought
@@ -117,8 +121,11 @@ class Tally:
         user = listed.user_id
         self._places += len(listed.items)
         self._reflected[user] = max(listed.source.offset, self._reflected.get(user, -1))
-        if self._reflected[user] >= self._newest_event.get(user, -1):
-            self._waiting.discard(user)
+        unreflected = self._unreflected.get(user, deque())
+        while unreflected and unreflected[0][0] <= self._reflected[user]:
+            unreflected.popleft()
+        if not unreflected:
+            self._unreflected.pop(user, None)
         self._enqueue(timestamp_ms, 1, listed)
         return listed
 
@@ -151,6 +158,10 @@ class Tally:
                 self._measure(timestamp_ms, record)
         self._advanced_to_ms = max(self._advanced_to_ms, until_ms)
 
+    def waiting_since_ms(self) -> int | None:
+        """Kafka timestamp of the oldest event that no list of its user reflects; None when there is none."""
+        return min((unreflected[0][1] for unreflected in self._unreflected.values()), default=None)
+
     def figures(self) -> Figures:
         """So far."""
         ordered = sorted(self._freshness_ms)
@@ -166,9 +177,10 @@ class Tally:
             freshness_p99_ms=percentile(ordered, 99),
             freshness_n=len(ordered),
             hit_rates=self.hit_rates.result(),
-            waiting_users=len(self._waiting),
+            waiting_users=len(self._unreflected),
             missing_reasons=self._places - self._reasons,
             missing_refusals=self._must_be_refused - self._refused.total(),
+            missing_outcomes=self._purchases - self._outcomes,
             late=self._late,
         )
 

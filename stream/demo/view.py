@@ -38,6 +38,8 @@ class View(NamedTuple):
     figures: Figures
     cards: Sequence[Card]
     titles: Mapping[str, str]
+    note: str = ""
+    """What a person should know of this machine."""
 
 
 def draw(view: View, width: int, height: int) -> RenderableType:
@@ -72,7 +74,9 @@ def story(card: Card, titles: Mapping[str, str]) -> str:
 
 def _head(view: View, width: int) -> list[RenderableType]:
     first = Text.assemble(
-        ("Penchant", "bold cyan"), "  one year of a real gift shop, replayed  ", (f"[{view.phase}]", "dim")
+        ("Penchant", "bold cyan"),
+        f"  {view.note}  " if view.note else "  one year of a real gift shop, replayed  ",
+        (f"[{view.phase}]", "dim"),
     )
     second = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
     day = _day(view.shop_time_ms) if view.shop_time_ms is not None else " " * 11

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -23,19 +24,23 @@ from stream.settings import ENV_PREFIX, Settings
 LOG_LINES: Final = 5
 """Last lines of the log that an error quotes."""
 
+_SHUTDOWN_S: Final = 5.0
+_COMMIT_INTERVAL_S: Final = 0.1
 _KILL_AFTER_S: Final = 3.0  # beyond the worker's own shutdown_timeout_s
 
 
 class WorkerProcess:
     """`penchant worker` with exactly these settings. Use as a context: it runs inside, and is gone afterwards.
 
-    Its log stays where it is when the worker failed, and is removed otherwise.
+    Its log stays where it is when the worker failed or `keep_log` was set, and is removed otherwise.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="penchant-demo-"))
         handle, log = tempfile.mkstemp(prefix="penchant-demo-", suffix=".log")
         self.log = Path(log)
+        self.keep_log = False
+        """For whoever finds that something went wrong."""
         self.settings = settings.model_copy(update={"data_dir": self._directory / "data"})
         with open(handle, "wb") as stderr:
             self._process = subprocess.Popen(
@@ -68,15 +73,21 @@ class WorkerProcess:
         lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
         return f"Its log, {self.log}, ends with:\n" + "\n".join(lines) if lines else f"Its log, {self.log}, is empty."
 
-    def metric(self, name: str, timeout_s: float = 2.0) -> float | None:
-        """Sum of a metric over its labels; None while the endpoint does not answer."""
+    def metric(self, name: str, label: str = "", timeout_s: float = 2.0) -> float | None:
+        """Sum of a metric over its labels, or over those lines that hold this one; None while nothing answers."""
         try:
             with urllib.request.urlopen(self.metrics_url, timeout=timeout_s) as answer:  # noqa: S310  (our own http URL)
                 text = answer.read().decode()
         except (OSError, urllib.error.URLError):
             return None
-        samples = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(map(float, samples))
+        lines = (line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")))
+        return sum(float(line.rpartition(" ")[2]) for line in lines if label in line)
+
+    def compiling(self) -> str | None:
+        """What it is compiling, as its log says it; None before and after."""
+        told = [line for line in self.log.read_text(errors="replace").splitlines() if " compil" in line]
+        last = re.search(r"compiling \d+ of \d+: [^(]*", told[-1]) if told else None
+        return None if last is None else last[0].strip()
 
     def end(self, number: signal.Signals, within_s: float) -> int:
         """Send it a signal; its exit code. Raises subprocess.TimeoutExpired if it lives on."""
@@ -99,9 +110,24 @@ class WorkerProcess:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
-        if kind is None or issubclass(kind, KeyboardInterrupt):
+        if not self.keep_log and (kind is None or issubclass(kind, KeyboardInterrupt)):
             with contextlib.suppress(OSError):
                 self.log.unlink()
+
+
+def demo_settings(settings: Settings, servers: str, list_age_s: float) -> Settings:
+    """Those of a worker at the embedded broker, in whose shop a day passes in a sixth of a second."""
+    return settings.model_copy(
+        update={
+            "bootstrap_servers": servers,
+            "security_protocol": "PLAINTEXT",
+            "metrics_host": "127.0.0.1",
+            "metrics_port": free_port(),
+            "shutdown_timeout_s": _SHUTDOWN_S,
+            "commit_interval_s": _COMMIT_INTERVAL_S,
+            "list_max_age_s": list_age_s,
+        }
+    )
 
 
 def free_port() -> int:

@@ -49,11 +49,11 @@ class LastLists:
         stale = set(items)
         return (user for user, last in self._lists.items() if not stale.isdisjoint(last.items))
 
-    def aged(self, now: float, max_age_s: float) -> list[User]:
-        """Users whose list is older than this, oldest first, some at a time; 0 = none is ever too old."""
+    def aged(self, before: float) -> list[User]:
+        """Users whose list was made before this, oldest first, some at a time."""
         aged: list[User] = []
-        for user, last in islice(self._lists.items(), AGED_AT_ONCE if max_age_s else 0):
-            if now - last.made_at <= max_age_s:
+        for user, last in islice(self._lists.items(), AGED_AT_ONCE):
+            if last.made_at >= before:
                 break
             aged.append(user)
         return aged

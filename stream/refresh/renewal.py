@@ -15,6 +15,9 @@ from stream.wire.records import Trigger
 FAR_BEHIND: Final = 0.1
 """Share of all engagements, missing from the statistics, from which on lists are made again when they are there."""
 
+LEARNED_LATE_S: Final = 10.0
+"""Longest time from the moment when something is known to the first list that it goes into."""
+
 
 class Renewal:
     """Puts users into the queue. `now` is a monotonic clock, s."""
@@ -23,6 +26,8 @@ class Renewal:
         self._queue, self._lists, self._knowledge = queue, lists, knowledge
         self._max_early_users = max_early_users
         self._early: dict[User, None] = {}
+        self._known: object = None
+        self._learned_at = 0.0
 
     def everyone(self, trigger: Trigger, now: float) -> None:
         """Every user whose list is known."""
@@ -37,8 +42,15 @@ class Renewal:
         self._add(self._lists.holding(stale), "catalog", now)
 
     def aged(self, now: float, max_age_s: float) -> int:
-        """Users whose list is older than this, oldest first, some at a time; how many. 0 = none is ever too old."""
-        aged = self._lists.aged(now, max_age_s)
+        """Users whose list is older than this, oldest first, some at a time; how many. 0 = none is ever too old.
+
+        A list that was made well after the last thing was learned would come out the same: those stay, so a quiet shop costs
+        nothing.
+        """
+        known = self._knowledge.stats.version, self._knowledge.catalog.version, self._knowledge.newest_ms
+        if known != self._known:
+            self._known, self._learned_at = known, now
+        aged = self._lists.aged(min(now - max_age_s, self._learned_at + LEARNED_LATE_S)) if max_age_s else []
         self._add(aged, "refresh", now)
         return len(aged)
 

@@ -37,7 +37,9 @@ class WorkerSettings(BaseModel):
     )
     refresh_batch_users: Positive = Field(64, description="Users ranked together; larger is faster but less fresh")
     list_max_age_s: Annotated[float, Field(ge=0)] = Field(
-        3600.0, description="A list older than this is made again, and published if it changed; 0 = never"
+        3600.0,
+        description="A list older than this is made again where anything was learned since, and published if it changed; "
+        "0 = never",
     )
     refresh_queue_max_users: Positive = Field(
         1_000_000, description="Users waiting for a fresh list; at the bound reading pauses until some are done"

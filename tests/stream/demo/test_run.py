@@ -61,6 +61,9 @@ class Demo:
                     self._lines.append(line)
                     self._grown.notify_all()
 
+    def join(self) -> None:
+        self._reader.join(DEADLINE_S)
+
     @property
     def output(self) -> str:
         return "".join(self._lines)
@@ -77,7 +80,7 @@ class Demo:
         self.process.send_signal(number)
         code = self.process.wait(DEADLINE_S)
         took_s = time.monotonic() - began
-        self._reader.join(DEADLINE_S)
+        self.join()
         assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
         # ONNX Runtime leaves a session number of its telemetry, which is switched off, in the temporary directory.
         assert [path for path in self.temporary.iterdir() if path.name != ".ses"] == [], self.output
@@ -134,6 +137,31 @@ def test_ctrl_c_in_the_middle_stops_everything_with_130_and_no_traceback(tmp_pat
     assert code == 130
     assert took_s < 8
     assert "Stopped; nothing is left running." in demo.output
+
+
+def test_ctrl_c_while_the_worker_compiles_stops_everything_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    with running(["-m", "stream", "demo"], tmp_path / "temporary") as demo:
+        demo.until("compiling 1 of ")
+        code, took_s = demo.stop(signal.SIGINT)
+
+    assert code == 130
+    assert took_s < 8
+    assert "Stopped; nothing is left running." in demo.output
+
+
+def test_what_is_missing_at_the_end_keeps_the_workers_log_and_says_where_it_is(tiny: list[str], tmp_path: Path):
+    script = "import stream.demo.run as run; run.problems_of = lambda *_: ['7 lists never came']\n" + TINY
+    with running(["-c", script, *tiny[2:]], tmp_path / "temporary") as demo:
+        demo.until("Ctrl-C stops everything.")
+        demo.process.send_signal(signal.SIGTERM)
+        assert demo.process.wait(DEADLINE_S) == 1
+        demo.join()
+
+    (log,) = (tmp_path / "temporary").glob("*.log")
+    assert f"The worker's log: {log}" in demo.output
+    assert "started in" in log.read_text()
 
 
 def test_a_worker_that_dies_is_an_error_that_quotes_the_end_of_its_log(tmp_path: Path):

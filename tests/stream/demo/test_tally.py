@@ -106,6 +106,29 @@ def test_a_user_waits_until_a_list_reflects_the_newest_event(tally: Tally):
     assert tally.figures().waiting_users == 0
 
 
+def test_who_waits_for_longest_waits_since_the_oldest_event_that_no_list_of_theirs_reflects(tally: Tally):
+    assert tally.waiting_since_ms() is None
+    tally.event(0, 0, 1_000, b"ann", bought("ann", "a"))
+    tally.event(0, 1, 1_100, b"bob", bought("bob", "a"))
+    tally.event(0, 2, 1_200, b"ann", bought("ann", "b"))
+    assert tally.waiting_since_ms() == 1_000
+    tally.recommendation(1_300, b"ann", a_list("ann", 0, ()))
+    assert tally.waiting_since_ms() == 1_100
+    tally.recommendation(1_300, b"bob", a_list("bob", 1, ()))
+    assert tally.waiting_since_ms() == 1_200
+    tally.recommendation(1_300, b"ann", a_list("ann", 2, ()))
+    assert tally.waiting_since_ms() is None
+
+
+def test_every_purchase_is_owed_an_outcome(tally: Tally):
+    tally.event(0, 0, 1_000, b"ann", bought("ann", "a"))
+    tally.event(0, 1, 1_001, b"ann", bought("ann", "b").replace(b"purchase", b"view"))
+    assert tally.figures().missing_outcomes == 1
+
+    tally.attribution(encode(OutcomeAttribution("o", "ann", "a", "purchase", 0, None, (), "last_touch", 1.0)))
+    assert tally.figures().missing_outcomes == 0
+
+
 def test_a_list_that_is_read_before_its_event_leaves_nobody_waiting(tally: Tally):
     tally.recommendation(1_003, b"ann", a_list("ann", 0, ()))
     tally.event(0, 0, 1_000, b"ann", bought("ann", "a"))

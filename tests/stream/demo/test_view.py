@@ -16,7 +16,7 @@ from stream.files.reading import FileRecord
 from stream.wire.reasons import Explanation, RecommendationAttribution
 from stream.wire.records import EventSource, ModelVersions, Recommendation, RecommendedItem, encode
 
-FIGURES = Figures(1234, 56, 78, 1560, 900, 21, {"not_json": 1}, 85.0, 250.0, 78, (), 0, 0, 0, 0)
+FIGURES = Figures(1234, 56, 78, 1560, 900, 21, {"not_json": 1}, 85.0, 250.0, 78, (), 0, 0, 0, 0, 0)
 
 
 def a_list(items: str, event_time_ms: int = 1, list_id: str = "list") -> Recommendation:

@@ -22,6 +22,7 @@ from stream.errors import CorruptStateError, InvariantError, SettingsError
 from stream.metrics import Metrics
 from stream.outcomes.strategy_totals import record_key
 from stream.partitions.items import ItemPartition
+from stream.refresh.renewal import LEARNED_LATE_S
 from stream.settings import Settings
 from stream.state.record import RING, dwell_code
 from stream.wire.codes import context_bucket, event_id_hash
@@ -157,6 +158,20 @@ def test_users_with_room_in_their_list_get_another_when_items_are_added(harness)
     assert harness.refresh() == {"ann": []}
     harness.catalogue("cup", "pot")
     assert harness.waiting() == [("ann", "catalog")]
+
+
+def test_lists_do_not_age_where_nothing_is_learned_any_more(harness):
+    harness.catalogue("cup", "pot")
+    harness.events(("ann", "view", "cup"))
+    harness.refresh()
+    tracker, age_s = harness.tracker, harness.settings.list_max_age_s
+    learned_at = harness.now_ms / 1000
+    assert tracker.requeue_aged(learned_at) == 0
+    tracker.lists.remember((0, b"ann"), (), learned_at + LEARNED_LATE_S + 1)
+    assert tracker.requeue_aged(learned_at + 9 * age_s) == 0
+
+    harness.catalogue("cup", "pot", "bowl")
+    assert tracker.requeue_aged(learned_at + 9 * age_s) == 1
 
 
 def test_a_list_that_has_become_old_is_made_again_and_says_whether_it_changed(harness):
