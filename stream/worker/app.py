@@ -150,6 +150,8 @@ class Application:
             is_prepared = await self.lifecycle.unless_stopped(self._prepare())
         finally:
             if not is_prepared:
+                if self.on_stopping is not None:
+                    self.on_stopping()  # what is open is closed within a deadline, too
                 await self._close()
                 _close_endpoint(server)
         if not is_prepared:
