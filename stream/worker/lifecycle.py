@@ -17,6 +17,9 @@ from stream.kafka.engine.errors import translated
 
 logger = logging.getLogger(__name__)
 
+CANCEL_AGAIN_S = 2.0
+"""How long a preparation has to end once it is cancelled, before it is cancelled again."""
+
 EXIT_GRACE_S = 5.0
 """How long after `shutdown_timeout_s` the process may still need to end."""
 
@@ -76,8 +79,11 @@ class Lifecycle:
         if task.done():
             await task
             return not self._stop.is_set()
-        task.cancel()
-        await asyncio.wait([task])
+        while not task.done():
+            # Again and again: Python 3.11's `asyncio.wait_for` loses a cancellation that comes just when what it waits for
+            # is done.
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
         return False
 
     async def until_stopped(self) -> None:
