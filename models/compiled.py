@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numba
+import numpy as np
 from numba.core import event
 from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
@@ -124,16 +125,20 @@ def source_digest(function: Callable[..., object]) -> str:
 
 
 def _parts(function: Callable[..., object], seen: set[Callable[..., object]]) -> Iterator[str]:
-    """The file of the function and of every compiled one that it reaches, the constants it names, and the fields of records."""
+    """The file of the function and of every compiled one that it reaches, the constants that it names, and the fields of every
+    record that its module knows: arguments are records, and code reads their fields by position."""
     seen.add(function)
     yield _file_digest(inspect.getfile(function))
     names = function.__globals__
+    for known in list(names.values()):
+        if isinstance(known, type) and hasattr(known, "_fields"):
+            yield f"{known.__module__}.{known.__qualname__}{known._fields}"
     for name in function.__code__.co_names:
         used: Any = names.get(name)
-        if isinstance(used, int | float | str | tuple):
+        if isinstance(used, int | float | str | tuple | np.generic):
             yield f"{name}={used!r}"
-        elif isinstance(used, type) and hasattr(used, "_fields"):
-            yield f"{name}={used.__module__}.{used.__qualname__}{used._fields}"
+        elif isinstance(used, np.ndarray):
+            yield f"{name}={used.dtype}{used.shape}{used.tobytes().hex()}"
         elif hasattr(used, "py_func") and used.py_func not in seen:
             yield from _parts(used.py_func, seen)
 

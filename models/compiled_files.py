@@ -53,8 +53,8 @@ class MachineCodeFiles:
         path = self._path(key)
         try:
             kept, data = pickle.loads(path.read_bytes())  # noqa: S301  (a directory that this user owns)
-        except (OSError, EOFError, pickle.UnpicklingError, ValueError):
-            return None
+        except (OSError, EOFError, pickle.UnpicklingError, ValueError, AttributeError, ImportError, IndexError):
+            return None  # it is damaged, or names what this version does not have
         if kept != _text(key):
             return None
         with suppress(OSError):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
+from types import FunctionType
 
+import numpy as np
 import pytest
 
 from models.compiled import source_digest
@@ -74,6 +77,21 @@ def test_a_second_checkout_uses_what_the_first_one_compiled(run, tmp_path: Path)
         path.touch()  # as checked out later
 
     assert run() == (20, True)
+
+
+def test_the_digest_follows_the_fields_of_an_argument_and_the_values_of_arrays_that_other_files_define() -> None:
+    names: dict[str, object] = {
+        "Pair": namedtuple("Pair", "a b"),
+        "TABLE": np.array([1.0, 2.0]),
+        "ONE": np.float32(1.0),
+    }
+
+    def made(**changed: object) -> str:
+        return source_digest(FunctionType((lambda pair: pair.a + TABLE[0] + ONE).__code__, names | changed))  # noqa: F821
+
+    assert made() == made()
+    others = {"Pair": namedtuple("Pair", "b a")}, {"TABLE": np.array([1.0, 3.0])}, {"ONE": np.float32(2.0)}
+    assert len({made(), *(made(**other) for other in others)}) == 4
 
 
 def test_functions_of_one_source_have_one_digest() -> None:

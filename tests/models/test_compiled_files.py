@@ -39,6 +39,15 @@ def test_a_damaged_file_is_no_file(tmp_path: Path):
     assert files.load("a") is None
 
 
+def test_a_file_that_names_what_is_not_there_any_more_is_no_file(tmp_path: Path):
+    files = MachineCodeFiles(tmp_path, "f")
+    for gone in (b"cmodels.compiled\nGone\n.", b"cno_such_module\nGone\n."):
+        files.save("a", b"code")
+        (path,) = tmp_path.iterdir()
+        path.write_bytes(gone)
+        assert files.load("a") is None
+
+
 def test_beyond_the_bound_those_go_that_were_not_used_for_longest(tmp_path: Path):
     files = MachineCodeFiles(tmp_path, "f", max_bytes=2_500)
     for at, key in enumerate("ab"):
