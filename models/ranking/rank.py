@@ -17,36 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
-from models.calendar import DAY_MS, HOUR_MS
 from models.compiled import compiled
 from models.items.catalog import Catalog
 from models.items.index import NO_INDEX
 from models.items.priors import Priors
-from models.items.record import MOMENT_STARTS
 from models.items.stats import ItemStatistics
 from models.ranking.candidates import Candidates, Proposed, gather
-from models.ranking.choosing import MARGIN, ROUNDING, bound_scores, is_certain, keep_best
 from models.ranking.features import (
-    AGE,
     FEATURES,
-    FORWARD,
-    NEAR_UNIT,
-    PART_OF,
     PARTS,
     PERSONAL,
-    SCALES,
     TEXT,
-    TREND,
     ItemArrays,
     Question,
     fill_features,
     items_of,
-    norm,
-    place_weights,
 )
+from models.ranking.listing import ListArrays, bounds_of, list_best
 from models.ranking.moment import ItemMoment, Moments
 from models.ranking.semantics import Semantics
-from models.ranking.weights import RankingWeights, default_weights, user_weights, weight_class
+from models.ranking.weights import RankingWeights, default_weights, user_weights
 from models.vocabulary import COLD_START, INTEREST, POPULAR
 
 __all__ = ["PARTS", "PERSONAL", "RankedBatch", "RankingParams", "SequenceScores", "rank", "score_all"]
@@ -56,8 +46,6 @@ SPLIT = ("co_occurrence", "interest")
 
 FEEDBACK = "feedback"
 """Last part of a score, where there is any: what the strategy of the place has earned (`models.credit.strategy_feedback`)."""
-
-_PERSONAL = tuple(PARTS.index(name) for name in PERSONAL)
 
 TOP_K_MAX = 255
 
@@ -263,7 +251,7 @@ def _rank(
     found = gather(question, items, _proposed(users, common, semantics, sequence), limit)
     usable = usable_places(question, items, semantics)
     weights = user_weights(params.weights, usable, question.idle_s)
-    listed = _Listed(
+    listed = ListArrays(
         np.full((users, k), NO_INDEX, np.int32),
         np.zeros((users, k, len(PARTS) + 1)),
         np.zeros((users, k, places)),
@@ -272,24 +260,15 @@ def _rank(
     interest, popular, cold = params.feedback
     feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
     text = _text(found, semantics)
-    bounds = _bounds(moment, question, usable, weights)
-    _list(question, items, found, text, weights, feedback, priors.moment_shares, bounds, explained, listed)
+    bounds = bounds_of(moment, question, usable, weights)
+    list_best(question, items, found, text, weights, feedback, priors.moment_shares, bounds, explained, listed)
     if semantics is not None:
         _rescore_exactly(listed, semantics, weights, feedback, explained)
     return _to_batch(listed, usable > 0, params)
 
 
-class _Listed(NamedTuple):
-    items: I4
-    """(u, k)."""
-    parts: F8
-    """(u, k, P + 1): those of `PARTS`, and `FEEDBACK`."""
-    contributions: F8
-    """(u, k, H)."""
-
-
 def _rescore_exactly(
-    listed: _Listed, semantics: Semantics, weights: F8, feedback: F8, explained: NDArray[np.bool_]
+    listed: ListArrays, semantics: Semantics, weights: F8, feedback: F8, explained: NDArray[np.bool_]
 ) -> None:
     """Single precision chose what is listed; what is said of it, and its order, is the exact sum of its contributions."""
     by_text = semantics.contributions(listed.items, weights[:, TEXT : TEXT + 2])
@@ -318,7 +297,7 @@ def _score(parts: F8) -> F8:
     return score
 
 
-def _to_batch(listed: _Listed, warm: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
+def _to_batch(listed: ListArrays, warm: NDArray[np.bool_], params: RankingParams) -> RankedBatch:
     filled = listed.items >= 0
     score = _score(listed.parts)
     calibration = params.weights.calibration
@@ -354,212 +333,3 @@ def _all_features(x: F8, question: Question, items: ItemArrays, found: Candidate
                 x[c], items, found.item[c], found.near[c], text[c], found.sequence[c], question.now_ms[u], question.bins[u],
                 moment_shares,
             )  # fmt: skip
-
-
-class _Bounds(NamedTuple):
-    """What bounds scores; see `models.ranking.choosing`."""
-
-    base: F4
-    """(C, n)."""
-    scene: F4
-    """(SCENES + 1, n)."""
-    user_class: I8
-    """(u,) row of `base`; -1 = no bound is known at this user's moment, all candidates are computed exactly."""
-    tolerance: F8
-    """(u,) error of a bound."""
-
-
-def _bounds(moment: ItemMoment | None, question: Question, usable: I8, weights: F8) -> _Bounds:
-    if moment is None:
-        nothing = np.zeros((0, 0), np.float32)
-        return _Bounds(nothing, nothing, np.full(len(usable), -1), np.zeros(len(usable)))
-    ahead_ms = question.now_ms - moment.moment_ms
-    fits = (ahead_ms >= 0) & (ahead_ms <= moment.good_for_ms) & (question.bins[:, :2] == moment.bins).all(axis=1)
-    absolute = np.abs(weights)
-    # Trends fade by days at the fastest, and the logarithm of an age in hours grows by 1 an hour at the most.
-    drift = absolute[:, TREND : TREND + 3].sum(axis=1) * ahead_ms / DAY_MS + absolute[:, AGE] * ahead_ms / HOUR_MS
-    tolerance = ROUNDING * absolute.sum(axis=1) + drift
-    return _Bounds(moment.base, moment.scene, np.where(fits, weight_class(usable, question.idle_s), -1), tolerance)
-
-
-@compiled
-def _list(
-    question: Question,
-    items: ItemArrays,
-    found: Candidates,
-    text: F4,
-    weights: F8,
-    feedback: F8,
-    moment_shares: F8,
-    bounds: _Bounds,
-    explained: NDArray[np.bool_],
-    listed: _Listed,
-) -> None:
-    k, most = listed.items.shape[1], 0
-    for u in range(len(question.history)):
-        most = max(most, found.start[u + 1] - found.start[u])
-    x, parts = np.empty(len(FEATURES)), np.empty(listed.parts.shape[2])
-    counts = np.empty((question.history.shape[1], len(SCALES)))
-    scratch, bound = np.empty((2, len(SCALES) * most), np.float32), np.empty(most, np.float32)
-    kept, every, at = np.empty(k + MARGIN, np.int64), np.arange(most), np.empty(k, np.int64)
-    place = np.zeros(len(items.count), np.uint8)
-    nowhere = np.empty(0, np.float32)
-    for u in range(len(question.history)):
-        lo, hi = found.start[u], found.start[u + 1]
-        m, c = hi - lo, bounds.user_class[u]
-        chosen = every[:m]
-        left_out = -np.inf
-        if c >= 0 and m > len(kept):
-            b = question.bins[u, 2] - MOMENT_STARTS[2]
-            bound_scores(
-                found.item[lo:hi], found.near[lo:hi], text[lo:hi], found.sequence[lo:hi], weights[u], feedback[u],
-                bounds.base[c], bounds.scene[b] if b > 0 else nowhere, scratch, bound[:m],
-            )  # fmt: skip
-            left_out = keep_best(bound[:m], found.item[lo:hi], items.count, items.hashes, kept)
-            chosen = kept
-        n, last = _best(question, items, found, text, u, chosen, weights[u], feedback[u], moment_shares, x, parts, at)
-        if left_out > -np.inf and not is_certain(last, left_out, bounds.tolerance[u]):
-            n, last = _best(
-                question, items, found, text, u, every[:m], weights[u], feedback[u], moment_shares, x, parts, at
-            )
-        for r in range(n):
-            _fill(question, items, found, text, u, at[r], moment_shares, x)
-            _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
-            listed.items[u, r] = found.item[at[r]]
-        if not explained[u]:
-            continue
-        place_weights(question, u, len(items.count), counts)
-        _contribute(
-            question.history[u], counts, items.count, items.neighbours, items.weights, items.forwards, listed.items[u, :n],
-            found.near[at[:n]], weights[u], place, listed.contributions[u],
-        )  # fmt: skip
-
-
-@compiled
-def _best(
-    question: Question,
-    items: ItemArrays,
-    found: Candidates,
-    text: F4,
-    u: int,
-    chosen: I8,
-    weights: F8,
-    feedback: F8,
-    moment_shares: F8,
-    x: F8,
-    parts: F8,
-    at: I8,
-) -> tuple[int, float]:
-    """Fill `at` with the best of the chosen candidates of user u, in order; how many, and the score of the last."""
-    best = np.empty(len(at))
-    n = 0
-    for i in chosen:
-        c = found.start[u] + i
-        _fill(question, items, found, text, u, c, moment_shares, x)
-        n = _insert(best, at, n, _parts_and_score(x, weights, feedback, parts), c, items, found)
-    return n, best[n - 1] if n else -np.inf
-
-
-@compiled
-def _fill(
-    question: Question, items: ItemArrays, found: Candidates, text: F4, u: int, c: int, moment_shares: F8, x: F8
-) -> None:
-    fill_features(
-        x,
-        items,
-        found.item[c],
-        found.near[c],
-        text[c],
-        found.sequence[c],
-        question.now_ms[u],
-        question.bins[u],
-        moment_shares,
-    )
-
-
-@compiled
-def _parts_and_score(x: F8, weights: F8, feedback: F8, parts: F8) -> float:
-    """Fill (P + 1,) `parts`; their sum in order. `feedback` is what is added without and with something personal."""
-    parts[:] = 0.0
-    for f in range(len(x)):
-        parts[PART_OF[f]] += weights[f] * x[f]
-    personal = 0.0
-    for p in _PERSONAL:
-        personal += parts[p]
-    parts[len(parts) - 1] = feedback[1] if personal > 0.0 else feedback[0]
-    score = 0.0
-    for p in range(len(parts)):
-        score += parts[p]
-    return score
-
-
-@compiled
-def _insert(best: F8, at: I8, n: int, score: float, c: int, items: ItemArrays, found: Candidates) -> int:
-    """Put candidate c among the n best so far, in order, if it belongs there; how many there are then."""
-    k = len(best)
-    if n == k and not _before(score, found.item[c], best[k - 1], found.item[at[k - 1]], items):
-        return n
-    r = min(n, k - 1)
-    while r > 0 and _before(score, found.item[c], best[r - 1], found.item[at[r - 1]], items):
-        best[r], at[r] = best[r - 1], at[r - 1]
-        r -= 1
-    best[r], at[r] = score, c
-    return min(n + 1, k)
-
-
-@compiled
-def _before(score: float, item: int, other_score: float, other: int, items: ItemArrays) -> bool:
-    if score != other_score:
-        return score > other_score
-    if items.count[item] != items.count[other]:
-        return bool(items.count[item] > items.count[other])
-    return bool(items.hashes[item] < items.hashes[other])
-
-
-@compiled
-def _contribute(
-    history: I4,
-    counts: F8,
-    count: F8,
-    neighbours: I4,
-    neighbour_weights: F8,
-    forwards: F8,
-    items: I4,
-    near: F8,
-    weights: F8,
-    place: NDArray[np.uint8],
-    contributions: F8,
-) -> None:
-    """Add to (k, H) `contributions` each past item's share of the co-occurrence features of what is listed.
-
-    `items` (n,) are listed, with sums `near` (n, S); `place` (all items,) is 0 before and after: one byte an item, so that
-    looking every neighbour up stays in the cache.
-    """
-    factor = np.empty((len(items), len(SCALES)))
-    for r in range(len(items)):
-        place[items[r]] = r + 1
-        for s in range(len(SCALES)):  # what a unit of each sum is worth
-            a = abs(near[r, s]) / NEAR_UNIT
-            slope = np.log1p(a) / a if a > 0.0 else 1.0
-            factor[r, s] = weights[s] * slope / NEAR_UNIT * norm(count[items[r]])
-    for q in range(len(counts)):
-        used = False
-        for s in range(len(SCALES)):
-            used = used or counts[q, s] != 0.0
-        if not used:
-            continue
-        h = history[q]
-        scale = norm(count[h])
-        for k in range(neighbours.shape[1]):
-            j = neighbours[h, k]
-            if j < 0:
-                break
-            if place[j] == 0:
-                continue
-            r = place[j] - 1
-            share = factor[r, FORWARD] * counts[q, FORWARD] * forwards[h, k]
-            for s in range(FORWARD):
-                share += factor[r, s] * counts[q, s] * neighbour_weights[h, k]
-            contributions[r, q] += share * scale
-    for j in items:
-        place[j] = 0
