@@ -1,12 +1,22 @@
-"""Users refreshed per second: ranked among 10,000 items with statistics, 20 places with their reasons, encoded as JSON.
+"""Lists per second: 10,000 items with statistics, 20 places with their reasons, encoded as JSON.
 
-- `users_per_s`: the tracker alone, in this process: no Kafka, no other work. Users have 30 behaviours each and wait in line as
-  they do after an event; `refresh_batch_users` are ranked together.
-- `reasons_add`: what reasons add to that, as a share of a refresh without it, in the same run; also with three causes a
-  place (`contributions_max`) and for a quarter of all users (`explained_users`).
+In this process, without Kafka or other work. Users have 30 behaviours each and wait in line as they do after an event;
+`refresh_batch_users` are ranked together, or six, as a worker with little to do has them.
+
+- `lists_per_cpu_s`, `.._batch_6`: without text. `lists_per_cpu_s_text`, `.._text_batch_6`: the same where every item has a
+  vector of 384 numbers, as the default encoder makes them. The vectors are drawn around 400 subjects: the cost depends on how
+  many there are, not on what they say.
+- `bytes_per_list`, `records_per_list`: of a list and its reasons, in the world with text.
+- `reasons_add`: what reasons add to a list, as a share of one without them, in the same run; also with three causes a
+  place (`contributions_max`) and for a quarter of all users (`explained_users`). `text_adds`: what text adds.
 - `outcomes_add`: what remembering the lists adds, for the outcomes that they may earn.
-- `worker_users_per_s`: a worker process on Kafka. Every user sends one more event, all at once; from the first list published
-  until the last. That includes reading and applying the events, publishing, and commits.
+- `over_implicit`: lists per CPU second without text and reasons, over those of the library `implicit`'s item-item
+  recommender for the same histories and items with as many neighbours an item, 64 users a call, one thread, in the same run;
+  `over_implicit_20` with the 20 neighbours that it keeps by default. Left out where it is not installed
+  (`pip install 'penchant[evaluate]'`). Its lists are dense ids with scores; ours are records of JSON.
+
+Then a worker process on Kafka, `worker_users_per_s`: every user sends one more event, all at once; from the first list
+published until the last. That includes reading and applying the events, publishing, and commits.
 """
 
 from __future__ import annotations
@@ -14,7 +24,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +36,7 @@ from benchmarks.kafka import local_kafka
 from benchmarks.measure import events_per_s
 from benchmarks.processes import Worker, settings_of, sum_of, wait_until_done
 from benchmarks.workload import FIRST_EVENT_MS, catalogue, produce, spread_events
+from models.items.vectors import ItemVectors
 from stream.kafka.replica import Replicated
 from stream.kafka.topics import create_topics
 from stream.metrics import Metrics
@@ -36,6 +48,8 @@ from stream.wire.records import encode
 from stream.worker.tracker import Tracker
 
 PARTITION = 0
+SUBJECTS, DIMS = 400, 384
+IMPLICIT_NEIGHBOURS = 20
 LISTS = "penchant_recommendations_total"
 
 
@@ -63,48 +77,70 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
 # --- in this process ---
 
 
+class Variant(NamedTuple):
+    """A world, and how its users are refreshed."""
+
+    settings: dict[str, object] = {}  # noqa: RUF012  (never written to)
+    has_text: bool = False
+    batch_users: int | None = None
+    """None: as many as the settings say."""
+
+
+VARIANTS: dict[str, Variant] = {
+    "": Variant(),
+    "_batch_6": Variant(batch_users=6),
+    "_text": Variant(has_text=True),
+    "_text_batch_6": Variant(has_text=True, batch_users=6),
+    "_without_reasons": Variant({"explained_users": 0.0}),
+    "_text_without_reasons": Variant({"explained_users": 0.0}, has_text=True),
+    "_with_3_causes": Variant({"contributions_max": 3}),
+    "_for_a_quarter_of_users": Variant({"explained_users": 0.25}),
+    "_without_outcomes": Variant({"outcome_rule": "none"}),
+}
+"""By what the figure's name ends with."""
+
+
 def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]:
     settings = load_settings()
     worlds = {
-        name: _World(settings.model_copy(update=update), data_dir / name, options) for name, update in VARIANTS.items()
+        name: _World(settings.model_copy(update=of.settings), data_dir / f"world{name}", options, of)
+        for name, of in VARIANTS.items()
     }
+    peers = _implicit_peers(worlds[""], settings, options)
     turns: dict[str, list[_Turn]] = {name: [] for name in worlds}
+    peer_s = dict.fromkeys(peers, 0.0)
     for round_ in range(options.rounds):  # in turn, so that a noisy moment hits all of them
         for name, world in worlds.items():
             turns[name].append(world.refresh_everyone(options, round_))
+        for name, peer in peers.items():
+            peer_s[name] += peer()
     for world in worlds.values():
         world.close()
-    figures: dict[str, float] = {}
-    for name, taken in turns.items():
-        rate = events_per_s(sum(t.users for t in taken), 0.0, sum(t.cpu_s for t in taken))
-        figures["users_per_cpu_s" if name == "full" else f"users_per_cpu_s_{name}"] = rate
-    full = turns["full"]
-    batch_s = [seconds for turn in full for seconds in turn.batch_s]
-    n_users = sum(turn.users for turn in full)
-    bare = figures["users_per_cpu_s_without_reasons"]
+    rate = {name: sum(t.users for t in taken) / sum(t.cpu_s for t in taken) for name, taken in turns.items()}
+    full, text = turns[""], turns["_text"]
+    batch_s = [seconds for turn in text for seconds in turn.batch_s]
+    n_users = sum(turn.users for turn in text)
+    figures = {f"lists_per_cpu_s{name}": each for name, each in rate.items()}
     return figures | {
-        "users_per_s": events_per_s(n_users, 0.0, sum(batch_s)),
+        "users_per_s": sum(t.users for t in full) / sum(sum(t.batch_s) for t in full),
         "batch_users": float(settings.refresh_batch_users),
-        "batch_p50_ms": float(np.percentile(batch_s, 50)) * 1000,
-        "batch_p99_ms": float(np.percentile(batch_s, 99)) * 1000,
-        "items_with_statistics": float(worlds["full"].tracker.knowledge.stats.size),
-        "reasons_per_user": sum(turn.reasons for turn in full) / n_users,
-        "encoded_bytes_per_user": sum(turn.size_bytes for turn in full) / n_users,
-        "records_per_user": sum(turn.records for turn in full) / n_users,
-        "reasons_add": bare / figures["users_per_cpu_s"] - 1.0,
-        "reasons_add_with_3_causes": bare / figures["users_per_cpu_s_with_3_causes"] - 1.0,
-        "reasons_add_for_a_quarter_of_users": bare / figures["users_per_cpu_s_for_a_quarter_of_users"] - 1.0,
-        "outcomes_add": figures["users_per_cpu_s_without_outcomes"] / figures["users_per_cpu_s"] - 1.0,
+        "text_batch_p50_ms": float(np.percentile(batch_s, 50)) * 1000,
+        "text_batch_p99_ms": float(np.percentile(batch_s, 99)) * 1000,
+        "items_with_statistics": float(worlds[""].tracker.knowledge.stats.size),
+        "reasons_per_list": sum(turn.reasons for turn in text) / n_users,
+        "bytes_per_list": sum(turn.size_bytes for turn in text) / n_users,
+        "records_per_list": sum(turn.records for turn in text) / n_users,
+        "text_adds": rate[""] / rate["_text"] - 1.0,
+        "reasons_add": rate["_without_reasons"] / rate[""] - 1.0,
+        "reasons_add_text": rate["_text_without_reasons"] / rate["_text"] - 1.0,
+        "reasons_add_with_3_causes": rate["_without_reasons"] / rate["_with_3_causes"] - 1.0,
+        "reasons_add_for_a_quarter_of_users": rate["_without_reasons"] / rate["_for_a_quarter_of_users"] - 1.0,
+        "outcomes_add": rate["_without_outcomes"] / rate[""] - 1.0,
+        **{
+            name: rate["_without_reasons"] * seconds / (options.users * options.rounds)
+            for name, seconds in peer_s.items()
+        },
     }
-
-
-VARIANTS: dict[str, dict[str, object]] = {
-    "full": {},
-    "without_reasons": {"explained_users": 0.0},
-    "with_3_causes": {"contributions_max": 3},
-    "for_a_quarter_of_users": {"explained_users": 0.25},
-    "without_outcomes": {"outcome_rule": "none"},
-}
 
 
 class _Turn(NamedTuple):
@@ -118,20 +154,43 @@ class _Turn(NamedTuple):
     reasons: int
 
 
+class _NoQueries:
+    """Nobody searches here."""
+
+    model_version = ""
+
+    def get(self, _: object) -> dict[int, Any]:
+        """Nothing is known."""
+        return {}
+
+
+class _Texts:
+    """Vectors of the catalogue as they are after the encoder has seen it all."""
+
+    def __init__(self, items: ItemVectors) -> None:
+        self.items, self.queries = items, _NoQueries()
+
+    def changed(self, _: object) -> None:
+        """Nothing is encoded here."""
+
+
 class _World:
     """A tracker over users with a history, and items with statistics."""
 
-    def __init__(self, settings: Settings, data_dir: Path, options: argparse.Namespace) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, data_dir: Path, options: argparse.Namespace, variant: Variant) -> None:
+        self._settings, self._batch_users = settings, variant.batch_users or settings.refresh_batch_users
         self._data = DataDirectory(data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
         self._stores = self._data.stores("users"), self._data.stores("items")
         users, items = self._stores
         self.tracker = Tracker(settings, Metrics())
-        partition = self.tracker.users[PARTITION] = UserPartition(PARTITION, users[PARTITION])
+        self.users = self.tracker.users[PARTITION] = UserPartition(PARTITION, users[PARTITION])
         self.tracker.replicate_items([Replicated(k, v, 0, 0, 0) for k, v in catalogue()], time.monotonic())
-        _apply(self.tracker, partition, spread_events(options.users * options.behaviours, options.users), settings)
-        _learn_items(self.tracker, partition, ItemPartition(items[PARTITION], settings.neighbours_max), settings)
-        _refresh_all(self.tracker, settings)  # warm, and the users that the events above have queued
+        if variant.has_text:
+            texts: Any = _Texts(_vectors(self.tracker))
+            self.tracker.knowledge.texts = texts
+        _apply(self.tracker, self.users, spread_events(options.users * options.behaviours, options.users), settings)
+        _learn_items(self.tracker, self.users, ItemPartition(items[PARTITION], settings.neighbours_max), settings)
+        _refresh_all(self.tracker, self._batch_users)  # warm, and the users that the events above have queued
 
     def refresh_everyone(self, options: argparse.Namespace, round_: int) -> _Turn:
         """As after an event of each."""
@@ -139,9 +198,10 @@ class _World:
         first = options.users * (options.behaviours + round_)
         users = np.arange(options.users)
         times_ms = np.full(options.users, FIRST_EVENT_MS)
-        keys = [f"u{i}".encode() for i in range(options.users)]
-        self.tracker.queue.add_events(PARTITION, keys, users, first + users, times_ms, times_ms, time.monotonic())
-        batches = _refresh_all(self.tracker, self._settings)
+        self.tracker.queue.add_events(
+            PARTITION, _keys(options), users, first + users, times_ms, times_ms, time.monotonic()
+        )
+        batches = _refresh_all(self.tracker, self._batch_users)
         return _Turn(
             sum(each.users for each in batches),
             time.process_time() - cpu_before,
@@ -156,6 +216,58 @@ class _World:
         for stores in self._stores:
             stores.close_all()
         self._data.close()
+
+
+def _keys(options: argparse.Namespace) -> list[bytes]:
+    return [f"u{i}".encode() for i in range(options.users)]
+
+
+def _vectors(tracker: Tracker) -> ItemVectors:
+    """Of every item: half its subject, half its own."""
+    size = len(tracker.knowledge.index)
+    rng = np.random.default_rng(0)
+    subjects = rng.normal(size=(SUBJECTS, DIMS))
+    rows = subjects[rng.integers(0, SUBJECTS, size)] + rng.normal(size=(size, DIMS))
+    vectors = ItemVectors("drawn", DIMS)
+    vectors.put(np.arange(size, dtype=np.int32), rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    return vectors
+
+
+# --- beside the library implicit ---
+
+
+def _implicit_peers(world: _World, settings: Settings, options: argparse.Namespace) -> dict[str, Callable[[], float]]:
+    """By the name of the figure: makes a list for everybody, and tells the CPU seconds it took. Empty without the library."""
+    if find_spec("implicit") is None:
+        return {}
+    from implicit.nearest_neighbours import ItemItemRecommender  # noqa: PLC0415  (not installed everywhere)
+    from scipy.sparse import csr_matrix  # noqa: PLC0415
+
+    states, rows = world.users.overlay.states, world.users.overlay.rows(_keys(options))
+    histories = states.item[rows]
+    user, place = np.nonzero(histories)
+    item = world.tracker.knowledge.index.lookup(histories[user, place])
+    shape = (len(rows), len(world.tracker.knowledge.index))
+    seen = csr_matrix((np.ones(len(user), np.float32), (user, item)), shape)
+    seen.sum_duplicates()
+
+    def recommending(neighbours: int) -> Callable[[], float]:
+        model = ItemItemRecommender(K=neighbours, num_threads=1)
+        model.fit(seen, show_progress=False)
+
+        def everybody() -> float:
+            started = time.process_time()
+            for first in range(0, len(rows), settings.refresh_batch_users):
+                users = np.arange(first, min(first + settings.refresh_batch_users, len(rows)))
+                model.recommend(users, seen[users], N=settings.top_k)
+            return time.process_time() - started
+
+        return everybody
+
+    return {
+        "over_implicit": recommending(settings.neighbours_max),
+        "over_implicit_20": recommending(IMPLICIT_NEIGHBOURS),
+    }
 
 
 def _apply(tracker: Tracker, users: UserPartition, events: Iterator[tuple[bytes, bytes]], settings: Settings) -> None:
@@ -193,12 +305,12 @@ class _Batch(NamedTuple):
     reasons: int
 
 
-def _refresh_all(tracker: Tracker, settings: Settings) -> list[_Batch]:
+def _refresh_all(tracker: Tracker, batch_users: int) -> list[_Batch]:
     """Refresh everyone who waits."""
     batches: list[_Batch] = []
     while True:
         started = time.perf_counter()
-        batch = tracker.queue.next_batch(settings.refresh_batch_users)
+        batch = tracker.queue.next_batch(batch_users)
         if batch is None:
             return batches
         published = tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, time.monotonic())
