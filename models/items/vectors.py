@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.items.index import NO_INDEX
+from models.items.near import Near, NearItems
 
 APPROXIMATE_FROM: Final = 100_000
 """Vectors from which on the graph is used: there an exact answer for 64 users takes about as long as a refresh may."""
@@ -60,6 +61,7 @@ class ItemVectors:
         self._mean: NDArray[np.float32] | None = None
         self._mean_of = 0
         self._centred: NDArray[np.float32] | None = None
+        self.near = NearItems()
 
     def put(self, indices: NDArray[np.int32], vectors: NDArray[Any]) -> None:
         """Set or replace vectors: (n,) distinct dense indices >= 0, (n, dims) rows of length 1.
@@ -81,6 +83,7 @@ class ItemVectors:
         mean = self.mean  # taken anew, it makes all that was kept ready stale
         if self._centred is not None:
             self._centred[indices] = centred(self._matrix[indices].astype(np.float32), mean)
+        self.near.changed(indices)
 
     def remove(self, indices: NDArray[np.int32]) -> None:
         """Forget vectors; unknown indices are ignored."""
@@ -92,6 +95,7 @@ class ItemVectors:
         self.size -= known.size
         if self._centred is not None:
             self._centred[known] = 0
+        self.near.changed(known.astype(np.int32))
 
     def index_some(self, limit: int) -> int:
         """Put up to `limit` more vectors into the graph, about 0.3 ms each; how many are left.
@@ -136,6 +140,7 @@ class ItemVectors:
                 sum_ += self._matrix[start : start + _BLOCK].astype(np.float32).sum(axis=0)  # rows without one are 0
             self._mean, self._mean_of = (sum_ / max(self.size, 1)).astype(np.float32), self.size
             self._centred = None
+            self.near.begin_again()
         return self._mean
 
     def centred_rows(self) -> NDArray[np.float32] | None:
@@ -153,6 +158,15 @@ class ItemVectors:
                 block = slice(start, start + _BLOCK)
                 self._centred[block] = centred(self._matrix[block].astype(np.float32), mean)
         return self._centred
+
+    def centred_of(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(m, dims) float32: the same of these items."""
+        rows = self.centred_rows()
+        return centred(self.get(indices.astype(np.int32)), self.mean) if rows is None else rows[indices]
+
+    def nearest_items(self, queries: NDArray[np.float32], k: int) -> Near:
+        """As `nearest` of all items that have a vector, allowed or not."""
+        return Near(*self.nearest(queries, k, self._has))
 
     def nearest(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> Nearest:
         """The k nearest allowed items to each of u vectors.

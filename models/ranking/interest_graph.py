@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I8
-from models.compiled import compiled, compiled_sums
+from models.compiled import compiled
+from models.items.near import dot
+from models.ranking.place_vectors import NO_VECTOR, PlaceVectors
 
 
 class InterestGraph(NamedTuple):
@@ -60,7 +62,12 @@ def decayed_gains(
 
 
 def interest_graph(
-    vectors: F4, weights: NDArray[np.float64], points: int, *, same_point: float = 0.6, edge_above: float = 0.2
+    vectors: PlaceVectors,
+    weights: NDArray[np.float64],
+    points: int,
+    *,
+    same_point: float = 0.6,
+    edge_above: float = 0.2,
 ) -> InterestGraph:
     """Group each user's items around medoids, heaviest group first, until `points` are found.
 
@@ -69,102 +76,133 @@ def interest_graph(
     A user's graph does not depend on the others.
 
     Args:
-        vectors: (u, H, dims) float32 unit vectors of the history, newest first; zeros where there is none.
+        vectors: of the histories of u users, newest first.
         weights: (u, H) float64; 0 = not to be used.
         points: P, at most H are filled.
         same_point: cosine from which on two items are one interest.
         edge_above: cosine above which two points are joined; not negative.
     """
-    users, width, _ = vectors.shape
+    users, width = vectors.row.shape
     graph = InterestGraph(
         np.full((users, points), -1, np.int64),
         np.zeros((users, points)),
         np.full((users, width), -1, np.int64),
         np.zeros((users, points, points), np.float32),
     )
-    _graphs(np.ascontiguousarray(vectors), weights, same_point, edge_above, *graph)
+    row, table, others = vectors
+    medoid, weight, group, edge = graph
+    _graphs(row, table, others, weights, same_point, edge_above, medoid, weight, group, edge)
     return graph
 
 
-def user_vectors(graph: InterestGraph, vectors: F4) -> F4:
-    """(u, dims) float32: sum of w(v) x v, so that its product with an item's vector is `score(item | u)`."""
-    summed: F4 = np.einsum("up,upd->ud", graph.weight, point_vectors(graph, vectors)).astype(np.float32)
+def user_vectors(graph: InterestGraph, vectors: PlaceVectors, recent: F8) -> F4:
+    """(u, 2, dims) float32: the sum of w(v) x v, so that its product with an item's vector is `score(item | u)`; and that of
+    single places with weights `recent` (u, H)."""
+    summed = np.zeros((len(vectors.row), 2, vectors.table.shape[1]), np.float32)
+    _add_up(*vectors, graph.medoid, graph.weight, recent, summed)
     return summed
 
 
-def point_vectors(graph: InterestGraph, vectors: F4) -> F4:
-    """(u, P, dims) float32 vectors of the points, zeros for empty places."""
-    if not vectors.shape[1]:
-        return np.zeros((*graph.medoid.shape, vectors.shape[2]), np.float32)
-    rows = np.take_along_axis(vectors, np.maximum(graph.medoid, 0)[:, :, None], axis=1)
-    return np.where(graph.medoid[:, :, None] >= 0, rows, np.float32(0))
-
-
-def contributions(graph: InterestGraph, vectors: F4, weights: F8, candidates: F4) -> F8:
+def contributions(graph: InterestGraph, vectors: PlaceVectors, weights: F8, items: F4, item_row: I8) -> F8:
     """(u, k, H) float64: what each past item brings to each candidate's score; sums to the score over H.
 
     Args:
         graph, vectors, weights: as given to and answered by `interest_graph`.
-        candidates: (u, k, dims) float32 unit vectors.
+        items, item_row: candidates: (n, dims) float32 unit vectors, and (u, k) the row of each; negative ones have none.
     """
-    shares = np.zeros((len(vectors), candidates.shape[1], vectors.shape[1]))
-    nothing = np.zeros(weights.shape)
-    factors = np.tile((1.0, 0.0), (len(vectors), 1))
-    add_shares(
-        graph.medoid, graph.group, np.ascontiguousarray(vectors), weights, nothing, np.ascontiguousarray(candidates),
-        factors, shares,
-    )  # fmt: skip
+    shares = np.zeros((*item_row.shape, vectors.row.shape[1]))
+    nothing, factors = np.zeros(weights.shape), np.tile((1.0, 0.0), (len(weights), 1))
+    add_shares(graph.medoid, graph.group, *vectors, weights, nothing, items, item_row, factors, shares)
     return shares
 
 
 @compiled
 def add_shares(
-    medoid: I8, group: I8, vectors: F4, weights: F8, recent: F8, candidates: F4, factors: F8, shares: F8
+    medoid: I8,
+    group: I8,
+    row: I8,
+    table: F4,
+    others: F4,
+    weights: F8,
+    recent: F8,
+    items: F4,
+    item_row: I8,
+    factors: F8,
+    shares: F8,
 ) -> None:
     """Add to (u, k, H) `shares` what each past item brings to two sums, times `factors` (u, 2): that of the points with
     `weights` (u, H), and that of single items with `recent` (u, H)."""
     cosine = np.zeros(medoid.shape[1], np.float32)
-    for u in range(len(vectors)):
-        for k in range(candidates.shape[1]):
+    for u in range(len(row)):
+        for k in range(item_row.shape[1]):
+            if item_row[u, k] < 0:
+                continue
+            item = items[item_row[u, k]]
             for p in range(medoid.shape[1]):
-                cosine[p] = dot(vectors[u, medoid[u, p]], candidates[u, k]) if medoid[u, p] >= 0 else np.float32(0.0)
-            for q in range(vectors.shape[1]):
+                cosine[p] = 0.0
+                if medoid[u, p] >= 0:
+                    cosine[p] = dot(_vector(row[u, medoid[u, p]], table, others), item)
+            for q in range(row.shape[1]):
                 g = group[u, q]
                 if g >= 0:
                     shares[u, k, q] += factors[u, 0] * weights[u, q] * cosine[g]
-                if recent[u, q] != 0.0:
-                    alone = cosine[g] if g >= 0 and medoid[u, g] == q else dot(vectors[u, q], candidates[u, k])
+                if recent[u, q] != 0.0 and row[u, q] != NO_VECTOR:
+                    alone = cosine[g] if g >= 0 and medoid[u, g] == q else dot(_vector(row[u, q], table, others), item)
                     shares[u, k, q] += factors[u, 1] * recent[u, q] * alone
 
 
-@compiled_sums
-def dot(one: F4, other: F4) -> np.float32:
-    """Of two vectors, float32."""
-    total = np.float32(0.0)
-    for d in range(len(one)):
-        total += one[d] * other[d]
-    return total
+@compiled
+def _vector(row: int, table: F4, others: F4) -> F4:
+    found: F4 = table[row] if row >= 0 else others[-2 - row]
+    return found
+
+
+@compiled
+def _add_up(row: I8, table: F4, others: F4, medoid: I8, weight: F8, recent: F8, summed: F4) -> None:
+    for u in range(len(row)):
+        for p in range(medoid.shape[1]):
+            if medoid[u, p] >= 0:
+                _add(summed[u, 0], np.float32(weight[u, p]), _vector(row[u, medoid[u, p]], table, others))
+        for q in range(row.shape[1]):
+            if recent[u, q] != 0.0 and row[u, q] != NO_VECTOR:
+                _add(summed[u, 1], np.float32(recent[u, q]), _vector(row[u, q], table, others))
+
+
+@compiled
+def _add(total: F4, factor: np.float32, vector: F4) -> None:
+    for d in range(len(total)):
+        total[d] += factor * vector[d]
 
 
 @compiled
 def _graphs(
-    vectors: F4, weights: F8, same_point: float, edge_above: float, medoid: I8, weight: F8, group: I8, edge: F4
+    row: I8,
+    table: F4,
+    others: F4,
+    weights: F8,
+    same_point: float,
+    edge_above: float,
+    medoid: I8,
+    weight: F8,
+    group: I8,
+    edge: F4,
 ) -> None:
     """Fill the arrays of an `InterestGraph`. One user after another, so that none depends on the others."""
-    width = vectors.shape[1]
+    width = row.shape[1]
     used, mass = np.empty(width, np.int64), np.empty(width)
-    cosine = np.empty((width, width), np.float32)
-    for u in range(len(vectors)):
+    cosine, own = np.empty((width, width), np.float32), np.empty((width, table.shape[1]), np.float32)
+    for u in range(len(row)):
         n = 0
         for a in range(width):
-            if weights[u, a] != 0.0 and np.any(vectors[u, a] != 0.0):
+            if weights[u, a] != 0.0 and row[u, a] != NO_VECTOR:
                 used[n] = a
+                own[n] = _vector(row[u, a], table, others)  # together, so that they stay in the cache
                 n += 1
         for i in range(n):
             mass[i] = abs(weights[u, used[i]])
             cosine[i, i] = 1.0
             for j in range(i):
-                cosine[i, j] = cosine[j, i] = dot(vectors[u, used[i]], vectors[u, used[j]])
+                cosine[i, j] = cosine[j, i] = dot(own[i], own[j])
         found = _find_points(cosine, mass, used[:n], same_point, medoid[u], group[u])
         _join_nearest(cosine, used[:n], medoid[u, :found], group[u])
         for i in range(n):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.items.index import NO_INDEX
 from models.ranking.features import Question
+from models.ranking.place_vectors import NO_VECTOR, PastTexts
 
 
 class Past(NamedTuple):
@@ -22,14 +23,14 @@ class Past(NamedTuple):
     question: Question
     ages_s: NDArray[np.float64]
     """(u, H) float64: how much older each place is than the newest one, s; 0 where empty."""
-    vectors: NDArray[np.float32] | None
-    """(u, H, dims) float32, zeros where there is none; None where there is no encoder."""
+    texts: PastTexts | None
+    """None where there is no encoder."""
 
 
 def used_places(past: Past) -> NDArray[np.int64]:
     """Places of the first user that say anything, newest first."""
     used = past.question.gains[0] != 0.0
-    if past.vectors is None:
+    if past.texts is None:
         used &= past.question.history[0] >= 0
     return np.flatnonzero(used)
 
@@ -55,10 +56,10 @@ def without(past: Past, removed: NDArray[np.bool_]) -> Past:
         question.idle_s[0] + since,
         np.broadcast_to(question.bins[0], (n, question.bins.shape[1])).copy(),
     )
-    vectors = None
-    if past.vectors is not None:
-        vectors = np.where(used[:, :, None], past.vectors[0][order], np.float32(0.0))
-    return Past(repeated, np.where(used, ages - since[:, None], 0.0).reshape(n, places), vectors)
+    texts = None
+    if past.texts is not None:
+        texts = past.texts._replace(row=np.where(used, past.texts.row[0][order], NO_VECTOR))
+    return Past(repeated, np.where(used, ages - since[:, None], 0.0).reshape(n, places), texts)
 
 
 def rows_without(places: int, sets: list[tuple[int, ...]]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.items.catalog import Catalog
 from models.items.index import ItemIndex
+from models.items.near import NO_LIMIT
 from models.items.priors import Priors
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
@@ -140,13 +141,14 @@ class WhatIf:
         return self.sequence.expected(removed, past.question.now_ms, self.inputs.catalog.index)
 
     def _text(self, past: Past) -> Semantics | None:
-        if past.vectors is None or self.inputs.vectors is None:
+        if past.texts is None or self.inputs.vectors is None:
             return None
         return semantics(
-            past.vectors,
+            past.texts,
             past.question.gains,
             past.ages_s,
             self.inputs.vectors,
             self.inputs.catalog.recommendable,
             self.inputs.interest,
+            NO_LIMIT,  # else a list would depend on how often it was asked for
         )

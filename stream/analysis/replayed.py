@@ -17,12 +17,14 @@ from models.hashing import item_hash, query_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.co_occurrence import batch_deltas
 from models.items.index import ItemIndex
+from models.items.near import NO_LIMIT
 from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
 from models.items.rows import ItemRows
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
 from models.learning.choices import ChoiceLog, Choices, sample_candidates, together
 from models.ranking.features import ItemArrays, Question, items_of
+from models.ranking.place_vectors import past_of_items
 from models.ranking.rank import RankingParams, SequenceScores, features_of, score_all, usable_places
 from models.ranking.semantics import Semantics, semantics
 from models.ranking.weights import SESSION_GAP_S, RankingWeights
@@ -142,8 +144,8 @@ class ReplayedWorker:
         recent, question = ranking_question(
             self.states, rows, behaviours, self._settings.history_window, self.index, nothing, np.array([now_ms])
         )
-        vectors = None if self._vectors is None else self._vectors.get(question.history)
-        return Past(question._replace(excluded=question.history), ages_s(behaviours, recent), vectors)
+        texts = None if self._vectors is None else past_of_items(question.history, self._vectors)
+        return Past(question._replace(excluded=question.history), ages_s(behaviours, recent), texts)
 
     def ranking_inputs(self, now_ms: int, params: RankingParams) -> RankingInputs:
         """What lists are made of beside the user."""
@@ -220,12 +222,13 @@ class ReplayedWorker:
         if self._vectors is None:
             return None
         return semantics(
-            self._vectors.get(question.history),
+            past_of_items(question.history, self._vectors),
             question.gains,
             ages,
             self._vectors,
             self.catalog.recommendable,
             self._interest,
+            NO_LIMIT,
         )
 
 

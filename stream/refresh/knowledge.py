@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F4, I4
+from models.arrays import I4
 from models.calendar import DAY_MS
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
@@ -17,6 +17,7 @@ from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, comput
 from models.items.record import RecordColumns
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
+from models.ranking.place_vectors import NO_VECTOR, PastTexts, past_of_items
 from models.ranking.recent import RecentItems
 from stream.errors import CorruptStateError
 from stream.kafka.replica import Replicated
@@ -144,20 +145,20 @@ class Knowledge:
         """Of the catalogue's texts; None where nothing has one."""
         return None if self.texts is None or not self.texts.items.size else self.texts.items
 
-    def past_vectors(self, recent: RecentItems, history: I4) -> F4 | None:
-        """(u, H, dims) float32 of the users' items and queries, zeros where there is none; None without an encoder."""
+    def past_texts(self, recent: RecentItems, history: I4) -> PastTexts | None:
+        """Which vectors the users' items and queries have; None without an encoder."""
         items = self.vectors
         if self.texts is None or items is None:
             return None
-        vectors = items.get(history)
+        past = past_of_items(history, items)
         user, place = np.nonzero((history < 0) & (recent.items != 0))
-        if len(user) and self.texts.queries.model_version == items.model_version:
-            hashes = recent.items[user, place].tolist()
-            known = self.texts.queries.get(hashes)
-            for u, h, each in zip(user.tolist(), place.tolist(), hashes, strict=True):
-                if each in known:
-                    vectors[u, h] = known[each].vector
-        return vectors
+        if not len(user) or self.texts.queries.model_version != items.model_version:
+            return past
+        hashes = recent.items[user, place].tolist()
+        known = self.texts.queries.get(hashes)
+        row_of = {each: -2 - row for row, each in enumerate(known)}
+        past.row[user, place] = [row_of.get(each, NO_VECTOR) for each in hashes]
+        return past._replace(others=np.stack([query.vector for query in known.values()])) if known else past
 
     def priors(self, now_ms: int) -> Priors:
         """What leads: of now, or of at most a moment ago."""

@@ -9,13 +9,14 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F4, F8, I8
+from models.arrays import F8, I8
 from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
 from models.items.vectors import ItemVectors
 from models.ranking.features import Question
 from models.ranking.moment import Moments
+from models.ranking.place_vectors import NO_VECTOR, PastTexts
 from models.ranking.rank import PARTS, RankedBatch, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
@@ -53,8 +54,8 @@ class Asking(NamedTuple):
     behaviours: Behaviours
     recent: RecentItems
     question: Question
-    past_vectors: F4 | None
-    """(u, H, dims) float32 of the recent items and queries; None without an encoder."""
+    past_texts: PastTexts | None
+    """Of the recent items and queries; None without an encoder."""
     ages_s: F8
     """(u, H): how much older each recent item is than the user's newest one."""
     text: Semantics | None
@@ -94,9 +95,9 @@ class Refresher:
         vectors, window = ItemVectors("", 1), self._settings.history_window
         vectors.put(np.zeros(1, np.int32), np.ones((1, 1), np.float32))
         nothing, allowed = np.zeros((1, window)), np.ones(1, np.bool_)
-        self._warm_up(
-            semantics(np.zeros((1, window, 1), np.float32), nothing, nothing, vectors, allowed, self._interest)
-        )
+        past = PastTexts(np.full((1, window), NO_VECTOR), np.zeros((0, 1), np.float32))
+        past.row[0, 0] = 0
+        self._warm_up(semantics(past, nothing, nothing, vectors, allowed, self._interest))
 
     def _warm_up(self, text: Semantics | None) -> None:
         knowledge, states = self._knowledge, States(1)
@@ -167,9 +168,9 @@ class Refresher:
         recent, question = ranking_question(
             states, rows, behaviours, self._settings.history_window, knowledge.index, excluded, moment_ms
         )
-        vectors, ages = knowledge.past_vectors(recent, question.history), ages_s(behaviours, recent)
-        text = self._semantics(recent.gains, ages, vectors)
-        return Asking(rows, behaviours, recent, question, vectors, ages, text)
+        past, ages = knowledge.past_texts(recent, question.history), ages_s(behaviours, recent)
+        text = self._semantics(recent.gains, ages, past)
+        return Asking(rows, behaviours, recent, question, past, ages, text)
 
     def _behaviours(self, states: States, rows: I8) -> Behaviours:
         behaviours = behaviours_of(states, rows, self._update)
@@ -182,13 +183,13 @@ class Refresher:
             gain[queried] = [self._settings.strength_query if each in known else 0.0 for each in item[queried].tolist()]
         return behaviours
 
-    def _semantics(self, gains: F8, ages: F8, vectors: F4 | None) -> Semantics | None:
+    def _semantics(self, gains: F8, ages: F8, past: PastTexts | None) -> Semantics | None:
         """The users' interests by text; None where nothing has a vector."""
         of_items = self._knowledge.vectors
-        if vectors is None or of_items is None:
+        if past is None or of_items is None:
             return None
         allowed = self._knowledge.catalog.recommendable
-        return semantics(vectors, gains, ages, of_items, allowed, self._interest)
+        return semantics(past, gains, ages, of_items, allowed, self._interest)
 
     # --- rank ---
 
@@ -315,12 +316,12 @@ class Refresher:
     def what_if(self, states: States, asking: Asking, user: int, inputs: RankingInputs) -> WhatIf:
         """One user of a batch, whose list can be made as if they had met fewer items."""
         model, one = self._serving.sequences.model, slice(user, user + 1)
-        vectors = None if asking.past_vectors is None else asking.past_vectors[one]
+        texts = None if asking.past_texts is None else asking.past_texts.take(one)
         sequence = None
         if model is not None:
             history = first_engagements(states, asking.rows[one], model.length)
             sequence = SequencePast(model, history, asking.recent.items[user])
-        return WhatIf(Past(asking.question.take(one), asking.ages_s[one], vectors), inputs, sequence)
+        return WhatIf(Past(asking.question.take(one), asking.ages_s[one], texts), inputs, sequence)
 
     # --- remember ---
 

@@ -6,7 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4
-from models.ranking.interest_graph import InterestGraph, point_vectors
+from models.ranking.interest_graph import InterestGraph
+from models.ranking.place_vectors import NO_VECTOR, PlaceVectors
+
+
+def placed(vectors: F4) -> PlaceVectors:
+    """Vectors (u, H, dims) of places, every second one as that of no item; zeros are none."""
+    users, width, dims = vectors.shape
+    flat = np.ascontiguousarray(vectors.reshape(-1, dims))
+    number = np.arange(users * width).reshape(users, width)
+    row = np.where(number % 2, -2 - number, number)
+    return PlaceVectors(np.where(vectors.any(axis=2), row, NO_VECTOR), flat, flat)
+
+
+def point_vectors(graph: InterestGraph, vectors: F4) -> F4:
+    """(u, P, dims) float32 vectors of the points, zeros for empty places."""
+    if not vectors.shape[1]:
+        return np.zeros((*graph.medoid.shape, vectors.shape[2]), np.float32)
+    rows = np.take_along_axis(vectors, np.maximum(graph.medoid, 0)[:, :, None], axis=1)
+    return np.where(graph.medoid[:, :, None] >= 0, rows, np.float32(0))
 
 
 def interest_graph(

@@ -8,6 +8,7 @@ from ranking_world import ITEMS, NOW_MS, world
 from models.items.priors import compute_priors
 from models.items.vectors import ItemVectors
 from models.ranking.features import Question
+from models.ranking.place_vectors import past_of_items
 from models.ranking.rank import RankingParams
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, WhatIf
@@ -30,7 +31,7 @@ def as_if(seed, texts=False, top_k=5):
         vectors = ItemVectors("m", 8)
         rows = rng.normal(size=(ITEMS, 8)).astype(np.float32)
         vectors.put(np.arange(ITEMS), rows / np.linalg.norm(rows, axis=1, keepdims=True))
-    past = Past(question, ages, None if vectors is None else vectors.get(history))
+    past = Past(question, ages, None if vectors is None else past_of_items(history, vectors))
     priors = compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS)
     interest = interest_params(Settings())
     return WhatIf(past, RankingInputs(catalog, stats, priors, RankingParams(top_k=top_k), interest, vectors))

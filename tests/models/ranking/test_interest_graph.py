@@ -8,7 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ranking.interest_graph import contributions, decayed_gains, interest_graph, point_vectors, user_vectors
+from models.ranking import interest_graph as graphs
+from models.ranking.interest_graph import decayed_gains
+
+
+def interest_graph(vectors, weights, points):
+    return graphs.interest_graph(reference.placed(vectors), weights, points)
+
+
+def contributions(graph, vectors, weights, candidates):
+    items, row = candidates.reshape(-1, candidates.shape[2]), np.arange(candidates.shape[0] * candidates.shape[1])
+    return graphs.contributions(
+        graph, reference.placed(vectors), weights, np.ascontiguousarray(items), row.reshape(candidates.shape[:2])
+    )
+
+
+def user_vectors(graph, vectors, recent=None):
+    recent = np.zeros(vectors.shape[:2]) if recent is None else recent
+    return graphs.user_vectors(graph, reference.placed(vectors), recent)
 
 
 def history(seed, users=4, width=9, dims=6):
@@ -30,9 +47,18 @@ def test_what_past_items_bring_adds_up_to_the_score_which_is_a_product_with_the_
     candidates = history(seed + 1, width=5)[0]
     graph = interest_graph(vectors, weights, points)
     shares = contributions(graph, vectors, weights, candidates)
-    by_points = np.einsum("up,upd,ukd->uk", graph.weight, point_vectors(graph, vectors), candidates)
+    by_points = np.einsum("up,upd,ukd->uk", graph.weight, reference.point_vectors(graph, vectors), candidates)
     np.testing.assert_allclose(shares.sum(axis=2), by_points, atol=1e-6)
-    np.testing.assert_allclose(np.einsum("ud,ukd->uk", user_vectors(graph, vectors), candidates), by_points, atol=1e-5)
+    np.testing.assert_allclose(
+        np.einsum("ud,ukd->uk", user_vectors(graph, vectors)[:, 0], candidates), by_points, atol=1e-5
+    )
+
+
+@given(SEEDS)
+def test_single_places_add_up_with_weights_of_their_own(seed):
+    vectors, weights = history(seed)
+    alone = user_vectors(interest_graph(vectors, weights, 3), vectors, weights)[:, 1]
+    np.testing.assert_allclose(alone, np.einsum("uh,uhd->ud", weights, vectors), atol=1e-5)
 
 
 @given(SEEDS)
@@ -90,14 +116,14 @@ def test_points_that_are_alike_are_joined_by_an_edge_of_their_cosine():
 
 def test_dislikes_push_away():
     graph = interest_graph(np.eye(2, dtype=np.float32)[None], np.array([[1.0, -1.0]]), 2)
-    np.testing.assert_allclose(user_vectors(graph, np.eye(2, dtype=np.float32)[None]), [[1.0, -1.0]])
+    np.testing.assert_allclose(user_vectors(graph, np.eye(2, dtype=np.float32)[None])[:, 0], [[1.0, -1.0]])
 
 
 def test_nobody_and_nothing_are_no_special_cases():
     for users, width in ((0, 3), (2, 0)):
         vectors, weights = np.zeros((users, width, 4), np.float32), np.zeros((users, width))
         graph = interest_graph(vectors, weights, 2)
-        assert user_vectors(graph, vectors).shape == (users, 4)
+        assert user_vectors(graph, vectors).shape == (users, 2, 4)
         assert contributions(graph, vectors, weights, np.zeros((users, 1, 4), np.float32)).shape == (users, 1, width)
         assert not graph.weight.any()
 

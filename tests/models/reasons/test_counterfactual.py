@@ -12,6 +12,7 @@ from ranking_world import NOW_MS
 from what_if_world import PLACES, as_if
 
 from models.ranking.features import Question
+from models.ranking.place_vectors import PastTexts
 from models.ranking.rank import rank
 from models.reasons.counterfactual import counterfactual
 from models.reasons.removal import Past, rows_without, used_places, without
@@ -77,7 +78,11 @@ def test_what_is_taken_out_leaves_no_gap_and_ages_count_from_the_newest_left():
         np.array([[5, 6, 7, -1]], np.int32), np.array([[1.0, 2.0, 3.0, 0.0]]), np.array([[5]], np.int32),
         np.array([NOW_MS]), np.array([10.0]), np.array([[1, 2, 3]]),
     )  # fmt: skip
-    past = Past(question, np.array([[0.0, 60.0, 100.0, 0.0]]), np.arange(8, dtype=np.float32).reshape(1, 4, 2))
+    past = Past(
+        question,
+        np.array([[0.0, 60.0, 100.0, 0.0]]),
+        PastTexts(np.array([[5, -2, 7, -1]]), np.ones((1, 2), np.float32)),
+    )
 
     left = without(past, rows_without(4, [(), (0,), (1,), (0, 1, 2)]))
 
@@ -86,7 +91,7 @@ def test_what_is_taken_out_leaves_no_gap_and_ages_count_from_the_newest_left():
     assert left.ages_s.tolist() == [[0, 60, 100, 0], [0, 40, 0, 0], [0, 100, 0, 0], [0] * 4]
     assert left.question.idle_s.tolist() == [10, 70, 10, 10]
     assert left.question.excluded.tolist() == [[5]] * 4
-    assert left.vectors[1].tolist() == [[2, 3], [4, 5], [0, 0], [0, 0]]
+    assert left.texts.row.tolist() == [[5, -2, 7, -1], [-2, 7, -1, -1], [5, 7, -1, -1], [-1] * 4]
 
 
 @settings(derandomize=True, deadline=None, max_examples=20)
