@@ -89,7 +89,7 @@ def _gaps(settings: Settings, data: DataDirectory, options: argparse.Namespace) 
             for published in tracker.refresh(0, batch.due, time.time_ns() // 1_000_000, 0.0):
                 if published.reasons is not None:
                     gaps.append(published.reasons.gap)
-                    reasons += len(published.recommendation.items)
+                    reasons += len(published.list.record.items)
     for stores in (users_, items_):
         stores.close_all()
     return np.array(gaps or [0.0]), reasons

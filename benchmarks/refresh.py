@@ -44,7 +44,6 @@ from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
 from stream.settings import Settings, load_settings
 from stream.storage.rocks import DataDirectory
-from stream.wire.records import encode
 from stream.worker.tracker import Tracker
 
 PARTITION = 0
@@ -316,12 +315,12 @@ def _refresh_all(tracker: Tracker, batch_users: int) -> list[_Batch]:
         published = tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, time.monotonic())
         size = records = reasons = 0
         for each in published:
-            size += len(encode(each.recommendation))
+            size += len(each.list.value)
             records += 1
             if each.reasons is not None:
                 size += len(each.reasons.value)
                 records += 1
-                reasons += len(each.recommendation.items)
+                reasons += each.list.length
         batches.append(_Batch(time.perf_counter() - started, len(published), size, records, reasons))
 
 

@@ -5,7 +5,7 @@ Ranked again by the code that serves; see `models.reasons.counterfactual`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -17,13 +17,12 @@ from models.reasons.counterfactual import Counterfactual, counterfactual
 from models.reasons.removal import used_places
 from models.reasons.what_if import WhatIf
 from stream.refresh.publish import Published
+from stream.refresh.words import NameOf
 from stream.wire.reasons import WithoutItems
 from stream.wire.records import encode
 
 BUDGET: Final = 200
 """Rankings spent on one list: single items are always searched completely, larger sets greedily beyond it."""
-
-NameOf = Callable[[int], str | None]
 
 
 def what_would_change(

@@ -22,6 +22,7 @@ from models.ranking.recent import RecentItems
 from stream.errors import CorruptStateError
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
+from stream.refresh.words import Naming, Words
 from stream.texts.queries import QueryVectors
 from stream.wire.decode import DecodeLimits, Rejected, decode_item
 from stream.wire.times import parse_time_ms
@@ -64,6 +65,7 @@ class Knowledge:
         """Event time of the newest event or engagement that was heard of."""
         self.engagements = 0.0
         """That the statistics include."""
+        self._words = Words()
         self._priors: Priors | None = None
         self._priors_made_ms = 0
 
@@ -96,8 +98,10 @@ class Knowledge:
         hashes = self.hashes_of(changes)  # before the catalogue, which gives new items their index by hash
         self.catalog = self.catalog.apply(changes)
         self._metrics.worker.catalog_items.set(self.catalog.size)
+        rows = self.index.lookup(hashes)
+        self._words.forget(rows)
         if self.texts is not None:
-            self.texts.changed(self.index.lookup(hashes).tolist())
+            self.texts.changed(rows.tolist())
         return changes
 
     def replicate_stats(self, records: Sequence[Replicated], topic: str) -> RecordColumns:
@@ -139,6 +143,11 @@ class Knowledge:
             query = self.texts.queries.get([hashed]).get(hashed)
             name = None if query is None else query.text
         return name
+
+    @property
+    def naming(self) -> Naming:
+        """How items and queries are written."""
+        return Naming(self._words, self.catalog, self.name_of)
 
     @property
     def vectors(self) -> ItemVectors | None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
-from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.items.catalog import Catalog, CatalogItem
+from models.arrays import I4, I8, U64
 from models.ranking.rank import RankedBatch
 from models.ranking.recent import RecentItems
-from models.vocabulary import STRATEGIES
+from stream.refresh.list_bytes import ListedPlaces, list_places_json
 from stream.refresh.question import Behaviours
-from stream.refresh.reasons import ExplainedBatch, NameOf, SentenceContext, WrittenReasons, build_reasons
-from stream.wire.records import EventSource, ModelVersions, Recommendation, RecommendedItem, Trigger
+from stream.refresh.reason_bytes import Ids
+from stream.refresh.reasons import ExplainedBatch, SentenceContext, WrittenReasons, build_reasons
+from stream.refresh.words import Naming
+from stream.wire.records import (
+    EventSource,
+    ModelVersions,
+    Recommendation,
+    Trigger,
+    encode,
+    recommendation_decoder,
+)
 
 
 def model_versions(ranker: str, encoder: str | None = None, sequence: str | None = None) -> ModelVersions:
@@ -35,10 +43,24 @@ class ListHeader(NamedTuple):
     """False: without reasons."""
 
 
+class WrittenList(NamedTuple):
+    """A recommendation as it is sent."""
+
+    value: bytes
+    list_id: str
+    length: int
+    """Places."""
+
+    @property
+    def record(self) -> Recommendation:
+        """What was written, read again."""
+        return recommendation_decoder.decode(self.value)
+
+
 class Published(NamedTuple):
     """Everything published for one user."""
 
-    recommendation: Recommendation
+    list: WrittenList
     reasons: WrittenReasons | None
     """None: the list is not explained."""
     changed: bool = True
@@ -76,74 +98,67 @@ def build_records(
     ranked: RankedBatch,
     recent: RecentItems,
     behaviours: Behaviours,
-    catalog: Catalog,
-    name_of: NameOf,
+    naming: Naming,
     now_ms: int,
     contributions_max: int,
     model: ModelVersions,
     telling: SentenceContext,
 ) -> list[Published]:
     """A recommendation per user of the batch, and its reasons where they are wanted; an empty list is published too."""
-    filled, items = _known(ranked.items, catalog)
-    counts, hashes = filled.sum(axis=1), catalog.index.hash_of(ranked.items)
+    naming.words.begin_batch()
+    hashes = naming.catalog.index.hash_of(ranked.items)
+    filled, word = _known(ranked.items, hashes, naming)
+    counts = filled.sum(axis=1)
     ids = [
         recommendation_id(who.user_id, who.source, model, list_bytes(own[:n], strategies[:n]))
         for who, own, strategies, n in zip(listed, hashes, ranked.strategy, counts.tolist(), strict=True)
     ]
-    places, ends = _places(ranked, filled, items), np.cumsum(counts).tolist()
+    lists = _written(listed, ids, ranked, filled, naming.words.ids(word), now_ms, model)
     wanted = np.array([who.is_explained for who in listed], np.bool_)
+    if not wanted.any():
+        return [Published(each, None) for each in lists]
     explained = filled & wanted[:, None]
-    told = items if wanted.all() else [items[i] for i in np.flatnonzero(explained[filled]).tolist()]
+    told = word if wanted.all() else word[explained[filled]]
     users = [who.user_id for who in listed]
     batch = ExplainedBatch(ids, users, explained, told, ranked, recent, behaviours)
-    reasons: Iterable[WrittenReasons | None] = repeat(None)
-    if wanted.any():
-        reasons = build_reasons(batch, catalog, name_of, contributions_max, telling)
+    reasons = build_reasons(batch, naming, contributions_max, telling)
     return [
-        Published(
-            Recommendation(
-                list_id,
-                who.user_id,
-                now_ms,
-                who.event_time_ms,
-                who.source,
-                who.trigger,
-                model,
-                tuple(places[end - n : end]),
-                who.is_explained,
-            ),
-            why if who.is_explained else None,
-        )
-        for who, list_id, n, end, why in zip(listed, ids, counts.tolist(), ends, reasons, strict=False)
+        Published(each, why if who.is_explained else None)
+        for who, each, why in zip(listed, lists, reasons, strict=True)
     ]
 
 
-def _known(indices: NDArray[np.int32], catalog: Catalog) -> tuple[NDArray[np.bool_], list[CatalogItem]]:
-    """(u, k) places that are listed, and their items: a list ends before what has left the catalogue."""
+def _known(indices: I4, hashes: U64, naming: Naming) -> tuple[NDArray[np.bool_], I8]:
+    """(u, k) places that are listed, and their words: a list ends before what has left the catalogue."""
     filled = indices >= 0
-    found = [catalog.item(index) for index in indices[filled].tolist()]
-    items = [item for item in found if item is not None]
-    if len(items) < len(found):
-        known = filled.copy()
-        known[filled] = [item is not None for item in found]
-        known = np.logical_and.accumulate(known, axis=1)
-        left = known[filled].tolist()
-        return known, [item for item, is_left in zip(found, left, strict=True) if item is not None and is_left]
-    return filled, items
+    word = naming.numbers(hashes[filled])
+    is_item = naming.words.is_item[word]
+    if is_item.all():
+        return filled, word
+    known = filled.copy()
+    known[filled] = is_item
+    known = np.logical_and.accumulate(known, axis=1)
+    return known, word[known[filled]]
 
 
-def _places(ranked: RankedBatch, filled: NDArray[np.bool_], items: Sequence[CatalogItem]) -> list[RecommendedItem]:
-    names, rank = tuple(ranked.parts), np.nonzero(filled)[1] + 1
+def _written(
+    listed: Sequence[ListHeader],
+    ids: Sequence[str],
+    ranked: RankedBatch,
+    filled: NDArray[np.bool_],
+    items: Ids,
+    now_ms: int,
+    model: ModelVersions,
+) -> list[WrittenList]:
     parts = np.stack([values[filled] for values in ranked.parts.values()], axis=1)
-    return list(
-        map(
-            RecommendedItem,
-            [item.item_id for item in items],
-            rank.tolist(),
-            ranked.scores[filled].tolist(),
-            ranked.probability[filled].tolist(),
-            [STRATEGIES[code] for code in ranked.strategy[filled].tolist()],
-            repeat(1.0),
-            [dict(zip(names, row, strict=True)) for row in parts.tolist()],
+    rank, counts = np.nonzero(filled)[1] + 1, filled.sum(axis=1)
+    columns = ListedPlaces(rank, ranked.strategy[filled], ranked.scores[filled], ranked.probability[filled], parts)
+    places = list_places_json(items, columns, tuple(ranked.parts), np.append(0, np.cumsum(counts)))
+    made = []
+    for u, (who, list_id, n) in enumerate(zip(listed, ids, counts.tolist(), strict=True)):
+        head = Recommendation(
+            list_id, who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, model, (), who.is_explained
         )
-    )
+        before, _, after = encode(head).partition(b'"items":[]')
+        made.append(WrittenList(b'%b"items":[%b]%b' % (before, places.of(u), after), list_id, n))
+    return made

@@ -5,35 +5,32 @@ Arrays over all places of a batch, so that a place costs a few steps of a loop a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import tzinfo
-from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.json import encode
 from numpy.typing import NDArray
 
-from models.items.catalog import Catalog, CatalogItem
+from models.arrays import I8
 from models.items.facts import NEW, NEW_MS
 from models.ranking.rank import SPLIT, RankedBatch
 from models.ranking.recent import RecentItems
 from models.reasons.citations import citations_of
 from models.reasons.contributions import METHOD, contributions_of, relative_gaps
-from models.vocabulary import ACTIONS, EXPLORE, Action
+from models.vocabulary import ACTIONS, EXPLORE
 from stream.reasons.ago import CODES, ago
-from stream.reasons.choice import NAMED, Choice, Told, choose
-from stream.reasons.language import ACTIONS_TOLD, CLAIMS, Language
-from stream.reasons.sentence import Cause, say, title_of
+from stream.reasons.choice import Told, choose
+from stream.reasons.language import ACTIONS_TOLD
+from stream.reasons.phrases import Phrases
+from stream.refresh.json_bytes import MILLION
 from stream.refresh.question import Behaviours
-from stream.refresh.reason_bytes import MILLION, PlaceNumbers, Slices, behaviours_json, json_texts, places_json
+from stream.refresh.reason_bytes import PlaceNumbers, behaviours_json, places_json
+from stream.refresh.sentence_bytes import SaidOf, sentences_json
+from stream.refresh.words import Naming
 from stream.wire.reasons import Reasons
 from stream.wire.records import reasons_decoder
-
-NameOf = Callable[[int], str | None]
-
-_title_of = lru_cache(16_384)(title_of)
-"""The same titles come again and again, and cleaning one costs as much as saying a sentence."""
 
 _TOLD = np.isin(np.array(ACTIONS), ACTIONS_TOLD)
 """By action code: whether it can be a reason."""
@@ -47,8 +44,8 @@ class SentenceContext(NamedTuple):
     moment_ms: int
     """What \"yesterday\" is the day before of."""
     zone: tzinfo
-    languages: tuple[Language, ...]
-    """Of the sentences."""
+    phrases: Phrases
+    """Of the languages of the sentences."""
 
 
 class ExplainedBatch(NamedTuple):
@@ -58,8 +55,8 @@ class ExplainedBatch(NamedTuple):
     user_ids: Sequence[str]
     explained: NDArray[np.bool_]
     """(u, k): places that get a reason; the first ones of a list, or none of it."""
-    items: Sequence[CatalogItem]
-    """Of those places, in their order."""
+    word: I8
+    """Of the items of those places, in their order: numbers of words."""
     ranked: RankedBatch
     recent: RecentItems
     behaviours: Behaviours
@@ -79,7 +76,7 @@ class WrittenReasons(NamedTuple):
 
 
 def build_reasons(
-    batch: ExplainedBatch, catalog: Catalog, name_of: NameOf, contributions_max: int, telling: SentenceContext
+    batch: ExplainedBatch, naming: Naming, contributions_max: int, telling: SentenceContext
 ) -> list[WrittenReasons]:
     """A record for each of the u users; without places where nothing is explained."""
     explained, ranked, behaviours = batch.explained, batch.ranked, batch.behaviours
@@ -93,7 +90,8 @@ def build_reasons(
     user, place = places // k, np.repeat(np.arange(len(places)), np.diff(bounds))
     citations = citations_of(causes, users, behaviours.item.shape[1])
     at = (citations.user, citations.behaviour)
-    cited = _Cited(behaviours, at, _disliked(batch.recent, behaviours)[at], catalog, name_of, telling)
+    cited = _cited(behaviours, at, _disliked(batch.recent, behaviours)[at], naming, telling)
+    words = naming.words
     parts, names = np.stack([values[explained] for values in ranked.parts.values()], axis=1), tuple(ranked.parts)
     strategy = ranked.strategy[explained]
     choice = choose(
@@ -102,26 +100,33 @@ def build_reasons(
         user,
         parts,
         names,
-        _facts(batch.items, telling.facts[explained], telling.moment_ms),
+        _facts(words.listed_ms[batch.word], telling.facts[explained], telling.moment_ms),
         strategy == EXPLORE,
     )
     rounded, value, left = _millionths(parts, names, causes.value, place)
     behaviour = citations.cited - citations.start[causes.user]
     starts = np.searchsorted(user, np.arange(users + 1))
     told = places_json(
-        json_texts([item.item_id for item in batch.items]),
+        words.ids(batch.word),
         PlaceNumbers(rounded, left, choice.reason, strategy, behaviour, value, bounds),
         starts,
     )
-    written = cited.as_json(behaviours.time_ms[at], behaviours.action[at], citations.start)
+    action = behaviours.action[at]
+    written = behaviours_json(words.ids(cited.word), action, behaviours.time_ms[at], citations.start)
     gaps = _gaps(ranked, explained, others, causes.value, place).tolist()
-    sentences = cited.sentences(choice, citations.cited)
-    firsts = np.searchsorted(user[choice.is_first], np.arange(users + 1)).tolist()
+    named = choice.named[choice.is_first]
+    sentences = sentences_json(
+        telling.phrases,
+        SaidOf(words.data, words.middle[cited.word], words.end[cited.word], action, cited.when),
+        choice.claim[choice.is_first],
+        np.where(named >= 0, np.append(citations.cited, -1)[named], -1),
+        np.searchsorted(user[choice.is_first], np.arange(users + 1)),
+    )
     made, between = encode(METHOD), encode(names)
     return [
         WrittenReasons(
             b'{"kind":"reasons","recommendation_id":%b,"user_id":%b,"method":%b,"part_names":%b,"behaviours":[%b],"places":[%b],'
-            b'"reasons":%b,"gap":%b,"counterfactual":null,"schema_version":2}'
+            b'"reasons":[%b],"gap":%b,"counterfactual":null,"schema_version":2}'
             % (
                 encode(list_id),
                 encode(user_id),
@@ -129,7 +134,7 @@ def build_reasons(
                 between,
                 written.of(u),
                 told.of(u),
-                encode(sentences[firsts[u] : firsts[u + 1]]),
+                sentences.of(u),
                 encode(gap),
             ),
             gap,
@@ -174,10 +179,9 @@ def _gaps(
     return largest
 
 
-def _facts(items: Sequence[CatalogItem], facts: NDArray[np.uint8], moment_ms: int) -> NDArray[np.uint8]:
+def _facts(listed_ms: I8, facts: NDArray[np.uint8], moment_ms: int) -> NDArray[np.uint8]:
     """(f,): an item that has been listed for longer than nobody took notice of it is not new."""
-    listed_ms = np.array([moment_ms if i.published_at_ms is None else i.published_at_ms for i in items], np.int64)
-    return np.where(moment_ms - listed_ms > NEW_MS, facts & np.uint8(0xFF - NEW), facts)
+    return np.where(listed_ms < moment_ms - NEW_MS, facts & np.uint8(0xFF - NEW), facts)
 
 
 def _disliked(recent: RecentItems, behaviours: Behaviours) -> NDArray[np.bool_]:
@@ -189,56 +193,30 @@ def _disliked(recent: RecentItems, behaviours: Behaviours) -> NDArray[np.bool_]:
     return np.take_along_axis(disliked, recent.position, axis=1)
 
 
-class _Cited:
-    """The m behaviours that a batch cites, named and ready to be told; each once a list."""
+class _Cited(NamedTuple):
+    """The m behaviours that a batch cites, ready to be told; each once a list."""
 
-    def __init__(
-        self,
-        behaviours: Behaviours,
-        at: tuple[NDArray[np.int64], NDArray[np.int64]],
-        disliked: NDArray[np.bool_],
-        catalog: Catalog,
-        name_of: NameOf,
-        telling: SentenceContext,
-    ) -> None:
-        hashes, place = np.unique(behaviours.item[at], return_inverse=True)
-        # Every item that co-occurs with anything is a key of the item statistics, so its id is known; should a worker
-        # not have met it yet, the hash still tells two causes apart.
-        ids = [name_of(hashed) or f"hash:{hashed:016x}" for hashed in hashes.tolist()]
-        items = [catalog.item(index) for index in catalog.index.lookup(hashes).tolist()]
-        titles = [_title_of(item_id if item is None else item.title) for item_id, item in zip(ids, items, strict=True)]
-        code, when = behaviours.action[at], ago(behaviours.time_ms[at], telling.moment_ms, telling.zone)
-        actions, named = [ACTIONS[each] for each in code.tolist()], place.tolist()
-        self._titles, self._actions, self._when = [titles[i] for i in named], actions, when.tolist()
-        self._ids, self._place = ids, place
-        self._languages = telling.languages
-        numbers: dict[str, int] = {}
-        same = np.array([numbers.setdefault(title, len(numbers)) for title in titles], np.int64)[place]
-        self.title = np.where(_TOLD[code] & ~disliked, same, -1)
-        """(m,): the same number for the same title; -1: it is nothing to be told."""
-        self.said = (same * len(ACTIONS) + code) * CODES + when
-        """(m,): the same number where the same words are said of it."""
+    word: I8
+    """(m,) numbers of words."""
+    title: I8
+    """(m,): the same number for the same title; -1: it is nothing to be told."""
+    said: I8
+    """(m,): the same number where the same words are said of it."""
+    when: I8
+    """(m,) code of `stream.reasons.ago`."""
 
-    def as_json(self, times_ms: NDArray[np.int64], actions: NDArray[np.uint8], starts: NDArray[np.int64]) -> Slices:
-        """For the records; `starts` (u + 1,): the first behaviour of each list."""
-        return behaviours_json(json_texts(self._ids), self._place, actions, times_ms, starts)
 
-    def sentences(self, choice: Choice, cited: NDArray[np.int64]) -> list[dict[str, str]]:
-        """What is said first of any place of a list, in the order of the places. `cited`: of each cause."""
-        first = choice.is_first
-        named = choice.named[first]
-        if len(cited):
-            named = np.where(named >= 0, cited[named], -1)
-        claims = [{of.code: of.claims[claim] for of in self._languages} for claim in CLAIMS]
-        titles, actions, when = self._titles, self._actions, self._when
-        return [
-            claims[claim]
-            if claim != NAMED
-            else self._say([(actions[b], titles[b], 0.0, when[b]) for b in causes if b >= 0])
-            for claim, causes in zip(choice.claim[first].tolist(), named.tolist(), strict=True)
-        ]
-
-    def _say(self, causes: list[tuple[Action, str, float, int]]) -> dict[str, str]:
-        # Plain tuples, as `Cause` would have them: to make one of those costs as much as all else that is done with it.
-        told = cast("list[Cause]", causes)
-        return {language.code: say(language, told, "") for language in self._languages}
+def _cited(
+    behaviours: Behaviours,
+    at: tuple[I8, I8],
+    disliked: NDArray[np.bool_],
+    naming: Naming,
+    telling: SentenceContext,
+) -> _Cited:
+    code, when = behaviours.action[at], ago(behaviours.time_ms[at], telling.moment_ms, telling.zone)
+    # Every item that co-occurs with anything is a key of the item statistics, so its id is known; should a worker
+    # not have met it yet, the hash still tells two causes apart.
+    word = naming.numbers(behaviours.item[at])
+    title = naming.words.title[word]
+    said = (title * len(ACTIONS) + code) * CODES + when
+    return _Cited(word, np.where(_TOLD[code] & ~disliked, title, -1), said, when)

@@ -30,6 +30,7 @@ from stream.outcomes.crediting import Lists
 from stream.params import credit_params, interest_params, update_params
 from stream.partitions.users import UserPartition
 from stream.reasons.language import languages_named
+from stream.reasons.phrases import phrases_of
 from stream.refresh.counterfactuals import what_would_change, with_counterfactual
 from stream.refresh.exclusions import Exclusions
 from stream.refresh.knowledge import Knowledge
@@ -83,7 +84,7 @@ class Refresher:
         self._update, self._interest = update_params(settings), interest_params(settings)
         self._is_crediting = credit_params(settings) is not None
         self._zone = parse_timezone(settings.explanation_timezone)
-        self._languages = languages_named(settings.explanation_languages)
+        self._phrases = phrases_of(languages_named(settings.explanation_languages))
         self._moments = Moments()
 
     def warm_up(self) -> None:
@@ -92,12 +93,16 @@ class Refresher:
 
     def warm_up_texts(self) -> None:
         """The same by text."""
-        vectors, window = ItemVectors("", 1), self._settings.history_window
-        vectors.put(np.zeros(1, np.int32), np.ones((1, 1), np.float32))
-        nothing, allowed = np.zeros((1, window)), np.ones(1, np.bool_)
-        past = PastTexts(np.full((1, window), NO_VECTOR), np.zeros((0, 1), np.float32))
+        window, ones = self._settings.history_window, np.eye(2, dtype=np.float32)
+        vectors, allowed = ItemVectors("", 2), np.ones(2, np.bool_)
+        allowed.setflags(write=False)  # as a catalogue's
+        vectors.put(np.arange(2, dtype=np.int32), ones)
+        past = PastTexts(np.full((1, window), NO_VECTOR), np.zeros((0, 2), np.float32))
         past.row[0, 0] = 0
-        self._warm_up(semantics(past, nothing, nothing, vectors, allowed, self._interest))
+        gains, ages = np.ones((1, window)), np.zeros((1, window))
+        semantics(past, gains, ages, vectors, allowed, self._interest)
+        vectors.put(np.ones(1, np.int32), ones[1:])  # what is near to the other one has to be compared with this
+        self._warm_up(semantics(past, gains, ages, vectors, allowed, self._interest))
 
     def _warm_up(self, text: Semantics | None) -> None:
         knowledge, states = self._knowledge, States(1)
@@ -118,14 +123,13 @@ class Refresher:
             moments=Moments(),
         )
         nobody = ListHeader("-", EventSource(self._settings.topic_events, 0, 0), 0, "refresh")
-        telling = SentenceContext(np.zeros(ranked.items.shape, np.uint8), 0, self._zone, self._languages)
+        telling = SentenceContext(np.zeros(ranked.items.shape, np.uint8), 0, self._zone, self._phrases)
         build_records(
             [nobody],
             ranked,
             recent,
             behaviours,
-            knowledge.catalog,
-            knowledge.name_of,
+            knowledge.naming,
             0,
             self._settings.contributions_max,
             model_versions(self._serving.params.weights.version),
@@ -264,13 +268,12 @@ class Refresher:
             ranked,
             asking.recent,
             asking.behaviours,
-            knowledge.catalog,
-            knowledge.name_of,
+            knowledge.naming,
             now_ms,
             self._settings.contributions_max,
             model_versions(serving.params.weights.version, encoder, serving.sequences.model_version),
             SentenceContext(
-                item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone, self._languages
+                item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone, self._phrases
             ),
         )
 
@@ -341,8 +344,8 @@ class Refresher:
         out = [i for i, (each, d) in enumerate(zip(published, due, strict=True)) if is_published(each, d)]
         if not out:
             return
-        keys, named = [due[i].key for i in out], [published[i].recommendation.recommendation_id for i in out]
-        lengths = np.array([len(published[i].recommendation.items) for i in out])
+        keys, named = [due[i].key for i in out], [published[i].list.list_id for i in out]
+        lengths = np.array([published[i].list.length for i in out])
         items, at_ms = self._knowledge.index.hash_of(ranked.items[out]), self._knowledge.stream_time_ms(now_ms)
         if self._settings.learn_clicks:
             parts = np.stack([ranked.parts[name][out] for name in PARTS], axis=2).astype(np.float32)

@@ -12,7 +12,6 @@ from stream.refresh.pacing import Pacing
 from stream.refresh.publish import Published
 from stream.refresh.queue import Batch
 from stream.refresh.refresher import is_published
-from stream.wire.records import encode
 from stream.worker.chunks import BACK_PRESSURE_POLL_S, ChunkHandler
 from stream.worker.gauges import Gauges
 from stream.worker.parts import WorkerParts
@@ -67,12 +66,12 @@ class Worker:
         for due, each in zip(batch.due, published, strict=True):
             if not is_published(each, due):
                 continue
-            key, recommendation, reasons = due.key, each.recommendation, each.reasons
-            self._producer.send(self._settings.topic_recommendations, key, encode(recommendation))
+            key, reasons = due.key, each.reasons
+            self._producer.send(self._settings.topic_recommendations, key, each.list.value)
             if reasons is not None:
                 self._producer.send(self._settings.topic_attributions, key, reasons.value)
                 self._metrics.output.attributions.inc()
-            self._metrics.output.recommendations.labels(recommendation.trigger).inc()
+            self._metrics.output.recommendations.labels(due.trigger).inc()
             if due.first_offset is not None:
                 self._metrics.output.freshness_seconds.observe(max(0.0, time.time() - due.oldest_timestamp_ms / 1000))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from typing import NamedTuple
 
 import numpy as np
 from ranking_world import HASHES, IDS, ITEMS, NOW_MS, world
@@ -15,10 +16,12 @@ from models.ranking.rank import RankingParams, rank
 from models.ranking.recent import recent_items
 from models.vocabulary import ACTIONS
 from stream.reasons.language import languages
+from stream.reasons.phrases import phrases_of
 from stream.refresh.publish import ListHeader, build_records, model_versions
 from stream.refresh.question import Behaviours
-from stream.refresh.reasons import SentenceContext
-from stream.wire.records import EventSource
+from stream.refresh.reasons import SentenceContext, WrittenReasons
+from stream.refresh.words import Naming, Words
+from stream.wire.records import EventSource, Recommendation
 
 MODEL = model_versions("w1")
 NAMES = dict(zip(HASHES.tolist(), IDS, strict=True))
@@ -40,6 +43,18 @@ def asked_by(catalog, recent):
 
 
 LANGUAGES = languages()["en"], languages()["zh"]
+
+
+class Made(NamedTuple):
+    """What is published for one user, read again."""
+
+    recommendation: Recommendation
+    reasons: WrittenReasons | None
+    changed: bool
+
+
+def read_again(published):
+    return [Made(each.list.record, each.reasons, each.changed) for each in published]
 
 
 def ranked_world(seed, users=3, top_k=5, empty=False, untold=False):
@@ -81,5 +96,6 @@ def publish(
     if listed_ms is not None:
         catalog = catalog.apply({i: CatalogItem(i, f"Title of {i}", published_at_ms=listed_ms) for i in IDS})
     listed = [ListHeader(f"u{u}", EventSource("interest.events", 2, offset), NOW_MS - u, "event") for u in range(users)]
-    telling = SentenceContext(item_facts(ranked.items, stats, NOW_MS), NOW_MS, UTC, speaks)
-    return build_records(listed, ranked, recent, behaviours, catalog, name_of, NOW_MS, most, MODEL, telling)
+    telling = SentenceContext(item_facts(ranked.items, stats, NOW_MS), NOW_MS, UTC, phrases_of(speaks))
+    naming = Naming(Words(), catalog, name_of)
+    return read_again(build_records(listed, ranked, recent, behaviours, naming, NOW_MS, most, MODEL, telling))

@@ -80,7 +80,7 @@ class Harness:
         self.now_ms += 2000  # so that trend and popularity are computed again
         batch = self.tracker.queue.next_batch(4000)
         published = self.tracker.refresh(0, batch.due, self.now_ms, self.now_ms / 1000)
-        return {p.recommendation.user_id: [i.item_id for i in p.recommendation.items] for p in published}
+        return {p.list.record.user_id: [i.item_id for i in p.list.record.items] for p in published}
 
     def waiting(self):
         batch = self.tracker.queue.next_batch(4000)

@@ -42,7 +42,7 @@ class Shown(NamedTuple):
 
 def say_reasons(rewriter: Rewriter, listing: Listing, shown: Shown) -> Shown:
     """With the reasons that are shown in other words. Takes as long as the rewriter does, one reason after another."""
-    titles = [shown.title(item.item_id) for item in listing.published.recommendation.items]
+    titles = [shown.title(item.item_id) for item in listing.published.list.record.items]
     said = {
         item.item_id: rewriter.say(
             Explanation(reason.sentences["en"], reason.sentences["zh"]), titles, time.monotonic()
@@ -63,7 +63,7 @@ def show_listing(console: Console, listing: Listing, behaviours: Sequence[Behavi
 
 def lines_of(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) -> list[Text]:
     """The listing as lines."""
-    list_ = listing.published.recommendation
+    list_ = listing.published.list.record
     model = list_.model
     texts = "without texts (the part interest is left out)" if model.encoder is None else f"encoder {model.encoder}"
     used = f"ranker {model.ranker}, sequence {model.sequence or 'none'}, {texts}"
@@ -84,7 +84,7 @@ def lines_of(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) ->
 
 def listing_to_json(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) -> dict[str, Any]:
     """The same as one JSON object."""
-    list_, why = listing.published.recommendation, listing.published.reasons
+    list_, why = listing.published.list.record, listing.published.reasons
     return {
         "user_id": shown.user_id,
         "events": [
@@ -119,7 +119,7 @@ def wanted_places(listing: Listing, shown: Shown) -> list[tuple[RecommendedItem,
     """The places to show, with their reasons."""
     why = listing.published.reasons
     pairs = list(
-        zip(listing.published.recommendation.items, () if why is None else item_reasons(why.record), strict=False)
+        zip(listing.published.list.record.items, () if why is None else item_reasons(why.record), strict=False)
     )
     if shown.item_id is not None:
         return [pair for pair in pairs if pair[0].item_id == shown.item_id]

@@ -52,9 +52,9 @@ def test_it_ranks_what_the_worker_ranks(tmp_path):
     replayed = ReplayedWorker(Settings(), stream, known)
     replayed.advance(len(events))
     for each in published:
-        user = names["u"].index(each.recommendation.user_id)
+        user = names["u"].index(each.list.record.user_id)
         scores = replayed.scores(replayed.inputs(user, NOW_MS), default_weights())
-        told = {item.item_id: item.score for item in each.recommendation.items}
+        told = {item.item_id: item.score for item in each.list.record.items}
         assert told == pytest.approx({i: scores[n] for n, i in enumerate(names["i"])}, rel=1e-9)
 
 

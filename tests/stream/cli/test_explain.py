@@ -27,7 +27,7 @@ from stream.analysis.person.screen import Shown, lines_of
 from stream.cli.main import app
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.partitioner import key_partition, murmur2
-from stream.refresh.publish import Published
+from stream.refresh.publish import Published, WrittenList
 from stream.refresh.reasons import WrittenReasons
 from stream.refresh.sequence import sequence_version
 from stream.refresh.versions import RankerModel, publish_model, ranker_model
@@ -147,7 +147,14 @@ def test_what_weak_behaviours_add_is_told_but_not_what_rounding_left_over(others
     item = RecommendedItem("cup", 1, 1.0, 0.1, "interest", 1.0, {"co_occurrence": 1.0})
     model = ModelVersions(None, None, "r")
     list_ = Recommendation("r", "ann", 0, 0, EventSource("t", 0, 0), "event", model, (item,))
-    listing = Listing(Published(list_, WrittenReasons(encode(record), 0.0)), None, 1, {})
+    listing = Listing(
+        Published(
+            WrittenList(encode(list_), list_.recommendation_id, len(list_.items)), WrittenReasons(encode(record), 0.0)
+        ),
+        None,
+        1,
+        {},
+    )
 
     lines = lines_of(listing, [], Shown("ann", 1, None, "en", str))
 

@@ -27,8 +27,8 @@ def sees_and_clicks(shop: Shop, user: str, clicked: int) -> Any:
     """A list of a user, of which all places are seen and the first `clicked` are clicked."""
     shop.happens({"action": "view", "user": user})
     published = shop.publishes()
-    named = {"user": user, "recommendation_id": published.recommendation.recommendation_id}
-    for item in published.recommendation.items:
+    named = {"user": user, "recommendation_id": published.list.record.recommendation_id}
+    for item in published.list.record.items:
         place = {"item_id": item.item_id, "slot": item.rank}
         shop.happens({"action": "impression", **named, **place})
         if item.rank <= clicked:
@@ -57,7 +57,7 @@ async def test_what_is_shown_and_clicked_is_learned_when_its_window_is_over_and_
 
     model = shop.users.clicks.model
     assert model is not None
-    assert (model.n_examples, model.n_clicks) == (len(before.recommendation.items), 1)
+    assert (model.n_examples, model.n_clicks) == (len(before.list.record.items), 1)
     *_, transaction = [step for step in shop.broker.steps if step[0] == "transaction"]
     assert (shop.settings.changelog_topic, CLICKS_KEY) in transaction
     assert shop.metrics.registry.get_sample_value("penchant_click_examples", {"partition": "0"}) == model.n_examples
@@ -65,7 +65,7 @@ async def test_what_is_shown_and_clicked_is_learned_when_its_window_is_over_and_
 
 async def test_lists_after_it_have_the_learned_probabilities_also_after_a_restart(shop: Shop) -> None:
     sees_and_clicks(shop, "first", 2)
-    before = sees_and_clicks(shop, "u0", 2).recommendation.items
+    before = sees_and_clicks(shop, "u0", 2).list.record.items
     for n in range(1, 9):
         sees_and_clicks(shop, f"u{n}", 2)
         await time_passes(shop)
@@ -73,7 +73,7 @@ async def test_lists_after_it_have_the_learned_probabilities_also_after_a_restar
 
     shop.restart()
     shop.happens({"action": "view", "user": "new"})
-    after = shop.publishes().recommendation.items
+    after = shop.publishes().list.record.items
 
     assert shop.users.clicks.model is not None
     assert shop.users.clicks.model.to_bytes() == stored
@@ -95,7 +95,7 @@ async def test_what_a_crash_undoes_is_not_learned_and_what_was_committed_is_not_
     await time_passes(shop)
 
     assert shop.users.clicks.model is not None
-    assert shop.users.clicks.model.n_examples == len(learned.recommendation.items)
+    assert shop.users.clicks.model.n_examples == len(learned.list.record.items)
 
 
 async def test_without_impressions_or_with_the_setting_off_nothing_is_kept(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ async def test_without_impressions_or_with_the_setting_off_nothing_is_kept(tmp_p
         shop = Shop(tmp_path / name, **settings)
         if clicked:
             shop.happens({"action": "view"})
-            listed = shop.publishes().recommendation
+            listed = shop.publishes().list.record
             shop.happens({"action": "click", "recommendation_id": listed.recommendation_id})
         else:
             sees_and_clicks(shop, "first", 1)

@@ -35,7 +35,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 async def test_a_click_on_what_was_published_is_credited_to_the_list_and_its_place(shop: Shop) -> None:
     shop.happens({"action": "view", "user": "bob"})
     published = shop.publishes()
-    item = published.recommendation.items[-1]
+    item = published.list.record.items[-1]
     shop.happens({"action": "click", "user": "bob", "item_id": item.item_id})
     await shop.committer.commit()
 
@@ -48,7 +48,7 @@ async def test_a_click_on_what_was_published_is_credited_to_the_list_and_its_pla
         "click",
         "list",
     )
-    assert (credit.recommendation_id, credit.rank) == (published.recommendation.recommendation_id, item.rank)
+    assert (credit.recommendation_id, credit.rank) == (published.list.record.recommendation_id, item.rank)
     assert (credit.strategy, credit.credit, outcome.unattributed) == (item.strategy, 1.0, 0.0)
     assert (
         shop.metrics.registry.get_sample_value("penchant_outcomes_total", {"action": "click", "evidence": "list"}) == 1
@@ -58,7 +58,7 @@ async def test_a_click_on_what_was_published_is_credited_to_the_list_and_its_pla
 async def test_reasons_name_the_strategy_and_the_propensity_of_their_place(shop: Shop) -> None:
     shop.happens({"action": "view"})
     published = shop.publishes()
-    places = [(i.item_id, i.strategy, i.propensity) for i in published.recommendation.items]
+    places = [(i.item_id, i.strategy, i.propensity) for i in published.list.record.items]
 
     assert places == [(r.item_id, r.strategy, r.propensity) for r in published.reasons.record.places]
 
@@ -126,12 +126,12 @@ async def test_a_list_that_was_published_is_remembered_after_a_restart(shop: Sho
     await shop.committer.commit()
     shop.restart()
 
-    shop.happens({"action": "click", "recommendation_id": published.recommendation.recommendation_id})
+    shop.happens({"action": "click", "recommendation_id": published.list.record.recommendation_id})
     await shop.committer.commit()
 
     (outcome,) = shop.outcomes
     assert outcome.evidence == "named"
-    held = {i.item_id: (i.rank, i.strategy) for i in published.recommendation.items}
+    held = {i.item_id: (i.rank, i.strategy) for i in published.list.record.items}
     assert (outcome.credits[0].rank, outcome.credits[0].strategy) == held.get("cup", (0, "unknown"))
 
 

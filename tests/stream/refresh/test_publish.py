@@ -9,18 +9,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published_lists import LANGUAGES, MODEL, NAMES, asked_by, behaviours_of, publish
+from published_lists import LANGUAGES, MODEL, NAMES, asked_by, behaviours_of, publish, read_again
 from ranking_world import IDS, NOW_MS, world
 
+from models.hashing import item_hash
 from models.items.facts import NEW_MS
 from models.items.priors import compute_priors
 from models.ranking.rank import SPLIT, RankingParams, rank
 from models.ranking.recent import recent_items
+from models.vocabulary import ACTIONS
 from stream.reasons.choice import choose
 from stream.reasons.language import languages
-from stream.reasons.sentence import say
+from stream.reasons.phrases import phrases_of
 from stream.refresh.publish import ListHeader, build_records, list_bytes, recommendation_id
 from stream.refresh.reasons import SentenceContext
+from stream.refresh.sentence_bytes import sentences_json
+from stream.refresh.words import Naming, Words
 from stream.wire.reasons import item_reasons
 from stream.wire.records import EventSource, ModelVersions, encode, read_attribution, recommendation_decoder
 
@@ -116,13 +120,17 @@ def test_the_sentences_of_that_test_do_name_behaviours():
     assert check_claims(range(10)) > 30
 
 
+def liked(said):
+    return said._replace(action=np.full_like(said.action, ACTIONS.index("like")))
+
+
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
         ("_disliked", lambda recent, behaviours: np.zeros(behaviours.item.shape, bool)),
         ("choose", lambda told, *rest: choose(told._replace(title=np.roll(told.title, 1)), *rest)),
         ("choose", lambda told, bounds, user, parts, *rest: choose(told, bounds, user, -parts, *rest)),
-        ("say", lambda language, causes, claim: say(language, [("like", *each[1:]) for each in causes], claim)),
+        ("sentences_json", lambda phrases, said, *rest: sentences_json(phrases, liked(said), *rest)),
     ],
 )
 def test_a_sentence_that_says_something_else_is_noticed(name, broken, monkeypatch):
@@ -238,9 +246,10 @@ def test_an_item_that_was_listed_long_ago_is_not_called_new_however_little_is_kn
 
 
 def test_a_behaviour_whose_item_id_is_not_known_is_named_by_its_hash():
-    cited = [c for p in publish(4, name_of=lambda _: None) for c in p.reasons.record.behaviours]
-    assert cited
-    assert all(c.item_id.removeprefix("hash:") in {f"{h:016x}" for h in NAMES} for c in cited)
+    cited = [c for p in publish(4, name_of=lambda _: None, gone=IDS[::2]) for c in p.reasons.record.behaviours]
+    named = {f"hash:{item_hash(item_id):016x}" for item_id in IDS[::2]}
+    assert named & {c.item_id for c in cited}
+    assert {c.item_id for c in cited} <= named | set(IDS[1::2])  # the catalogue names what it has
 
 
 def test_a_list_with_no_items_is_published_too():
@@ -256,9 +265,10 @@ def test_a_list_with_no_items_is_published_too():
         params=RankingParams(top_k=3),
     )
     listed = [ListHeader("u", SOURCE, NOW_MS, "catalog")]
-    ((recommendation, reasons, _),) = build_records(
-        listed, ranked, recent, behaviours, catalog, NAMES.get, NOW_MS, 0, MODEL,
-        SentenceContext(np.zeros(ranked.items.shape, np.uint8), NOW_MS, UTC, LANGUAGES),
+    made = build_records(
+        listed, ranked, recent, behaviours, Naming(Words(), catalog, NAMES.get), NOW_MS, 0, MODEL,
+        SentenceContext(np.zeros(ranked.items.shape, np.uint8), NOW_MS, UTC, phrases_of(LANGUAGES)),
     )  # fmt: skip
+    ((recommendation, reasons, _),) = read_again(made)
     record = reasons.record
     assert (recommendation.items, record.places, record.behaviours, record.reasons) == ((), (), (), ())

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.vocabulary import ACTIONS, STRATEGIES
-from stream.refresh.reason_bytes import MILLION, PlaceNumbers, behaviours_json, blob, json_texts, places_json
+from stream.refresh.json_bytes import MILLION, json_texts
+from stream.refresh.reason_bytes import Ids, PlaceNumbers, behaviours_json, places_json
 from stream.wire.reasons import CitedBehaviour, PlaceCause, PlaceReason
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=80)
@@ -20,6 +21,11 @@ MILLIONTHS = st.integers(-(10**15), 10**15) | st.integers(-1100, 1100) | st.samp
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12) | st.sampled_from(
     ['"', "\\", "\n", "登"]
 )
+
+
+def ids_of(texts):
+    data, ends = json_texts(texts)
+    return Ids(data.copy(), ends[:-1], ends[1:])  # writable, as those of `Words`: else it is compiled twice
 
 
 @st.composite
@@ -67,7 +73,7 @@ def by_msgspec(ids, n):
 @given(places())
 def test_places_are_read_back_as_those_that_msgspec_would_write(given_):
     ids, numbers, starts = given_
-    slices = places_json(json_texts(ids), numbers, starts)
+    slices = places_json(ids_of(ids), numbers, starts)
     expected = by_msgspec(ids, numbers)
     for u in range(3):
         written = b"[%b]" % slices.of(u)
@@ -89,7 +95,7 @@ def test_behaviours_are_read_back_as_those_that_msgspec_would_write(names, data)
     name, time_ms = (np.array([row[i] for row in rows], np.int64) for i in (0, 2))
     action = np.array([ACTIONS.index(row[1]) for row in rows], np.uint8)
     cut = data.draw(st.integers(0, len(rows)))
-    slices = behaviours_json(json_texts(names), name, action, time_ms, np.array([0, cut, len(rows)]))
+    slices = behaviours_json(ids_of([names[i] for i in name]), action, time_ms, np.array([0, cut, len(rows)]))
     expected = [CitedBehaviour(names[i], each, ms) for i, each, ms in rows]
     for u, part in enumerate((expected[:cut], expected[cut:])):
         assert msgspec.json.decode(b"[%b]" % slices.of(u), type=list[CitedBehaviour]) == part
@@ -102,7 +108,7 @@ def test_behaviours_are_read_back_as_those_that_msgspec_would_write(names, data)
 def test_a_number_has_no_more_digits_than_it_needs(value, text):
     one, none = np.zeros(1, np.int64), np.zeros(0, np.int64)
     numbers = PlaceNumbers(np.array([[value]]), one, one, one.astype(np.uint8), none, none, np.zeros(2, np.int64))
-    (place,) = json.loads(b"[%b]" % places_json(json_texts(["i"]), numbers, np.array([0, 1])).of(0), parse_float=str)
+    (place,) = json.loads(b"[%b]" % places_json(ids_of(["i"]), numbers, np.array([0, 1])).of(0), parse_float=str)
     assert str(place["parts"][0]) == text
 
 
@@ -113,10 +119,6 @@ def test_the_largest_numbers_there_are_fit():
     numbers = PlaceNumbers(
         np.full((f, 1), -most), full, full, np.full(f, 2, np.uint8), np.full(c, most), np.full(c, -most), ends
     )
-    (places,) = [json.loads(b"[%b]" % places_json(json_texts(["i"] * f), numbers, np.array([0, f])).of(0))]
+    (places,) = [json.loads(b"[%b]" % places_json(ids_of(["i"] * f), numbers, np.array([0, f])).of(0))]
     assert [len(place["causes"]) for place in places] == [10, 10, 10]
     assert places[0]["reason"] == most
-
-
-def test_a_blob_of_nothing_is_empty():
-    assert (blob([]).data.tolist(), blob([]).ends.tolist()) == ([], [0])

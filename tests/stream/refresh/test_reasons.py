@@ -13,8 +13,8 @@ from published_lists import LANGUAGES, publish, ranked_world
 
 from models.reasons.contributions import COMPLETENESS_GAP_MAX, contributions_of
 from stream.reasons import choice
-from stream.refresh import reason_bytes
-from stream.refresh.reason_bytes import MILLION
+from stream.refresh import list_bytes, reason_bytes, sentence_bytes
+from stream.refresh.json_bytes import MILLION
 from stream.wire.records import read_attribution
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=40)
@@ -88,10 +88,13 @@ def test_what_is_not_a_number_is_a_gap():
 
 def test_what_a_worker_compiles_before_it_joins_is_all_that_it_runs():
     """A list for nobody, of nothing (`Refresher.warm_up`), has everything compiled that a real one needs."""
-    functions = (choice._name, choice._number, reason_bytes._write_places, reason_bytes._write_behaviours)
+    functions = (
+        choice._name, choice._number, reason_bytes._write_places, reason_bytes._write_behaviours, list_bytes._write,
+        sentence_bytes._write,
+    )  # fmt: skip
     publish(4, empty=True)
     publish(4, most=8)
-    assert [len(function.signatures) for function in functions] == [1, 1, 1, 1]
+    assert [len(function.signatures) for function in functions] == [1] * 6
 
 
 def test_sentences_are_written_in_the_languages_that_are_asked_for():

@@ -28,25 +28,25 @@ def fresh(harness):
     """`{user: published}` of everyone who is due, with the triggers they were due for."""
     batch = harness.tracker.queue.next_batch(100)
     published = harness.tracker.refresh(0, batch.due, NOW_MS + 5000, 0.0)
-    return {p.recommendation.user_id: p for p in published}, {due.trigger for due in batch.due}
+    return {p.list.record.user_id: p for p in published}, {due.trigger for due in batch.due}
 
 
 def test_weights_are_swapped_between_batches_named_in_lists_and_withdrawn(harness):
     harness.events(("ann", "click", "i0"), ("bob", "click", "i1"))
     first, _ = fresh(harness)
-    assert {p.recommendation.model.ranker for p in first.values()} == {default_weights().version}
+    assert {p.list.record.model.ranker for p in first.values()} == {default_weights().version}
     other = named({"always": {"popularity": 1.0}}, {"popularity": 1.0})
     harness.tracker.use_ranker(ranker_model(other, 1), 0.0)
     second, triggers = fresh(harness)
     assert (set(second), triggers) == ({"ann", "bob"}, {"model"})
-    assert {p.recommendation.model.ranker for p in second.values()} == {other.version}
-    assert {p.recommendation.recommendation_id for p in first.values()}.isdisjoint(
-        p.recommendation.recommendation_id for p in second.values()
+    assert {p.list.record.model.ranker for p in second.values()} == {other.version}
+    assert {p.list.record.recommendation_id for p in first.values()}.isdisjoint(
+        p.list.record.recommendation_id for p in second.values()
     )
     harness.tracker.use_ranker(ranker_model(other, 2), 0.0)
     assert harness.tracker.queue.next_batch(100) is None  # the same weights again make nobody's list anew
     harness.tracker.use_ranker(None, 0.0)
-    assert {p.recommendation.model.ranker for p in fresh(harness)[0].values()} == {default_weights().version}
+    assert {p.list.record.model.ranker for p in fresh(harness)[0].values()} == {default_weights().version}
 
 
 def test_the_sequence_model_adds_its_part_and_is_named(harness, tmp_path):
@@ -54,11 +54,11 @@ def test_the_sequence_model_adds_its_part_and_is_named(harness, tmp_path):
     model = open_sequence(tmp_path / "model")
     harness.tracker.serving.start_with(SEQUENCE_ONLY)
     harness.events(("ann", "click", "i0"), ("ann", "click", "i1"))
-    assert fresh(harness)[0]["ann"].recommendation.model.sequence is None
+    assert fresh(harness)[0]["ann"].list.record.model.sequence is None
     harness.tracker.use_sequence(model, 0.0)
     (published,) = fresh(harness)[0].values()
-    items = published.recommendation.items
-    assert published.recommendation.model.sequence == model.model_version
+    items = published.list.record.items
+    assert published.list.record.model.sequence == model.model_version
     assert all(item.score == item.parts["sequence"] >= 0 for item in items)
     assert items[0].score > 0
     assert items[0].strategy == "interest"
@@ -72,7 +72,7 @@ def test_the_sequence_model_adds_its_part_and_is_named(harness, tmp_path):
     expected = model.top_k(queries, len(IDS))
     assert [item.item_id for item in items] == [IDS[row] for row in expected.items[0]]
     harness.tracker.use_sequence(None, 0.0)
-    assert fresh(harness)[0]["ann"].recommendation.model.sequence is None
+    assert fresh(harness)[0]["ann"].list.record.model.sequence is None
 
 
 def test_first_engagements_are_the_newest_in_order_and_fit(harness):
@@ -104,7 +104,7 @@ def test_a_published_model_is_loaded_and_one_that_is_not_that_one_is_refused_and
 def test_what_people_engage_with_is_counted_as_a_hit_of_the_list_they_had(harness):
     harness.events(("ann", "click", "i0"))
     assert harness.count("prequential_questions", outcome="hit") == 0  # there was no list yet
-    shown = [item.item_id for item in fresh(harness)[0]["ann"].recommendation.items]
+    shown = [item.item_id for item in fresh(harness)[0]["ann"].list.record.items]
     harness.events(("ann", "click", shown[0]))
     harness.events(("ann", "click", "never-listed"), ("ann", "click", shown[0]))
     assert harness.count("prequential_questions", outcome="hit") == 1

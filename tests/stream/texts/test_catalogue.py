@@ -274,10 +274,10 @@ TITLES = {
 async def test_an_item_that_nobody_has_touched_reaches_those_whose_interest_it_is_by_its_text(harness):
     tasks = await with_texts(harness, TITLES)
     harness.events(("ann", "purchase", "sencha"), ("bob", "purchase", "drill"))
-    lists = {p.recommendation.user_id: p for p in published_by(harness)}
+    lists = {p.list.record.user_id: p for p in published_by(harness)}
     for task in tasks:
         task.cancel()
-    first = {user: published.recommendation.items[0] for user, published in lists.items()}
+    first = {user: published.list.record.items[0] for user, published in lists.items()}
     assert (first["ann"].item_id, first["bob"].item_id) == ("matcha", "saw")
     assert first["ann"].parts["interest"] > 0
     assert first["ann"].strategy == "interest"
@@ -286,7 +286,7 @@ async def test_an_item_that_nobody_has_touched_reaches_those_whose_interest_it_i
     assert reason.contributions[0].contribution == pytest.approx(first["ann"].parts["interest"], abs=5.1e-7)
     assert lists["ann"].reasons.gap < 1e-12
     assert "sencha" in reason.sentences["en"]
-    assert lists["ann"].recommendation.model.encoder == "m1"
+    assert lists["ann"].list.record.model.encoder == "m1"
 
 
 async def test_what_was_searched_for_decides_and_is_said(harness):
@@ -298,7 +298,7 @@ async def test_what_was_searched_for_decides_and_is_said(harness):
     (published,) = published_by(harness)
     for task in tasks:
         task.cancel()
-    assert published.recommendation.items[0].item_id == "saw"
+    assert published.list.record.items[0].item_id == "saw"
     reason = item_reasons(published.reasons.record)[0]
     assert reason.sentences["en"] == "Because you searched for “power saw” just now."
     assert reason.contributions[0].item_id == "power saw"

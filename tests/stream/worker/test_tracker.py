@@ -293,11 +293,11 @@ def test_a_list_says_which_offset_it_reflects_and_keeps_its_id_when_it_is_made_a
     shop(harness)
     harness.events(("u", "click", "item-0"), ("v", "click", "item-0"))
     due = harness.tracker.queue.next_batch(9).due
-    first, second = (harness.tracker.refresh(0, due, now, 0.0)[0].recommendation for now in (NOW_MS, NOW_MS + 1))
+    first, second = (harness.tracker.refresh(0, due, now, 0.0)[0].list.record for now in (NOW_MS, NOW_MS + 1))
     assert first.source.offset == harness.next_offset - 2
     assert first.recommendation_id == second.recommendation_id
     harness.events(("u", "click", "item-1"))
-    third = harness.tracker.refresh(0, harness.tracker.queue.next_batch(9).due, NOW_MS, 0.0)[0].recommendation
+    third = harness.tracker.refresh(0, harness.tracker.queue.next_batch(9).due, NOW_MS, 0.0)[0].list.record
     assert third.recommendation_id != first.recommendation_id
 
 
@@ -406,14 +406,14 @@ def test_the_first_place_says_what_would_change_it_and_without_that_it_does_chan
         found = published.reasons.record.counterfactual
         assert found is not None
         assert found.exact
-        leader = published.recommendation.items[0].item_id
+        leader = published.list.record.items[0].item_id
         assert found.replacement not in {None, leader}
         # Somebody who has done the same but for that, and is not shown what she is not shown either.
         left = [e for e in (("bea", "purchase", "i0"), ("bea", "click", "i2")) if e[2] not in found.removed]
         harness.events(*left)
         harness.waiting()
         (other,) = lists_of(harness, "bea")
-        shown = [i.item_id for i in other.recommendation.items if i.item_id not in found.removed]
+        shown = [i.item_id for i in other.list.record.items if i.item_id not in found.removed]
         assert shown[0] == found.replacement
 
 
@@ -466,13 +466,13 @@ def test_a_share_of_users_gets_reasons_always_the_same_ones_and_everyone_the_sam
             harness.waiting()
             found.append(lists_of(harness, *users))
         for one, other in zip(*found, strict=True):
-            assert [(i.item_id, i.score) for i in one.recommendation.items] == [
-                (i.item_id, i.score) for i in other.recommendation.items
+            assert [(i.item_id, i.score) for i in one.list.record.items] == [
+                (i.item_id, i.score) for i in other.list.record.items
             ]
-        told = {one.recommendation.user_id for one in found[0] if one.reasons is not None}
-        assert told == {one.recommendation.user_id for one in found[0] if one.recommendation.explained}
+        told = {one.list.record.user_id for one in found[0] if one.reasons is not None}
+        assert told == {one.list.record.user_id for one in found[0] if one.list.record.explained}
         assert abs(len(told) / 200 - share) < 0.1
-        assert told == {one.recommendation.user_id for one in lists_of(some, *users) if one.reasons is not None}
+        assert told == {one.list.record.user_id for one in lists_of(some, *users) if one.reasons is not None}
 
 
 def test_what_strategies_earned_is_a_part_of_the_scores_once_it_is_weighed(tmp_path):
@@ -486,8 +486,8 @@ def test_what_strategies_earned_is_a_part_of_the_scores_once_it_is_weighed(tmp_p
         (before,) = lists_of(harness, "ann")
         harness.tracker.serving.weigh_strategies()
         (after,) = lists_of(harness, "ann")
-        assert "feedback" not in before.recommendation.items[0].parts
-        by_strategy = {i.strategy: i.parts["feedback"] for i in after.recommendation.items}
+        assert "feedback" not in before.list.record.items[0].parts
+        by_strategy = {i.strategy: i.parts["feedback"] for i in after.list.record.items}
         assert by_strategy["interest"] == 0.2
-        assert all(sum(i.parts.values()) == i.score for i in after.recommendation.items)
+        assert all(sum(i.parts.values()) == i.score for i in after.list.record.items)
         assert harness.metrics.registry.get_sample_value("penchant_strategy_feedback", {"strategy": "popular"}) == -0.2
