@@ -1,17 +1,17 @@
 """Dense numbers for items: hashes (u64) are what is stored, indices (int32) are what arrays are addressed by.
 
-An open-addressing hash table (Knuth, TAOCP vol. 3, 6.4: linear probing) in two NumPy arrays, at most half full and
-probed for all queries at once: the number of Python steps is the longest probe, not the number of items. Against a
-sorted array with `searchsorted` it also grows in place; against a dict it needs no Python int per query.
+An open-addressing hash table (Knuth, TAOCP vol. 3, 6.4: linear probing) in two NumPy arrays, at most half full, probed by a
+compiled loop. Against a sorted array with `searchsorted` it also grows in place; against a dict it needs no Python int per
+query.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.arrays import I4, U64
+from models.compiled import compiled, compiled_part
 from models.hashing import NO_ITEM
 
 NO_INDEX = -1
@@ -38,16 +38,8 @@ class ItemIndex:
     def lookup(self, hashes: ArrayLike) -> NDArray[np.int32]:
         """Index of each hash, `NO_INDEX` where unknown or `NO_ITEM`. Any shape uint64 -> same shape int32."""
         asked = np.asarray(hashes, np.uint64)
-        flat = asked.ravel()
-        slot = self._first_slot(flat)
-        at_slot = self._slot_hash[slot]
-        # Done where the slot holds the hash or nothing (0); an empty slot's index is NO_INDEX, so no case is special.
-        probing = np.flatnonzero((at_slot != flat) & (at_slot != NO_ITEM))
-        while probing.size:
-            slot[probing] = (slot[probing] + 1) & (self._slot_hash.size - 1)
-            at_slot = self._slot_hash[slot[probing]]
-            probing = probing[(at_slot != flat[probing]) & (at_slot != NO_ITEM)]
-        found: NDArray[np.int32] = self._slot_index[slot]
+        found = np.empty(asked.size, np.int32)
+        _lookup(self._slot_hash, self._slot_index, self._bits, np.ascontiguousarray(asked).reshape(-1), found)
         return found.reshape(asked.shape)
 
     def intern(self, hashes: ArrayLike) -> NDArray[np.int32]:
@@ -89,25 +81,36 @@ class ItemIndex:
         if 2 * self._size > self._slot_hash.size:
             self._allocate((2 * self._size - 1).bit_length())
             before = 0
-        self._place(np.arange(before, self._size, dtype=np.int32))
+        _place(self._slot_hash, self._slot_index, self._bits, self._hashes, before, self._size)
 
     def _allocate(self, bits: int) -> None:
         self._bits = bits
         self._slot_hash = np.zeros(1 << bits, np.uint64)
         self._slot_index = np.full(1 << bits, NO_INDEX, np.int32)
 
-    def _place(self, indices: NDArray[np.int32]) -> None:
-        """Enter items into the table: all try their slot, one of those that share it wins, the others step on."""
-        hashes = self._hashes[indices]
-        slot = self._first_slot(hashes)
-        while indices.size:
-            empty = self._slot_hash[slot] == NO_ITEM
-            self._slot_hash[slot[empty]] = hashes[empty]
-            won = self._slot_hash[slot] == hashes
-            self._slot_index[slot[won]] = indices[won]
-            lost = ~won
-            indices, hashes = indices[lost], hashes[lost]
-            slot = (slot[lost] + 1) & (self._slot_hash.size - 1)
 
-    def _first_slot(self, hashes: NDArray[np.uint64]) -> NDArray[Any]:
-        return ((hashes * _SPREAD) >> np.uint64(64 - self._bits)).astype(np.int64)
+@compiled_part
+def _first_slot(hashed: np.uint64, bits: int) -> np.uint64:
+    return (hashed * _SPREAD) >> np.uint64(64 - bits)
+
+
+@compiled
+def _lookup(slot_hash: U64, slot_index: I4, bits: int, asked: U64, found: I4) -> None:
+    """An empty slot holds `NO_ITEM`, 0, and its index is `NO_INDEX`: no case is special."""
+    mask = np.uint64(len(slot_hash) - 1)
+    for i in range(len(asked)):
+        slot = _first_slot(asked[i], bits)
+        while slot_hash[slot] != asked[i] and slot_hash[slot] != 0:
+            slot = (slot + np.uint64(1)) & mask
+        found[i] = slot_index[slot]
+
+
+@compiled
+def _place(slot_hash: U64, slot_index: I4, bits: int, hashes: U64, begin: int, end: int) -> None:
+    """Enter items `begin` to `end`, which are not there."""
+    mask = np.uint64(len(slot_hash) - 1)
+    for i in range(begin, end):
+        slot = _first_slot(hashes[i], bits)
+        while slot_hash[slot] != 0:
+            slot = (slot + np.uint64(1)) & mask
+        slot_hash[slot], slot_index[slot] = hashes[i], i

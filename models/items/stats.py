@@ -8,13 +8,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.arrays import F8, I4, I8
+from models.compiled import compiled
 from models.items.index import NO_INDEX, ItemIndex
 from models.items.record import (
     MOMENTS,
     NEVER_MS,
     TREND_DAYS,
     RecordColumns,
-    ragged,
     unpack_records,
 )
 from models.items.rows import Neighbours, keep_heaviest
@@ -116,13 +117,9 @@ class ItemStatistics:
         self._grow(max(len(self._index), int(at.max()) + 1))
         for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments"):
             getattr(self, f"_{name}")[at] = getattr(records, name)
-        owner, column = ragged(starts)
-        self._neighbours[at] = NO_INDEX
-        self._neighbour_weights[at] = 0.0
-        self._neighbour_forwards[at] = 0.0
-        self._neighbours[at[owner], column] = found
-        self._neighbour_weights[at[owner], column] = neighbours.weights
-        self._neighbour_forwards[at[owner], column] = neighbours.forwards
+        _put_neighbours(
+            self._neighbours, self._neighbour_weights, self._neighbour_forwards, at, starts, found, neighbours
+        )
         self.version += 1
 
     def _allocate(self, capacity: int) -> None:
@@ -145,6 +142,20 @@ class ItemStatistics:
             for name, values in before.items():
                 getattr(self, name)[: self.size] = values[: self.size]
         self.size = max(self.size, size)
+
+
+@compiled
+def _put_neighbours(items: I4, weights: F8, forwards: F8, rows: I8, starts: I8, found: I4, given: Neighbours) -> None:
+    """Neighbours in compressed rows, `found` their indices, into `rows` of arrays (n, W); the rest of each row is empty."""
+    for i in range(len(rows)):
+        row, n = rows[i], starts[i + 1] - starts[i]
+        for k in range(items.shape[1]):
+            if k < n:
+                items[row, k] = found[starts[i] + k]
+                weights[row, k] = given.weights[starts[i] + k]
+                forwards[row, k] = given.forwards[starts[i] + k]
+            else:
+                items[row, k], weights[row, k], forwards[row, k] = NO_INDEX, 0.0, 0.0
 
 
 def _narrowed(starts: NDArray[np.int64], rows: Neighbours, width: int) -> tuple[NDArray[np.int64], Neighbours]:

@@ -22,7 +22,7 @@ from places import GOLDEN
 from models.items.co_occurrence import batch_deltas, moment_bins, pair_increments
 from models.items.index import ItemIndex
 from models.items.record import NEVER_MS, pack_deltas
-from models.items.rows import DAY_MS, ItemRows, _smallest
+from models.items.rows import DAY_MS, ItemRows, _bar_of_few, smallest
 from models.items.stats import ItemStatistics
 
 NOW = 1_700_000_000_000
@@ -368,4 +368,5 @@ def test_the_deltas_of_a_batch_sum_its_events_and_pack_like_single_ones(batch, e
 def test_the_smallest_at_a_place_is_what_sorting_puts_there(values: list[float], data: st.DataObject):
     at = data.draw(st.integers(0, len(values) - 1))
 
-    assert _smallest.py_func(np.array(values), at) == sorted(values)[at]
+    assert smallest.py_func(np.array(values), at) == sorted(values)[at]
+    assert _bar_of_few.py_func(np.array(values), at + 1) == sorted(values)[at]
