@@ -4,6 +4,9 @@
   (`ItemPartition.apply`, in the slices of a worker); `records`: what a commit of items writes (`take`); `replica`: into the
   arrays that rank (`Knowledge.replicate_stats`, in batches of 500 as they are read). `engagements_per_cpu_s` is all together.
 - Users' histories are up to 30 items long. Items are drawn with a tail as in shops, so records soon have all neighbours.
+- `--catalogue N` instead: N items of a catalogue and statistics of a tenth of them, with a few neighbours each, are read in
+  the batches of a worker; then what leads, and the impersonal part of scores. `.._max_ms` is the longest that the event loop
+  would stand still for one of them, in time of the processor; `.._mib` memory afterwards.
 """
 
 from __future__ import annotations
@@ -11,15 +14,26 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from benchmarks.workload import FIRST_EVENT_MS, ITEMS
+from models.hashing import item_hash
+from models.items.co_occurrence import moment_bins
+from models.items.record import MOMENTS, RecordColumns, pack_records
+from models.items.warm_up import warm_up
+from models.ranking.features import items_of
+from models.ranking.moment import Moments
+from models.ranking.weights import default_weights
 from stream.kafka.replica import BATCH_RECORDS, Replicated
 from stream.metrics import Metrics
 from stream.params import decode_limits
@@ -45,6 +59,8 @@ class _Record(NamedTuple):
 def run(arguments: Sequence[str]) -> dict[str, float]:
     """Figures of one run."""
     options = _options(arguments)
+    if options.catalogue:
+        return _catalogue(options.catalogue)
     with tempfile.TemporaryDirectory(prefix="penchant-bench-") as directory:
         return _engagements(options, Path(directory))
 
@@ -153,9 +169,81 @@ def _changes(
     )  # fmt: skip
 
 
+# --- a catalogue
+
+
+def _catalogue(n: int) -> dict[str, float]:
+    warm_up()
+    knowledge = Knowledge(decode_limits(load_settings()), load_settings().neighbours_max, Metrics())
+    figures = {"items": float(n), "before_mib": _memory_mib()}
+    figures |= _stalls("catalogue", (partial(knowledge.replicate_items, each) for each in _batches(_descriptions(n))))
+    figures["catalogue_mib"] = _memory_mib()
+    statistics = _batches(_statistics(n, n // 10))
+    figures |= _stalls("statistics", (partial(knowledge.replicate_stats, each, "item-stats") for each in statistics))
+    figures["statistics_mib"] = _memory_mib()
+    now_ms, weights = FIRST_EVENT_MS, default_weights()
+    figures |= _stalls("priors", [partial(knowledge.priors, now_ms)])
+    shares = knowledge.priors(now_ms).moment_shares
+    (bins,) = moment_bins(np.array([now_ms]), np.zeros(1, np.uint8))
+    moments = Moments()
+    figures |= _stalls("items", [partial(items_of, knowledge.catalog, knowledge.stats)] * 5)
+    items = items_of(knowledge.catalog, knowledge.stats)
+    later = [partial(moments.at, items, shares, weights, now_ms + s * 10**5, bins[:2]) for s in range(3)]
+    figures |= _stalls("moment", later)
+    return figures | {"ranked_mib": _memory_mib()}
+
+
+def _stalls(name: str, slices: Iterable[Callable[[], object]]) -> dict[str, float]:
+    """How long each takes, ms of this thread's processor time; what makes them is not counted."""
+    taken = []
+    for each in slices:
+        before = time.thread_time()
+        each()
+        taken.append(1000.0 * (time.thread_time() - before))
+    return {
+        f"{name}_p50_ms": float(np.percentile(taken, 50)),
+        f"{name}_p99_ms": float(np.percentile(taken, 99)),
+        f"{name}_max_ms": max(taken),
+        f"{name}_s": sum(taken) / 1000.0,
+    }
+
+
+def _memory_mib() -> float:
+    return float(psutil.Process().memory_info().rss) / 2**20
+
+
+def _batches(records: Iterator[tuple[bytes, bytes]]) -> Iterator[list[Replicated]]:
+    while batch := [Replicated(key, value, 0, 0, 0) for key, value in islice(records, BATCH_RECORDS)]:
+        yield batch
+
+
+def _descriptions(n: int) -> Iterator[tuple[bytes, bytes]]:
+    for i in range(n):
+        item = {"item_id": f"i{i}", "title": f"Item number {i}", "categories": [f"c{i % 100}"], "price": i / 100}
+        yield f"i{i}".encode(), msgspec.json.encode(item)
+
+
+def _statistics(n: int, known: int) -> Iterator[tuple[bytes, bytes]]:
+    """Of `known` of n items, with 20 neighbours each."""
+    rng = np.random.default_rng(0)
+    hashes = np.array([item_hash(f"i{i}") for i in range(0, n, n // known)], np.uint64)
+    for begin in range(0, known, BATCH_RECORDS):
+        m = min(BATCH_RECORDS, known - begin)
+        near = np.sort(hashes[(rng.integers(1, known // 20, (m, 20)).cumsum(axis=1) + begin) % known], axis=1)
+        counts = rng.integers(1, 100, m)
+        columns = RecordColumns(
+            counts, np.full(m, FIRST_EVENT_MS), np.full(m, FIRST_EVENT_MS), rng.random((m, 3)) * 9, counts, counts,
+            rng.integers(0, 9, (m, MOMENTS)), 20 * np.arange(m + 1), near.reshape(-1), rng.random(20 * m),
+            rng.random(20 * m), np.arange(m + 1), np.zeros(m, np.int64), np.arange(m),
+        )  # fmt: skip
+        for i, value in enumerate(pack_records(columns)):
+            yield f"i{(begin + i) * (n // known)}".encode(), value
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench NAME=items ARGS=")
     parser.add_argument("--engagements", type=int, default=10_000, help="first engagements a commit")
     parser.add_argument("--commits", type=int, default=5, help="commits that are measured")
     parser.add_argument("--warm-commits", type=int, default=3, help="commits before them")
+    parser.add_argument("--catalogue", type=int, default=0, help="items of a catalogue that is read instead")
     return parser.parse_args(arguments)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from models.arrays import I4, U64
 from models.compiled import compiled, compiled_part
 from models.hashing import NO_ITEM
+from models.items.growing import GrowingArray
 
 NO_INDEX = -1
 """What `lookup` answers for an item that is not there; also the padding of index arrays."""
@@ -24,16 +25,20 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: ids hashed by some
 class ItemIndex:
     """Append-only numbering of item hashes: 0, 1, 2, .. in the order of first sight. Not thread-safe while it grows."""
 
-    __slots__ = ("_bits", "_hashes", "_size", "_slot_hash", "_slot_index")
+    __slots__ = ("_bits", "_hashes", "_slot_hash", "_slot_index")
 
     def __init__(self) -> None:
-        self._hashes = np.zeros(1 << (_FIRST_BITS - 1), np.uint64)
-        self._size = 0
+        self._hashes = GrowingArray(np.uint64)
         self._allocate(_FIRST_BITS)
 
     def __len__(self) -> int:
         """Number of items; every index is below it."""
-        return self._size
+        return len(self._hashes)
+
+    @property
+    def hashes(self) -> U64:
+        """(n,) uint64: of every item."""
+        return self._hashes.values
 
     def lookup(self, hashes: ArrayLike) -> NDArray[np.int32]:
         """Index of each hash, `NO_INDEX` where unknown or `NO_ITEM`. Any shape uint64 -> same shape int32."""
@@ -63,7 +68,7 @@ class ItemIndex:
             IndexError: an index that was never given out.
         """
         asked = np.asarray(indices, np.int64)
-        known = self._hashes[: self._size]
+        known = self._hashes.values
         if not known.size:
             if (asked >= 0).any():
                 raise IndexError("no item has an index yet")
@@ -72,16 +77,13 @@ class ItemIndex:
 
     def _append(self, new: NDArray[np.uint64]) -> None:
         """Number hashes that are distinct and unknown."""
-        before, self._size = self._size, self._size + new.size
-        if self._size > self._hashes.size:
-            grown = np.zeros(1 << (self._size - 1).bit_length(), np.uint64)
-            grown[:before] = self._hashes[:before]
-            self._hashes = grown
-        self._hashes[before : self._size] = new
-        if 2 * self._size > self._slot_hash.size:
-            self._allocate((2 * self._size - 1).bit_length())
+        before, size = len(self), len(self) + new.size
+        self._hashes.grow(size)
+        self._hashes.values[before:] = new
+        if 2 * size > self._slot_hash.size:
+            self._allocate((2 * size - 1).bit_length())
             before = 0
-        _place(self._slot_hash, self._slot_index, self._bits, self._hashes, before, self._size)
+        _place(self._slot_hash, self._slot_index, self._bits, self._hashes.values, before, size)
 
     def _allocate(self, bits: int) -> None:
         self._bits = bits

@@ -24,7 +24,7 @@ def items(n: int, seed: int) -> ItemArrays:
     return ItemArrays(
         np.arange(n, dtype=np.uint64) + 1, rng.random(n) < 0.8, rng.integers(0, 50, n).astype(float), first_ms,
         rng.random((n, 3)) * 9, NOW_MS - rng.integers(-(10**6), 10**9, n), rng.integers(0, 9, (n, MOMENTS)),
-        near, rng.random((n, 4)) * 5, rng.random((n, 4)),
+        rng.permutation(n).astype(np.int32), near, rng.random((n, 4)) * 5, rng.random((n, 4)),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def items(n: int) -> ItemArrays:
     return ItemArrays(
         np.arange(n, dtype=np.uint64) + 1, np.ones(n, np.bool_), rng.integers(0, 50, n).astype(float),
         NOW_MS - rng.integers(0, 10**10, n), rng.random((n, 3)) * 9, NOW_MS - rng.integers(0, 10**9, n),
-        rng.integers(0, 9, (n, MOMENTS)), neighbours, none, none,
+        rng.integers(0, 9, (n, MOMENTS)), np.arange(n, dtype=np.int32), neighbours, none, none,
     )  # fmt: skip
 
 
