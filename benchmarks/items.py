@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.workload import FIRST_EVENT_MS, ITEMS
 from models.hashing import item_hash
 from models.items.co_occurrence import moment_bins
+from models.items.priors import SLICE_ITEMS
 from models.items.record import MOMENTS, RecordColumns, pack_records
 from models.items.warm_up import warm_up
 from models.ranking.features import items_of
@@ -183,6 +184,8 @@ def _catalogue(n: int) -> dict[str, float]:
     figures["statistics_mib"] = _memory_mib()
     now_ms, weights = FIRST_EVENT_MS, default_weights()
     figures |= _stalls("priors", [partial(knowledge.priors, now_ms)])
+    knowledge.stats.version += 1  # as after a record
+    figures |= _stalls("priors_again", [partial(knowledge.priors, now_ms + 10**6)] * (2 + n // SLICE_ITEMS))
     shares = knowledge.priors(now_ms).moment_shares
     (bins,) = moment_bins(np.array([now_ms]), np.zeros(1, np.uint8))
     moments = Moments()

@@ -48,6 +48,8 @@ class ItemStatistics:
         self._exposures = GrowingArray(np.int64)
         self._clicks = GrowingArray(np.int64)
         self._moments = GrowingArray(np.int64, MOMENTS)
+        self.moment_totals = np.zeros(MOMENTS, np.int64)
+        """(MOMENTS,) int64: `moments` of all items."""
         self._neighbour_row = GrowingArray(np.int32, fill=NO_NEIGHBOURS)
         self._neighbours = GrowingArray(np.int32, neighbours_max, fill=NO_INDEX)
         self._neighbour_weights = GrowingArray(np.float64, neighbours_max)
@@ -135,6 +137,7 @@ class ItemStatistics:
             starts, neighbours = _narrowed(starts, neighbours, self._width)
         found = self._index.intern(neighbours.hashes)
         self._grow(max(len(self._index), int(at.max()) + 1))
+        self.moment_totals += records.moments.sum(axis=0) - self.moments[at].sum(axis=0)
         for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments"):
             getattr(self, name)[at] = getattr(records, name)
         rows_of = self._rows_of(at, np.diff(starts) > 0)
