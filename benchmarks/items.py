@@ -28,9 +28,12 @@ from numpy.typing import NDArray
 
 from benchmarks.workload import FIRST_EVENT_MS, ITEMS
 from models.hashing import item_hash
+from models.items.catalog import Catalog
 from models.items.co_occurrence import moment_bins
-from models.items.priors import SLICE_ITEMS
+from models.items.index import ItemIndex
+from models.items.priors import SLICE_ITEMS, compute_priors
 from models.items.record import MOMENTS, RecordColumns, pack_records
+from models.items.stats import ItemStatistics
 from models.items.warm_up import warm_up
 from models.ranking.features import items_of
 from models.ranking.moment import Moments
@@ -174,7 +177,9 @@ def _changes(
 
 
 def _catalogue(n: int) -> dict[str, float]:
+    nothing = Catalog.empty(ItemIndex())
     warm_up()
+    compute_priors(nothing, ItemStatistics(nothing.index, 1), candidates_each=1, new_items=1, now_ms=0)
     knowledge = Knowledge(decode_limits(load_settings()), load_settings().neighbours_max, Metrics())
     figures = {"items": float(n), "before_mib": _memory_mib()}
     figures |= _stalls("catalogue", (partial(knowledge.replicate_items, each) for each in _batches(_descriptions(n))))
@@ -189,9 +194,10 @@ def _catalogue(n: int) -> dict[str, float]:
     shares = knowledge.priors(now_ms).moment_shares
     (bins,) = moment_bins(np.array([now_ms]), np.zeros(1, np.uint8))
     moments = Moments()
+    Moments().at(items_of(nothing, ItemStatistics(nothing.index, 1)), shares, weights, now_ms, bins[:2])
     figures |= _stalls("items", [partial(items_of, knowledge.catalog, knowledge.stats)] * 5)
     items = items_of(knowledge.catalog, knowledge.stats)
-    later = [partial(moments.at, items, shares, weights, now_ms + s * 10**5, bins[:2]) for s in range(3)]
+    later = [partial(moments.at, items, shares, weights, now_ms + s, bins[:2]) for s in range(100)]
     figures |= _stalls("moment", later)
     return figures | {"ranked_mib": _memory_mib()}
 

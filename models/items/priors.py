@@ -44,7 +44,7 @@ class _Leaders(NamedTuple):
     """The k items that lead by some value, best first; places from `n[0]` on are empty."""
 
     value: F8
-    count: F8
+    count: F8  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     hashed: U64
     item: I8
     n: I8
