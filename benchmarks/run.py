@@ -34,6 +34,7 @@ BENCHMARKS = (
     "encoder",
     "freshness",
     "completeness",
+    "items",
 )
 RESULTS = Path(__file__).parent / "results"
 PEERS = Path(__file__).parent / "peers"

@@ -67,11 +67,12 @@ def additive_score(
     near = np.zeros((len(SCALES), len(history)))
     for q in np.flatnonzero(np.any(counts != 0.0, axis=1)).tolist():
         h = int(history[q])
-        (at,) = np.nonzero((items.neighbours[h] == item) & (items.neighbours[h] != NO_INDEX))
+        row = items.neighbour_row[h]
+        (at,) = np.nonzero((items.neighbours[row] == item) & (items.neighbours[row] != NO_INDEX))
         if len(at):
             both = norm(items.count[h]) * norm(items.count[item])
-            near[:, q] = counts[q] * both * items.weights[h, at[0]]
-            near[FORWARD, q] = counts[q, FORWARD] * both * items.forwards[h, at[0]]
+            near[:, q] = counts[q] * both * items.weights[row, at[0]]
+            near[FORWARD, q] = counts[q, FORWARD] * both * items.forwards[row, at[0]]
     linear = np.zeros(len(history))
     if semantics is not None:
         linear = semantics.contributions(np.array([[item]], np.int32), weights[None, TEXT : TEXT + 2])[0, 0]

@@ -48,6 +48,12 @@ class Questions(NamedTuple):
         """The questions at these positions."""
         return Questions._make(column[index] for column in self)
 
+    def evenly(self, limit: int) -> Questions:
+        """At most `limit` of them, evenly spread from the first to the last; always the same ones."""
+        if self.at.size <= limit:
+            return self
+        return self.take(np.linspace(0, self.at.size - 1, limit).astype(np.int64))
+
 
 def warm_up_end(stream: Stream, share: float, stop: int | None = None) -> int:
     """The mark: how many events come before the question that follows on the first `share` of all questions before `stop`.

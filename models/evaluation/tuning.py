@@ -43,9 +43,7 @@ def choose(
         end: events from here on are not looked at.
     """
     middle = warm_up_end(stream, INNER_WARM_UP, end)
-    asked = questions(stream, known, middle, end)
-    if asked.at.size > MAX_QUESTIONS:
-        asked = asked.take(np.linspace(0, asked.at.size - 1, MAX_QUESTIONS).astype(np.int64))
+    asked = questions(stream, known, middle, end).evenly(MAX_QUESTIONS)
     if asked.at.size < 2 or len(options) == 1:
         return Choice(0, [float("nan")] * len(options))
     gains = np.stack([_gains(make(option), stream, known, asked, middle, end) for option in options])

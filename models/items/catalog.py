@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,8 +14,12 @@ from models.items.index import ItemIndex
 _PAGE = 512  # items copied when one of them changes
 
 
-class CatalogItem(NamedTuple):
-    """One item as its producer described it."""
+class CatalogItem(msgspec.Struct, frozen=True, gc=False):
+    """One item as its producer described it.
+
+    Python does not look for garbage in it (nothing in it can be part of a cycle): among a million tuples that takes longer than
+    a list may wait.
+    """
 
     item_id: str
     title: str

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models.hashing import item_hash
+
+PARTS: Final = 64
+"""Dictionaries that share the names, a power of 2. One that grows puts all it holds in new places: 30 ms for 700,000 names."""
 
 
 class ItemNames:
@@ -15,20 +20,22 @@ class ItemNames:
     """
 
     def __init__(self) -> None:
-        self._hash_of: dict[str, int] = {}
-        self._id_of: dict[int, str] = {}
+        self._hash_of: list[dict[str, int]] = [{} for _ in range(PARTS)]
+        self._id_of: list[dict[int, str]] = [{} for _ in range(PARTS)]
 
     def hash_of(self, item_id: str) -> int:
         """Hash of an id; remembers the id."""
-        known = self._hash_of.get(item_id)
+        part = self._hash_of[hash(item_id) & (PARTS - 1)]
+        known = part.get(item_id)
         if known is None:
-            known = self._hash_of[item_id] = item_hash(item_id)
-            self._id_of[known] = item_id
+            known = part[item_id] = item_hash(item_id)
+            self._id_of[known & (PARTS - 1)][known] = item_id
         return known
 
     def hashes_of(self, item_ids: list[str], wanted: NDArray[np.bool_]) -> list[int]:
         """Hash of each id that is wanted, remembered; of the others any number."""
-        hashes = list(map(self._hash_of.get, item_ids))
+        parts, last = self._hash_of, PARTS - 1
+        hashes = [parts[hash(item_id) & last].get(item_id) for item_id in item_ids]
         if None in hashes:
             hashes = [
                 (self.hash_of(item_id) if want else 0) if known is None else known
@@ -38,4 +45,4 @@ class ItemNames:
 
     def id_of(self, hashed: int) -> str | None:
         """The id, if this worker has met it."""
-        return self._id_of.get(hashed)
+        return self._id_of[hashed & (PARTS - 1)].get(hashed)

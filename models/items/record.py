@@ -27,13 +27,15 @@ moments nor forward weights; it is read as if they were 0.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.items.record_bytes import RecordParts, fill_bytes, fill_sums, take_heads, take_parts
 
 TREND_DAYS = (1.0, 7.0, 60.0)
 """Time constants of the decayed counts: an engagement of age t counts exp(-t / constant)."""
@@ -51,7 +53,10 @@ MOMENT_STARTS = (0, 8, 15)
 _VERSION = 2
 _MOMENTS_BYTES = 4 * MOMENTS
 _NEIGHBOUR_BYTES = 8 + 8 + 8
+_FENCE_BYTES = 2 + 8
 _CRC = struct.Struct("<I")
+_CRC_RESIDUE = 0x2144DF1C
+"""CRC-32 of any bytes and their own CRC-32 behind them, little endian."""
 _DELTA_DTYPE = np.dtype(
     [
         ("version", "u1"),
@@ -138,31 +143,14 @@ def pack_deltas(columns: DeltaColumns) -> list[bytes]:
     """Bytes of n deltas, layout above."""
     heads = _heads(_DELTA_DTYPE, columns)
     heads["source_partition"], heads["source_offset"] = columns.source_partition, columns.source_offset
-    size, packed = _DELTA_DTYPE.itemsize, heads.tobytes()
-    neighbours = _neighbour_bytes(columns)
-    return [
-        _sealed(packed[i * size : (i + 1) * size] + neighbours(begin, end))
-        for i, (begin, end) in enumerate(pairwise(columns.neighbour_start.tolist()))
-    ]
+    return _packed(heads, columns, *_NO_FENCES, np.zeros(len(heads) + 1, np.int64))
 
 
 def pack_records(columns: RecordColumns) -> list[bytes]:
     """Bytes of n records, layout above."""
     heads = _heads(_RECORD_DTYPE, columns)
     heads["fences"] = np.diff(columns.fence_start)
-    size, packed = _RECORD_DTYPE.itemsize, heads.tobytes()
-    neighbours = _neighbour_bytes(columns)
-    partitions, offsets = columns.fence_partition.astype("<u2").tobytes(), columns.fence_offset.astype("<i8").tobytes()
-    neighbour_bounds, fence_bounds = pairwise(columns.neighbour_start.tolist()), pairwise(columns.fence_start.tolist())
-    return [
-        _sealed(
-            packed[i * size : (i + 1) * size]
-            + neighbours(begin, end)
-            + partitions[2 * first : 2 * last]
-            + offsets[8 * first : 8 * last]
-        )
-        for i, ((begin, end), (first, last)) in enumerate(zip(neighbour_bounds, fence_bounds, strict=True))
-    ]
+    return _packed(heads, columns, columns.fence_partition, columns.fence_offset, columns.fence_start)
 
 
 def unpack_deltas(values: Sequence[bytes]) -> DeltaColumns:
@@ -171,21 +159,15 @@ def unpack_deltas(values: Sequence[bytes]) -> DeltaColumns:
     Raises:
         ValueError: one is not the bytes of a delta: cut, changed, or of a version this release does not know.
     """
-    size = _DELTA_DTYPE.itemsize
-    values = [_current(value, size, "item delta") for value in values]
-    heads = np.frombuffer(b"".join([value[:size] for value in values]), _DELTA_DTYPE)
-    n = heads["neighbours"].astype(np.int64)
-    for value, length in zip(values, n.tolist(), strict=True):
-        _check_length(value, size + _NEIGHBOUR_BYTES * length, "item delta")
-    hashes, weights, forwards = _joined_neighbours(values, n.tolist(), size)
+    heads, parts = _unpacked(values, _DELTA_DTYPE, "item delta")
     return DeltaColumns(
         source_partition=heads["source_partition"].astype(np.int64),
         source_offset=heads["source_offset"].astype(np.int64),
         **_shared(heads),
-        neighbour_start=_starts(n),
-        neighbours=hashes,
-        neighbour_weights=weights,
-        neighbour_forwards=forwards,
+        neighbour_start=parts.neighbour_start,
+        neighbours=parts.neighbours,
+        neighbour_weights=parts.weights,
+        neighbour_forwards=parts.forwards,
     )
 
 
@@ -195,25 +177,16 @@ def unpack_records(values: Sequence[bytes]) -> RecordColumns:
     Raises:
         ValueError: one is not the bytes of a record: cut, changed, or of a version this release does not know.
     """
-    size = _RECORD_DTYPE.itemsize
-    values = [_current(value, size, "item record") for value in values]
-    heads = np.frombuffer(b"".join([value[:size] for value in values]), _RECORD_DTYPE)
-    n, m = heads["neighbours"].astype(np.int64), heads["fences"].astype(np.int64)
-    partitions, offsets = [], []
-    for value, at, fences in zip(values, (size + _NEIGHBOUR_BYTES * n).tolist(), m.tolist(), strict=True):
-        _check_length(value, at + 10 * fences, "item record")
-        partitions.append(value[at : at + 2 * fences])
-        offsets.append(value[at + 2 * fences : at + 10 * fences])
-    hashes, weights, forwards = _joined_neighbours(values, n.tolist(), size)
+    heads, parts = _unpacked(values, _RECORD_DTYPE, "item record")
     return RecordColumns(
         **_shared(heads),
-        neighbour_start=_starts(n),
-        neighbours=hashes,
-        neighbour_weights=weights,
-        neighbour_forwards=forwards,
-        fence_start=_starts(m),
-        fence_partition=np.frombuffer(b"".join(partitions), "<u2").astype(np.int64),
-        fence_offset=np.frombuffer(b"".join(offsets), "<i8").astype(np.int64),
+        neighbour_start=parts.neighbour_start,
+        neighbours=parts.neighbours,
+        neighbour_weights=parts.weights,
+        neighbour_forwards=parts.forwards,
+        fence_start=parts.fence_start,
+        fence_partition=parts.fence_partition.astype(np.int64),
+        fence_offset=parts.fence_offset,
     )
 
 
@@ -239,33 +212,95 @@ def _shared(heads: NDArray[np.void]) -> dict[str, NDArray[Any]]:
     return {name: heads[name].astype(np.float64 if name == "trend" else np.int64) for name in _SHARED}
 
 
-def _neighbour_bytes(columns: DeltaColumns | RecordColumns) -> Callable[[int, int], bytes]:
-    """`bytes_of(begin, end)`: what is stored of these neighbours."""
-    hashes = columns.neighbours.astype("<u8").tobytes()
-    weights, forwards = (
-        each.astype("<f8").tobytes() for each in (columns.neighbour_weights, columns.neighbour_forwards)
+_NO_FENCES = np.empty(0, np.int64), np.empty(0, np.int64)
+
+
+def _packed(
+    heads: NDArray[np.void],
+    columns: DeltaColumns | RecordColumns,
+    fence_partition: NDArray[np.int64],
+    fence_offset: NDArray[np.int64],
+    fence_start: NDArray[np.int64],
+) -> list[bytes]:
+    n, size = len(heads), heads.dtype.itemsize
+    lengths = (
+        size + _NEIGHBOUR_BYTES * np.diff(columns.neighbour_start) + _FENCE_BYTES * np.diff(fence_start) + _CRC.size
+    )
+    starts = _starts(lengths)
+    body = np.empty(starts[-1], np.uint8)
+    parts = RecordParts(
+        columns.neighbour_start,
+        columns.neighbours,
+        columns.neighbour_weights,
+        columns.neighbour_forwards,
+        fence_start,
+        fence_partition.astype(np.uint16),
+        fence_offset,
+    )
+    fill_bytes(body, starts, heads.view(np.uint8), _as_bytes(parts))
+    whole, bounds = body.data, starts.tolist()
+    # One view at a time: thousands at once would have Python look for garbage among all that a worker holds.
+    sums = (crc32(whole[begin : end - _CRC.size]) for begin, end in pairwise(bounds))
+    fill_sums(body, starts, np.fromiter(sums, "<u4", n).view(np.uint8))
+    return [whole[begin:end].tobytes() for begin, end in pairwise(bounds)]
+
+
+def _unpacked(values: Sequence[bytes], dtype: np.dtype[Any], what: str) -> tuple[NDArray[np.void], RecordParts]:
+    """Heads (n,) of this type, and what stands behind them."""
+    values = _checked(values, dtype.itemsize, what)
+    n, size = len(values), dtype.itemsize
+    body = np.frombuffer(b"".join(values), np.uint8)
+    starts = _starts(np.fromiter(map(len, values), np.int64, n))
+    heads = np.empty(n, dtype)
+    take_heads(body, starts, heads.view(np.uint8))
+    neighbours = heads["neighbours"].astype(np.int64)
+    fences = heads["fences"].astype(np.int64) if "fences" in (dtype.names or ()) else np.zeros(n, np.int64)
+    wanted = size + _NEIGHBOUR_BYTES * neighbours + _FENCE_BYTES * fences + _CRC.size
+    for wrong in np.flatnonzero(wanted != np.diff(starts)).tolist():
+        raise ValueError(f"{what}: {len(values[wrong])} bytes where its counts ask for {wanted[wrong]}")
+    n_neighbours, n_fences = int(neighbours.sum()), int(fences.sum())
+    parts = RecordParts(
+        _starts(neighbours),
+        np.empty(n_neighbours, np.uint64),
+        np.empty(n_neighbours),
+        np.empty(n_neighbours),
+        _starts(fences),
+        np.empty(n_fences, np.uint16),
+        np.empty(n_fences, np.int64),
+    )
+    take_parts(body, starts, size, _as_bytes(parts))
+    return heads, parts
+
+
+def _as_bytes(parts: RecordParts) -> RecordParts:
+    """The same memory, columns but the starts as bytes."""
+
+    def as_bytes(column: NDArray[Any]) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(column).view(np.uint8)
+
+    return RecordParts(
+        parts.neighbour_start,
+        as_bytes(parts.neighbours),
+        as_bytes(parts.weights),
+        as_bytes(parts.forwards),
+        parts.fence_start,
+        as_bytes(parts.fence_partition),
+        as_bytes(parts.fence_offset),
     )
 
-    def bytes_of(begin: int, end: int) -> bytes:
-        eight = slice(8 * begin, 8 * end)
-        return hashes[eight] + weights[eight] + forwards[eight]
 
-    return bytes_of
+def _checked(values: Sequence[bytes], head_size: int, what: str) -> Sequence[bytes]:
+    """The values in the current version.
 
-
-def _joined_neighbours(
-    values: Sequence[bytes], lengths: list[int], at: int
-) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64]]:
-    hashes, weights, forwards = (
-        b"".join([value[at + 8 * k * n : at + 8 * (k + 1) * n] for value, n in zip(values, lengths, strict=True)])
-        for k in range(3)
-    )
-    # Copied, because what is made from bytes cannot be written to, and so is another type to a compiled loop.
-    return (
-        np.frombuffer(hashes, "<u8").astype(np.uint64),
-        np.frombuffer(weights, "<f8").astype(np.float64),
-        np.frombuffer(forwards, "<f8").astype(np.float64),
-    )
+    A CRC over a message and its own CRC is the same for every message; so those that are right, nearly always all, cost one
+    call each, and only where one is not is looked at them one by one.
+    """
+    least = head_size + _CRC.size
+    if all(len(value) >= least and value[0] == _VERSION for value in values) and all(
+        residue == _CRC_RESIDUE for residue in map(crc32, values)
+    ):
+        return values
+    return [_current(value, head_size, what) for value in values]
 
 
 def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -298,8 +333,3 @@ def _from_version_1(value: bytes, head_size: int, what: str) -> bytes:
         raise ValueError(f"{what}: {len(value)} bytes where its counts ask for more")
     head = bytes([_VERSION]) + value[1:at] + bytes(_MOMENTS_BYTES) + value[at:old_head]
     return _sealed(head + value[old_head:pairs_end] + bytes(8 * n) + value[pairs_end : -_CRC.size])
-
-
-def _check_length(value: bytes, body: int, what: str) -> None:
-    if len(value) != body + _CRC.size:
-        raise ValueError(f"{what}: {len(value)} bytes where its counts ask for {body + _CRC.size}")

@@ -8,24 +8,29 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.arrays import F8, I4, I8
+from models.compiled import compiled
+from models.items.growing import GrowingArray
 from models.items.index import NO_INDEX, ItemIndex
 from models.items.record import (
     MOMENTS,
     NEVER_MS,
     TREND_DAYS,
     RecordColumns,
-    ragged,
     unpack_records,
 )
 from models.items.rows import Neighbours, keep_heaviest
 
-_FIRST_CAPACITY = 1024
+NO_NEIGHBOURS = 0
+"""Row of `ItemStatistics.neighbours` that is empty."""
 
 
 class ItemStatistics:
     """A worker's replica of every item's record, as arrays by dense index. Rows 0 .. size - 1 are valid.
 
-    The arrays are views that the next `put` may replace: read them from here each time, and do not write to them.
+    The arrays are views that the next `put` may replace: read them from here each time, and do not write to them. Most items
+    of a large catalogue have no neighbours, nine tenths of what is held of an item; so only an item that has some
+    has a row of them, and `neighbour_row` says which.
     """
 
     def __init__(self, index: ItemIndex, neighbours_max: int) -> None:
@@ -33,60 +38,78 @@ class ItemStatistics:
         self._index = index
         self._width = neighbours_max
         self.size = 0
-        """Number of rows."""
+        """Number of items."""
         self.version = 0
         """How many times `put` changed something."""
-        self._allocate(_FIRST_CAPACITY)
+        self._count = GrowingArray(np.float64)
+        self._first_seen_ms = GrowingArray(np.int64, fill=NEVER_MS)
+        self._trend = GrowingArray(np.float64, len(TREND_DAYS))
+        self._trend_ms = GrowingArray(np.int64)
+        self._exposures = GrowingArray(np.int64)
+        self._clicks = GrowingArray(np.int64)
+        self._moments = GrowingArray(np.int64, MOMENTS)
+        self.moment_totals = np.zeros(MOMENTS, np.int64)
+        """(MOMENTS,) int64: `moments` of all items."""
+        self._neighbour_row = GrowingArray(np.int32, fill=NO_NEIGHBOURS)
+        self._neighbours = GrowingArray(np.int32, neighbours_max, fill=NO_INDEX)
+        self._neighbour_weights = GrowingArray(np.float64, neighbours_max)
+        self._neighbour_forwards = GrowingArray(np.float64, neighbours_max)
+        self._grow_neighbours(NO_NEIGHBOURS + 1)
 
     @property
     def count(self) -> NDArray[np.float64]:
         """(n,) float64: first-time engagements."""
-        return self._count[: self.size]
+        return self._count.values
 
     @property
     def first_seen_ms(self) -> NDArray[np.int64]:
         """(n,) int64: time of the first one, `NEVER_MS` where there is none."""
-        return self._first_seen_ms[: self.size]
+        return self._first_seen_ms.values
 
     @property
     def trend(self) -> NDArray[np.float64]:
         """(n, 3) float64: engagements decayed with each of `TREND_DAYS`, as of `trend_ms`."""
-        return self._trend[: self.size]
+        return self._trend.values
 
     @property
     def trend_ms(self) -> NDArray[np.int64]:
         """(n,) int64."""
-        return self._trend_ms[: self.size]
+        return self._trend_ms.values
 
     @property
     def exposures(self) -> NDArray[np.int64]:
         """(n,) int64: how often the item was shown."""
-        return self._exposures[: self.size]
+        return self._exposures.values
 
     @property
     def clicks(self) -> NDArray[np.int64]:
         """(n,) int64: clicks on it where it was shown."""
-        return self._clicks[: self.size]
+        return self._clicks.values
 
     @property
     def moments(self) -> NDArray[np.int64]:
         """(n, MOMENTS) int64: when and where it was engaged with."""
-        return self._moments[: self.size]
+        return self._moments.values
+
+    @property
+    def neighbour_row(self) -> NDArray[np.int32]:
+        """(n,) int32: the row of the three arrays below that is the item's; `NO_NEIGHBOURS` where it has none."""
+        return self._neighbour_row.values
 
     @property
     def neighbours(self) -> NDArray[np.int32]:
-        """(n, W) int32: co-occurring items, each once, padded with -1. Every one of them is below `size`."""
-        return self._neighbours[: self.size]
+        """(m, W) int32: co-occurring items, each once, padded with -1. Every one of them is below `size`."""
+        return self._neighbours.values
 
     @property
     def neighbour_weights(self) -> NDArray[np.float64]:
-        """(n, W) float64: C[item, neighbour], 0 where padded."""
-        return self._neighbour_weights[: self.size]
+        """(m, W) float64: C[item, neighbour], 0 where padded."""
+        return self._neighbour_weights.values
 
     @property
     def neighbour_forwards(self) -> NDArray[np.float64]:
-        """(n, W) float64: the same of engagements with the item before those with the neighbour."""
-        return self._neighbour_forwards[: self.size]
+        """(m, W) float64: the same of engagements with the item before those with the neighbour."""
+        return self._neighbour_forwards.values
 
     def cover(self, size: int) -> None:
         """Have rows for at least `size` items; those that nobody told about are empty."""
@@ -114,37 +137,48 @@ class ItemStatistics:
             starts, neighbours = _narrowed(starts, neighbours, self._width)
         found = self._index.intern(neighbours.hashes)
         self._grow(max(len(self._index), int(at.max()) + 1))
+        self.moment_totals += records.moments.sum(axis=0) - self.moments[at].sum(axis=0)
         for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments"):
-            getattr(self, f"_{name}")[at] = getattr(records, name)
-        owner, column = ragged(starts)
-        self._neighbours[at] = NO_INDEX
-        self._neighbour_weights[at] = 0.0
-        self._neighbour_forwards[at] = 0.0
-        self._neighbours[at[owner], column] = found
-        self._neighbour_weights[at[owner], column] = neighbours.weights
-        self._neighbour_forwards[at[owner], column] = neighbours.forwards
+            getattr(self, name)[at] = getattr(records, name)
+        rows_of = self._rows_of(at, np.diff(starts) > 0)
+        _put_neighbours(
+            self.neighbours, self.neighbour_weights, self.neighbour_forwards, rows_of, starts, found, neighbours
+        )
         self.version += 1
 
-    def _allocate(self, capacity: int) -> None:
-        self._count = np.zeros(capacity, np.float64)
-        self._first_seen_ms = np.full(capacity, NEVER_MS, np.int64)
-        self._trend = np.zeros((capacity, len(TREND_DAYS)), np.float64)
-        self._trend_ms = np.zeros(capacity, np.int64)
-        self._exposures = np.zeros(capacity, np.int64)
-        self._clicks = np.zeros(capacity, np.int64)
-        self._moments = np.zeros((capacity, MOMENTS), np.int64)
-        self._neighbours = np.full((capacity, self._width), NO_INDEX, np.int32)
-        self._neighbour_weights = np.zeros((capacity, self._width), np.float64)
-        self._neighbour_forwards = np.zeros((capacity, self._width), np.float64)
+    def _rows_of(self, items: NDArray[np.int64], has_some: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Rows of neighbours of these items, new ones for those that need one for the first time."""
+        newcomers = items[has_some & (self.neighbour_row[items] == NO_NEIGHBOURS)]
+        used = len(self._neighbours)
+        self._grow_neighbours(used + len(newcomers))
+        self.neighbour_row[newcomers] = np.arange(used, used + len(newcomers))
+        return self.neighbour_row[items].astype(np.int64)
 
     def _grow(self, size: int) -> None:
-        if size > self._count.size:
-            names = [name for name, value in vars(self).items() if isinstance(value, np.ndarray)]
-            before = {name: getattr(self, name) for name in names}
-            self._allocate(1 << (size - 1).bit_length())
-            for name, values in before.items():
-                getattr(self, name)[: self.size] = values[: self.size]
         self.size = max(self.size, size)
+        for column in (self._count, self._first_seen_ms, self._trend, self._trend_ms, self._exposures, self._clicks,
+                       self._moments, self._neighbour_row):  # fmt: skip
+            column.grow(self.size)
+
+    def _grow_neighbours(self, rows: int) -> None:
+        for column in (self._neighbours, self._neighbour_weights, self._neighbour_forwards):
+            column.grow(rows)
+
+
+@compiled
+def _put_neighbours(items: I4, weights: F8, forwards: F8, rows: I8, starts: I8, found: I4, given: Neighbours) -> None:
+    """Neighbours in compressed rows, `found` their indices, into `rows` of arrays (m, W); the rest of each row is empty."""
+    for i in range(len(rows)):
+        row, n = rows[i], starts[i + 1] - starts[i]
+        if row == NO_NEIGHBOURS:
+            continue
+        for k in range(items.shape[1]):
+            if k < n:
+                items[row, k] = found[starts[i] + k]
+                weights[row, k] = given.weights[starts[i] + k]
+                forwards[row, k] = given.forwards[starts[i] + k]
+            else:
+                items[row, k], weights[row, k], forwards[row, k] = NO_INDEX, 0.0, 0.0
 
 
 def _narrowed(starts: NDArray[np.int64], rows: Neighbours, width: int) -> tuple[NDArray[np.int64], Neighbours]:

@@ -99,8 +99,8 @@ def _gather(
                 stamp[question.excluded[u, k]] = out
         place_weights(question, u, size, counts)
         n = _accumulate(
-            question.history[u], counts, norms, items.neighbours, items.weights, items.forwards, recommendable, sums, stamp,
-            touched, out, seen,
+            question.history[u], counts, norms, items.neighbour_row, items.neighbours, items.weights, items.forwards,
+            recommendable, sums, stamp, touched, out, seen,
         )  # fmt: skip
         n = _nearest(items.hashes, sums, touched, n, limit)
         for i in range(n):
@@ -127,6 +127,7 @@ def _accumulate(
     history: I4,
     counts: F8,
     norms: F8,
+    neighbour_row: I4,
     neighbours: I4,
     weights: F8,
     forwards: F8,
@@ -145,9 +146,9 @@ def _accumulate(
         if not fast and counts[q, 2] == 0.0 and counts[q, 3] == 0.0:
             continue
         h = history[q]
-        scale = norms[h]
+        row, scale = neighbour_row[h], norms[h]
         for k in range(neighbours.shape[1]):
-            j = neighbours[h, k]
+            j = neighbours[row, k]
             if j < 0:
                 break
             if stamp[j] != seen:
@@ -158,13 +159,13 @@ def _accumulate(
                     near[j, s] = 0.0
                 touched[n] = j
                 n += 1
-            both = weights[h, k] * scale
+            both = weights[row, k] * scale
             near[j, 2] += counts[q, 2] * both
             near[j, 3] += counts[q, 3] * both
             if fast:
                 near[j, 0] += counts[q, 0] * both
                 near[j, 1] += counts[q, 1] * both
-                near[j, FORWARD] += counts[q, FORWARD] * forwards[h, k] * scale
+                near[j, FORWARD] += counts[q, FORWARD] * forwards[row, k] * scale
     for i in range(n):
         j = touched[i]
         for s in range(len(SCALES)):

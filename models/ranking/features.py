@@ -92,12 +92,14 @@ class ItemArrays(NamedTuple):
     trend_ms: I8
     moments: I8
     """(n, MOMENTS)."""
+    neighbour_row: I4
+    """The row of the three arrays below that is the item's; row 0 is empty."""
     neighbours: I4
-    """(n, W), -1 pads at the end of a row."""
+    """(m, W), -1 pads at the end of a row."""
     weights: F8
-    """(n, W): C."""
+    """(m, W): C."""
     forwards: F8
-    """(n, W): F."""
+    """(m, W): F."""
 
 
 class Question(NamedTuple):
@@ -135,16 +137,17 @@ def items_of(catalog: Catalog, stats: ItemStatistics) -> ItemArrays:
     recommendable = np.zeros(size, np.bool_)
     recommendable[: catalog.recommendable.size] = catalog.recommendable
     return ItemArrays(
-        catalog.index.hash_of(np.arange(size)),
+        catalog.index.hashes,
         recommendable,
         stats.count[:size],
         stats.first_seen_ms[:size],
         stats.trend[:size],
         stats.trend_ms[:size],
         stats.moments[:size],
-        stats.neighbours[:size],
-        stats.neighbour_weights[:size],
-        stats.neighbour_forwards[:size],
+        stats.neighbour_row[:size],
+        stats.neighbours,
+        stats.neighbour_weights,
+        stats.neighbour_forwards,
     )
 
 

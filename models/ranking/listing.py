@@ -140,8 +140,8 @@ def list_best(
             continue
         place_weights(question, u, len(items.count), counts)
         _contribute(
-            question.history[u], counts, items.count, items.neighbours, items.weights, items.forwards, listed.items[u, :n],
-            found.near[at[:n]], weights[u], place, listed.contributions[u],
+            question.history[u], counts, items.count, items.neighbour_row, items.neighbours, items.weights, items.forwards,
+            listed.items[u, :n], found.near[at[:n]], weights[u], place, listed.contributions[u],
         )  # fmt: skip
 
 
@@ -231,6 +231,7 @@ def _contribute(
     history: I4,
     counts: F8,
     count: F8,
+    neighbour_row: I4,
     neighbours: I4,
     neighbour_weights: F8,
     forwards: F8,
@@ -259,17 +260,17 @@ def _contribute(
         if not used:
             continue
         h = history[q]
-        scale = norm(count[h])
+        row, scale = neighbour_row[h], norm(count[h])
         for k in range(neighbours.shape[1]):
-            j = neighbours[h, k]
+            j = neighbours[row, k]
             if j < 0:
                 break
             if place[j] == 0:
                 continue
             r = place[j] - 1
-            share = factor[r, FORWARD] * counts[q, FORWARD] * forwards[h, k]
+            share = factor[r, FORWARD] * counts[q, FORWARD] * forwards[row, k]
             for s in range(FORWARD):
-                share += factor[r, s] * counts[q, s] * neighbour_weights[h, k]
+                share += factor[r, s] * counts[q, s] * neighbour_weights[row, k]
             contributions[r, q] += share * scale
     for j in items:
         place[j] = 0

@@ -1,7 +1,8 @@
 """What is the same for whoever asks, at one moment: the impersonal part of every item's score, in single precision.
 
 A candidate is chosen by it; what is then listed is computed anew, exactly (`models.ranking.choosing`). So it may be a moment
-old: `MAX_AGE_MS`, or more for a large catalogue, since making it costs about 0.2 us an item.
+old: `MAX_AGE_MS`, or more for a large catalogue, since making it costs about 0.2 us an item. Where there is none, candidates
+are computed exactly, which costs more and lists the same.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import numpy as np
 
 from models.arrays import F4, F8, I8
 from models.compiled import compiled
+from models.items.growing import zeros_when_used
 from models.items.record import MOMENT_STARTS
 from models.ranking.features import CONTEXT, FEATURES, ItemArrays, fill_impersonal, moment_feature
 from models.ranking.weights import RankingWeights, weight_classes
 
 MAX_AGE_MS: Final = 1000
+SLICE_ITEMS: Final = 20_000
+"""Items that are looked at in one call: some 5 ms."""
+
 ITEMS_PER_MS: Final = 100
 """A catalogue of so many items more may be so much older: making the table then takes a fiftieth of the time."""
 
@@ -39,14 +44,17 @@ class ItemMoment(NamedTuple):
 
 
 class Moments:
-    """Keeps the last one."""
+    """Keeps the last one. One of more than `SLICE_ITEMS` is made that many items at a call, the next one while the last still
+    holds: made at once, a million items would keep everyone waiting for a quarter of a second."""
 
     def __init__(self) -> None:
-        self._last: ItemMoment | None = None
-        self._made_of: tuple[object, ...] = ()
+        self._last: _Making | None = None
+        self._next: _Making | None = None
 
-    def at(self, items: ItemArrays, moment_shares: F8, weights: RankingWeights, now_ms: int, bins: I8) -> ItemMoment:
-        """Of this moment, or of one a little earlier.
+    def at(
+        self, items: ItemArrays, moment_shares: F8, weights: RankingWeights, now_ms: int, bins: I8
+    ) -> ItemMoment | None:
+        """Of this moment, or of one a little earlier; None while the first one, or that of another hour, is being made.
 
         Args:
             items: as `items_of` gives them.
@@ -55,32 +63,88 @@ class Moments:
             now_ms: event time.
             bins: (2,) hour and weekday of `now_ms`.
         """
-        last, made_of = self._last, (weights.version, len(items.count), *bins.tolist())
-        if last is None or made_of != self._made_of or not 0 <= now_ms - last.moment_ms <= last.good_for_ms:
-            last = item_moment(items, moment_shares, weights, now_ms, bins)
-            self._last, self._made_of = last, made_of
-        return last
+        of = weights.version, len(items.count), *bins.tolist()
+        last = self._last if self._last is not None and self._last.holds(of, now_ms) else None
+        if last is not None and not last.is_old(now_ms):
+            return last.moment
+        making = self._next
+        if making is None or not making.holds(of, now_ms):
+            making = self._next = _Making(_empty(items, weights, now_ms, bins), of, weight_classes(weights))
+        making.step(items, moment_shares)
+        if making.is_made:
+            last, self._last, self._next = making, making, None
+        return None if last is None else last.moment
+
+
+class _Making:
+    """A moment of which some items have been looked at."""
+
+    def __init__(self, moment: ItemMoment, of: tuple[object, ...], classes: F8) -> None:
+        self.moment, self._of, self._classes = moment, of, classes
+        self._at = 0
+
+    @property
+    def is_made(self) -> bool:
+        """All items have been looked at."""
+        return self._at == len(self.moment.base[0])
+
+    def holds(self, of: tuple[object, ...], now_ms: int) -> bool:
+        """Whether it says something of this time and of these weights, items and bins."""
+        return self._of == of and 0 <= now_ms - self.moment.moment_ms <= self.moment.good_for_ms
+
+    def is_old(self, now_ms: int) -> bool:
+        """Whether the next one should be begun, since it takes some calls."""
+        moment = self.moment
+        return len(moment.base[0]) > SLICE_ITEMS and now_ms - moment.moment_ms > moment.good_for_ms // 2
+
+    def step(self, items: ItemArrays, moment_shares: F8) -> None:
+        """Look at some more."""
+        moment, begin = self.moment, self._at
+        self._at = min(begin + SLICE_ITEMS, moment.base.shape[1])
+        _fill(
+            items,
+            moment_shares,
+            self._classes,
+            moment.moment_ms,
+            moment.bins,
+            begin,
+            self._at,
+            moment.base,
+            moment.scene,
+        )
 
 
 def item_moment(items: ItemArrays, moment_shares: F8, weights: RankingWeights, now_ms: int, bins: I8) -> ItemMoment:
     """Of exactly this moment; arguments as of `Moments.at`."""
-    classes = weight_classes(weights)
-    n = len(items.count)
-    good_for_ms = max(MAX_AGE_MS, n // ITEMS_PER_MS)
-    made = ItemMoment(
-        now_ms, good_for_ms, bins, np.zeros((len(classes), n), np.float32), np.zeros((SCENES + 1, n), np.float32)
-    )
-    _fill(items, moment_shares, classes, now_ms, bins, made.base, made.scene)
-    return made
+    making = _Making(_empty(items, weights, now_ms, bins), (), weight_classes(weights))
+    while not making.is_made:
+        making.step(items, moment_shares)
+    return making.moment
+
+
+def _empty(items: ItemArrays, weights: RankingWeights, now_ms: int, bins: I8) -> ItemMoment:
+    n, good_for_ms = len(items.count), max(MAX_AGE_MS, len(items.count) // ITEMS_PER_MS)
+    base = zeros_when_used(np.float32, len(weight_classes(weights)), n)
+    return ItemMoment(now_ms, good_for_ms, bins, base, zeros_when_used(np.float32, SCENES + 1, n))
 
 
 @compiled
-def _fill(items: ItemArrays, moment_shares: F8, classes: F8, now_ms: int, bins: I8, base: F4, scene: F4) -> None:
+def _fill(
+    items: ItemArrays,
+    moment_shares: F8,
+    classes: F8,
+    now_ms: int,
+    bins: I8,
+    begin: int,
+    end: int,
+    base: F4,
+    scene: F4,
+) -> None:
     x = np.zeros(len(FEATURES))
     without_scene = np.array([bins[0], bins[1], -1])
     count, moments, trend = items.count, items.moments, items.trend
     trend_ms, first_seen_ms = items.trend_ms, items.first_seen_ms
-    for j in range(len(count)):
+    for j in range(begin, end):
         fill_impersonal(
             x, count[j], moments[j], trend[j], trend_ms[j], first_seen_ms[j], now_ms, without_scene, moment_shares
         )

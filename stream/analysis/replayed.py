@@ -23,9 +23,10 @@ from models.items.rows import ItemRows
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
 from models.learning.choices import ChoiceLog, Choices, sample_candidates, together
+from models.ranking.everything import everything, score_everything
 from models.ranking.features import ItemArrays, Question, items_of
 from models.ranking.place_vectors import past_of_items
-from models.ranking.rank import RankingParams, SequenceScores, features_of, score_all, usable_places
+from models.ranking.rank import RankingParams, SequenceScores, score_all, usable_places
 from models.ranking.semantics import Semantics, semantics
 from models.ranking.weights import SESSION_GAP_S, RankingWeights
 from models.reasons.removal import Past
@@ -42,7 +43,7 @@ CHUNK = 2000
 """Events learned at once where nothing is asked in between."""
 
 PRIORS_EVERY = 50
-"""Questions between two looks at what leads; a worker takes at most a second."""
+"""Events between two looks at what leads; a worker takes at most a second."""
 
 ONLY = 0
 """Of everything there is one partition."""
@@ -81,7 +82,7 @@ class ReplayedWorker:
         """What names the items that are likely to follow; may be replaced between two questions."""
         self.applied = 0
         self._priors: Priors | None = None
-        self._asked_since = 0
+        self._priors_at = 0
 
     def advance(self, to: int) -> None:
         """Apply the events before `to`."""
@@ -161,18 +162,15 @@ class ReplayedWorker:
         return items_of(self.catalog, self.stats)
 
     def priors(self, now_ms: int) -> Priors:
-        """What leads, a few questions ago at most."""
-        self._asked_since += 1
-        if self._priors is None or self._asked_since > PRIORS_EVERY:
-            self._priors, self._asked_since = (
-                compute_priors(
-                    self.catalog,
-                    self.stats,
-                    candidates_each=PRIOR_CANDIDATES,
-                    new_items=NEW_CANDIDATES,
-                    now_ms=now_ms,
-                ),
-                0,
+        """What leads, a few events ago at most."""
+        if self._priors is None or self.applied - self._priors_at >= PRIORS_EVERY:
+            self._priors_at = self.applied
+            self._priors = compute_priors(
+                self.catalog,
+                self.stats,
+                candidates_each=PRIOR_CANDIDATES,
+                new_items=NEW_CANDIDATES,
+                now_ms=now_ms,
             )
         return self._priors
 
@@ -180,18 +178,23 @@ class ReplayedWorker:
         self, inputs: UserInputs, weights: RankingWeights, *, candidates_only: bool = False
     ) -> NDArray[np.float64]:
         """(n_items,) float64: the score of every item of the stream; -inf for what is excluded, or is no candidate."""
-        now_ms = int(inputs.question.now_ms[0])
-        scores = score_all(
-            inputs.question,
-            catalog=self.catalog,
-            stats=self.stats,
-            priors=self.priors(now_ms),
-            weights=weights,
-            semantics=inputs.text,
-            sequence=inputs.sequence,
-            neighbours_limit=self._settings.neighbours_scored if candidates_only else None,
-        )
-        own: NDArray[np.float64] = scores[0, self.number]
+        priors = self.priors(int(inputs.question.now_ms[0]))
+        if candidates_only:
+            scores = score_all(
+                inputs.question,
+                catalog=self.catalog,
+                stats=self.stats,
+                priors=priors,
+                weights=weights,
+                semantics=inputs.text,
+                sequence=inputs.sequence,
+                neighbours_limit=self._settings.neighbours_scored,
+            )[0]
+        else:
+            scores = score_everything(
+                inputs.question, self.items(), priors.moment_shares, weights, inputs.text, inputs.sequence
+            )
+        own: NDArray[np.float64] = scores[self.number]
         return own
 
     def note(
@@ -199,18 +202,17 @@ class ReplayedWorker:
     ) -> None:
         """Keep the choice of item number `chosen` among those that are `open_` (n by dense index), if it teaches anything."""
         items, now_ms = self.items(), int(inputs.question.now_ms[0])
-        everything = len(items.count), np.flatnonzero(items.recommendable & open_).astype(np.int32)
-        candidates, x = features_of(
-            inputs.question, items, self.priors(now_ms), everything, inputs.text, inputs.sequence
-        )
-        kept = np.flatnonzero(open_[candidates.item])
-        at = np.flatnonzero(candidates.item[kept] == self.number[chosen])
+        every = everything(inputs.question, items, self.priors(now_ms).moment_shares, inputs.text, inputs.sequence)
+        candidates = every.candidates
+        candidates = candidates[open_[candidates]]
+        at = np.flatnonzero(candidates == self.number[chosen])
         if not len(at):
             return
-        rows = sample_candidates(x[kept], int(at[0]), rng)
+        x = every.features[:, candidates].T
+        rows = sample_candidates(x, int(at[0]), rng)
         if rows is not None:
             history = int(usable_places(inputs.question, items, inputs.text)[0])
-            log.add(x[kept][rows].astype(np.float32), history, float(inputs.question.idle_s[0]))
+            log.add(x[rows].astype(np.float32), history, float(inputs.question.idle_s[0]))
 
     def _expected(self, states: States, rows: NDArray[np.int64], question: Question) -> SequenceScores | None:
         if self.sequence is None:

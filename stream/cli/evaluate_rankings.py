@@ -24,6 +24,7 @@ Judge rankings on a file of events as it would have been live: every first engag
 \b
 Examples:
   penchant evaluate rankings events.csv --items items.csv --json report.json
+  penchant evaluate rankings events.csv --max-questions 2000
   penchant evaluate rankings sales.csv --shuffle-minutes 1 \\
       --models popularity,co_occurrence_tuned --html report.html \\
       --map user_id=Customer,item_id=Code,action=:purchase,event_time=Date
@@ -46,6 +47,15 @@ def rankings(
     time_pattern: options.TimePattern = None,
     warm_up: options.WarmUp = 0.8,
     models: Annotated[str, options.optional("Only these. Default: all.", options.RUN, "A,B,…")] = "",
+    max_questions: Annotated[
+        int | None,
+        options.optional(
+            "Asked at most, evenly spread; every event is learned all the same. Default: all.",
+            options.RUN,
+            "N",
+            min=1,
+        ),
+    ] = None,
     shuffle_minutes: options.ShuffleMinutes = None,
     seed: Annotated[int, options.seed("Of models and intervals.")] = 0,
     jobs: Annotated[int, options.option("Models at a time.", options.RUN, "N", min=1)] = 1,
@@ -64,7 +74,15 @@ def rankings(
     say_what_was_read(events, data)
     with Bars(stderr()) as bars:
         judged = judge_rankings(
-            settings, data, names, directory, warm_up=warm_up, seed=seed, jobs=jobs, on_step=bars.step
+            settings,
+            data,
+            names,
+            directory,
+            warm_up=warm_up,
+            seed=seed,
+            jobs=jobs,
+            max_questions=max_questions,
+            on_step=bars.step,
         )
     report.write(judged, _page)
     show_report(stdout(), judged)

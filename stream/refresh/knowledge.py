@@ -13,7 +13,7 @@ from models.calendar import DAY_MS
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
 from models.items.names import ItemNames
-from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
+from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, SLICE_ITEMS, Priors, PriorsInTheMaking
 from models.items.record import RecordColumns
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
@@ -68,6 +68,7 @@ class Knowledge:
         self._words = Words()
         self._priors: Priors | None = None
         self._priors_made_ms = 0
+        self._making: PriorsInTheMaking | None = None
 
     # --- what comes in ---
 
@@ -177,18 +178,20 @@ class Knowledge:
             self.catalog.version,
         )
         # A withdrawn item is caught when ranking; statistics may be a moment old, or every batch would recompute them. One
-        # item costs about 0.5 us, so this keeps it to a twentieth of the time however large the catalogue.
-        max_age_ms = max(PRIORS_MAX_AGE_MS, len(self.index) // 100)
-        if priors is None or (changed and now_ms - self._priors_made_ms >= max_age_ms):
-            priors = self._priors = compute_priors(
-                self.catalog,
-                self.stats,
-                candidates_each=PRIOR_CANDIDATES,
-                new_items=NEW_CANDIDATES,
-                now_ms=self.stream_time_ms(now_ms),
-            )
+        # item costs about 0.01 us, so this keeps it to a hundredth of the time however large the catalogue.
+        max_age_ms = max(PRIORS_MAX_AGE_MS, len(self.index) // 1000)
+        if self._making is None and (priors is None or (changed and now_ms - self._priors_made_ms >= max_age_ms)):
+            moment_ms = self.stream_time_ms(now_ms)
+            self._making = PriorsInTheMaking(self.catalog, self.stats, PRIOR_CANDIDATES, NEW_CANDIDATES, moment_ms)
             self._priors_made_ms = now_ms
-        return priors
+        while self._making is not None:
+            made = self._making.step(SLICE_ITEMS)
+            if made is not None:
+                self._priors, self._making = made, None
+            if self._priors is not None:  # those of before serve until the others are made
+                break
+        assert self._priors is not None, "they have been made"
+        return self._priors
 
     def hashes_of(self, item_ids: Iterable[str]) -> NDArray[np.uint64]:
         """(n,) uint64."""

@@ -13,6 +13,9 @@ After a crash the events between the committed offset and what the changelog hol
 state skips them, and their users are queued for refresh again, so the state counts them once and the answers still go out.
 Any error here crashes the worker before step 5.
 
+A commit of the usual round leaves out partitions of items whose records wait (`stream.partitions.items`): nothing of them is
+written, and their offsets stay.
+
 Two owners of one partition (a worker that was stopped so long that its partitions were given away, and woke up): the broker
 refuses the transaction of the earlier one in step 3; see `writers`.
 """
@@ -79,8 +82,11 @@ class Committer:
         self._failed: BaseException | None = None
         self.last_completed_s = time.monotonic()
 
-    async def commit(self) -> None:
+    async def commit(self, *, whole: bool = True) -> None:
         """Everything applied before this call is durable when it returns, unless `abandon` was called.
+
+        Args:
+            whole: False leaves out item records that may wait for more.
 
         Raises:
             InvariantError: some of it is not, or not certainly; the worker must stop.
@@ -91,7 +97,7 @@ class Committer:
             if self._failed is not None:
                 raise InvariantError(f"an earlier commit failed: {self._failed!r}") from self._failed
             try:
-                await self._commit()
+                await self._commit(whole)
             except BaseException as error:  # a cancellation, too
                 # Its snapshot is gone. The next one would not hold these changes, find nothing to write that the broker
                 # could refuse, and commit the offsets behind them.
@@ -105,9 +111,9 @@ class Committer:
         """
         self._abandoned = True
 
-    async def _commit(self) -> None:
+    async def _commit(self, whole: bool) -> None:
         started = time.monotonic()
-        changes = self._snapshot()
+        changes = self._snapshot(whole, started)
         written = [c for c in changes if c.taken.stored.keys]
         await self._producer.flush()
         await self._write_changelogs(written)
@@ -117,7 +123,7 @@ class Committer:
         self._metrics.work.commits.inc()
         self._metrics.work.commit_seconds.observe(self.last_completed_s - started)
 
-    def _snapshot(self) -> list[_Change]:
+    def _snapshot(self, whole: bool, now_s: float) -> list[_Change]:
         settings, tracker = self._settings, self._tracker
         changes: list[_Change] = []
         for p, users in tracker.users.items():
@@ -128,11 +134,13 @@ class Committer:
             source, changelog = TopicPartition(settings.topic_events, p), TopicPartition(settings.changelog_topic, p)
             changes.append(_Change(source, changelog, users.store, commit_to, tracker.take(users)))
         for p, items in tracker.items.items():
+            if not (whole or items.is_due(now_s)):
+                continue
             source, changelog = (
                 TopicPartition(settings.topic_item_deltas, p),
                 TopicPartition(settings.topic_item_stats, p),
             )
-            changes.append(_Change(source, changelog, items.store, items.next_offset, items.take()))
+            changes.append(_Change(source, changelog, items.store, items.next_offset, items.take(now_s)))
         return changes
 
     async def _write_changelogs(self, changes: Sequence[_Change]) -> None:

@@ -81,7 +81,7 @@ class Worker:
         """A commit every `commit_interval_s`, counted from the end of the last one."""
         while True:
             await asyncio.sleep(self._settings.commit_interval_s)
-            await self._committer.commit()
+            await self._committer.commit(whole=False)
 
     async def revoke(self, revoked: frozenset[TopicPartition]) -> None:
         """Partitions are being taken away (or the worker stops): make their state durable, then forget it."""

@@ -26,6 +26,7 @@ def judge_rankings(
     warm_up: float,
     seed: int,
     jobs: int,
+    max_questions: int | None = None,
     on_step: OnStep = lambda *_: None,
 ) -> dict[str, Any]:
     """The report of `models.evaluation.report` with its `data` and `skipped`, as plain JSON values.
@@ -38,6 +39,7 @@ def judge_rankings(
         warm_up: share of the first engagements that is not asked about.
         seed: of contenders and intervals.
         jobs: contenders at a time.
+        max_questions: asked at most, evenly spread; every event is learned all the same. None: all.
         on_step: as `judge`'s.
 
     Raises:
@@ -45,7 +47,8 @@ def judge_rankings(
     """
     stream = data.stream
     end = warm_up_end(stream, warm_up)
-    asked = questions(stream, data.known, end)
+    possible = questions(stream, data.known, end)
+    asked = possible if max_questions is None else possible.evenly(max_questions)
     if not asked.at.size:
         raise UsageError("No first engagement is left to ask about.", "give more events, or a smaller --warm-up")
     known, encoder = with_text(settings, data.known, work_dir, on_step)
@@ -54,6 +57,7 @@ def judge_rankings(
         columns=[sha256(column.tobytes()).hexdigest() for column in stream],
         text=encoder,
         end=end,
+        asked=sha256(asked.at.tobytes()).hexdigest(),
         seed=seed,
         settings=settings.model_dump(mode="json"),
     )
@@ -63,15 +67,16 @@ def judge_rankings(
     if not done:
         raise UsageError(f"No model could take part: {'; '.join(skipped.values())}.", "choose other --models")
     report = make_report(done, stream, known, asked, end, seed)
-    return {**report, "skipped": skipped, "data": _described(data, asked, end)}
+    return {**report, "skipped": skipped, "data": _described(data, asked, possible, end)}
 
 
-def _described(data: Data, asked: Questions, end: int) -> dict[str, Any]:
+def _described(data: Data, asked: Questions, possible: Questions, end: int) -> dict[str, Any]:
     return {
         **data.counts,
         "refused_by_reason": data.refused,
         "warm_up_events": end,
         "questions": int(asked.at.size),
+        "possible_questions": int(possible.at.size),
         "asked_users": int(np.unique(asked.user).size),
         "sha256": data.sha256,
     }

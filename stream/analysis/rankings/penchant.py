@@ -16,7 +16,7 @@ from models.learning.weight_fit import FitOptions, learn
 from models.ranking.features import PARTS
 from models.ranking.weights import default_weights
 from stream.analysis.rankings.sequence import can_train, trained
-from stream.analysis.replayed import ChoiceSampler, ReplayedWorker
+from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, UserInputs
 from stream.settings import Settings
 
 LEARNED_FROM: Final = 5_000
@@ -77,26 +77,31 @@ class Penchant:
         rest = np.flatnonzero(stream.first[end:]) + end
         self._noted = set(self._choosing.sample(rest).tolist()) if self._learned and len(rest) else set()
         self._relearn_every = max(1000, len(rest) // RELEARN_TIMES)
-        self._asked = 0
+        self._happened = 0
 
     def ask(self, at: int) -> Answer:
         """Scores of everything."""
         inputs = self._choosing.inputs(at, without_had=self._candidates_only)
         scores = self._replayed.scores(inputs, self.weights, candidates_only=self._candidates_only)
-        if at in self._noted:
-            self._choosing.note(at, inputs)
+        self._note(at, inputs)
         calibration = self.weights.calibration
         with np.errstate(over="ignore"):
             probability = 1.0 / (1.0 + np.exp(-(calibration.slope * scores + calibration.intercept)))
         return Answer(scores, None, probability)
 
     def learn(self, at: int) -> None:
-        """The event has happened."""
+        """The event has happened. What it changes is applied when that is needed next: many events at once cost far less."""
+        self._note(at)
         if self._learned and self._stream.first[at]:
-            self._asked += 1
-            if self._asked % self._relearn_every == 0:
+            self._happened += 1
+            if self._happened % self._relearn_every == 0:
                 self._learn(RELEARN)
-        self._replayed.advance(at + 1)
+
+    def _note(self, at: int, inputs: UserInputs | None = None) -> None:
+        """Keep the choice, if it is one to learn from, whether it was asked about or not."""
+        if at in self._noted:
+            self._noted.remove(at)
+            self._choosing.note(at, inputs)
 
     def _train_sequence(self, end: int) -> None:
         """Weights must be learned with a model that had not seen the choices, so it is trained twice."""

@@ -17,9 +17,10 @@ NOTHING: Final = "–"
 def show_report(console: Console, report: dict[str, Any]) -> None:
     """The report of `models.evaluation.report` with its `data` and `skipped`, in a few tables."""
     data, asked = report["data"], report["questions"]
+    of_all = "" if asked["all"] == data["possible_questions"] else f" of {data['possible_questions']:,}, evenly spread,"
     say(
         console,
-        f"{count(asked['all'], 'question')} by {count(data['asked_users'], 'user')} after "
+        f"{count(asked['all'], 'question')}{of_all} by {count(data['asked_users'], 'user')} after "
         f"{count(data['warm_up_events'], 'event')} of warm-up; {asked['items_unknown']:,} about items nobody knew.",
         "bold",
     )

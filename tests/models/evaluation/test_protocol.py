@@ -64,6 +64,30 @@ def test_every_event_from_the_mark_on_is_learned_once_and_after_it_was_asked_abo
     assert contender.calls == expected
 
 
+def test_where_fewer_questions_are_asked_everything_is_learned_and_their_answers_are_the_same():
+    stream = random_stream(2)
+    known = make_known(stream)
+    end, asked = asked_of(stream, known)
+    few = asked.evenly(7)
+    table = np.random.default_rng(0).integers(0, 9, (stream.n_events, known.n_items)).astype(float)
+    contender = Fixed(lambda at: table[at])
+
+    answers = run(contender, stream, known, few, end)
+
+    assert [at for call, at in contender.calls if call == "learn"] == list(range(end, stream.n_events))
+    chosen = np.isin(asked.at, few.at)
+    assert answers.rank.tolist() == run(Fixed(lambda at: table[at]), stream, known, asked, end).rank[chosen].tolist()
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, [0]), (2, [0, 9]), (4, [0, 3, 6, 9]), (10, list(range(10)))])
+def test_questions_are_spread_evenly_from_the_first_to_the_last(limit, expected):
+    stream = make_stream(list(range(10)), [0] * 10)
+    asked = questions(stream, make_known(stream), 0)
+
+    assert asked.evenly(limit).at.tolist() == expected
+    assert asked.evenly(11) is asked
+
+
 def test_what_a_user_disliked_or_only_saw_is_still_asked_about_when_it_is_liked():
     stream = make_stream([0, 0, 0, 0], [0, 1, 1, 1], positive=[True, False, True, True])
 

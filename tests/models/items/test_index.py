@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from models.hashing import NO_ITEM, item_hash
 from models.items.index import NO_INDEX, ItemIndex
 
+SPREAD = 0x9E3779B97F4A7C15
 few_hashes = st.one_of(st.integers(0, 30), st.integers(0, 2**64 - 1))
 
 
@@ -65,10 +66,10 @@ def test_growing_past_every_capacity_keeps_all_numbers():
 
 
 def test_hashes_that_all_start_at_one_slot_are_all_found():
-    undo_spread = pow(0x9E3779B97F4A7C15, -1, 2**64)
+    undo_spread = pow(SPREAD, -1, 2**64)
     hashes = _u64([n * undo_spread % 2**64 for n in range(1, 401)])
     index = ItemIndex()
-    assert set(index._first_slot(hashes).tolist()) == {0}
+    assert {each * SPREAD % 2**64 >> 64 - index._table.bits for each in hashes.tolist()} == {0}
     assert index.intern(hashes).tolist() == list(range(400))
     assert index.lookup(_u64([401 * undo_spread % 2**64])).tolist() == [NO_INDEX]
 
@@ -83,3 +84,17 @@ def test_it_agrees_with_a_dict(batches, asked):
     assert len(index) == len(oracle)
     assert index.lookup(_u64(asked)).tolist() == [oracle.get(h, NO_INDEX) for h in asked]
     assert index.hash_of(np.arange(len(oracle))).tolist() == list(oracle)
+
+
+def test_items_are_found_while_a_table_that_was_too_small_is_left_behind():
+    rng = np.random.default_rng(3)
+    hashes = rng.integers(1, 2**64, 20_000, dtype=np.uint64)
+    index, were_moving = ItemIndex(), 0
+    for end in range(50, 20_001, 50):
+        index.intern(hashes[end - 50 : end])
+        were_moving += index._before.hashes.size > 0
+        some = rng.integers(0, end, 20)
+        assert index.lookup(hashes[some]).tolist() == some.tolist()
+        assert index.lookup(hashes[end : end + 5]).tolist() == [NO_INDEX] * len(hashes[end : end + 5])
+    assert were_moving > 5
+    assert index.lookup(hashes).tolist() == list(range(20_000))

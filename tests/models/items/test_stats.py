@@ -22,8 +22,8 @@ from places import GOLDEN
 from models.items.co_occurrence import batch_deltas, moment_bins, pair_increments
 from models.items.index import ItemIndex
 from models.items.record import NEVER_MS, pack_deltas
-from models.items.rows import DAY_MS, ItemRows, _smallest
-from models.items.stats import ItemStatistics
+from models.items.rows import DAY_MS, ItemRows, _bar_of_few, smallest
+from models.items.stats import NO_NEIGHBOURS, ItemStatistics
 
 NOW = 1_700_000_000_000
 
@@ -233,21 +233,24 @@ def test_put_replaces_whole_rows_and_numbers_new_neighbours():
     assert stats.first_seen_ms.tolist() == [NEVER_MS, NOW, NEVER_MS]
     assert stats.trend[1].tolist() == [1.0, 2.0, 3.0]
     assert (stats.trend_ms[1], stats.exposures[1], stats.clicks[1]) == (NOW, 7, 2)
-    assert stats.neighbours[1].tolist() == [0, 2, -1]
+    assert stats.neighbour_row.tolist() == [NO_NEIGHBOURS, 1, NO_NEIGHBOURS]
+    assert stats.neighbours.tolist() == [[-1, -1, -1], [0, 2, -1]]
     assert stats.neighbour_weights[1].tolist() == [0.5, 0.25, 0.0]
     put(stats, np.array([1]), [ItemRecord(5, neighbours={30: 9.0})])
     assert stats.neighbours[1].tolist() == [2, -1, -1]
     assert stats.neighbour_weights[1].tolist() == [9.0, 0.0, 0.0]
     assert stats.trend[1].tolist() == [0.0, 0.0, 0.0]
+    put(stats, [1], [ItemRecord(5)])
+    assert stats.neighbours[stats.neighbour_row[1]].tolist() == [-1, -1, -1]
 
 
 def test_put_keeps_only_the_heaviest_neighbours_of_a_more_generous_workers_records():
     stats = ItemStatistics(ItemIndex(), neighbours_max=2)
     put(stats, [1, 0], [ItemRecord(1, neighbours={8: 1.0}), ItemRecord(2, neighbours={5: 1.0, 6: 3.0, 7: 2.0})])
     assert stats.count[:2].tolist() == [2, 1]
-    assert stats.neighbour_weights[:2].tolist() == [[3.0, 2.0], [1.0, 0.0]]
+    assert stats.neighbour_weights[stats.neighbour_row[:2]].tolist() == [[3.0, 2.0], [1.0, 0.0]]
     put(stats, [0], [ItemRecord(2, neighbours={5: 1.0})])
-    assert stats.neighbour_weights[0].tolist() == [1.0, 0.0]
+    assert stats.neighbour_weights[stats.neighbour_row[0]].tolist() == [1.0, 0.0]
     put(stats, [], [])
     assert stats.version == 2
 
@@ -265,8 +268,9 @@ def test_rows_survive_growth():
     for row in range(3000):
         put(stats, [row], [ItemRecord(row + 1, neighbours={row + 1: float(row)})])
     assert stats.count.tolist() == list(range(1, 3001))
-    assert (stats.neighbour_weights[:, 0] == np.arange(3000)).all()
-    assert (index.hash_of(stats.neighbours[:, 0]) == np.arange(1, 3001)).all()
+    rows = stats.neighbour_row[:3000]
+    assert (stats.neighbour_weights[rows, 0] == np.arange(3000)).all()
+    assert (index.hash_of(stats.neighbours[rows, 0]) == np.arange(1, 3001)).all()
 
 
 # --- batches of events into deltas
@@ -368,4 +372,5 @@ def test_the_deltas_of_a_batch_sum_its_events_and_pack_like_single_ones(batch, e
 def test_the_smallest_at_a_place_is_what_sorting_puts_there(values: list[float], data: st.DataObject):
     at = data.draw(st.integers(0, len(values) - 1))
 
-    assert _smallest.py_func(np.array(values), at) == sorted(values)[at]
+    assert smallest.py_func(np.array(values), at) == sorted(values)[at]
+    assert _bar_of_few.py_func(np.array(values), at + 1) == sorted(values)[at]

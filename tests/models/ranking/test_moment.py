@@ -19,7 +19,7 @@ def items(n: int) -> ItemArrays:
     return ItemArrays(
         np.arange(n, dtype=np.uint64) + 1, np.ones(n, np.bool_), rng.integers(0, 50, n).astype(float),
         NOW_MS - rng.integers(0, 10**10, n), rng.random((n, 3)) * 9, NOW_MS - rng.integers(0, 10**9, n),
-        rng.integers(0, 9, (n, MOMENTS)), neighbours, none, none,
+        rng.integers(0, 9, (n, MOMENTS)), np.arange(n, dtype=np.int32), neighbours, none, none,
     )  # fmt: skip
 
 
@@ -46,6 +46,27 @@ def test_it_is_kept_for_a_moment_and_made_anew_for_other_weights_items_hours_and
     assert moments.at(items(9), SHARES, weights, NOW_MS, BINS[:2]).moment_ms == NOW_MS
     assert moments.at(items(10), SHARES, weights, NOW_MS, BINS[:2]).base.shape[1] == 10
     assert moments.at(items(10), SHARES, weights, NOW_MS, BINS[:2] + 1).bins.tolist() == (BINS[:2] + 1).tolist()
+
+
+def test_one_of_many_items_is_made_in_slices_and_the_last_one_serves_while_the_next_is_made(monkeypatch):
+    monkeypatch.setattr("models.ranking.moment.SLICE_ITEMS", 4)
+    moments, weights, known = Moments(), default_weights(), items(10)
+
+    def at(ms):
+        return moments.at(known, SHARES, weights, NOW_MS + ms, BINS[:2])
+
+    assert [at(0), at(1)] == [None, None]
+    first = at(2)
+    whole = item_moment(known, SHARES, weights, NOW_MS, BINS[:2])
+    assert first.base.tolist() == whole.base.tolist()
+    assert first.scene.tolist() == whole.scene.tolist()
+    assert at(MAX_AGE_MS // 2) is first
+    assert [at(600) is first, at(601) is first] == [True, True]
+    second = at(602)
+    assert second.moment_ms == NOW_MS + 600
+    assert second.base.tolist() == item_moment(known, SHARES, weights, NOW_MS + 600, BINS[:2]).base.tolist()
+    assert at(600 + MAX_AGE_MS + 1) is None
+    assert moments.at(known, SHARES, weights, NOW_MS, BINS[:2] + 1) is None
 
 
 def test_a_large_catalogue_may_be_older():

@@ -83,6 +83,22 @@ def test_the_contender_learns_the_topics_and_beats_the_built_in_weights_or_equal
     assert ((told >= 0) & (told <= 1)).all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_fewer_questions_have_the_answers_that_they_have_among_all(seed, monkeypatch):
+    monkeypatch.setattr("stream.analysis.replayed.PRIORS_EVERY", 1)  # what leads as of the question, in both
+    monkeypatch.setattr("stream.analysis.rankings.penchant.LEARNED_FROM", 40)
+    stream = topical(users=80, seed=seed)
+    known = make_known(stream)
+    end = warm_up_end(stream, 0.7)
+    asked = questions(stream, known, end)
+    few = asked.evenly(9)
+    every, some = (run(Penchant(SETTINGS, Setup(0)), stream, known, each, end) for each in (asked, few))
+    chosen = np.isin(asked.at, few.at)
+    assert some.rank.tolist() == every.rank[chosen].tolist()
+    assert some.listed.tolist() == every.listed[chosen].tolist()
+    assert some.probability == pytest.approx(every.probability[chosen], rel=1e-5, nan_ok=True)
+
+
 def test_the_contender_cannot_see_the_future():
     stream = topical(users=80)
     known = make_known(stream)

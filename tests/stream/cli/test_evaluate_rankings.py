@@ -98,6 +98,17 @@ def test_the_order_of_the_lines_does_not_matter_where_times_differ():
     assert forward == backward
 
 
+def test_a_part_of_the_questions_is_asked_evenly_and_the_report_says_of_how_many():
+    name = write(rows())
+    every, few = report_of(name), report_of(name, "--max-questions", "5")
+    result = evaluate(name, *MODELS, "--max-questions", "5")
+
+    possible = every["data"]["questions"]
+    assert possible == every["data"]["possible_questions"] == few["data"]["possible_questions"] > 5
+    assert few["data"]["questions"] == few["questions"]["all"] == 5
+    assert f"5 questions of {possible}, evenly spread, by" in " ".join(result.stdout.split())
+
+
 def test_a_tenth_of_repeated_lines_changes_nothing():
     lines = rows()
     chosen = np.random.default_rng(1).random(200) < 0.1

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from commit_world import Broker, World
-from kafka_records import event_record
+from item_records import ItemDelta, pack_delta, unpack_record
+from kafka_records import Record, event_record
 
 from models.items.record import unpack_deltas
 from stream.errors import DeliveryError, InvariantError
 from stream.kafka.engine.transport import Chunk
 from stream.kafka.types import TopicPartition
+from stream.partitions.items import ItemPartition
 
 
 @pytest.fixture
@@ -239,3 +241,22 @@ async def test_no_list_goes_out_while_the_membership_is_not_confirmed(world: Wor
 async def test_a_commit_without_changes_writes_nothing(world: World) -> None:
     await world.committer.commit()
     assert world.broker.steps == [("flush",)]
+
+
+async def test_item_records_that_wait_keep_their_offsets_back_until_they_are_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.partitions.items.RECORDS_PER_S", 0)
+    stores = world.directory.stores("items")
+    items = world.tracker.items[0] = ItemPartition(stores[0], 10)
+    source = TopicPartition(world.settings.topic_item_deltas, 0)
+    for offset in range(2):
+        items.apply([Record(offset, b"cup", pack_delta(ItemDelta(0, offset, count=1)))])
+        items.next_offset = offset + 1
+        await world.committer.commit(whole=False)
+    durable = [step[1][source] for step in world.broker.steps if step[0] == "durable" and source in step[1]]
+    assert durable == [1], "the first is written at once, the second waits"
+    await world.committer.commit()
+    assert world.broker.steps[-2:] == [("durable", {source: 2}), ("commit",)]
+    assert unpack_record(dict(stores[0].items())[b"cup"]).count == 2
+    stores.close_all()

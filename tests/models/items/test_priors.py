@@ -1,0 +1,72 @@
+"""models/items/priors.py: one pass that may be interrupted finds what sorting everything would."""
+
+from __future__ import annotations
+
+from math import exp
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from item_records import ItemRecord, pack_record
+
+from models.hashing import item_hash
+from models.items.catalog import Catalog, CatalogItem
+from models.items.index import ItemIndex
+from models.items.priors import PriorsInTheMaking, compute_priors
+from models.items.record import MOMENTS
+from models.items.rows import DAY_MS
+from models.items.stats import ItemStatistics
+
+NOW_MS = 1_700_000_000_000
+
+
+def world(counts: list[int], days: list[int], missing: set[int]) -> tuple[Catalog, ItemStatistics]:
+    index = ItemIndex()
+    items = {str(n): CatalogItem(str(n), "t", available=n not in missing) for n in range(len(counts))}
+    catalog, stats = Catalog.empty(index).apply(items), ItemStatistics(index, 4)
+    for n, (count, age) in enumerate(zip(counts, days, strict=True)):
+        if count:  # some rows at the end may not exist
+            moments = tuple((n + b) % 5 for b in range(MOMENTS))
+            record = ItemRecord(count, 0, NOW_MS - age * DAY_MS, (0.0, float(count), 0.0), moments=moments)
+            stats.put([n], [pack_record(record)])
+    return catalog, stats
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 30), st.integers(0, 6), st.integers(0, 4), st.integers(1, 31))
+def test_what_leads_is_what_sorting_puts_first_however_the_items_are_cut(
+    data: st.DataObject, n: int, each: int, new: int, items_a_step: int
+) -> None:
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
+    days = data.draw(st.lists(st.integers(-2, 2), min_size=n, max_size=n))
+    missing = data.draw(st.sets(st.integers(0, n - 1)))
+    catalog, stats = world(counts, days, missing)
+    allowed = [j for j in range(n) if j not in missing]
+    trend = [count * exp(-max(age, 0) / 7) for count, age in zip(counts, days, strict=True)]
+
+    def leading(values: list[float]) -> list[int]:
+        return sorted(allowed, key=lambda j: (-values[j], -counts[j], item_hash(str(j))))[:each]
+
+    untouched = [j for j in allowed if counts[j] == 0]
+    expected = {
+        *leading(trend),
+        *leading([float(c) for c in counts]),
+        *untouched[len(untouched) - min(new, len(untouched)) :],
+    }
+    making, made = PriorsInTheMaking(catalog, stats, each, new, NOW_MS), None
+    while made is None:
+        made = making.step(items_a_step)
+    assert made.candidates.tolist() == sorted(expected)
+    whole = compute_priors(catalog, stats, candidates_each=each, new_items=new, now_ms=NOW_MS)
+    assert whole.candidates.tolist() == made.candidates.tolist()
+
+
+def test_moment_shares_are_of_all_items_however_often_they_were_put() -> None:
+    catalog, stats = world([3, 2, 0], [0, 0, 0], set())
+    stats.put([0], [pack_record(ItemRecord(9, moments=(4, *[0] * (MOMENTS - 1))))])
+    assert (stats.moment_totals == stats.moments.sum(axis=0)).all()
+    shares = compute_priors(catalog, stats, candidates_each=1, now_ms=NOW_MS).moment_shares
+    expected = stats.moments.sum(axis=0)[:8] / stats.moments[:, :8].sum()
+    assert shares[:8] == pytest.approx(expected)
+    assert np.isfinite(shares).all()

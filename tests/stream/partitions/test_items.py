@@ -1,0 +1,52 @@
+"""stream/partitions/items.py: records wait where many change, for a bounded time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from item_records import ItemDelta, pack_delta
+from kafka_records import Record
+
+from stream.partitions.items import MAX_WAIT_S, RECORDS_PER_S, ItemPartition
+from stream.storage.rocks import DataDirectory
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> Iterator[ItemPartition]:
+    directory = DataDirectory(tmp_path, 8 * MIB, 8 * MIB)
+    stores = directory.stores("items")
+    yield ItemPartition(stores[0], 10)
+    stores.close_all()
+    directory.close()
+
+
+def change(items: ItemPartition, n: int, offset: int) -> None:
+    items.apply([Record(offset, b"i%d" % k, pack_delta(ItemDelta(0, offset, count=1))) for k in range(n)])
+
+
+def test_the_first_change_waits_for_nothing_and_few_changes_for_a_part_of_a_second(items: ItemPartition) -> None:
+    change(items, 10 * RECORDS_PER_S, 1)
+    assert items.is_due(100.0)
+    items.take(100.0)
+    change(items, RECORDS_PER_S // 2, 2)
+    assert not items.is_due(100.4)
+    assert items.is_due(100.5)
+
+
+def test_many_changes_wait_in_one_record_each_but_never_longer_than_the_limit(items: ItemPartition) -> None:
+    items.take(0.0)
+    many = int(RECORDS_PER_S * MAX_WAIT_S) + 1
+    for offset in range(3):
+        change(items, many, offset)
+    assert not items.is_due(MAX_WAIT_S - 0.1)
+    assert items.is_due(MAX_WAIT_S)
+    assert len(items.take(MAX_WAIT_S).stored.keys) == many
+
+
+def test_where_nothing_changed_there_is_nothing_to_wait_for(items: ItemPartition) -> None:
+    items.take(50.0)
+    assert items.is_due(50.0)
