@@ -65,8 +65,8 @@ class GrowingArray(Generic[Scalar]):
 
 
 def zeros_when_used(kind: type[Scalar], *shape: int) -> NDArray[Scalar]:
-    """As `np.zeros`, but certain to cost nothing before it is written to: of up to 32 MB that often takes used memory and clears
-    it at once, which is 20 ms and more."""
+    """As `np.zeros`, but certain to cost nothing before it is written to: of up to 32 MB that often takes used memory, cleared
+    at once, which is 20 ms and more."""
     reserved = _reserved(kind, *shape)
     return np.zeros(shape, kind) if reserved is None else reserved
 
