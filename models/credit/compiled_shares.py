@@ -9,11 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.vocabulary import FIRST_TOUCH, LINEAR, POSITION_BASED, TIME_DECAY
 
 ENDS_SHARE = 0.4
 """`POSITION_BASED`: what the first and the last touch get each; those between share the rest."""
+
+
+@compiled_part
+def _fill(shares: NDArray[np.float64], value: float) -> None:
+    for i in range(len(shares)):
+        shares[i] = value
 
 
 @compiled
@@ -29,15 +35,17 @@ def divide(rule: int, touch_ms: NDArray[np.int64], half_life_ms: float) -> NDArr
     if rule == FIRST_TOUCH:
         shares[0] = 1.0
     elif rule == LINEAR:
-        shares[:] = 1.0 / t
+        _fill(shares, 1.0 / t)
     elif rule == POSITION_BASED:
         if t <= 2:
-            shares[:] = 1.0 / t
+            _fill(shares, 1.0 / t)
         else:
-            shares[:] = (1.0 - 2.0 * ENDS_SHARE) / (t - 2)
+            _fill(shares, (1.0 - 2.0 * ENDS_SHARE) / (t - 2))
             shares[0] = shares[t - 1] = ENDS_SHARE
     elif rule == TIME_DECAY:
-        newest = touch_ms.max()  # counted from the newest touch: else all would vanish for an outcome long after
+        newest = touch_ms[0]  # counted from the newest touch: else all would vanish for an outcome long after
+        for i in range(1, t):
+            newest = max(newest, touch_ms[i])
         total = 0.0
         for i in range(t):
             shares[i] = 2.0 ** ((touch_ms[i] - newest) / half_life_ms)

@@ -324,7 +324,7 @@ def _bar_of_few(values: F8, n: int) -> float:
 
 
 @compiled_part
-def smallest(values: F8, at: int) -> float:
+def smallest(values: NDArray[Any], at: int) -> Any:
     """What would stand at place `at` if `values` were sorted; puts them into another order. Hoare's FIND (1961): about three
     looks at each value, and a tenth of what `np.sort` takes to compile."""
     low, high = 0, len(values) - 1
@@ -342,5 +342,4 @@ def smallest(values: F8, at: int) -> float:
             low = i
         if at < i:
             high = j
-    found: float = values[at]
-    return found
+    return values[at]

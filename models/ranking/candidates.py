@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
+from models.items.rows import smallest
 from models.ranking.features import FORWARD, SCALES, ItemArrays, Question, norm, place_weights
 
 
@@ -186,7 +187,7 @@ def _nearest(hashes: NDArray[np.uint64], near: F8, touched: I4, n: int, limit: i
         for s in range(len(SCALES)):
             total += near[touched[i], s]
         sums[i] = total
-    bar = np.partition(sums, n - limit)[n - limit]
+    bar = smallest(sums.copy(), n - limit)
     equal, m, kept = np.empty(n, np.int32), 0, 0
     for i in range(n):
         if sums[i] > bar:
@@ -195,9 +196,14 @@ def _nearest(hashes: NDArray[np.uint64], near: F8, touched: I4, n: int, limit: i
         elif sums[i] == bar:
             equal[m] = touched[i]
             m += 1
-    order = np.argsort(hashes[equal[:m]])
-    for i in range(limit - kept):
-        touched[kept + i] = equal[order[i]]
+    by_hash = np.empty(m, np.uint64)
+    for i in range(m):
+        by_hash[i] = hashes[equal[i]]
+    last = smallest(by_hash, limit - kept - 1)
+    for i in range(m):
+        if hashes[equal[i]] <= last:
+            touched[kept] = equal[i]
+            kept += 1
     return limit
 
 

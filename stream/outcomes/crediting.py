@@ -218,15 +218,16 @@ def _credit(
     """`out.rows` counts what was made: outcomes, exposures, clicks."""
     for i in range(len(e)):
         action, item, id0, id1 = e[i].action, e[i].item, e[i].id0, e[i].id1
-        if action == IMPRESSION:
-            changed[i] = _expose(c, e, i, item, id0, id1, True, out) >= 0
+        is_impression = action == IMPRESSION  # a variable: `_expose` would be compiled once for True and once for False
+        if is_impression:
+            changed[i] = _expose(c, e, i, item, id0, id1, is_impression, out) >= 0
         elif action == REFUND:
             changed[i] = _take_back(c, e, e[i].value, i, item, out)
         else:
             m = out.rows[0]
             named = -1
             if id0 != 0 or id1 != 0:
-                named = _expose(c, e, i, item, id0, id1, False, out)
+                named = _expose(c, e, i, item, id0, id1, is_impression, out)
             t = _path(c, e, i, item, named, params.windows_ms[action], out)
             times_ms = np.empty(t, np.int64)
             for k in range(t):
