@@ -14,6 +14,8 @@ from models.compiled import compiled
 from models.items.rows import smallest
 from models.ranking.features import FORWARD, SCALES, ItemArrays, Question, norm, place_weights
 
+_BUCKETS = 1024
+
 
 class Proposed(NamedTuple):
     """What is proposed beside the neighbours of the history."""
@@ -187,7 +189,7 @@ def _nearest(hashes: NDArray[np.uint64], near: F8, touched: I4, n: int, limit: i
         for s in range(len(SCALES)):
             total += near[touched[i], s]
         sums[i] = total
-    bar = smallest(sums.copy(), n - limit)
+    bar = _largest(sums, limit)
     equal, m, kept = np.empty(n, np.int32), 0, 0
     for i in range(n):
         if sums[i] > bar:
@@ -205,6 +207,37 @@ def _nearest(hashes: NDArray[np.uint64], near: F8, touched: I4, n: int, limit: i
             touched[kept] = equal[i]
             kept += 1
     return limit
+
+
+@compiled
+def _largest(values: F8, rank: int) -> float:
+    """The value of this rank, from 1 for the largest, of more than so many.
+
+    One counting pass by the leading bits of single precision, whose order is theirs, leaves a few for the selection: these sums
+    spread over several powers of two.
+    """
+    keys = values.astype(np.float32).view(np.int32)
+    low, high = np.int64(2**31), np.int64(-(2**31))
+    for i in range(len(keys)):
+        if keys[i] < 0:
+            keys[i] = -(keys[i] & np.int32(0x7FFFFFFF))
+        low, high = min(low, np.int64(keys[i])), max(high, np.int64(keys[i]))
+    shift = 0
+    while (high - low) >> shift >= _BUCKETS:
+        shift += 1
+    counted = np.zeros(_BUCKETS, np.int64)
+    for i in range(len(keys)):
+        counted[(np.int64(keys[i]) - low) >> shift] += 1
+    bucket, above = _BUCKETS - 1, 0
+    while above + counted[bucket] < rank:
+        above += counted[bucket]
+        bucket -= 1
+    within, n = np.empty(counted[bucket]), 0
+    for i in range(len(keys)):
+        if (np.int64(keys[i]) - low) >> shift == bucket:
+            within[n] = values[i]
+            n += 1
+    return float(smallest(within, n - (rank - above)))
 
 
 @compiled

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
+from models.items.near import dot
 from models.ranking.features import CONTEXT, NEAR_UNIT, SCALES, SEQUENCE, TEXT
 
 MARGIN: Final = 6
@@ -34,25 +35,37 @@ _LOG = np.linalg.lstsq(_NODES[:, None] ** np.arange(1, 9), np.log1p(_NODES), rco
 def bound_scores(
     item: I4,
     near: F8,
-    text: F4,
     sequence: F4,
     weights: F8,
     feedback: F8,
     base: F4,
     scene: F4,
+    wanted: F4,
+    row: I8,
+    table: F4,
     scratch: F4,
+    kept: I8,
     bounds: F4,
+    count: F8,
+    hashes: NDArray[np.uint64],
 ) -> None:
     """Fill (m,) `bounds` for one user's m candidates.
 
+    By text a candidate can gain no more than the length of the user's vector. Where even that does not bring it among the best
+    of those that are good without, its vector is not looked at, and that is its bound.
+
     Args:
         item: (m,) dense indices.
-        near, text, sequence: (m, S), (m, 2), (m,) of `Candidates`, and the text features.
+        near, sequence: (m, S), (m,) of `Candidates`.
         weights: (F,) of the user.
         feedback: (2,) what is added without and with something personal.
         base, scene: (n,) of the user's class and context; `scene` is empty where the context says nothing.
+        wanted: (2, dims) of the user; dims is 0 where there is no text.
+        row, table: (m,) rows of (n, dims), -1 where a candidate has no vector.
         scratch: (2, S * m) or more.
+        kept: (r,) scratch; as many candidates as will be kept.
         bounds: out.
+        count, hashes: (n,) of items.
     """
     m = len(item)
     shifted, logs = scratch[0], scratch[1]
@@ -62,19 +75,71 @@ def bound_scores(
     log_of_many(shifted[: len(SCALES) * m], logs)
     weight = weights.astype(np.float32)
     for c in range(m):
-        bounds[c] = weight[TEXT] * text[c, 0] + weight[TEXT + 1] * text[c, 1] + weight[SEQUENCE] * sequence[c]
+        bounds[c] = weight[SEQUENCE] * sequence[c]
     for s in range(len(SCALES)):
         for c in range(m):
             bounds[c] += weight[s] * logs[s * m + c] * np.float32(1.0 if near[c, s] >= 0.0 else -1.0)
     low, high = np.float32(feedback[0]), np.float32(feedback[1])
+    rest = logs  # of what is not personal; the logarithms are not needed any more
     for c in range(m):
-        personal, j = bounds[c], item[c]
-        added = low if personal == 0.0 else max(low, high) if abs(personal) < NEARLY_NOTHING else low
-        if personal >= NEARLY_NOTHING:
-            added = high
-        bounds[c] = personal + added + base[j]
+        rest[c] = base[item[c]]
         if len(scene):
-            bounds[c] += weight[CONTEXT + 2] * scene[j]
+            rest[c] += weight[CONTEXT + 2] * scene[item[c]]
+    if wanted.shape[1] == 0:
+        for c in range(m):
+            bounds[c] = _bound(bounds[c], rest[c], low, high)
+        return
+    _add_text(item, weight, wanted, row, table, rest, low, high, shifted[:m], kept, bounds, count, hashes)
+
+
+@compiled
+def _add_text(
+    item: I4,
+    weight: F4,
+    wanted: F4,
+    row: I8,
+    table: F4,
+    rest: F4,
+    low: np.float32,
+    high: np.float32,
+    upper: F4,
+    kept: I8,
+    bounds: F4,
+    count: F8,
+    hashes: NDArray[np.uint64],
+) -> None:
+    """Make (m,) bounds of what all but text brings to the personal part; `rest` is what is not personal, `upper` is scratch."""
+    vector, length = np.empty(wanted.shape[1], np.float32), np.float32(0.0)
+    for d in range(len(vector)):
+        vector[d] = weight[TEXT] * wanted[0, d] + weight[TEXT + 1] * wanted[1, d]
+        length += vector[d] * vector[d]
+    gain = np.sqrt(length) * np.float32(1.001) + max(low, high)
+    for c in range(len(item)):
+        upper[c] = bounds[c] + rest[c] + (gain if row[c] >= 0 else max(low, high))
+    bar = np.float32(-np.inf)
+    if len(item) > len(kept):
+        keep_best(upper, item, count, hashes, kept)
+        bar = np.float32(np.inf)
+        for c in kept:
+            bounds[c] += dot(vector, table[row[c]]) if row[c] >= 0 else np.float32(0.0)
+            upper[c] = np.float32(-np.inf)  # has been looked at
+            bounds[c] = _bound(bounds[c], rest[c], low, high)
+            bar = min(bar, bounds[c])
+    for c in range(len(item)):
+        if upper[c] >= bar:
+            if row[c] >= 0:
+                bounds[c] += dot(vector, table[row[c]])
+            bounds[c] = _bound(bounds[c], rest[c], low, high)
+        elif upper[c] > -np.inf:
+            bounds[c] = upper[c]
+
+
+@compiled
+def _bound(personal: np.float32, rest: np.float32, low: np.float32, high: np.float32) -> np.float32:
+    added = low if personal == 0.0 else max(low, high) if abs(personal) < NEARLY_NOTHING else low
+    if personal >= NEARLY_NOTHING:
+        added = high
+    return personal + added + rest
 
 
 @compiled

@@ -132,23 +132,43 @@ def add_shares(
 ) -> None:
     """Add to (u, k, H) `shares` what each past item brings to two sums, times `factors` (u, 2): that of the points with
     `weights` (u, H), and that of single items with `recent` (u, H)."""
-    cosine = np.zeros(medoid.shape[1], np.float32)
     for u in range(len(row)):
-        for k in range(item_row.shape[1]):
-            if item_row[u, k] < 0:
-                continue
-            item = items[item_row[u, k]]
-            for p in range(medoid.shape[1]):
-                cosine[p] = 0.0
-                if medoid[u, p] >= 0:
-                    cosine[p] = dot(_vector(row[u, medoid[u, p]], table, others), item)
-            for q in range(row.shape[1]):
-                g = group[u, q]
-                if g >= 0:
-                    shares[u, k, q] += factors[u, 0] * weights[u, q] * cosine[g]
-                if recent[u, q] != 0.0 and row[u, q] != NO_VECTOR:
-                    alone = cosine[g] if g >= 0 and medoid[u, g] == q else dot(_vector(row[u, q], table, others), item)
-                    shares[u, k, q] += factors[u, 1] * recent[u, q] * alone
+        add_user_shares(
+            medoid[u], group[u], row[u], table, others, weights[u], recent[u], items, item_row[u], factors[u], shares[u]
+        )
+
+
+@compiled
+def add_user_shares(
+    medoid: I8,
+    group: I8,
+    row: I8,
+    table: F4,
+    others: F4,
+    weights: F8,
+    recent: F8,
+    items: F4,
+    item_row: I8,
+    factors: F8,
+    shares: F8,
+) -> None:
+    """The same of one user: all arrays without their first axis, but the tables."""
+    cosine = np.zeros(len(medoid), np.float32)
+    for k in range(len(item_row)):
+        if item_row[k] < 0:
+            continue
+        item = items[item_row[k]]
+        for p in range(len(medoid)):
+            cosine[p] = 0.0
+            if medoid[p] >= 0:
+                cosine[p] = dot(_vector(row[medoid[p]], table, others), item)
+        for q in range(len(row)):
+            g = group[q]
+            if g >= 0:
+                shares[k, q] += factors[0] * weights[q] * cosine[g]
+            if recent[q] != 0.0 and row[q] != NO_VECTOR:
+                alone = cosine[g] if g >= 0 and medoid[g] == q else dot(_vector(row[q], table, others), item)
+                shares[k, q] += factors[1] * recent[q] * alone
 
 
 @compiled

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.arrays import F4, F8, I4, I8
 from models.calendar import DAY_MS, HOUR_MS
 from models.compiled import compiled
+from models.items.near import dot
 from models.items.record import MOMENT_STARTS
 from models.ranking.candidates import Candidates
 from models.ranking.choosing import MARGIN, ROUNDING, bound_scores, is_certain, keep_best
@@ -22,6 +23,7 @@ from models.ranking.features import (
     PARTS,
     PERSONAL,
     SCALES,
+    TEXT,
     TREND,
     ItemArrays,
     Question,
@@ -29,10 +31,12 @@ from models.ranking.features import (
     norm,
     place_weights,
 )
+from models.ranking.interest_graph import add_user_shares
 from models.ranking.moment import ItemMoment
+from models.ranking.semantics import TextArrays
 from models.ranking.weights import weight_class
 
-_PERSONAL = tuple(PARTS.index(name) for name in PERSONAL)
+_PERSONAL, _INTEREST = tuple(PARTS.index(name) for name in PERSONAL), PARTS.index("interest")
 
 
 class ListArrays(NamedTuple):
@@ -43,7 +47,7 @@ class ListArrays(NamedTuple):
     parts: F8
     """(u, k, P + 1): those of `PARTS`, and what the strategy has earned."""
     contributions: F8
-    """(u, k, H)."""
+    """(u, k, H); stay 0 of users who are not explained."""
 
 
 class Bounds(NamedTuple):
@@ -85,7 +89,7 @@ def list_best(
     question: Question,
     items: ItemArrays,
     found: Candidates,
-    text: F4,
+    text: TextArrays,
     weights: F8,
     feedback: F8,
     moment_shares: F8,
@@ -95,54 +99,102 @@ def list_best(
 ) -> None:
     """Fill `listed`.
 
+    Single precision chooses by text what is listed; what is said of it, and its order, is the exact sum of its contributions.
+
     Args:
         question, items, found: who asks, what is known, their candidates.
-        text: (c, 2) text features of the candidates.
+        text: of the same users and candidates.
         weights: (u, F).
         feedback: (u, 2) what is added to a score without and with something personal.
         moment_shares: `Priors.moment_shares`.
         bounds: spare most candidates an exact score; the lists are the same without.
         explained: (u,) whose contributions are wanted.
-        listed: out. Contributions of text are not in it.
+        listed: out.
     """
-    k, most = listed.items.shape[1], 0
+    # Loops over candidates take arrays one by one: a tuple of arrays costs two atomic counts an array at every call.
+    k, most, has_text = listed.items.shape[1], 0, len(text.wanted) > 0
     for u in range(len(question.history)):
         most = max(most, found.start[u + 1] - found.start[u])
     x, parts = np.empty(len(FEATURES)), np.empty(listed.parts.shape[2])
     counts = np.empty((question.history.shape[1], len(SCALES)))
     scratch, bound = np.empty((2, len(SCALES) * most), np.float32), np.empty(most, np.float32)
     kept, every, at = np.empty(k + MARGIN, np.int64), np.arange(most), np.empty(k, np.int64)
+    by_text = np.zeros((most, 2), np.float32)
     place = np.zeros(len(items.count), np.uint8)
-    nowhere = np.empty(0, np.float32)
+    nowhere, nothing = np.empty(0, np.float32), np.empty((2, 0), np.float32)
     for u in range(len(question.history)):
         lo, hi = found.start[u], found.start[u + 1]
         m, c = hi - lo, bounds.user_class[u]
+        wanted = text.wanted[u] if has_text else nothing
         chosen = every[:m]
         left_out = -np.inf
         if c >= 0 and m > len(kept):
             b = question.bins[u, 2] - MOMENT_STARTS[2]
             bound_scores(
-                found.item[lo:hi], found.near[lo:hi], text[lo:hi], found.sequence[lo:hi], weights[u], feedback[u],
-                bounds.base[c], bounds.scene[b] if b > 0 else nowhere, scratch, bound[:m],
+                found.item[lo:hi], found.near[lo:hi], found.sequence[lo:hi], weights[u], feedback[u], bounds.base[c],
+                bounds.scene[b] if b > 0 else nowhere, wanted, text.row[lo:hi], text.table, scratch, kept, bound[:m],
+                items.count, items.hashes,
             )  # fmt: skip
             left_out = keep_best(bound[:m], found.item[lo:hi], items.count, items.hashes, kept)
             chosen = kept
-        n, last = _best(question, items, found, text, u, chosen, weights[u], feedback[u], moment_shares, x, parts, at)
+        _features_by_text(wanted, text.row[lo:hi], text.table, chosen, by_text)
+        n, last = _best(
+            question, items, found, by_text, u, chosen, weights[u], feedback[u], moment_shares, x, parts, at
+        )
         if left_out > -np.inf and not is_certain(last, left_out, bounds.tolerance[u]):
+            _features_by_text(wanted, text.row[lo:hi], text.table, every[:m], by_text)
             n, last = _best(
-                question, items, found, text, u, every[:m], weights[u], feedback[u], moment_shares, x, parts, at
+                question, items, found, by_text, u, every[:m], weights[u], feedback[u], moment_shares, x, parts, at
             )
         for r in range(n):
-            _fill(question, items, found, text, u, at[r], moment_shares, x)
+            _fill(question, items, found, by_text, u, at[r], moment_shares, x)
             _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
             listed.items[u, r] = found.item[at[r]]
-        if not explained[u]:
-            continue
-        place_weights(question, u, len(items.count), counts)
-        _contribute(
-            question.history[u], counts, items.count, items.neighbour_row, items.neighbours, items.weights, items.forwards,
-            listed.items[u, :n], found.near[at[:n]], weights[u], place, listed.contributions[u],
-        )  # fmt: skip
+        if explained[u]:
+            place_weights(question, u, len(items.count), counts)
+            _contribute(
+                question.history[u], counts, items.count, items.neighbour_row, items.neighbours, items.weights,
+                items.forwards, listed.items[u, :n], found.near[at[:n]], weights[u], place, listed.contributions[u],
+            )  # fmt: skip
+        if has_text:
+            shares = np.zeros((n, question.history.shape[1]))
+            add_user_shares(
+                text.medoid[u], text.group[u], text.place_row[u], text.place_table, text.place_others, text.weights[u],
+                text.recent[u], text.table, text.row[at[:n]], weights[u, TEXT : TEXT + 2], shares,
+            )  # fmt: skip
+            _say_exactly(shares, feedback[u], explained[u], listed.items[u], listed.parts[u], listed.contributions[u])
+
+
+@compiled
+def _features_by_text(wanted: F4, row: I8, table: F4, chosen: I8, by_text: F4) -> None:
+    """Fill (most, 2) `by_text` for the chosen ones of one user's candidates."""
+    for i in chosen:
+        by_text[i] = 0.0
+        if wanted.shape[1] and row[i] >= 0:
+            by_text[i, 0], by_text[i, 1] = dot(wanted[0], table[row[i]]), dot(wanted[1], table[row[i]])
+
+
+@compiled
+def _say_exactly(shares: F8, feedback: F8, explained: bool, items: I4, parts: F8, contributions: F8) -> None:
+    """Put what text brought, (n, H), into the first n places of one user's list, and these in order. Equal ones stay."""
+    n = len(shares)
+    scores, order = np.empty(n), np.empty(n, np.int64)
+    for r in range(n):
+        brought = 0.0
+        for q in range(shares.shape[1]):
+            brought += shares[r, q]
+            if explained:
+                contributions[r, q] += shares[r, q]
+        parts[r, _INTEREST] = brought
+        score = _add_up(parts[r], feedback)
+        at = r
+        while at > 0 and scores[at - 1] < score:
+            scores[at], order[at] = scores[at - 1], order[at - 1]
+            at -= 1
+        scores[at], order[at] = score, r
+    items[:n], parts[:n] = items[:n][order], parts[:n][order]
+    if explained:
+        contributions[:n] = contributions[:n][order]
 
 
 @compiled
@@ -150,7 +202,7 @@ def _best(
     question: Question,
     items: ItemArrays,
     found: Candidates,
-    text: F4,
+    by_text: F4,
     u: int,
     chosen: I8,
     weights: F8,
@@ -165,21 +217,21 @@ def _best(
     n = 0
     for i in chosen:
         c = found.start[u] + i
-        _fill(question, items, found, text, u, c, moment_shares, x)
+        _fill(question, items, found, by_text, u, c, moment_shares, x)
         n = _insert(best, at, n, _parts_and_score(x, weights, feedback, parts), c, items, found)
     return n, best[n - 1] if n else -np.inf
 
 
 @compiled
 def _fill(
-    question: Question, items: ItemArrays, found: Candidates, text: F4, u: int, c: int, moment_shares: F8, x: F8
+    question: Question, items: ItemArrays, found: Candidates, by_text: F4, u: int, c: int, moment_shares: F8, x: F8
 ) -> None:
     fill_features(
         x,
         items,
         found.item[c],
         found.near[c],
-        text[c],
+        by_text[c - found.start[u]],
         found.sequence[c],
         question.now_ms[u],
         question.bins[u],
@@ -193,6 +245,12 @@ def _parts_and_score(x: F8, weights: F8, feedback: F8, parts: F8) -> float:
     parts[:] = 0.0
     for f in range(len(x)):
         parts[PART_OF[f]] += weights[f] * x[f]
+    return _add_up(parts, feedback)
+
+
+@compiled
+def _add_up(parts: F8, feedback: F8) -> float:
+    """Fill the last one, what the strategy has earned; the sum in order."""
     personal = 0.0
     for p in _PERSONAL:
         personal += parts[p]

@@ -27,7 +27,6 @@ from models.ranking.features import (
     FEATURES,
     PARTS,
     PERSONAL,
-    TEXT,
     ItemArrays,
     Question,
     fill_features,
@@ -35,7 +34,7 @@ from models.ranking.features import (
 )
 from models.ranking.listing import ListArrays, bounds_of, list_best
 from models.ranking.moment import ItemMoment, Moments
-from models.ranking.semantics import Semantics
+from models.ranking.semantics import Semantics, no_text
 from models.ranking.weights import RankingWeights, default_weights, user_weights
 from models.vocabulary import COLD_START, INTEREST, POPULAR
 
@@ -259,29 +258,10 @@ def _rank(
     # By whether the personal parts are above 0: what an item of a user is listed as depends on that alone.
     interest, popular, cold = params.feedback
     feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
-    text = _text(found, semantics)
+    text = no_text(len(found.item)) if semantics is None else semantics.arrays(found.item)
     bounds = bounds_of(moment, question, usable, weights)
     list_best(question, items, found, text, weights, feedback, priors.moment_shares, bounds, explained, listed)
-    if semantics is not None:
-        _rescore_exactly(listed, semantics, weights, feedback, explained)
     return _to_batch(listed, usable > 0, params)
-
-
-def _rescore_exactly(
-    listed: ListArrays, semantics: Semantics, weights: F8, feedback: F8, explained: NDArray[np.bool_]
-) -> None:
-    """Single precision chose what is listed; what is said of it, and its order, is the exact sum of its contributions."""
-    by_text = semantics.contributions(listed.items, weights[:, TEXT : TEXT + 2])
-    listed.contributions[explained] += by_text[explained]
-    listed.parts[:, :, PARTS.index("interest")] = by_text.sum(axis=2)
-    liked = (_personal(listed.parts) > 0.0).astype(np.int64)
-    listed.parts[:, :, -1] = np.take_along_axis(feedback, liked, axis=1) * (listed.items >= 0)
-    place = np.arange(listed.items.shape[1])
-    scores = np.where(listed.items >= 0, _score(listed.parts), -np.inf)
-    order = np.lexsort((np.broadcast_to(place, scores.shape), -scores), axis=-1)
-    listed.items[:] = np.take_along_axis(listed.items, order, axis=1)
-    listed.parts[:] = np.take_along_axis(listed.parts, order[:, :, None], axis=1)
-    listed.contributions[:] = np.take_along_axis(listed.contributions, order[:, :, None], axis=1)
 
 
 def _personal(parts: F8) -> F8:

@@ -43,6 +43,38 @@ class InterestParams(NamedTuple):
     """The weights fade with these, in equal shares."""
 
 
+class TextArrays(NamedTuple):
+    """What lists are made of by text, for u users with c candidates in compressed rows; users are 0 where nobody has text."""
+
+    wanted: F4
+    """(u, 2, dims)."""
+    table: F4
+    """(n, dims) centred vectors of items."""
+    row: I8
+    """(c,) row of `table` of each candidate, -1 where it has no vector."""
+    place_row: I8
+    """(u, H), of `place_table` and `place_others`, as in `PlaceVectors`."""
+    place_table: F4
+    place_others: F4
+    weights: F8
+    """(u, H)"""
+    recent: F8
+    """(u, H)"""
+    medoid: I8
+    """(u, P)"""
+    group: I8
+    """(u, H)"""
+
+
+def no_text(candidates: int) -> TextArrays:
+    """Of as many candidates, none of which has a vector."""
+    vectors, users, numbers = np.zeros((0, 0), np.float32), np.zeros((0, 0)), np.zeros((0, 0), np.int64)
+    nobody = np.zeros((0, 2, 0), np.float32)
+    return TextArrays(
+        nobody, vectors, np.full(candidates, -1), numbers, vectors, vectors, users, users, numbers, numbers
+    )
+
+
 class Semantics(NamedTuple):
     """Of u users with H history places each."""
 
@@ -80,6 +112,12 @@ class Semantics(NamedTuple):
         table, row = rows_of(items.astype(np.int64), self.vectors)
         _text_scores(start, row, table, self.wanted, scores)
         return scores
+
+    def arrays(self, items: I4) -> TextArrays:
+        """With (c,) candidates in compressed rows."""
+        table, row = rows_of(items.astype(np.int64), self.vectors)
+        graph = self.graph
+        return TextArrays(self.wanted, table, row, *self.places, self.weights, self.recent, graph.medoid, graph.group)
 
     def contributions(self, items: I4, weights: F8) -> F8:
         """(u, k, H) float64 for (u, k) int32 items: what each history place adds to `weights` (u, 2) times the features."""
