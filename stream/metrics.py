@@ -218,6 +218,7 @@ class WorkerMetrics:
         self.stalled = new.gauge(
             "penchant_stalled_seconds", "How long nothing has moved that should; at watchdog_stall_s the worker exits"
         )
+        self.free_bytes = new.gauge("penchant_disk_free_bytes", "Room on the disk of the data directory")
         self.rebalances = new.counter("penchant_rebalances", "Times partitions were revoked")
 
 

@@ -35,7 +35,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from models.items.record_bytes import RecordParts, fill_bytes, fill_sums, take_heads, take_parts
+from models.items.record_bytes import RecordParts, fill_bytes, take_parts
 
 TREND_DAYS = (1.0, 7.0, 60.0)
 """Time constants of the decayed counts: an engagement of age t counts exp(-t / constant)."""
@@ -241,7 +241,8 @@ def _packed(
     whole, bounds = body.data, starts.tolist()
     # One view at a time: thousands at once would have Python look for garbage among all that a worker holds.
     sums = (crc32(whole[begin : end - _CRC.size]) for begin, end in pairwise(bounds))
-    fill_sums(body, starts, np.fromiter(sums, "<u4", n).view(np.uint8))
+    ends = starts[1:, None] + np.arange(-_CRC.size, 0)
+    body[ends] = np.fromiter(sums, "<u4", n).view(np.uint8).reshape(n, _CRC.size)
     return [whole[begin:end].tobytes() for begin, end in pairwise(bounds)]
 
 
@@ -251,8 +252,7 @@ def _unpacked(values: Sequence[bytes], dtype: np.dtype[Any], what: str) -> tuple
     n, size = len(values), dtype.itemsize
     body = np.frombuffer(b"".join(values), np.uint8)
     starts = _starts(np.fromiter(map(len, values), np.int64, n))
-    heads = np.empty(n, dtype)
-    take_heads(body, starts, heads.view(np.uint8))
+    heads = np.frombuffer(b"".join([value[:size] for value in values]), dtype)
     neighbours = heads["neighbours"].astype(np.int64)
     fences = heads["fences"].astype(np.int64) if "fences" in (dtype.names or ()) else np.zeros(n, np.int64)
     wanted = size + _NEIGHBOUR_BYTES * neighbours + _FENCE_BYTES * fences + _CRC.size

@@ -16,7 +16,6 @@ from models.compiled import compiled, compiled_part
 
 U1 = NDArray[np.uint8]
 
-_SUM_BYTES = 4
 _EIGHT, _TWO = 8, 2
 
 
@@ -55,21 +54,6 @@ def fill_bytes(body: U1, starts: I8, heads: U1, parts: RecordParts) -> None:
         begin, n = parts.fence_start[i], parts.fence_start[i + 1] - parts.fence_start[i]
         _copy(body, at, parts.fence_partition, begin * _TWO, n * _TWO)
         _copy(body, at + n * _TWO, parts.fence_offset, begin * _EIGHT, n * _EIGHT)
-
-
-@compiled
-def fill_sums(body: U1, starts: I8, sums: U1) -> None:
-    """Write n checksums, (4 n,), to the ends of the records."""
-    for i in range(len(starts) - 1):
-        _copy(body, starts[i + 1] - _SUM_BYTES, sums, i * _SUM_BYTES, _SUM_BYTES)
-
-
-@compiled
-def take_heads(body: U1, starts: I8, heads: U1) -> None:
-    """Read the heads (n * size); every record is at least so long."""
-    size = len(heads) // max(1, len(starts) - 1)
-    for i in range(len(starts) - 1):
-        _copy(heads, i * size, body, starts[i], size)
 
 
 @compiled

@@ -229,11 +229,16 @@ def _apply(c: _Columns, rows: I8, order: I8, starts: I8, d: DeltaColumns, limit:
 @compiled
 def _take_neighbours(hashes: U64, weights: F8, forwards: F8, rows: I8, starts: I8, out: Neighbours) -> None:
     """Those in use of `rows`, one row behind another; row i's from `starts[i]` on."""
+    to_hashes, to_weights, to_forwards = out.hashes, out.weights, out.forwards
     for i in range(len(rows)):
-        for k in range(starts[i + 1] - starts[i]):
-            out.hashes[starts[i] + k] = hashes[rows[i], k]
-            out.weights[starts[i] + k] = weights[rows[i], k]
-            out.forwards[starts[i] + k] = forwards[rows[i], k]
+        # Unsigned, so that no place is asked whether it counts from the end, and runs become block moves.
+        row, start, n = np.uint64(rows[i]), np.uint64(starts[i]), np.uint64(starts[i + 1] - starts[i])
+        for k in range(n):
+            to_hashes[start + k] = hashes[row, k]
+        for k in range(n):
+            to_weights[start + k] = weights[row, k]
+        for k in range(n):
+            to_forwards[start + k] = forwards[row, k]
 
 
 @compiled_part

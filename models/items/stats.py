@@ -168,17 +168,20 @@ class ItemStatistics:
 @compiled
 def _put_neighbours(items: I4, weights: F8, forwards: F8, rows: I8, starts: I8, found: I4, given: Neighbours) -> None:
     """Neighbours in compressed rows, `found` their indices, into `rows` of arrays (m, W); the rest of each row is empty."""
+    from_weights, from_forwards = given.weights, given.forwards
     for i in range(len(rows)):
-        row, n = rows[i], starts[i + 1] - starts[i]
-        if row == NO_NEIGHBOURS:
+        if rows[i] == NO_NEIGHBOURS:
             continue
-        for k in range(items.shape[1]):
-            if k < n:
-                items[row, k] = found[starts[i] + k]
-                weights[row, k] = given.weights[starts[i] + k]
-                forwards[row, k] = given.forwards[starts[i] + k]
-            else:
-                items[row, k], weights[row, k], forwards[row, k] = NO_INDEX, 0.0, 0.0
+        # Unsigned, so that no place is asked whether it counts from the end, and runs become block moves.
+        row, start, n = np.uint64(rows[i]), np.uint64(starts[i]), np.uint64(starts[i + 1] - starts[i])
+        for k in range(n):
+            items[row, k] = found[start + k]
+        for k in range(n):
+            weights[row, k] = from_weights[start + k]
+        for k in range(n):
+            forwards[row, k] = from_forwards[start + k]
+        for k in range(n, np.uint64(items.shape[1])):
+            items[row, k], weights[row, k], forwards[row, k] = NO_INDEX, 0.0, 0.0
 
 
 def _narrowed(starts: NDArray[np.int64], rows: Neighbours, width: int) -> tuple[NDArray[np.int64], Neighbours]:

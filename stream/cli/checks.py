@@ -17,6 +17,7 @@ from models.encoder.errors import ModelError
 from models.encoder.opening import open_encoder
 from stream.params import encoder_choice
 from stream.settings import DEFAULT_CONFIG_FILE, ENV_PREFIX, Settings
+from stream.storage.disk import FIX, LOW_BYTES, free_bytes, needed_bytes
 from stream.storage.rocks import MAX_OPEN_FILES
 
 Status = Literal["ok", "warn", "fail", "skip"]
@@ -37,8 +38,6 @@ MINIMUMS: Final[dict[str, str]] = {
 }
 """Oldest versions that do, as in pyproject.toml; a test compares."""
 
-FREE_WARN_BYTES: Final = 5 << 30
-FREE_FAIL_BYTES: Final = 512 << 20
 NVIDIA_WAIT_S: Final = 5.0
 
 
@@ -116,14 +115,13 @@ def check_data_dir(path: Path) -> Check:
     return Check("data directory", "ok", f"{path} is writable and free" if path.exists() else f"{path} will be created")
 
 
-def check_disk(path: Path, free_bytes: int | None = None) -> Check:
-    """Room for RocksDB."""
-    free = shutil.disk_usage(_existing(path)).free if free_bytes is None else free_bytes
+def check_disk(path: Path, write_buffer_bytes: int, free: int | None = None) -> Check:
+    """Room for RocksDB; `free` bytes, else as much as there is."""
+    free = free_bytes(path) if free is None else free
     detail = f"{free / 2**30:.1f} GiB free for {path}"
-    fix = "free some space, or set --data-dir to a larger disk"
-    if free < FREE_FAIL_BYTES:
-        return Check("disk", "fail", detail, fix)
-    return Check("disk", "warn", detail, fix) if free < FREE_WARN_BYTES else Check("disk", "ok", detail)
+    if free < needed_bytes(write_buffer_bytes):
+        return Check("disk", "fail", detail, FIX)
+    return Check("disk", "warn", detail, FIX) if free < LOW_BYTES else Check("disk", "ok", detail)
 
 
 def check_metrics_port(host: str, port: int) -> Check:

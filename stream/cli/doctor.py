@@ -74,7 +74,7 @@ def examine(flags: dict[str, Any]) -> list[Check]:
     return [
         *found,
         checks.check_data_dir(settings.data_dir),
-        checks.check_disk(settings.data_dir),
+        checks.check_disk(settings.data_dir, settings.write_buffer_bytes),
         checks.check_open_files(partitions),
         checks.check_metrics_port(settings.metrics_host, settings.metrics_port),
     ]

@@ -22,6 +22,7 @@ from stream.kafka.transactions import PartitionWriters
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
 from stream.settings import Settings
+from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.texts.serving import Texts, open_texts
 from stream.worker.commit import Committer
@@ -177,6 +178,7 @@ class Application:
 
     async def _prepare(self) -> None:
         """Everything that can be refused or takes long, before the worker joins its group."""
+        check_room(self.settings.data_dir, self.settings.write_buffer_bytes)
         topics = await asyncio.to_thread(check_topics, self.settings)
         partitions = topics[self.settings.topic_events].partitions
         # The embedded broker writes the markers that end a transaction without a checksum.

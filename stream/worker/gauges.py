@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 
 from stream.kafka.types import TopicPartition
+from stream.storage.disk import FIX, LowRoom, free_bytes
 from stream.worker.parts import WorkerParts
+
+logger = logging.getLogger(__name__)
 
 
 class Gauges:
@@ -14,11 +18,13 @@ class Gauges:
 
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
+        self._room = LowRoom()
 
     def measure(self, lag: Mapping[TopicPartition, int]) -> None:
         """`lag`: records not yet applied of every partition that this worker owns."""
         self._measure_queues()
         self._measure_state()
+        self._measure_disk()
         self._measure_lag(lag)
 
     def _measure_queues(self) -> None:
@@ -36,6 +42,12 @@ class Gauges:
         for table, stores in (("users", self._parts.user_stores), ("items", self._parts.item_stores)):
             work.state_bytes.labels(table).set(sum(stores[p].size_bytes() for p in stores))
             work.state_keys.labels(table).set(sum(stores[p].key_count() for p in stores))
+
+    def _measure_disk(self) -> None:
+        path, free = self._parts.settings.data_dir, free_bytes(self._parts.settings.data_dir)
+        self._parts.metrics.worker.free_bytes.set(free)
+        if self._room.becomes_low(free):
+            logger.warning("only %.1f GiB are free for data directory %s: %s", free / 2**30, path, FIX)
 
     def _measure_lag(self, lag: Mapping[TopicPartition, int]) -> None:
         metrics = self._parts.metrics

@@ -129,7 +129,7 @@ def test_a_data_directory_that_cannot_be_written_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("free", "status"), [(100 << 20, "fail"), (1 << 30, "warn"), (100 << 30, "ok")])
 def test_little_free_space_is_told(free: int, status: str, tmp_path: Path) -> None:
-    assert checks.check_disk(tmp_path, free).status == status
+    assert checks.check_disk(tmp_path, 128 << 20, free).status == status
 
 
 def test_a_metrics_port_in_use_is_told() -> None:

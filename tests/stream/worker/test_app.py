@@ -44,9 +44,13 @@ def test_a_worker_that_compiles_ends_with_0_and_compiles_no_further(settings: Se
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [({"encoder_model": "no-such-model"}, "no-such-model"), ({"metrics_port": "taken"}, "cannot be opened")],
+    [
+        ({"encoder_model": "no-such-model"}, "no-such-model"),
+        ({"metrics_port": "taken"}, "cannot be opened"),
+        ({"write_buffer_bytes": 1 << 50}, "MiB free and needs 4294967296 (4 times write_buffer_bytes). Fix: free some"),
+    ],
 )
-def test_what_is_wrong_with_the_port_or_the_encoder_is_told_before_anything_is_compiled(
+def test_what_is_wrong_with_the_port_the_disk_or_the_encoder_is_told_before_anything_is_compiled(
     settings: Settings, wrong: dict[str, object], told: str
 ):
     with socket.socket() as other:
