@@ -150,7 +150,11 @@ def wait_until_done(worker: Worker, settings: Settings, timeout_s: float = TIMEO
         # Deltas come of a commit of events, so these are asked first.
         return worker.wait_for(
             "everything to be committed",
-            lambda: all(offsets.committed() >= offsets.total() for offsets in (events, deltas)),
+            # Asked in this order: the commit of an event may leave its user owed a list.
+            lambda: (
+                all(offsets.committed() >= offsets.total() for offsets in (events, deltas))
+                and worker.total("penchant_owed_users") == 0
+            ),
             timeout_s,
         )
 

@@ -47,10 +47,21 @@ class ChunkHandler:
         if not await self._continues(tp, chunk, generation, None if users is None else users.next_offset):
             return
         if users is None:
-            users = UserPartition(tp.partition, self._parts.user_stores[tp.partition])
-            self._tracker.users[tp.partition] = users
+            users = self._open(tp.partition)
         self._note_chunk(tp, chunk, users.next_offset)
         self._apply(users, chunk)
+
+    def opened(self, tp: TopicPartition) -> UserPartition | None:
+        """A partition of the events topic, opened if it was not; None while it is not this worker's, or not recovered."""
+        users, membership = self._tracker.users.get(tp.partition), self._parts.membership
+        if users is not None or self._is_revoked(membership.generation):
+            return users
+        # Where reading begins is settled when recovery has ended.
+        return None if membership.consumer.start_offset(tp) is None else self._open(tp.partition)
+
+    def _open(self, partition: int) -> UserPartition:
+        users = self._tracker.users[partition] = UserPartition(partition, self._parts.user_stores[partition])
+        return users
 
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
