@@ -17,12 +17,11 @@ from stream.partitions.users import UserPartition
 from stream.wire.records import encode_sparse
 from stream.worker.intake import Intake
 from stream.worker.parts import WorkerParts
+from stream.worker.quantum import Quantum
 
 logger = logging.getLogger(__name__)
 
 BACK_PRESSURE_POLL_S = 0.02
-DELTAS_AT_ONCE = 400
-"""About 2 ms of work: an event passes some ten turns of the loop on its way to a list, and waits for all else in each."""
 REKEYED_HEADER = "penchant-rekeyed"
 
 
@@ -35,6 +34,7 @@ class ChunkHandler:
         self._tracker, self._committer = parts.tracker, parts.committer
         self._on_applied = on_applied
         self._revoked_generation = -1
+        self._quantum = Quantum()
 
     def revoked(self) -> None:
         """Chunks of the present generation are applied no more: its partitions are being given up."""
@@ -121,12 +121,18 @@ class ChunkHandler:
         self._metrics.input.chunk_records.labels(tp.topic).observe(len(chunk.records))
         # In slices, so that refreshes are not kept waiting: a commit between two is harmless, each item has its own fences
         # and the offset moves only after the last.
-        for start in range(0, len(chunk.records), DELTAS_AT_ONCE):
+        start, behind = 0, (self._parts.membership.consumer.log_end(tp) or 0) - chunk.start_offset
+        while start < len(chunk.records):
+            began = time.monotonic()
+            part = chunk.records[start : start + self._quantum.deltas(began, behind)]
             with self._metrics.work.stage_seconds.labels("items").time():
                 try:
-                    items.apply(chunk.records[start : start + DELTAS_AT_ONCE])
+                    items.apply(part)
                 except ValueError as error:
                     raise InvariantError(f"{tp.topic} partition {tp.partition}: {error}") from error
+            ended = time.monotonic()
+            self._quantum.took(len(part), ended - began, ended)
+            start += len(part)
             await asyncio.sleep(0)
             if self._is_revoked(generation):
                 return

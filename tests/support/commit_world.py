@@ -69,6 +69,9 @@ class Broker:
     async def first_offset(self, tp: TopicPartition) -> int:
         return self.first
 
+    def log_end(self, tp: TopicPartition) -> int | None:
+        return None
+
     def is_member(self) -> bool:
         return self.member
 
