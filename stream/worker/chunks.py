@@ -22,6 +22,8 @@ from stream.worker.quantum import Quantum
 logger = logging.getLogger(__name__)
 
 BACK_PRESSURE_POLL_S = 0.02
+DELTAS_POLL_S = 0.005
+"""How long deltas wait for their share of the time while lists are made."""
 REKEYED_HEADER = "penchant-rekeyed"
 
 
@@ -34,7 +36,7 @@ class ChunkHandler:
         self._tracker, self._committer = parts.tracker, parts.committer
         self._on_applied = on_applied
         self._revoked_generation = -1
-        self._quantum = Quantum()
+        self._quantum = Quantum(time.monotonic())
 
     def revoked(self) -> None:
         """Chunks of the present generation are applied no more: its partitions are being given up."""
@@ -124,14 +126,17 @@ class ChunkHandler:
         start, behind = 0, (self._parts.membership.consumer.log_end(tp) or 0) - chunk.start_offset
         while start < len(chunk.records):
             began = time.monotonic()
-            part = chunk.records[start : start + self._quantum.deltas(began, behind)]
+            n = self._quantum.deltas(began, behind, lists_wait=len(self._tracker.queue) > 0)
+            if n == 0:
+                await asyncio.sleep(DELTAS_POLL_S)
+                continue
+            part = chunk.records[start : start + n]
             with self._metrics.work.stage_seconds.labels("items").time():
                 try:
                     items.apply(part)
                 except ValueError as error:
                     raise InvariantError(f"{tp.topic} partition {tp.partition}: {error}") from error
-            ended = time.monotonic()
-            self._quantum.took(len(part), ended - began, ended)
+            self._quantum.took(len(part), time.monotonic() - began)
             start += len(part)
             await asyncio.sleep(0)
             if self._is_revoked(generation):

@@ -1,20 +1,19 @@
-"""How many item deltas have their turn at once between two batches of lists. Pure: time is given.
+"""How many item deltas have their turn at once while lists wait. Pure: time is given.
 
-Deltas share the event loop with events and lists, one turn each. Without a share of their own they would starve when there is
-most to learn: a batch of lists takes some fifty times as long as a slice of two milliseconds. So a slice is a share of the
-time that others had since the last one, a larger share the further the deltas are behind, and never so long that an event
-notices.
+Deltas share the event loop with events and lists. While no list waits they are applied in slices of two milliseconds, so that
+an event soon has its turn. While lists wait the deltas have a share of all time, so that they neither starve when there is
+most to learn nor make lists late: a larger share the further they are behind, and in slices that an event does not notice.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-LEAST_S: Final = 0.002
+SLICE_S: Final = 0.002
 """An event passes some ten turns of the loop on its way to a list, and waits for all else in each."""
 
 MOST_S: Final = 0.01
-"""Beside a batch of 64 lists hardly to be seen."""
+"""So much time can be saved up: beside a batch of 64 lists it is hardly to be seen."""
 
 SHARE: Final = 0.05
 SHARE_BEHIND: Final = 0.2
@@ -33,18 +32,19 @@ COST_MEMORY: Final = 0.9
 class Quantum:
     """Of one worker. `now` is a monotonic clock, s."""
 
-    def __init__(self) -> None:
-        self._ended_at: float | None = None
+    def __init__(self, now: float) -> None:
+        self._saved_s, self._saved_at = MOST_S, now
         self._cost_s = COST_S
 
-    def deltas(self, now: float, behind: int) -> int:
-        """How many to apply now, when so many are not yet read."""
-        others_s = 0.0 if self._ended_at is None else max(0.0, now - self._ended_at)
+    def deltas(self, now: float, behind: int, *, lists_wait: bool) -> int:
+        """How many to apply now, when so many are not yet read; 0 = others have their turn first."""
         share = SHARE + (SHARE_BEHIND - SHARE) * min(1.0, max(0, behind) / FAR_BEHIND)
-        seconds = min(MOST_S, max(LEAST_S, others_s * share / (1.0 - share)))
-        return max(LEAST_DELTAS, int(seconds / self._cost_s))
+        self._saved_s = min(MOST_S, self._saved_s + share * max(0.0, now - self._saved_at))
+        self._saved_at = max(now, self._saved_at)
+        seconds = self._saved_s if lists_wait else SLICE_S
+        return 0 if seconds < SLICE_S else max(LEAST_DELTAS, int(seconds / self._cost_s))
 
-    def took(self, deltas: int, seconds: float, now: float) -> None:
-        """So many were applied in so long, until now."""
-        self._ended_at = now
+    def took(self, deltas: int, seconds: float) -> None:
+        """So many were applied in so long."""
+        self._saved_s = max(-MOST_S, self._saved_s - seconds)
         self._cost_s = COST_MEMORY * self._cost_s + (1.0 - COST_MEMORY) * max(1e-7, seconds / deltas)

@@ -17,6 +17,7 @@ from stream.errors import DeliveryError, InvariantError
 from stream.kafka.engine.transport import Chunk
 from stream.kafka.types import TopicPartition
 from stream.state.owed import OWED_PREFIX, read_mark
+from stream.worker.worker import TURNS_AFTER_BATCH
 
 
 @pytest.fixture
@@ -253,6 +254,28 @@ async def test_no_list_goes_out_while_the_membership_is_not_confirmed(world: Wor
         await asyncio.sleep(0.001)
     refreshing.cancel()
     assert world.broker.steps[0] == ("send", world.settings.topic_recommendations, b"ann")
+
+
+async def test_after_a_batch_of_lists_all_else_has_many_turns_before_the_next(world: World) -> None:
+    worker = world.worker()
+    world.tracker.apply(
+        world.users,
+        world.tracker.read(
+            [
+                event_record(i, f"u{i}", action="click", item_id="cup")
+                for i in range(2 * world.settings.refresh_batch_users)
+            ]
+        ),
+        0.0,
+    )
+    waiting: list[int] = []
+    worker.wake()
+    refreshing = asyncio.ensure_future(worker.refresh_forever())
+    while not waiting or waiting[-1]:
+        await asyncio.sleep(0)
+        waiting.append(len(world.tracker.queue))
+    refreshing.cancel()
+    assert waiting.count(world.settings.refresh_batch_users) >= TURNS_AFTER_BATCH
 
 
 async def test_a_commit_without_changes_writes_nothing(world: World) -> None:
