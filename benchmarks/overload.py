@@ -48,6 +48,9 @@ STAGES = {"50": 0.5, "90": 0.9, "150": 1.5, "300": 3.0, "50_again": 0.5}
 GUESS_PER_S = 2_500.0
 """More lists per second than one core makes, to measure what it does make."""
 
+TOO_MUCH = 1.5
+"""Of what was made at that rate, to measure it again with less to read beside."""
+
 READ_EVERY_S = 0.5
 LISTS = "penchant_recommendations_total"
 FRESHNESS = "penchant_event_to_recommendation_seconds"
@@ -111,15 +114,22 @@ def _drive(broker: Broker, name: str, deadline_s: float | None, options: argpars
 
 
 def _capacity(worker: Worker, settings: Settings, options: argparse.Namespace, directory: Path) -> float:
-    """Lists per second while there is always more to do."""
-    with _load(settings, [GUESS_PER_S], options.capacity_seconds, 1, options, directory) as load:
+    """Lists per second while there is always more to do; the more events there are to read beside, the fewer lists."""
+    rough = _lists_per_s(worker, settings, GUESS_PER_S, 1, options, directory)
+    return max(rough, _lists_per_s(worker, settings, TOO_MUCH * rough, 2, options, directory))
+
+
+def _lists_per_s(
+    worker: Worker, settings: Settings, rate: float, seed: int, options: argparse.Namespace, directory: Path
+) -> float:
+    with _load(settings, [rate], options.capacity_seconds, seed, options, directory) as load:
         time.sleep(options.capacity_seconds / 4)  # until a backlog has formed
         began, before = time.monotonic(), worker.total(LISTS)
         time.sleep(options.capacity_seconds / 2)
-        capacity = (worker.total(LISTS) - before) / (time.monotonic() - began)
+        per_s = (worker.total(LISTS) - before) / (time.monotonic() - began)
         load.events()
     wait_until_done(worker, settings)
-    return capacity
+    return per_s
 
 
 def _through_stages(
@@ -128,7 +138,7 @@ def _through_stages(
     starts = log_ends(settings, settings.topic_recommendations)
     readings: list[Reading] = []
     rates = [share * capacity for share in STAGES.values()]
-    with _load(settings, rates, options.seconds, 2, options, directory) as load:
+    with _load(settings, rates, options.seconds, 3, options, directory) as load:
         while load.is_running:
             readings.append(Reading(time.time() * 1000, worker.samples()))
             time.sleep(READ_EVERY_S)
