@@ -45,7 +45,7 @@ from stream.kafka.topics import create_topics
 from stream.settings import Settings
 
 STAGES = {"50": 0.5, "90": 0.9, "150": 1.5, "300": 3.0, "50_again": 0.5}
-GUESS_PER_S = 2_500.0
+GUESS_PER_S = 2_000.0
 """More lists per second than one core makes, to measure what it does make."""
 
 TOO_MUCH = 1.5
@@ -83,6 +83,7 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
             suffix = "" if name == "with_deadline" else f"_{name}"
             figures |= {f"{figure}{suffix}": value for figure, value in driven.figures.items()}
             drawn[name] = driven.due_s, driven.latency_s
+            options.capacity = driven.figures["capacity_lists_per_s"]  # the same load for the next
     plots.overload(drawn, STAGES, options.seconds, options.deadline)
     return figures
 
@@ -114,9 +115,9 @@ def _drive(broker: Broker, name: str, deadline_s: float | None, options: argpars
 
 
 def _capacity(worker: Worker, settings: Settings, options: argparse.Namespace, directory: Path) -> float:
-    """Lists per second while there is always more to do; the more events there are to read beside, the fewer lists."""
+    """Lists per second while there is always more to do, but not so much more that reading it takes time from lists."""
     rough = _lists_per_s(worker, settings, GUESS_PER_S, 1, options, directory)
-    return max(rough, _lists_per_s(worker, settings, TOO_MUCH * rough, 2, options, directory))
+    return _lists_per_s(worker, settings, TOO_MUCH * rough, 2, options, directory)
 
 
 def _lists_per_s(
@@ -211,11 +212,11 @@ def _say(line: str) -> None:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench NAME=overload ARGS=")
     parser.add_argument("--users", type=int, default=20_000, help="users, each with a history")
-    parser.add_argument("--behaviours", type=int, default=4, help="of each of them before the load")
-    parser.add_argument("--seconds", type=float, default=12.0, help="length of each stage")
+    parser.add_argument("--behaviours", type=int, default=12, help="of each of them before the load")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each stage")
     parser.add_argument("--deadline", type=float, default=2.0, help="list_deadline_s")
     parser.add_argument("--capacity", type=float, help="lists/s to take for the capacity instead of measuring it")
-    parser.add_argument("--capacity-seconds", type=float, default=12.0, help="length of the load that measures it")
+    parser.add_argument("--capacity-seconds", type=float, default=8.0, help="length of the load that measures it")
     parser.add_argument(
         "--worker-root", type=Path, default=ROOT, help="checkout of an older worker, to be driven in place of this one"
     )

@@ -126,7 +126,7 @@ class ChunkHandler:
         start, behind = 0, (self._parts.membership.consumer.log_end(tp) or 0) - chunk.start_offset
         while start < len(chunk.records):
             began = time.monotonic()
-            n = self._quantum.deltas(began, behind, lists_wait=len(self._tracker.queue) > 0)
+            n = self._quantum.deltas(began, behind, events_wait=self._tracker.queue.has_events)
             if n == 0:
                 await asyncio.sleep(DELTAS_POLL_S)
                 continue

@@ -1,8 +1,9 @@
-"""How many item deltas have their turn at once while lists wait. Pure: time is given.
+"""How many item deltas have their turn at once beside lists. Pure: time is given.
 
-Deltas share the event loop with events and lists. While no list waits they are applied in slices of two milliseconds, so that
-an event soon has its turn. While lists wait the deltas have a share of all time, so that they neither starve when there is
-most to learn nor make lists late: a larger share the further they are behind, and in slices that an event does not notice.
+Deltas share the event loop with events and lists. While no user with an event waits they are applied in slices of two
+milliseconds, so that an event soon has its turn. While one waits the deltas have a share of all time, so that they neither
+starve when there is most to learn nor make lists late: a larger share the further they are behind, and in slices that an event
+does not notice.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ class Quantum:
         self._saved_s, self._saved_at = MOST_S, now
         self._cost_s = COST_S
 
-    def deltas(self, now: float, behind: int, *, lists_wait: bool) -> int:
+    def deltas(self, now: float, behind: int, *, events_wait: bool) -> int:
         """How many to apply now, when so many are not yet read; 0 = others have their turn first."""
         share = SHARE + (SHARE_BEHIND - SHARE) * min(1.0, max(0, behind) / FAR_BEHIND)
         self._saved_s = min(MOST_S, self._saved_s + share * max(0.0, now - self._saved_at))
         self._saved_at = max(now, self._saved_at)
-        seconds = self._saved_s if lists_wait else SLICE_S
+        seconds = self._saved_s if events_wait else SLICE_S
         return 0 if seconds < SLICE_S else max(LEAST_DELTAS, int(seconds / self._cost_s))
 
     def took(self, deltas: int, seconds: float) -> None:

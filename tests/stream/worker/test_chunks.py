@@ -32,7 +32,7 @@ async def test_between_two_slices_of_deltas_others_have_a_turn_and_the_offset_mo
     await world.committer.commit()
     deltas = [(key, value) for topic, key, value in world.broker.values if topic == world.settings.topic_item_deltas]
     assert len(deltas) == 10
-    monkeypatch.setattr(Quantum, "deltas", lambda self, now, behind, *, lists_wait: 3)
+    monkeypatch.setattr(Quantum, "deltas", lambda self, now, behind, *, events_wait: 3)
     chunk = Chunk([Record(n, key, value) for n, (key, value) in enumerate(deltas)], 11, 0)
     tp = TopicPartition(world.settings.topic_item_deltas, 1)
     applying = asyncio.ensure_future(world.worker().chunks.handle_deltas(tp, chunk, 1))

@@ -14,7 +14,7 @@ def share_of_time(batch_s: float, behind: int, delta_s: float = 1e-5) -> tuple[f
     for turn in range(2000):
         if turn == 200:  # it knows by then what a delta costs
             took_s, began = 0.0, now
-        deltas = quantum.deltas(now, behind, lists_wait=True)
+        deltas = quantum.deltas(now, behind, events_wait=True)
         if deltas:
             now += deltas * delta_s
             quantum.took(deltas, deltas * delta_s)
@@ -39,9 +39,9 @@ def test_an_event_never_waits_long_for_deltas_whatever_they_cost(delta_s: float)
     assert share_of_time(1.0, 10 * FAR_BEHIND, delta_s)[1] <= 1.01 * MOST_S
 
 
-def test_while_no_list_waits_slices_are_short_and_follow_each_other() -> None:
+def test_while_nobody_with_an_event_waits_slices_are_short_and_follow_each_other() -> None:
     quantum = Quantum(0.0)
     for turn in range(10):
-        assert quantum.deltas(turn * SLICE_S, FAR_BEHIND, lists_wait=False) == int(SLICE_S / COST_S)
+        assert quantum.deltas(turn * SLICE_S, FAR_BEHIND, events_wait=False) == int(SLICE_S / COST_S)
         quantum.took(400, 400 * COST_S)
-    assert quantum.deltas(10 * SLICE_S, 0, lists_wait=True) == 0, "then it has had its share"
+    assert quantum.deltas(10 * SLICE_S, 0, events_wait=True) == 0, "then it has had its share"
