@@ -47,9 +47,11 @@ from stream.refresh.knowledge import Knowledge
 from stream.settings import Settings, load_settings
 from stream.state.update import Changes
 from stream.storage.rocks import DataDirectory
-from stream.worker.chunks import DELTAS_AT_ONCE
 
 PARTITION = 0
+DELTAS_AT_ONCE = 400
+"""About what a worker applies at a time, in two milliseconds."""
+
 COMMIT_S = 1.0
 
 

@@ -144,7 +144,7 @@ class _Bench:
         interfere: Callable[[Load], Worker] | None = None,
     ) -> _Answered:
         """One phase of load; `interfere` is called while it runs and says which worker to watch from then on."""
-        starts = _ends(self._settings, self._settings.topic_recommendations)
+        starts = log_ends(self._settings, self._settings.topic_recommendations)
         with self._load(rate, seconds) as load:
             if interfere is not None:
                 worker = interfere(load)
@@ -154,7 +154,7 @@ class _Bench:
         except RuntimeError as error:
             _say(f"some events wait for more than {TIMEOUT_S:g} s: {error}")
         waited_until_ms = time.time() * 1000
-        lists, partition = _read_lists(self._settings, starts)
+        lists, partition = read_lists(self._settings, starts)
         latencies_ms = answer_latencies_ms(events, lists)
         missing = ~np.isfinite(latencies_ms)
         self.unanswered += int(missing.sum())
@@ -191,7 +191,7 @@ class _Bench:
         return running_load(
             self._broker.bootstrap_servers,
             self._settings.topic_events,
-            rate,
+            [rate],
             seconds,
             self._options.users,
             self._seed,
@@ -220,7 +220,8 @@ def _sleep_until(moment_ms: float) -> float:
     return time.time() * 1000
 
 
-def _ends(settings: Settings, topic: str) -> dict[int, int]:
+def log_ends(settings: Settings, topic: str) -> dict[int, int]:
+    """End offset of each partition."""
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "bench-ends"})
     try:
         return {
@@ -231,10 +232,10 @@ def _ends(settings: Settings, topic: str) -> dict[int, int]:
         consumer.close()
 
 
-def _read_lists(settings: Settings, starts: dict[int, int]) -> tuple[Lists, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def read_lists(settings: Settings, starts: dict[int, int]) -> tuple[Lists, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Lists from `starts` to the end, and the events partition that each is of."""
     topic = settings.topic_recommendations
-    left = {p: end for p, end in _ends(settings, topic).items() if end > starts[p]}
+    left = {p: end for p, end in log_ends(settings, topic).items() if end > starts[p]}
     decoder = msgspec.json.Decoder(_List)
     rows: list[tuple[int, int, float, int]] = []
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "bench-read"})

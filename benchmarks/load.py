@@ -1,9 +1,10 @@
 """A producer process of its own, open loop: event i is due at start + i / rate, whatever becomes of the ones before.
 
-    python -m benchmarks.load BOOTSTRAP_SERVERS TOPIC RATE SECONDS USERS SEED OUT
+    python -m benchmarks.load BOOTSTRAP_SERVERS TOPIC RATE[,RATE..] SECONDS USERS SEED OUT
 
-Writes to OUT (.npz) which user each event is of, where it went, and when it was due. Latency is counted from that time: a
-producer that falls behind makes events late, it does not hide that they are (coordinated omission).
+Several rates are stages of so many seconds each. Writes to OUT (.npz) which user each event is of, where it went, and when it
+was due. Latency is counted from that time: a producer that falls behind makes events late, it does not hide that they are
+(coordinated omission).
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from confluent_kafka import Message, Producer
 
-from benchmarks.measure import Events, schedule_s
+from benchmarks.measure import Events, staged_schedule_s
 from benchmarks.processes import ROOT
 from benchmarks.workload import spread_events
 
@@ -28,8 +29,8 @@ FLUSH_TIMEOUT_S = 60.0
 
 def main() -> int:
     """The process."""
-    servers, topic, rate, seconds, users, seed, out = sys.argv[1:]
-    due_s = schedule_s(float(rate), float(seconds)).tolist()
+    servers, topic, rates, seconds, users, seed, out = sys.argv[1:]
+    due_s = staged_schedule_s(list(map(float, rates.split(","))), float(seconds)).tolist()
     user = np.zeros(len(due_s), np.int64)
     offset = np.full(len(due_s), -1, np.int64)
     records = list(spread_events(len(due_s), int(users), int(seed), time.time_ns() // 1_000_000))
@@ -88,14 +89,14 @@ class Load:
 
 @contextmanager
 def running_load(
-    bootstrap_servers: str, topic: str, rate: float, seconds: float, users: int, seed: int, out: Path
+    bootstrap_servers: str, topic: str, rates: Sequence[float], seconds: float, users: int, seed: int, out: Path
 ) -> Iterator[Load]:
-    """Starts a load; it is stopped at the end if it has not ended by then."""
-    values = (bootstrap_servers, topic, rate, seconds, users, seed, out)
+    """Starts a load, `seconds` at each of the rates; it is stopped at the end if it has not ended by then."""
+    values = (bootstrap_servers, topic, ",".join(map(str, rates)), seconds, users, seed, out)
     command = [sys.executable, "-m", "benchmarks.load", *map(str, values)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Load(process, seconds, out)
+            yield Load(process, seconds * len(rates), out)
         finally:
             if process.poll() is None:
                 process.kill()

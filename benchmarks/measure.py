@@ -54,6 +54,29 @@ def schedule_s(rate: float, seconds: float) -> NDArray[np.float64]:
     return np.arange(int(rate * seconds)) / rate
 
 
+def staged_schedule_s(rates: Sequence[float], seconds: float) -> NDArray[np.float64]:
+    """The same for stages of so many seconds each, one after another without a pause."""
+    return np.concatenate([stage * seconds + schedule_s(rate, seconds) for stage, rate in enumerate(rates)])
+
+
+def histogram_percentile(bounds: Sequence[float], counts: Sequence[float], q: float) -> float:
+    """Percentile of a Prometheus histogram, as Prometheus estimates it: evenly within a bucket.
+
+    Args:
+        bounds: upper ends of the buckets, ascending; the last may be infinite.
+        counts: observations up to each of them, cumulative.
+        q: 0 to 100.
+    """
+    if not counts or counts[-1] <= 0:
+        return math.nan
+    wanted = counts[-1] * q / 100
+    at = next(i for i, count in enumerate(counts) if count >= wanted)
+    low, before = (bounds[at - 1], counts[at - 1]) if at else (0.0, 0.0)
+    if math.isinf(bounds[at]):
+        return low
+    return low + (bounds[at] - low) * (wanted - before) / max(counts[at] - before, 1e-9)
+
+
 def answer_latencies_ms(events: Events, lists: Lists) -> NDArray[np.float64]:
     """Per event, from when it was due to the first list of its user that reflects it; infinite where there is none."""
     latencies = np.full(len(events.user), np.inf)

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -80,6 +83,42 @@ def latency(figures: Mapping[str, float], loads: Mapping[str, float]) -> None:
         axes.grid(axis="both")
 
     _picture("latency", "From event to recommendation, both on their topics", (8, 4.6), draw)
+
+
+def overload(
+    runs: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    stages: Mapping[str, float],
+    seconds: float,
+    deadline_s: float,
+) -> None:
+    """Latency by when an event was due, through stages of load; `runs`: due times and latencies in s by name of the run."""
+
+    def draw(axes: Axes) -> None:
+        for (name, (due_s, latency_s)), colour in zip(runs.items(), (OURS, PEERS), strict=False):
+            label, second = name.replace("_", " "), due_s.astype(int)
+            times = np.unique(second)
+            events = [latency_s[second == each] for each in times]
+            if colour == OURS:
+                in_time = [of[of <= deadline_s] for of in events]
+                for q, style in ((50, "-"), (99, ":")):
+                    values = [np.percentile(of, q) if len(of) else math.nan for of in in_time]
+                    axes.plot(times, values, style, color=OURS, linewidth=2, label=f"{label}, answered in time: p{q}")
+            axes.plot(times, [np.median(of) for of in events], "--", color=colour, label=f"{label}, all events: p50")
+        for i, share in enumerate(stages.values()):
+            axes.axvline(i * seconds, color=GRID)
+            axes.text((i + 0.5) * seconds, 0.96, f"{share:.0%}", transform=axes.get_xaxis_transform(), ha="center")
+        axes.axhline(deadline_s, color=INK, linewidth=1)
+        axes.text(0, deadline_s * 1.1, f" deadline, {deadline_s:g} s", color=INK, fontsize=9)
+        axes.set_yscale("log")
+        axes.set_ylim(0.01, 100)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} s")
+        axes.set_xlim(0, len(stages) * seconds)
+        axes.set_xlabel("seconds; at the top: load, of what the worker can make")
+        axes.set_ylabel("from event to list")
+        axes.legend(frameon=False, fontsize=9, loc="lower left", ncols=2)
+        axes.grid(axis="y")
+
+    _picture("overload", "Freshness through an overload", (9, 4.8), draw)
 
 
 def encoder(figures: Mapping[str, float], mixes: Sequence[str]) -> None:

@@ -41,8 +41,9 @@ def settings_of(bootstrap_servers: str, prefix: str, **overrides: object) -> Set
 class Worker:
     """`penchant worker` with a data directory and a metrics port of its own."""
 
-    def __init__(self, settings: Settings, data_dir: Path) -> None:
-        self.data_dir = data_dir
+    def __init__(self, settings: Settings, data_dir: Path, root: Path = ROOT) -> None:
+        """`root`: checkout whose worker it is."""
+        self.data_dir, self._root = data_dir, root
         self._port = free_ports(1)[0]
         self._log = data_dir.with_name(data_dir.name + ".log")
         chosen = {name: getattr(settings, name) for name in settings.model_fields_set}
@@ -50,7 +51,7 @@ class Worker:
         # What the person running this has set is not to change what is measured.
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PENCHANT_")}
         self._environment |= {f"PENCHANT_{name.upper()}": _text(value) for name, value in chosen.items()}
-        self._environment["PYTHONPATH"] = str(ROOT)
+        self._environment["PYTHONPATH"] = str(root)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Worker:
@@ -70,7 +71,11 @@ class Worker:
         started = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream", "worker"], env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "stream", "worker"],
+                cwd=self._root,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
             )
         return started
 
@@ -104,6 +109,10 @@ class Worker:
     def applied(self) -> float:
         """Events applied so far."""
         return self.total("penchant_events_total")
+
+    def owes_nothing(self) -> bool:
+        """Whether nobody whose events are committed still waits for a list. To be asked after what is committed."""
+        return self.total("penchant_owed_users") == 0
 
     def cpu_s(self) -> float:
         """Processor seconds it has used so far."""
@@ -150,7 +159,10 @@ def wait_until_done(worker: Worker, settings: Settings, timeout_s: float = TIMEO
         # Deltas come of a commit of events, so these are asked first.
         return worker.wait_for(
             "everything to be committed",
-            lambda: all(offsets.committed() >= offsets.total() for offsets in (events, deltas)),
+            # Asked in this order: the commit of an event may leave its user owed a list.
+            lambda: (
+                all(offsets.committed() >= offsets.total() for offsets in (events, deltas)) and worker.owes_nothing()
+            ),
             timeout_s,
         )
 

@@ -210,7 +210,7 @@ def _wait_committed(worker: Worker, settings: Settings, each: Callable[[], None]
 
         def done() -> bool:
             each()
-            return offsets.committed() >= total
+            return offsets.committed() >= total and worker.owes_nothing()
 
         worker.wait_for("all events to be committed", done)
 

@@ -28,6 +28,7 @@ BENCHMARKS = (
     "throughput",
     "refresh",
     "latency",
+    "overload",
     "recovery",
     "scaling",
     "worker",

@@ -76,7 +76,9 @@ def _penchant(label: str, settings: Settings, broker: Broker, data_dir: Path) ->
             return False
 
         worker.wait_for("its first event", has_begun)
-        ended = worker.wait_for("everything to be committed", lambda: offsets.committed() >= total)
+        ended = worker.wait_for(
+            "everything to be committed", lambda: offsets.committed() >= total and worker.owes_nothing()
+        )
         return clock.measured(label, total, ended - started, PENCHANT_DURABLE_WHEN)
 
 

@@ -56,7 +56,9 @@ def _throughput(settings: Settings, options: argparse.Namespace, directory: Path
         ready = worker.wait_for("its first event", lambda: worker.applied() > 0)
         first = worker.applied()
         in_state = worker.wait_for("all events to be applied", lambda: worker.applied() >= total)
-        done = worker.wait_for("all events to be committed", lambda: offsets.committed() >= total)
+        done = worker.wait_for(
+            "all events to be committed", lambda: offsets.committed() >= total and worker.owes_nothing()
+        )
         figures = {
             "events": float(total),
             "start_to_first_event_s": ready - started,

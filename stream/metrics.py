@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from stream import __version__
 from stream.errors import UsageError
 
-LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 2.5, 5, 10, 30, 60, 300, 3600)
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SIZE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 GAP_BUCKETS = (1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
@@ -118,7 +118,24 @@ class OutputMetrics:
 
     def __init__(self, new: _New) -> None:
         self.refresh_queue = new.gauge("penchant_refresh_queue_users", "Users waiting for a fresh list")
-        self.refresh_age = new.gauge("penchant_refresh_oldest_seconds", "How long the longest-waiting user has waited")
+        self.refresh_age = new.gauge(
+            "penchant_refresh_oldest_seconds",
+            "How long the longest-waiting user has waited, of those who are not owed a list",
+        )
+        self.late = new.counter(
+            "penchant_lists_late",
+            "Times that a list could not be made within list_deadline_s, and was owed from then on",
+        )
+        self.owed_users = new.gauge("penchant_owed_users", "Users who are owed a list because it is late")
+        self.owed_age = new.gauge(
+            "penchant_owed_oldest_seconds",
+            "Since the Kafka timestamp of the event that has been without a list for longest, of users who are owed one",
+        )
+        self.owed_seconds = new.histogram(
+            "penchant_owed_list_seconds",
+            "From the Kafka timestamp of the oldest event that an owed list reflects to handing the list to the producer",
+            buckets=LATENCY_BUCKETS_S,
+        )
         self.recommendations = new.counter("penchant_recommendations", "Lists published, by trigger", "trigger")
         self.attributions = new.counter(
             "penchant_attributions", "Records of reasons published: one a list that has reasons"
@@ -146,7 +163,8 @@ class OutputMetrics:
         )
         self.freshness_seconds = new.histogram(
             "penchant_event_to_recommendation_seconds",
-            "From the Kafka timestamp of the oldest event a list newly reflects to handing the list to the producer",
+            "From the Kafka timestamp of the oldest event a list newly reflects to handing the list to the producer; without "
+            "events whose list was owed",
             buckets=LATENCY_BUCKETS_S,
         )
         self.producer_queue = new.gauge("penchant_producer_queue_records", "Records not yet acknowledged by the broker")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from stream.storage.overlay import Snapshot
 
 
 class Taken(NamedTuple):
-    """All that becomes durable together. Beside `stored` there is something only where users changed: an event that says
-    something of an item is in its user's state."""
+    """All that becomes durable together. Beside `stored` and `owed` there is something only where users changed: an event
+    that says something of an item is in its user's state."""
 
     stored: Snapshot
     """Into the changelog and the store."""
@@ -20,3 +21,15 @@ class Taken(NamedTuple):
     """Outcomes that were credited: key and record."""
     strategies: Sequence[tuple[bytes, bytes]] = ()
     """What strategies earned: key and record."""
+    owed: Sequence[tuple[bytes, bytes | None]] = ()
+    """Marks of users who are owed a list, into the changelog and the store; None deletes one."""
+
+    @property
+    def changes_store(self) -> bool:
+        """Whether there is anything for the changelog and the store."""
+        return bool(self.stored.keys or self.owed)
+
+    @property
+    def values(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """What goes into the changelog and the store."""
+        return chain(zip(*self.stored, strict=True), self.owed)

@@ -30,6 +30,8 @@ class UserPartition:
         self.clicks = PartitionClicks(store)
         self.next_offset: int | None = None
         """Everything before it has been applied; None before the first chunk."""
+        self.are_owed_read = False
+        """Whether the users whom the partition's last owner left owed a list are known."""
         self._pending: list[Changes] = []
         self._pending_bytes = 0
         self._sent: deque[tuple[int, int]] = deque()

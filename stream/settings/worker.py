@@ -36,6 +36,11 @@ class WorkerSettings(BaseModel):
         "faster, to run through a long history first (the events are then not counted for items)",
     )
     refresh_batch_users: Positive = Field(64, description="Users ranked together; larger is faster but less fresh")
+    list_deadline_s: Annotated[float, Field(ge=0)] = Field(
+        2.0,
+        description="A list that cannot be made so soon after its event is owed: it is made when nobody with a newer event "
+        "waits, or with the user's next event, and holds no commit back; 0 = every list is waited for",
+    )
     list_max_age_s: Annotated[float, Field(ge=0)] = Field(
         3600.0,
         description="A list older than this is made again where anything was learned since, and published if it changed; "

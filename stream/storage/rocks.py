@@ -97,14 +97,17 @@ class PartitionStore:
         """All keys and values, in key order."""
         return ((key, value) for key, value in self._db.items() if key != _OFFSET_KEY)
 
-    def items_with_prefix(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """Keys that begin so, and their values, in key order."""
-        found = []
+    def items_with_prefix(
+        self, prefix: bytes, after: bytes | None = None, limit: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """Keys that begin so, and their values, in key order: of those behind `after` the first `limit`; None = all."""
+        found: list[tuple[bytes, bytes]] = []
         with self._errors("read"):
-            for key, value in self._db.items(from_key=prefix):
-                if not key.startswith(prefix):
+            for key, value in self._db.items(from_key=after or prefix):
+                if not key.startswith(prefix) or len(found) == limit:
                     break
-                found.append((key, value))
+                if key != after:
+                    found.append((key, value))
         return found
 
     def size_bytes(self) -> int:

@@ -17,12 +17,13 @@ from stream.partitions.users import UserPartition
 from stream.wire.records import encode_sparse
 from stream.worker.intake import Intake
 from stream.worker.parts import WorkerParts
+from stream.worker.quantum import Quantum
 
 logger = logging.getLogger(__name__)
 
 BACK_PRESSURE_POLL_S = 0.02
-DELTAS_AT_ONCE = 400
-"""About 2 ms of work: an event passes some ten turns of the loop on its way to a list, and waits for all else in each."""
+DELTAS_POLL_S = 0.005
+"""How long deltas wait for their share of the time while lists are made."""
 REKEYED_HEADER = "penchant-rekeyed"
 
 
@@ -35,6 +36,7 @@ class ChunkHandler:
         self._tracker, self._committer = parts.tracker, parts.committer
         self._on_applied = on_applied
         self._revoked_generation = -1
+        self._quantum = Quantum(time.monotonic())
 
     def revoked(self) -> None:
         """Chunks of the present generation are applied no more: its partitions are being given up."""
@@ -47,10 +49,21 @@ class ChunkHandler:
         if not await self._continues(tp, chunk, generation, None if users is None else users.next_offset):
             return
         if users is None:
-            users = UserPartition(tp.partition, self._parts.user_stores[tp.partition])
-            self._tracker.users[tp.partition] = users
+            users = self._open(tp.partition)
         self._note_chunk(tp, chunk, users.next_offset)
         self._apply(users, chunk)
+
+    def opened(self, tp: TopicPartition) -> UserPartition | None:
+        """A partition of the events topic, opened if it was not; None while it is not this worker's, or not recovered."""
+        users, membership = self._tracker.users.get(tp.partition), self._parts.membership
+        if users is not None or self._is_revoked(membership.generation):
+            return users
+        # Where reading begins is settled when recovery has ended.
+        return None if membership.consumer.start_offset(tp) is None else self._open(tp.partition)
+
+    def _open(self, partition: int) -> UserPartition:
+        users = self._tracker.users[partition] = UserPartition(partition, self._parts.user_stores[partition])
+        return users
 
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
@@ -110,12 +123,21 @@ class ChunkHandler:
         self._metrics.input.chunk_records.labels(tp.topic).observe(len(chunk.records))
         # In slices, so that refreshes are not kept waiting: a commit between two is harmless, each item has its own fences
         # and the offset moves only after the last.
-        for start in range(0, len(chunk.records), DELTAS_AT_ONCE):
+        start, behind = 0, (self._parts.membership.consumer.log_end(tp) or 0) - chunk.start_offset
+        while start < len(chunk.records):
+            began = time.monotonic()
+            n = self._quantum.deltas(began, behind, events_wait=self._tracker.queue.has_events)
+            if n == 0:
+                await asyncio.sleep(DELTAS_POLL_S)
+                continue
+            part = chunk.records[start : start + n]
             with self._metrics.work.stage_seconds.labels("items").time():
                 try:
-                    items.apply(chunk.records[start : start + DELTAS_AT_ONCE])
+                    items.apply(part)
                 except ValueError as error:
                     raise InvariantError(f"{tp.topic} partition {tp.partition}: {error}") from error
+            self._quantum.took(len(part), time.monotonic() - began)
+            start += len(part)
             await asyncio.sleep(0)
             if self._is_revoked(generation):
                 return

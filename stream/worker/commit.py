@@ -1,10 +1,13 @@
 """The commit: what was changed in memory becomes durable, in an order that makes a crash anywhere harmless.
 
-1. Snapshot, without an await between: packed states, item deltas, and the offsets that they cover.
+1. Snapshot, without an await between: packed states, item deltas, marks of users who are owed a list, and the offsets that they
+   cover.
 2. Outputs. Everything sent so far (lists, reasons, dead letters) is acknowledged by the broker.
 3. One transaction per partition: a changelog record per changed key, and the item deltas and outcomes of the same events.
 4. RocksDB. One batch per partition, with the offset up to which it includes the changelog.
-5. Source offsets, never beyond the oldest event whose user still waits for a list.
+5. Source offsets, never beyond the oldest event whose user still waits for a list. Users who are owed one hold nothing back:
+   the mark of each is in the transaction of step 3, and is deleted there by a commit after the list was acknowledged in step
+   2.
 
 Deltas, outcomes and state become visible together or not at all, so item statistics count once as well, and an outcome is
 credited once: an event that the state has is fenced and adds nothing, an event that it has not was in no delta.
@@ -24,7 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from stream.errors import InvariantError
@@ -55,11 +58,6 @@ class _Change(NamedTuple):
     store: PartitionStore
     commit_to: int | None
     taken: Taken
-
-    @property
-    def values(self) -> Iterator[tuple[bytes, bytes]]:
-        """What goes into the changelog and the store."""
-        return zip(*self.taken.stored, strict=True)
 
 
 class Committer:
@@ -114,7 +112,7 @@ class Committer:
     async def _commit(self, whole: bool) -> None:
         started = time.monotonic()
         changes = self._snapshot(whole, started)
-        written = [c for c in changes if c.taken.stored.keys]
+        written = [c for c in changes if c.taken.changes_store]
         await self._producer.flush()
         await self._write_changelogs(written)
         await self._commit_offsets(changes)
@@ -156,7 +154,7 @@ class Committer:
 
     def _write_one(self, change: _Change) -> int:
         return self._write(
-            change.changelog.topic, change.changelog.partition, change.values, self._others(change.taken)
+            change.changelog.topic, change.changelog.partition, change.taken.values, self._others(change.taken)
         )
 
     def _others(self, taken: Taken) -> list[Keyed]:
@@ -188,4 +186,4 @@ class Committer:
 
 def _write_stores(changes: Sequence[_Change], changelog_offsets: Sequence[int]) -> None:
     for change, offset in zip(changes, changelog_offsets, strict=True):
-        change.store.write(change.values, offset)
+        change.store.write(change.taken.values, offset)

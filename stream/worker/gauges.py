@@ -32,6 +32,9 @@ class Gauges:
         now, since = time.monotonic(), tracker.queue.oldest_waiting_since()
         output.refresh_queue.set(len(tracker.queue))
         output.refresh_age.set(0 if since is None else now - since)
+        owed_since_ms = tracker.queue.owed_since_ms
+        output.owed_users.set(tracker.queue.owed_users)
+        output.owed_age.set(0 if owed_since_ms is None else max(0.0, time.time() - owed_since_ms / 1000))
         output.producer_queue.set(self._parts.producer.queued)
         work.commit_age.set(now - self._parts.committer.last_completed_s)
 

@@ -32,6 +32,7 @@ from stream.refresh.renewal import Renewal
 from stream.refresh.serving import Serving
 from stream.refresh.versions import RankerModel
 from stream.settings import Settings
+from stream.state.owed import OWED_PREFIX, pack_mark
 from stream.state.update import Changes, apply_events, warm_up
 from stream.worker.compiling import Stage
 from stream.worker.intake import Intake, read_chunk
@@ -197,7 +198,10 @@ class Tracker:
         )
         if learned_until_ms is not None and users.clicks.model is not None:
             self._metrics.output.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
-        return taken
+        marks = self.queue.take_marks(users.partition)
+        return taken._replace(
+            owed=[(OWED_PREFIX + key, None if since_ms is None else pack_mark(since_ms)) for key, since_ms in marks]
+        )
 
     def forget(self, user_partitions: Sequence[int], item_partitions: Sequence[int]) -> None:
         """Drop what is in memory of partitions that were revoked; disk and changelog have all that was committed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -12,10 +14,12 @@ from benchmarks.measure import (
     answer_latencies_ms,
     events_per_s,
     growth,
+    histogram_percentile,
     is_sustained,
     longest_gap_ms,
     percentiles,
     schedule_s,
+    staged_schedule_s,
     steady_events_per_s,
 )
 from benchmarks.plots import _apart
@@ -136,3 +140,14 @@ def test_workloads_are_the_same_every_time() -> None:
     assert list(events(50)) != list(events(50, seed=1))
     assert list(passing_users(100, 3)) == list(passing_users(99, 4))[1:]
     assert next(catalogue())[0] == b"i0"
+
+
+def test_stages_follow_each_other_without_a_pause() -> None:
+    assert staged_schedule_s([2.0, 1.0], 2.0).tolist() == [0.0, 0.5, 1.0, 1.5, 2.0, 3.0]
+
+
+def test_a_percentile_of_a_histogram_lies_evenly_within_its_bucket() -> None:
+    bounds, counts = (1.0, 2.0, 4.0, math.inf), (0.0, 50.0, 100.0, 100.0)
+    assert [histogram_percentile(bounds, counts, q) for q in (25, 50, 75, 100)] == [1.5, 2.0, 3.0, 4.0]
+    assert histogram_percentile(bounds, (0.0, 0.0, 0.0, 10.0), 50) == 4.0, "no more is known than that it is above"
+    assert math.isnan(histogram_percentile(bounds, (0.0,) * 4, 50))

@@ -33,6 +33,11 @@ class Broker:
         self.owner = self.member = True
         self.first = 0
 
+    queued = 0
+
+    def serve(self) -> None:
+        """Everything was accepted."""
+
     def send(self, topic: str, key: bytes, value: bytes, partition: int = -1, headers: Any = None) -> None:
         self.steps.append(("send", topic, key))
 
@@ -63,6 +68,9 @@ class Broker:
 
     async def first_offset(self, tp: TopicPartition) -> int:
         return self.first
+
+    def log_end(self, tp: TopicPartition) -> int | None:
+        return None
 
     def is_member(self) -> bool:
         return self.member

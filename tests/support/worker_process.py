@@ -27,6 +27,7 @@ from stream.outcomes.clicks import CLICKS_KEY
 from stream.outcomes.strategy_totals import TOTALS_PREFIX
 from stream.settings import Settings, load_settings
 from stream.state.ledger import LEDGER_PREFIX
+from stream.state.owed import OWED_PREFIX, read_mark
 from stream.state.record import States
 from stream.state.update import Changes, UpdateParams, apply_events
 from stream.storage.overlay import Overlay
@@ -158,8 +159,18 @@ class Topics:
 
     def all_committed(self) -> bool:
         """Whether every event has been applied, answered and committed."""
+        return self.all_applied() and not self.owed()
+
+    def all_applied(self) -> bool:
+        """Whether every event has been applied and committed; some users may still be owed a list."""
         wanted = {p: end for p, end in self.ends(self.settings.topic_events).items() if end}
         return self.committed(self.settings.topic_events) == wanted
+
+    def owed(self) -> dict[bytes, int]:
+        """Users who are owed a list, as the changelog has it: Kafka timestamp of the oldest event without one, ms."""
+        newest = {m.key(): m.value() for m in self.read(self.settings.changelog_topic)}
+        marks = {key: value for key, value in newest.items() if key.startswith(OWED_PREFIX) and value is not None}
+        return {key.removeprefix(OWED_PREFIX): read_mark(value) for key, value in marks.items()}
 
     def deltas_committed(self) -> bool:
         """Whether every item delta has been applied and committed."""
@@ -213,8 +224,8 @@ class Topics:
 
 
 def is_user(key: bytes) -> bool:
-    """Whether a key of the changelog is a user's, and none of a ledger, a strategy's totals or a click model."""
-    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY))
+    """Whether a key of the changelog is a user's, and none of a ledger, a strategy's totals, a click model or a mark."""
+    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY, OWED_PREFIX))
 
 
 def _item_reference(

@@ -375,7 +375,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         except TimeoutError:
             logger.warning("some chunks were still in work when the flow stopped; they are read again")
         if self.on_revoke is not None:
-            await self.on_revoke(frozenset(self._durable))
+            await self.on_revoke(frozenset(self._durable) | frozenset(self._start))  # those that nothing came of, too
         await self.commit()
 
 

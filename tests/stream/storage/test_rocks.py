@@ -72,6 +72,17 @@ def test_the_changelog_offset_is_no_item_and_no_id_can_be_its_key(stores):
     assert stores[0].get_many([lookalike]) == [b"2"]
 
 
+def test_what_begins_alike_can_be_read_in_slices(stores):
+    keys = [b"p%d" % n for n in range(5)]
+    stores[0].write([(key, b"v") for key in [b"o", *keys, b"q"]], 1)
+    assert [key for key, _ in stores[0].items_with_prefix(b"p")] == keys
+    assert [key for key, _ in stores[0].items_with_prefix(b"p", None, 2)] == keys[:2]
+    assert [key for key, _ in stores[0].items_with_prefix(b"p", keys[1], 2)] == keys[2:4]
+    stores[0].write([(keys[3], None)], 2)
+    assert [key for key, _ in stores[0].items_with_prefix(b"p", keys[3], 2)] == keys[4:], "deleted meanwhile"
+    assert stores[0].items_with_prefix(b"p", keys[4], 2) == []
+
+
 def test_a_batch_that_cannot_be_written_whole_writes_neither_values_nor_offset(stores):
     stores[0].write([(b"a", b"1")], 1)
 

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from commit_world import Broker, World
 from item_records import ItemDelta, pack_delta, unpack_record
-from kafka_records import Record, event_record
+from kafka_records import NOW_MS, Record, event_record
 
 from models.items.record import unpack_deltas
 from stream.errors import DeliveryError, InvariantError
 from stream.kafka.engine.transport import Chunk
 from stream.kafka.types import TopicPartition
 from stream.partitions.items import ItemPartition
+from stream.state.owed import OWED_PREFIX, read_mark
+from stream.worker.worker import TURNS_AFTER_BATCH
 
 
 @pytest.fixture
@@ -56,6 +58,24 @@ async def test_offsets_are_never_committed_past_an_event_whose_user_still_waits_
     await world.committer.commit()
     assert ("durable", {TopicPartition(world.settings.topic_events, 0): 1}) in world.broker.steps
     assert world.store.changelog_offset() == 8, "state does not wait for lists"
+
+
+async def test_a_user_who_is_owed_a_list_holds_no_offset_back_and_the_mark_is_in_the_same_transaction(
+    world: World,
+) -> None:
+    mark, steps = (world.settings.changelog_topic, OWED_PREFIX + b"ann"), world.broker.steps
+    world.events("ann", "bob")
+    world.tracker.queue.owe(1.0)
+    await world.committer.commit()
+    assert mark in steps[1]
+    assert steps[2] == ("durable", {TopicPartition(world.settings.topic_events, 0): 2})
+    assert [read_mark(value) for _, value in world.store.items_with_prefix(OWED_PREFIX)] == [NOW_MS] * 2
+    steps.clear()
+    assert world.tracker.queue.next_batch(1).due[0].key == b"ann"  # type: ignore[union-attr]
+    await world.committer.commit()
+    assert steps[:2] == [("flush",), ("transaction", mark)], "the list is acknowledged before the mark is deleted"
+    assert world.broker.values[-1] == (*mark, None)
+    assert [key for key, _ in world.store.items_with_prefix(OWED_PREFIX)] == [OWED_PREFIX + b"bob"]
 
 
 @pytest.mark.parametrize("output", [True, False])
@@ -236,6 +256,28 @@ async def test_no_list_goes_out_while_the_membership_is_not_confirmed(world: Wor
         await asyncio.sleep(0.001)
     refreshing.cancel()
     assert world.broker.steps[0] == ("send", world.settings.topic_recommendations, b"ann")
+
+
+async def test_after_a_batch_of_lists_all_else_has_many_turns_before_the_next(world: World) -> None:
+    worker = world.worker()
+    world.tracker.apply(
+        world.users,
+        world.tracker.read(
+            [
+                event_record(i, f"u{i}", action="click", item_id="cup")
+                for i in range(2 * world.settings.refresh_batch_users)
+            ]
+        ),
+        0.0,
+    )
+    waiting: list[int] = []
+    worker.wake()
+    refreshing = asyncio.ensure_future(worker.refresh_forever())
+    while not waiting or waiting[-1]:
+        await asyncio.sleep(0)
+        waiting.append(len(world.tracker.queue))
+    refreshing.cancel()
+    assert waiting.count(world.settings.refresh_batch_users) >= TURNS_AFTER_BATCH
 
 
 async def test_a_commit_without_changes_writes_nothing(world: World) -> None:
