@@ -57,9 +57,49 @@ class _Scratch(NamedTuple):
     """Where among all candidates it stands, if it was taken."""
     touched: I4
     """The neighbours met, in that order."""
+    counted: F8
+    norms: F8
+    """N(j) of an item counted so often."""
 
 
-def gather(question: Question, items: ItemArrays, proposed: Proposed, neighbours_limit: int) -> Candidates:
+class GatherScratch:
+    """Kept between calls of `gather`, so that a large catalogue costs no more than a small one. Of one thread."""
+
+    def __init__(self) -> None:
+        self._arrays = _scratch(0)
+        self._stamp = 0
+
+    def arrays(self, size: int) -> _Scratch:
+        """For so many items."""
+        if size > len(self._arrays.stamp):
+            self._arrays, self._stamp = _scratch(1 << (size - 1).bit_length()), 0
+        return self._arrays
+
+    def stamps(self, users: int) -> int:
+        """The first of numbers for so many users that were not given out before."""
+        first = self._stamp
+        self._stamp += 3 * users + 3
+        return first
+
+
+def _scratch(size: int) -> _Scratch:
+    return _Scratch(
+        np.empty((size, len(SCALES))),
+        np.zeros(size, np.int64),
+        np.empty(size, np.int64),
+        np.empty(size, np.int32),
+        np.full(size, -1.0),
+        np.zeros(size),
+    )
+
+
+def gather(
+    question: Question,
+    items: ItemArrays,
+    proposed: Proposed,
+    neighbours_limit: int,
+    scratch: GatherScratch | None = None,
+) -> Candidates:
     """Candidates of every user, with how near they are to the history.
 
     Of the neighbours of the history the nearest `neighbours_limit` stay, by the sum over all scales; everything proposed
@@ -74,36 +114,37 @@ def gather(question: Question, items: ItemArrays, proposed: Proposed, neighbours
         np.empty((room, len(SCALES))),
         np.zeros(room, np.float32),
     )
-    scratch = _Scratch(
-        np.empty((size, len(SCALES))), np.zeros(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int32)
-    )
-    _gather(question, items, proposed, neighbours_limit, found, scratch)
+    scratch = GatherScratch() if scratch is None else scratch
+    _gather(question, items, proposed, neighbours_limit, found, scratch.arrays(size), scratch.stamps(users))
     end = int(found.start[-1])
     return Candidates(found.start, found.item[:end], found.near[:end], found.sequence[:end])
 
 
 @compiled
 def _gather(
-    question: Question, items: ItemArrays, proposed: Proposed, limit: int, found: Candidates, scratch: _Scratch
+    question: Question,
+    items: ItemArrays,
+    proposed: Proposed,
+    limit: int,
+    found: Candidates,
+    scratch: _Scratch,
+    first_stamp: int,
 ) -> None:
     # Loops over items take arrays one by one: a tuple of arrays costs two atomic counts an array at every call.
     size, recommendable = len(items.count), items.recommendable
     stamp, slot, touched, sums = scratch.stamp, scratch.slot, scratch.touched, scratch.near
     item, near, sequence = found.item, found.near, found.sequence
     counts = np.empty((question.history.shape[1], len(SCALES)))
-    norms = np.empty(size)
-    for j in range(size):
-        norms[j] = norm(items.count[j])
     end = 0
     for u in range(len(question.history)):
-        out, seen, taken = 3 * u + 1, 3 * u + 2, 3 * u + 3
+        out, seen, taken = first_stamp + 3 * u + 1, first_stamp + 3 * u + 2, first_stamp + 3 * u + 3
         for k in range(question.excluded.shape[1]):
             if 0 <= question.excluded[u, k] < size:
                 stamp[question.excluded[u, k]] = out
         place_weights(question, u, size, counts)
         n = _accumulate(
-            question.history[u], counts, norms, items.neighbour_row, items.neighbours, items.weights, items.forwards,
-            recommendable, sums, stamp, touched, out, seen,
+            question.history[u], counts, items.count, scratch.counted, scratch.norms, items.neighbour_row, items.neighbours,
+            items.weights, items.forwards, recommendable, sums, stamp, touched, out, seen,
         )  # fmt: skip
         n = _nearest(items.hashes, sums, touched, n, limit)
         for i in range(n):
@@ -129,6 +170,8 @@ def _gather(
 def _accumulate(
     history: I4,
     counts: F8,
+    count: F8,
+    counted: F8,
     norms: F8,
     neighbour_row: I4,
     neighbours: I4,
@@ -149,7 +192,7 @@ def _accumulate(
         if not fast and counts[q, 2] == 0.0 and counts[q, 3] == 0.0:
             continue
         h = history[q]
-        row, scale = neighbour_row[h], norms[h]
+        row, scale = neighbour_row[h], norm(count[h])
         for k in range(neighbours.shape[1]):
             j = neighbours[row, k]
             if j < 0:
@@ -171,6 +214,8 @@ def _accumulate(
                 near[j, FORWARD] += counts[q, FORWARD] * forwards[row, k] * scale
     for i in range(n):
         j = touched[i]
+        if counted[j] != count[j]:  # a root costs more than to look whether it is still the same
+            counted[j], norms[j] = count[j], norm(count[j])
         for s in range(len(SCALES)):
             near[j, s] *= norms[j]
     return n

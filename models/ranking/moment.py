@@ -15,6 +15,7 @@ from models.arrays import F4, F8, I8
 from models.compiled import compiled
 from models.items.growing import zeros_when_used
 from models.items.record import MOMENT_STARTS
+from models.ranking.candidates import GatherScratch
 from models.ranking.features import CONTEXT, FEATURES, ItemArrays, fill_impersonal, moment_feature
 from models.ranking.weights import RankingWeights, weight_classes
 
@@ -48,6 +49,8 @@ class Moments:
     holds: made at once, a million items would keep everyone waiting for a quarter of a second."""
 
     def __init__(self) -> None:
+        self.scratch = GatherScratch()
+        """For candidates, kept likewise."""
         self._last: _Making | None = None
         self._next: _Making | None = None
 

@@ -22,7 +22,7 @@ from models.items.catalog import Catalog
 from models.items.index import NO_INDEX
 from models.items.priors import Priors
 from models.items.stats import ItemStatistics
-from models.ranking.candidates import Candidates, Proposed, gather
+from models.ranking.candidates import Candidates, GatherScratch, Proposed, gather
 from models.ranking.features import (
     FEATURES,
     PARTS,
@@ -148,6 +148,7 @@ def rank(
             None if sequence is None else sequence.take(p),
             wanted[p],
             moment,
+            None if moments is None else moments.scratch,
         )
         for p in passes
     ]
@@ -244,10 +245,11 @@ def _rank(
     sequence: SequenceScores | None,
     explained: NDArray[np.bool_],
     moment: ItemMoment | None,
+    scratch: GatherScratch | None,
 ) -> RankedBatch:
     users, k, places = len(question.history), params.top_k, question.history.shape[1]
     limit, common = served_scope(priors, params)
-    found = gather(question, items, _proposed(users, common, semantics, sequence), limit)
+    found = gather(question, items, _proposed(users, common, semantics, sequence), limit, scratch)
     usable = usable_places(question, items, semantics)
     weights = user_weights(params.weights, usable, question.idle_s)
     listed = ListArrays(

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.arrays import F8, I8, U64
+from models.compiled import compiled
 from models.hashing import NO_ITEM
 
 
@@ -57,31 +59,38 @@ def recent_items(
         window: H, the width of the answer.
     """
     users, width = items.shape
-    counts = (items != NO_ITEM) & (gains != 0.0)
-    # Newest first, ignored ones last. lexsort is stable, so reversing it puts the later column first among equals.
-    newest = np.lexsort((times_ms, counts), axis=-1)[:, ::-1]
-    item, counts = np.take_along_axis(items, newest, 1), np.take_along_axis(counts, newest, 1)
-    item = np.where(counts, item, np.uint64(NO_ITEM))
+    found = RecentItems(
+        np.zeros((users, window), np.uint64), np.zeros((users, window)), np.full((users, width), -1, np.int64)
+    )
+    _find_recent(np.ascontiguousarray(items), np.ascontiguousarray(times_ms), np.ascontiguousarray(gains), *found)
+    return found
 
-    # Bring equal items together, still newest first: the first of each group stands for the item.
-    grouped = np.argsort(item, axis=1, kind="stable")
-    together = np.take_along_axis(item, grouped, 1)
-    starts = np.ones((users, width), np.bool_)
-    starts[:, 1:] = together[:, 1:] != together[:, :-1]
-    leader = np.maximum.accumulate(np.where(starts, np.arange(width), 0), axis=1)
-    leader_of = np.empty(
-        (users, width), np.int64
-    )  # column (in `newest` order) of the newest behaviour with the same item
-    np.put_along_axis(leader_of, grouped, np.take_along_axis(grouped, leader, 1), 1)
-    leads = counts & (leader_of == np.arange(width))
-    rank = np.take_along_axis(np.cumsum(leads, axis=1) - 1, leader_of, 1)
-    rank = np.where(counts & (rank < window), rank, -1)
 
-    row, column = np.nonzero(rank >= 0)
-    place = row * window + rank[row, column]
-    gain = np.bincount(place, weights=gains[row, newest[row, column]], minlength=users * window)
-    recent = np.zeros((users, window), np.uint64)
-    recent.reshape(-1)[place] = item[row, column]
-    position = np.empty((users, width), np.int64)
-    np.put_along_axis(position, newest, rank, 1)
-    return RecentItems(recent, gain.reshape(users, window).astype(np.float64), position)
+@compiled
+def _find_recent(items: U64, times_ms: I8, gains: F8, recent: U64, summed: F8, position: I8) -> None:
+    newest = np.empty(items.shape[1], np.int64)
+    for u in range(len(items)):
+        n = 0
+        for b in range(
+            items.shape[1] - 1, -1, -1
+        ):  # behaviours mostly come in their order: this sorts what is nearly sorted
+            if items[u, b] == NO_ITEM or gains[u, b] == 0.0:
+                continue
+            at = n
+            while at > 0 and times_ms[u, newest[at - 1]] < times_ms[u, b]:
+                newest[at] = newest[at - 1]
+                at -= 1
+            newest[at] = b
+            n += 1
+        places = 0
+        for i in range(n):
+            b, place = newest[i], 0
+            while place < places and recent[u, place] != items[u, b]:
+                place += 1
+            if place == places:
+                if places == recent.shape[1]:
+                    continue
+                recent[u, place] = items[u, b]
+                places += 1
+            summed[u, place] += gains[u, b]
+            position[u, b] = place

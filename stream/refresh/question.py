@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import F8, I8
+from models.compiled import compiled
 from models.items.co_occurrence import moment_bins
 from models.items.index import ItemIndex
 from models.ranking.features import Question
@@ -18,6 +20,8 @@ from models.sequence.history import FirstEngagements
 from models.vocabulary import QUERY
 from stream.state.record import ACTION_MASK, CONTEXT_SHIFT, FIRST_BIT, RING, States
 from stream.state.update import UpdateParams, gain_of
+
+NEVER_MS = np.iinfo(np.int64).min
 
 
 class Behaviours(NamedTuple):
@@ -83,8 +87,22 @@ def first_engagements(states: States, rows: NDArray[np.int64], length: int) -> F
 
 def ages_s(behaviours: Behaviours, recent: RecentItems) -> NDArray[np.float64]:
     """(u, H) float64: how much older each recent item's newest behaviour is than the user's newest one, s; 0 where empty."""
-    newest = np.full(recent.items.shape, np.iinfo(np.int64).min)
-    user, behaviour = np.nonzero(recent.position >= 0)
-    np.maximum.at(newest, (user, recent.position[user, behaviour]), behaviours.time_ms[user, behaviour])
-    latest = newest.max(axis=1, keepdims=True, initial=0)
-    return np.where(recent.items != 0, latest - newest, 0) / 1000.0
+    ages = np.zeros(recent.items.shape)
+    _fill_ages(behaviours.time_ms, recent.position, ages)
+    return ages
+
+
+@compiled
+def _fill_ages(times_ms: I8, position: I8, ages: F8) -> None:
+    newest = np.empty(ages.shape[1], np.int64)
+    for u in range(len(ages)):
+        newest[:] = NEVER_MS
+        latest = np.int64(0)
+        for b in range(position.shape[1]):
+            place = position[u, b]
+            if place >= 0:
+                newest[place] = max(newest[place], times_ms[u, b])
+                latest = max(latest, times_ms[u, b])
+        for place in range(ages.shape[1]):
+            if newest[place] != NEVER_MS:
+                ages[u, place] = (latest - newest[place]) / 1000.0

@@ -112,6 +112,7 @@ class Refresher:
         recent, question = ranking_question(
             states, row, behaviours, self._settings.history_window, knowledge.index, excluded, moment_ms
         )
+        ages_s(behaviours, recent)
         priors = compute_priors(knowledge.catalog, knowledge.stats, candidates_each=1, new_items=1, now_ms=0)
         ranked = rank(
             question,
