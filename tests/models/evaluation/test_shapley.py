@@ -72,7 +72,8 @@ def test_of_the_part_that_is_linear_in_behaviours_shapley_is_our_contribution(se
     weights = np.array([[1.5, 0.5]])
     item = np.array([[seed]], np.int32)
     vector = centred(text.vectors.get(item), text.vectors.mean)[0, 0].astype(np.float64)
-    history = text.history[0].astype(np.float64)
+    places, row = text.places, text.places.row[0]
+    history = np.where(row[:, None] >= 0, places.table[row], 0.0).astype(np.float64)
 
     def game(present):
         scores = []
@@ -81,7 +82,7 @@ def test_of_the_part_that_is_linear_in_behaviours_shapley_is_our_contribution(se
             points = np.zeros_like(text.graph.weight)
             member = text.graph.group[0] >= 0
             np.add.at(points[0], text.graph.group[0][member], worth[member])
-            wanted = user_vectors(text.graph._replace(weight=points), text.history)[0] @ vector
+            wanted = user_vectors(text.graph._replace(weight=points), places, text.recent)[0, 0] @ vector
             recent = (np.where(row, text.recent[0], 0.0) @ history) @ vector
             scores.append(weights[0, 0] * wanted + weights[0, 1] * recent)
         return np.array(scores)
