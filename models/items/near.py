@@ -3,12 +3,14 @@
 A search compares a user's interest with every item, 1.5 ms of memory traffic with 10,000 of them; the items near to one item
 are the same for everybody who met it. So rows are made for what people have met, some at a time, and kept. A row holds also
 what came after it was made: newcomers are compared with it when it is next asked for. When a hundredth of all vectors has
-come or gone, and with them the mean that is taken off, rows are old: used as they are, and made again as time allows.
+come or gone, and with them the mean that is taken off, rows are old: used as they are, and made again as time allows. The same
+is done for texts that are no items, such as queries.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -24,10 +26,13 @@ WIDTH: Final = 50
 PRODUCTS_AT_ONCE: Final = 2_000_000
 """Pairs compared in one call at most, so that nobody waits longer: 20 to 30 ms."""
 
+MEETING: Final = 10
+"""Products that take as long as to compare a row with one newcomer, and find its place."""
+
 NO_LIMIT: Final = 2**62
 
 OTHERS_REMEMBERED: Final = 10_000
-"""Texts that are no items, about 0.5 KB each."""
+"""Texts that are no items, about 2 KB each."""
 
 NEVER: Final = -1
 FEW: Final = 8
@@ -64,6 +69,15 @@ class Vectors(Protocol):
         ...
 
 
+class _Other(NamedTuple):
+    """What was near to a text after so many changes."""
+
+    items: I4
+    """(WIDTH,)."""
+    cosines: F4
+    changes: int
+
+
 class NearItems:
     """Grows in place; all calls from one thread."""
 
@@ -78,7 +92,8 @@ class NearItems:
         """(n,) how many of this generation's newcomers each row was compared with."""
         self._generation = 0
         self._newcomers: I4 = np.zeros(0, np.int32)
-        self._others: OrderedDict[bytes, Near] = OrderedDict()
+        self._others: OrderedDict[bytes, _Other] = OrderedDict()
+        self._changes = 0
 
     # --- what changes ---
 
@@ -94,7 +109,7 @@ class NearItems:
         known = items[items < len(self._made)]
         self._made[known], self.items[known] = NEVER, NO_INDEX
         self._newcomers = np.concatenate([self._newcomers, items.astype(np.int32)])
-        self._others.clear()
+        self._changes += 1
 
     # --- what is asked ---
 
@@ -111,23 +126,36 @@ class NearItems:
         rows = vectors.centred_rows()
         if rows is not None and len(self._newcomers):
             behind = wanted[(self._made[wanted] != NEVER) & (self._met[wanted] < len(self._newcomers))]
+            meetings = np.cumsum(len(self._newcomers) - self._met[behind])
+            behind = behind[: max(1, int(np.searchsorted(meetings, at_once // MEETING, "right")))]
             _meet(behind, self._met, self._newcomers, rows, self.items, self.cosines)
             self._met[behind] = len(self._newcomers)
 
-    def of_others(self, texts: F4, vectors: Vectors) -> Near:
-        """What is near to (m, dims) float32 centred vectors of texts that are no items."""
-        found = []
-        for text in texts:
-            key = text.tobytes()
-            if key not in self._others:
-                self._others[key] = _search(text[None], vectors)
-            self._others.move_to_end(key)
-            found.append(self._others[key])
+    def of_others(self, texts: F4, vectors: Vectors, at_once: int = PRODUCTS_AT_ONCE) -> Near:
+        """What is near to (m, dims) float32 centred vectors of texts that are no items, as far as `at_once` comparisons allow:
+        a text that was never compared has an empty row then, and one that was before the last change its row of before."""
+        near = Near(np.full((len(texts), WIDTH), NO_INDEX, np.int32), np.zeros((len(texts), WIDTH), np.float32))
+        keys = [text.tobytes() for text in texts]
+        self._search_others(keys, texts, vectors, max(1, at_once // max(vectors.size, 1)))
+        for row, key in enumerate(keys):
+            known = self._others.get(key)
+            if known is not None:
+                self._others.move_to_end(key)
+                near.items[row], near.cosines[row] = known.items, known.cosines
         while len(self._others) > OTHERS_REMEMBERED:
             self._others.popitem(last=False)
-        if not found:
-            return Near(np.zeros((0, WIDTH), np.int32), np.zeros((0, WIDTH), np.float32))
-        return Near(np.concatenate([near.items for near in found]), np.concatenate([near.cosines for near in found]))
+        return near
+
+    def _search_others(self, keys: Sequence[bytes], texts: F4, vectors: Vectors, limit: int) -> None:
+        """Compare so many of these texts, first those that never were."""
+        row_of = {key: row for row, key in enumerate(keys)}
+        new = [row for key, row in row_of.items() if key not in self._others]
+        stale = [r for key, r in row_of.items() if key in self._others and self._others[key].changes != self._changes]
+        due = (new + stale)[:limit]
+        if due:
+            found = _search(texts[due], vectors)
+            for row, items, cosines in zip(due, found.items, found.cosines, strict=True):
+                self._others[keys[row]] = _Other(items.copy(), cosines.copy(), self._changes)
 
     def _reserve(self, size: int) -> None:
         room, before = 1 << (size - 1).bit_length(), len(self._made)

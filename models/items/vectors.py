@@ -58,8 +58,9 @@ class ItemVectors:
         self._indexed = np.zeros(0, np.bool_)  # rows of the graph; always of items that have a vector
         self._approximate_from = approximate_from
         self._graph: Any = None
+        self._sum = np.zeros(dims)  # of all vectors; exact, float16 numbers are whole multiples of 2 ** -24
         self._mean: NDArray[np.float32] | None = None
-        self._mean_of = 0
+        self._mean_of = self._changed = 0
         self._centred: NDArray[np.float32] | None = None
         self.near = NearItems()
 
@@ -78,12 +79,12 @@ class ItemVectors:
         self._reserve(int(indices.max()) + 1)
         self._leave_graph(indices)
         self.size += indices.size - int(self._has[indices].sum())
-        self._matrix[indices] = vectors
+        self._set(indices, vectors.astype(np.float16))
         self._has[indices] = True
+        self.near.changed(indices)
         mean = self.mean  # taken anew, it makes all that was kept ready stale
         if self._centred is not None:
             self._centred[indices] = centred(self._matrix[indices].astype(np.float32), mean)
-        self.near.changed(indices)
 
     def remove(self, indices: NDArray[np.int32]) -> None:
         """Forget vectors; unknown indices are ignored."""
@@ -91,7 +92,7 @@ class ItemVectors:
         known = known[self._has[known]]
         self._leave_graph(known)
         self._has[known] = False
-        self._matrix[known] = 0
+        self._set(known, np.zeros((known.size, self.dims), np.float16))
         self.size -= known.size
         if self._centred is not None:
             self._centred[known] = 0
@@ -129,16 +130,14 @@ class ItemVectors:
 
     @property
     def mean(self) -> NDArray[np.float32]:
-        """(dims,) float32: mean of all vectors, or of nearly all: taken anew when a hundredth of them have come or gone.
+        """(dims,) float32: mean of all vectors, or of nearly all: made anew once a hundredth has come, gone or changed.
 
         Texts of one catalogue have much in common. Taken off (`centred`), what is left tells them apart, and two items that
         have only the catalogue in common have a cosine of about 0.
         """
-        if self._mean is None or abs(self.size - self._mean_of) > self._mean_of // 100:
-            sum_ = np.zeros(self.dims, np.float64)
-            for start in range(0, self._has.size, _BLOCK):
-                sum_ += self._matrix[start : start + _BLOCK].astype(np.float32).sum(axis=0)  # rows without one are 0
-            self._mean, self._mean_of = (sum_ / max(self.size, 1)).astype(np.float32), self.size
+        if self._mean is None or self._changed > self._mean_of // 100:
+            self._mean = (self._sum / max(self.size, 1)).astype(np.float32)
+            self._mean_of, self._changed = self.size, 0
             self._centred = None
             self.near.begin_again()
         return self._mean
@@ -236,6 +235,11 @@ class ItemVectors:
         if inside.size:
             self._graph.remove(inside.astype(np.uint64))
             self._indexed[inside] = False
+
+    def _set(self, indices: NDArray[Any], vectors: NDArray[np.float16]) -> None:
+        self._sum += vectors.sum(axis=0, dtype=np.float64) - self._matrix[indices].sum(axis=0, dtype=np.float64)
+        self._matrix[indices] = vectors
+        self._changed += len(indices)
 
     def _reserve(self, length: int) -> None:
         if length > self._has.size:

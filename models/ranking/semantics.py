@@ -146,8 +146,8 @@ def semantics(
         vectors: of the catalogue.
         allowed: (n,) bool by dense index: what may be recommended.
         params: how many points and candidates, and how weights fade.
-        products_at_once: most comparisons to find out what is near to items that nobody has asked about yet. What does not
-            find room proposes nothing this time, and has its turn in the next calls.
+        products_at_once: most comparisons to find out what is near to items that nobody has asked about yet, and as many for
+            texts that are no items. What does not find room proposes nothing this time, and has its turn in the next calls.
     """
     places = place_vectors(past, vectors)
     usable = np.where(places.row == NO_VECTOR, 0.0, gains)
@@ -180,7 +180,7 @@ def _proposed(
     """
     asked = np.unique(item[sources > 0.0])
     vectors.near.make(asked[asked >= 0], vectors, products_at_once)
-    near, of_others = vectors.near, vectors.near.of_others(others, vectors)
+    near, of_others = vectors.near, vectors.near.of_others(others, vectors, products_at_once)
     found = np.full((len(sources), k), NO_INDEX, np.int32)
     sums, is_touched = np.zeros(len(allowed), np.float32), np.zeros(len(allowed), np.bool_)
     _propose(sources, item, near.items, near.cosines, *of_others, allowed, sums, is_touched, found)
