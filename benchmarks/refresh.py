@@ -6,6 +6,7 @@ In this process, without Kafka or other work. Users have 30 behaviours each and 
 - `lists_per_cpu_s`, `.._batch_6`: without text. `lists_per_cpu_s_text`, `.._text_batch_6`: the same where every item has a
   vector of 384 numbers, as the default encoder makes them. The vectors are drawn around 400 subjects: the cost depends on how
   many there are, not on what they say.
+  What is near to each item is known by then: `near_row_us` is what it costs to find out, once an item that people meet.
 - `bytes_per_list`, `records_per_list`: of a list and its reasons, in the world with text.
 - `reasons_add`: what reasons add to a list, as a share of one without them, in the same run; also with three causes a
   place (`contributions_max`) and for a quarter of all users (`explained_users`). `text_adds`: what text adds.
@@ -36,6 +37,7 @@ from benchmarks.kafka import local_kafka
 from benchmarks.measure import events_per_s
 from benchmarks.processes import Worker, settings_of, sum_of, wait_until_done
 from benchmarks.workload import FIRST_EVENT_MS, catalogue, produce, spread_events
+from models.items.near import NO_LIMIT
 from models.items.vectors import ItemVectors
 from stream.kafka.replica import Replicated
 from stream.kafka.topics import create_topics
@@ -125,6 +127,7 @@ def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]
         "batch_users": float(settings.refresh_batch_users),
         "text_batch_p50_ms": float(np.percentile(batch_s, 50)) * 1000,
         "text_batch_p99_ms": float(np.percentile(batch_s, 99)) * 1000,
+        "near_row_us": worlds["_text"].near_row_s * 1e6,
         "items_with_statistics": float(worlds[""].tracker.knowledge.stats.size),
         "reasons_per_list": sum(turn.reasons for turn in text) / n_users,
         "bytes_per_list": sum(turn.size_bytes for turn in text) / n_users,
@@ -185,7 +188,8 @@ class _World:
         self.users = self.tracker.users[PARTITION] = UserPartition(PARTITION, users[PARTITION])
         self.tracker.replicate_items([Replicated(k, v, 0, 0, 0) for k, v in catalogue()], time.monotonic())
         if variant.has_text:
-            texts: Any = _Texts(_vectors(self.tracker))
+            vectors, self.near_row_s = _vectors(self.tracker)
+            texts: Any = _Texts(vectors)
             self.tracker.knowledge.texts = texts
         _apply(self.tracker, self.users, spread_events(options.users * options.behaviours, options.users), settings)
         _learn_items(self.tracker, self.users, ItemPartition(items[PARTITION], settings.neighbours_max), settings)
@@ -221,15 +225,18 @@ def _keys(options: argparse.Namespace) -> list[bytes]:
     return [f"u{i}".encode() for i in range(options.users)]
 
 
-def _vectors(tracker: Tracker) -> ItemVectors:
-    """Of every item: half its subject, half its own."""
+def _vectors(tracker: Tracker) -> tuple[ItemVectors, float]:
+    """Of every item: half its subject, half its own. Every item has been met, so what is near to it is known; and the CPU
+    seconds that this took an item."""
     size = len(tracker.knowledge.index)
     rng = np.random.default_rng(0)
     subjects = rng.normal(size=(SUBJECTS, DIMS))
     rows = subjects[rng.integers(0, SUBJECTS, size)] + rng.normal(size=(size, DIMS))
     vectors = ItemVectors("drawn", DIMS)
     vectors.put(np.arange(size, dtype=np.int32), rows / np.linalg.norm(rows, axis=1, keepdims=True))
-    return vectors
+    started = time.process_time()
+    vectors.near.make(np.arange(size), vectors, NO_LIMIT)
+    return vectors, (time.process_time() - started) / size
 
 
 # --- beside the library implicit ---
@@ -247,7 +254,7 @@ def _implicit_peers(world: _World, settings: Settings, options: argparse.Namespa
     user, place = np.nonzero(histories)
     item = world.tracker.knowledge.index.lookup(histories[user, place])
     shape = (len(rows), len(world.tracker.knowledge.index))
-    seen = csr_matrix((np.ones(len(user), np.float32), (user, item)), shape)
+    seen = csr_matrix((np.ones(len(user)), (user, item)), shape)
     seen.sum_duplicates()
 
     def recommending(neighbours: int) -> Callable[[], float]:
