@@ -13,8 +13,8 @@ from typing import Final
 REPLAY_S: Final = 60.0
 """What a year takes at least."""
 
-FRESH_S: Final = 0.08
-LATE_S: Final = 0.3
+FRESH_S: Final = 0.1
+LATE_S: Final = 0.38
 
 BEHIND_RECORDS: Final = 500
 BEHIND_MAX_RECORDS: Final = 3_000
