@@ -63,6 +63,10 @@ class Observer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Read no further. May be called again."""
         self._stop.set()
         self._thread.join(5.0)
 

@@ -161,6 +161,7 @@ class _Demo:
 
     def serve(self) -> None:
         """Keep everything up until Ctrl-C."""
+        self._observer.stop()  # nothing is counted any more, and reading costs a part of a core
         url = self._worker.metrics_url
         print_serving(self._console, self._settings, url, PARTITIONS, self._watched[0], self._titles)
         with suppress(KeyboardInterrupt):
