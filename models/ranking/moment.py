@@ -124,7 +124,7 @@ class _Making:
         """Look at some more."""
         moment, begin = self._moment, self._at
         self._at = min(begin + SLICE_ITEMS, len(items.count))
-        if begin == self._at:
+        if 0 < begin == self._at:  # where nothing is known the loop is run for nothing: a warm-up compiles it
             return
         _fill(
             items,
