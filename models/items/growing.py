@@ -35,7 +35,9 @@ class GrowingArray(Generic[Scalar]):
     """An array (n, *shape) whose first axis grows. Views of it stay what they are, and see what is written to their rows until
     it doubles."""
 
-    def __init__(self, kind: type[Scalar], *shape: int, fill: int = 0, reserved_rows: int = RESERVED_ROWS) -> None:
+    def __init__(
+        self, kind: type[Scalar] | np.dtype[Scalar], *shape: int, fill: int = 0, reserved_rows: int = RESERVED_ROWS
+    ) -> None:
         """No rows; new ones are filled with `fill`."""
         self._kind, self._shape, self._fill = np.dtype(kind), shape, fill
         self._rows = 0
@@ -71,7 +73,7 @@ def zeros_when_used(kind: type[Scalar], *shape: int) -> NDArray[Scalar]:
     return np.zeros(shape, kind) if reserved is None else reserved
 
 
-def _reserved(kind: type[Scalar], *shape: int) -> NDArray[Scalar] | None:
+def _reserved(kind: type[Scalar] | np.dtype[Scalar], *shape: int) -> NDArray[Scalar] | None:
     """Zeros in memory of their own; None where there are no elements, or no address space is left."""
     size = np.dtype(kind).itemsize * math.prod(shape)
     if size == 0:

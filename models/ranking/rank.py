@@ -125,8 +125,8 @@ def rank(
         semantics: the same users' interests by text; None where there is no encoder.
         sequence: what the sequence model expects of the same users; None where there is none.
         explained: (u,) bool: of whom the contributions are wanted; those of others stay 0. None: of everyone.
-        moments: kept between calls, makes them cheaper; the lists are the same. Its tables may be a second old: an item whose
-            statistics have just jumped may be missed for that long.
+        moments: kept between calls, makes them cheaper; the lists are the same. Its tables may be a second old, and as old as
+            `priors`: an item whose statistics have just jumped may be missed for that long.
     """
     items = items_of(catalog, stats)
     users = len(question.history)
@@ -134,7 +134,12 @@ def rank(
     if moments is not None and users:
         latest = int(question.now_ms.argmax())
         moment = moments.at(
-            items, priors.moment_shares, params.weights, int(question.now_ms[latest]), question.bins[latest, :2]
+            items,
+            priors.moment_shares,
+            params.weights,
+            int(question.now_ms[latest]),
+            question.bins[latest, :2],
+            priors.stats_version,
         )
     wanted = np.ones(users, np.bool_) if explained is None else explained
     passes = [slice(start, start + _PASS_USERS) for start in range(0, max(users, 1), _PASS_USERS)]

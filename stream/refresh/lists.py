@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from models.items.index import NO_INDEX
 
@@ -18,7 +21,9 @@ User = tuple[int, bytes]
 """Partition and key."""
 
 
-class _LastList(NamedTuple):
+class _LastList(msgspec.Struct, frozen=True, gc=False):
+    """Python does not look for garbage in it: among 100,000 of them that takes longer than a list may wait."""
+
     items: tuple[int, ...]
     """Dense indices."""
     made_at: float
@@ -28,7 +33,8 @@ class LastLists:
     """In the order in which they were made; of more than `REMEMBERED_LISTS` the oldest are forgotten."""
 
     def __init__(self) -> None:
-        self._lists: dict[User, _LastList] = {}
+        # No dictionary: the first of one is the slower to find the more were taken from its front.
+        self._lists: OrderedDict[User, _LastList] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._lists)
@@ -41,7 +47,7 @@ class LastLists:
         last = self._lists.pop(user, None)
         self._lists[user] = _LastList(items, now)
         if len(self._lists) > REMEMBERED_LISTS:
-            self._lists.pop(next(iter(self._lists)))
+            self._lists.popitem(last=False)
         return last is None or last.items != items
 
     def holding(self, items: Collection[int]) -> Iterator[User]:
@@ -70,4 +76,5 @@ class LastLists:
 
     def forget(self, partitions: Collection[int]) -> None:
         """Their users are another worker's."""
-        self._lists = {user: last for user, last in self._lists.items() if user[0] not in partitions}
+        for user in [user for user in self._lists if user[0] in partitions]:
+            del self._lists[user]

@@ -8,11 +8,11 @@ remembered with their state: `owed`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice, takewhile
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,9 +20,8 @@ from stream.refresh.owed import Mark, OwedLists
 from stream.wire.records import Trigger
 
 
-@dataclass(slots=True)
-class Due:
-    """One user waiting for a list."""
+class Due(msgspec.Struct, gc=False):
+    """One user waiting for a list. Python does not look for garbage in it: a queue may hold a million."""
 
     key: bytes
     first_offset: int | None

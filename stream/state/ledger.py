@@ -22,7 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.items.growing import GrowingArray
 from stream.errors import CorruptStateError
+from stream.state.record import RESERVED_ROWS
 
 LEDGER_PREFIX = b"\xff"
 """Before the user's id in the key of a ledger: no id begins like that, since none is UTF-8."""
@@ -105,7 +107,11 @@ class Ledgers:
     """Memory of one row."""
 
     def __init__(self, capacity: int) -> None:
-        self.columns = _empty(capacity)
+        reserved_rows = max(capacity, RESERVED_ROWS)
+        counts: list[GrowingArray[Any]] = [GrowingArray(np.int64, reserved_rows=reserved_rows) for _ in _COUNTS]
+        entries = [GrowingArray(kind, *shape, reserved_rows=reserved_rows) for _, shape, kind in _SHAPES.values()]
+        self._growing = dict(zip((*_COUNTS, *_SHAPES), counts + entries, strict=True))
+        self.grow(capacity)
 
     @property
     def capacity(self) -> int:
@@ -113,10 +119,10 @@ class Ledgers:
         return len(self.columns.n_lists)
 
     def grow(self, capacity: int) -> None:
-        """Make room for `capacity` rows; what is there stays."""
-        old, self.columns = self.columns, _empty(capacity)
-        for name in LedgerColumns._fields:
-            getattr(self.columns, name)[: len(old.n_lists)] = getattr(old, name)
+        """Make room for `capacity` rows; what is there stays, and where it is."""
+        for column in self._growing.values():
+            column.grow(capacity)
+        self.columns = LedgerColumns(**{name: column.values for name, column in self._growing.items()})
 
     def take(self, rows: NDArray[np.int64], capacity: int) -> Ledgers:
         """A copy with these rows first, in that order, and empty ones up to `capacity`."""
@@ -157,9 +163,3 @@ class Ledgers:
             end = at + used[of] * _ENTRY_BYTES[name]
             getattr(self.columns, name)[row, : used[of]] = np.frombuffer(value[at:end], kind).reshape(-1, *shape[1:])
             at = end
-
-
-def _empty(capacity: int) -> LedgerColumns:
-    columns: list[NDArray[Any]] = [np.zeros(capacity, np.int64) for _ in _COUNTS]
-    columns += [np.zeros((capacity, *shape), kind) for _, shape, kind in _SHAPES.values()]
-    return LedgerColumns(*columns)

@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.compiled import compiled, compiled_part
+from models.items.growing import GrowingArray
 from stream.errors import CorruptStateError
 
 STATE_VERSION = 1
@@ -63,6 +64,9 @@ if sys.byteorder != "little":
 
 NEVER = -1
 """Fence of a user of whom nothing was applied."""
+
+RESERVED_ROWS = 1 << 20
+"""Users whose rows have address space from the beginning, 2.4 GB; memory is taken for those that are used."""
 
 assert (
     HEADER.size
@@ -143,7 +147,11 @@ class States:
     """Memory of one row."""
 
     def __init__(self, capacity: int) -> None:
-        self.columns = _empty(capacity)
+        self._growing: list[GrowingArray[Any]] = [
+            GrowingArray(kind, *shape, fill=NEVER if name == "fence" else 0, reserved_rows=max(capacity, RESERVED_ROWS))
+            for name, shape, kind in _COLUMNS
+        ]
+        self.grow(capacity)
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         if name == "columns":  # copying and pickling ask before it is there
@@ -157,10 +165,11 @@ class States:
         return len(self.columns.fence)
 
     def grow(self, capacity: int) -> None:
-        """Make room for `capacity` rows; what is there stays."""
-        old, self.columns = self.columns, _empty(capacity)
-        for name in StateColumns._fields:
-            getattr(self.columns, name)[: len(old.fence)] = getattr(old, name)
+        """Make room for `capacity` rows; what is there stays, and where it is: 100,000 users who come at one instant are
+        not copied while everybody waits."""
+        for column in self._growing:
+            column.grow(capacity)
+        self.columns = StateColumns(*(column.values for column in self._growing))
 
     def take(self, rows: NDArray[np.int64], capacity: int) -> States:
         """A copy with these rows first, in that order, and empty ones up to `capacity`."""
@@ -182,12 +191,6 @@ class States:
         lengths = np.minimum(self.n_ring[rows], RING)
         slots = (self.n_ring[rows] - lengths)[:, None] + np.arange(RING)
         return slots % RING, lengths
-
-
-def _empty(capacity: int) -> StateColumns:
-    columns = StateColumns(*(np.zeros((capacity, *shape), kind) for _, shape, kind in _COLUMNS))
-    columns.fence[:] = NEVER
-    return columns
 
 
 # --- packing ---

@@ -434,3 +434,13 @@ def test_ids_of_penchant_are_their_own_bits_and_others_are_hashed(text: str, exp
     found = list_id_of(text)
 
     assert found == expected if expected else all(0 < half < 2**64 for half in found)
+
+
+def test_ledgers_stay_where_they_are_while_room_is_made_for_others() -> None:
+    ledgers = Ledgers(2)
+    ledgers.columns.n_lists[1] = 3
+    before = ledgers.columns
+    ledgers.grow(4096)
+    assert ledgers.capacity == 4096
+    assert all(np.shares_memory(old, new) for old, new in zip(before, ledgers.columns, strict=True))
+    assert ledgers.columns.n_lists[:3].tolist() == [0, 3, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -319,3 +321,11 @@ def test_a_chunk_of_events_queues_what_its_events_one_by_one_would(chunks, other
     assert len(together) == len(one_by_one)
     while (batch := together.next_batch(2)) is not None:
         assert batch == one_by_one.next_batch(2)
+
+
+def test_python_looks_for_garbage_in_nobody_who_waits():
+    queue = RefreshQueue()
+    queue.add(0, b"ann", "refresh", 0.0)
+    batch = queue.next_batch(10)
+    assert batch is not None
+    assert not any(gc.is_tracked(due) for due in batch.due)

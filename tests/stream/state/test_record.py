@@ -245,3 +245,16 @@ def test_dwell_codes_grow_with_the_time_and_end_at_1_7_hours():
     assert codes == sorted(codes)
     assert codes[-2:] == [255, 255]
     assert 1.7 * 3_600_000 < dwell_ms_of(np.array([255], np.uint8))[0] < 1.8 * 3_600_000
+
+
+def test_rows_stay_where_they_are_while_room_is_made_for_others():
+    states = States(2)
+    states.item[1], states.fence[1] = 7, 3
+    before = states.columns
+    states.grow(4096)
+    assert states.capacity == 4096
+    assert all(np.shares_memory(old, new) for old, new in zip(before, states.columns, strict=True))
+    assert (states.item[1] == 7).all()
+    assert states.fence[:3].tolist() == [NEVER, 3, NEVER]
+    assert (states.fence[2:] == NEVER).all()
+    assert not states.item[2:].any()
