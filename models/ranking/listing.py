@@ -192,9 +192,16 @@ def _say_exactly(shares: F8, feedback: F8, explained: bool, items: I4, parts: F8
             scores[at], order[at] = scores[at - 1], order[at - 1]
             at -= 1
         scores[at], order[at] = score, r
-    items[:n], parts[:n] = items[:n][order], parts[:n][order]
-    if explained:
-        contributions[:n] = contributions[:n][order]
+    # One by one: to index by `order` takes three seconds to compile.
+    old_items, old_parts = items.copy(), parts.copy()
+    old_contributions = contributions.copy() if explained else contributions
+    for r in range(n):
+        items[r] = old_items[order[r]]
+        for p in range(parts.shape[1]):
+            parts[r, p] = old_parts[order[r], p]
+        if explained:
+            for q in range(contributions.shape[1]):
+                contributions[r, q] = old_contributions[order[r], q]
 
 
 @compiled

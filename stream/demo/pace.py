@@ -13,8 +13,8 @@ from typing import Final
 REPLAY_S: Final = 60.0
 """What a year takes at least."""
 
-FRESH_S: Final = 0.1
-LATE_S: Final = 0.38
+FRESH_S: Final = 0.13
+LATE_S: Final = 0.45
 
 BEHIND_RECORDS: Final = 500
 BEHIND_MAX_RECORDS: Final = 3_000
