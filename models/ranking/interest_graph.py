@@ -103,19 +103,6 @@ def user_vectors(graph: InterestGraph, vectors: PlaceVectors, recent: F8) -> F4:
     return summed
 
 
-def contributions(graph: InterestGraph, vectors: PlaceVectors, weights: F8, items: F4, item_row: I8) -> F8:
-    """(u, k, H) float64: what each past item brings to each candidate's score; sums to the score over H.
-
-    Args:
-        graph, vectors, weights: as given to and answered by `interest_graph`.
-        items, item_row: candidates: (n, dims) float32 unit vectors, and (u, k) the row of each; negative ones have none.
-    """
-    shares = np.zeros((*item_row.shape, vectors.row.shape[1]))
-    nothing, factors = np.zeros(weights.shape), np.tile((1.0, 0.0), (len(weights), 1))
-    add_shares(graph.medoid, graph.group, *vectors, weights, nothing, items, item_row, factors, shares)
-    return shares
-
-
 @compiled
 def add_shares(
     medoid: I8,

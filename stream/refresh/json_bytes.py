@@ -34,6 +34,15 @@ class Blob(NamedTuple):
     """(n + 1,): text i lies between ends i and i + 1."""
 
 
+class Ids(NamedTuple):
+    """Where the ids of n items or behaviours are, as JSON."""
+
+    data: Bytes
+    start: Ints
+    """(n,)"""
+    end: Ints
+
+
 class Slices(NamedTuple):
     """What was written, a piece for each list."""
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from models.arrays import F8, I8
 from models.compiled import compiled
 from models.vocabulary import STRATEGIES
-from stream.refresh.json_bytes import CLOSE, COMMA, END, NUMBER, Bytes, Slices, blob, put, put_between, put_whole
-from stream.refresh.reason_bytes import Ids
+from stream.refresh.json_bytes import CLOSE, COMMA, END, NUMBER, Bytes, Ids, Slices, blob, put, put_between, put_whole
 
 
 class ListedPlaces(NamedTuple):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from models.arrays import I4, I8, U64
 from models.ranking.rank import RankedBatch
 from models.ranking.recent import RecentItems
+from stream.refresh.json_bytes import Ids
 from stream.refresh.list_bytes import ListedPlaces, list_places_json
 from stream.refresh.question import Behaviours
-from stream.refresh.reason_bytes import Ids
 from stream.refresh.reasons import ExplainedBatch, SentenceContext, WrittenReasons, build_reasons
 from stream.refresh.words import Naming
 from stream.wire.records import (

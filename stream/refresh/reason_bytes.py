@@ -16,6 +16,7 @@ from stream.refresh.json_bytes import (
     NUMBER,
     OPEN,
     Bytes,
+    Ids,
     Ints,
     Slices,
     blob,
@@ -44,15 +45,6 @@ class PlaceNumbers(NamedTuple):
     """(c,)"""
     bounds: Ints
     """(f + 1,): a place's causes are those from its bound to the next one's."""
-
-
-class Ids(NamedTuple):
-    """Where the ids of n items or behaviours are, as JSON."""
-
-    data: Bytes
-    start: Ints
-    """(n,)"""
-    end: Ints
 
 
 def places_json(items: Ids, numbers: PlaceNumbers, starts: Ints) -> Slices:

@@ -17,7 +17,7 @@ from models.arrays import I4, I8, U64
 from models.items.catalog import Catalog
 from models.items.index import NO_INDEX
 from stream.reasons.sentence import title_of
-from stream.refresh.reason_bytes import Ids
+from stream.refresh.json_bytes import Ids
 
 NameOf = Callable[[int], str | None]
 

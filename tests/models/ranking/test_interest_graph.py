@@ -17,10 +17,12 @@ def interest_graph(vectors, weights, points):
 
 
 def contributions(graph, vectors, weights, candidates):
-    items, row = candidates.reshape(-1, candidates.shape[2]), np.arange(candidates.shape[0] * candidates.shape[1])
-    return graphs.contributions(
-        graph, reference.placed(vectors), weights, np.ascontiguousarray(items), row.reshape(candidates.shape[:2])
-    )
+    items = np.ascontiguousarray(candidates.reshape(-1, candidates.shape[2]))
+    row = np.arange(len(items)).reshape(candidates.shape[:2])
+    shares, only_points = np.zeros((*row.shape, vectors.shape[1])), np.tile((1.0, 0.0), (len(weights), 1))
+    placed, nothing = reference.placed(vectors), np.zeros(weights.shape)
+    graphs.add_shares(graph.medoid, graph.group, *placed, weights, nothing, items, row, only_points, shares)
+    return shares
 
 
 def user_vectors(graph, vectors, recent=None):

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.vocabulary import STRATEGIES
-from stream.refresh.json_bytes import json_texts
+from stream.refresh.json_bytes import Ids, json_texts
 from stream.refresh.list_bytes import ListedPlaces, list_places_json
-from stream.refresh.reason_bytes import Ids
 from stream.wire.records import RecommendedItem
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, -0.0, 1.0, 1e-300, 5e-324, 1e22])

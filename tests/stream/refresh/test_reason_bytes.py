@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.vocabulary import ACTIONS, STRATEGIES
-from stream.refresh.json_bytes import MILLION, json_texts
-from stream.refresh.reason_bytes import Ids, PlaceNumbers, behaviours_json, places_json
+from stream.refresh.json_bytes import MILLION, Ids, json_texts
+from stream.refresh.reason_bytes import PlaceNumbers, behaviours_json, places_json
 from stream.wire.reasons import CitedBehaviour, PlaceCause, PlaceReason
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=80)
