@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.items.rows import smallest
 from models.ranking.features import FORWARD, SCALES, ItemArrays, Question, norm, place_weights
 
@@ -166,7 +166,7 @@ def _gather(
         found.start[u + 1] = end
 
 
-@compiled
+@compiled_part
 def _accumulate(
     history: I4,
     counts: F8,
@@ -221,7 +221,7 @@ def _accumulate(
     return n
 
 
-@compiled
+@compiled_part
 def _nearest(hashes: NDArray[np.uint64], near: F8, touched: I4, n: int, limit: int) -> int:
     """Move the `limit` nearest of the n touched items to the front; of equal ones the lower hash. How many those are."""
     if n <= limit:
@@ -254,7 +254,7 @@ def _nearest(hashes: NDArray[np.uint64], near: F8, touched: I4, n: int, limit: i
     return limit
 
 
-@compiled
+@compiled_part
 def _largest(values: F8, rank: int) -> float:
     """The value of this rank, from 1 for the largest, of more than so many.
 
@@ -285,7 +285,7 @@ def _largest(values: F8, rank: int) -> float:
     return float(smallest(within, n - (rank - above)))
 
 
-@compiled
+@compiled_part
 def _append(j: int, sums: F8, stamp: I8, slot: I8, taken: int, item: I4, near: F8, end: int) -> int:
     stamp[j] = taken
     slot[j] = end
@@ -295,13 +295,13 @@ def _append(j: int, sums: F8, stamp: I8, slot: I8, taken: int, item: I4, near: F
     return end + 1
 
 
-@compiled
+@compiled_part
 def _may_be_taken(j: int, recommendable: NDArray[np.bool_], stamp: I8, out: int, taken: int) -> bool:
     """Whether an item that was proposed may be listed and is not there already."""
     return bool(0 <= j < len(recommendable) and recommendable[j] and stamp[j] != out and stamp[j] != taken)
 
 
-@compiled
+@compiled_part
 def _take(j: int, sums: F8, stamp: I8, slot: I8, seen: int, taken: int, item: I4, near: F8, end: int) -> int:
     """Take an item that was proposed."""
     if stamp[j] != seen:

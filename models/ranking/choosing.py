@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.items.near import dot
 from models.ranking.features import CONTEXT, NEAR_UNIT, SCALES, SEQUENCE, TEXT
 
@@ -31,7 +31,7 @@ _LOG = np.linalg.lstsq(_NODES[:, None] ** np.arange(1, 9), np.log1p(_NODES), rco
 """log(1 + t) for t in [0, 1], as a polynomial without a constant term: error below 3e-7."""
 
 
-@compiled
+@compiled_part
 def bound_scores(
     item: I4,
     near: F8,
@@ -92,7 +92,7 @@ def bound_scores(
     _add_text(item, weight, wanted, row, table, rest, low, high, shifted[:m], kept, bounds, count, hashes)
 
 
-@compiled
+@compiled_part
 def _add_text(
     item: I4,
     weight: F4,
@@ -134,7 +134,7 @@ def _add_text(
             bounds[c] = upper[c]
 
 
-@compiled
+@compiled_part
 def _bound(personal: np.float32, rest: np.float32, low: np.float32, high: np.float32) -> np.float32:
     added = low if personal == 0.0 else max(low, high) if abs(personal) < NEARLY_NOTHING else low
     if personal >= NEARLY_NOTHING:
@@ -185,7 +185,7 @@ def keep_best(bounds: F4, item: I4, count: F8, hashes: NDArray[np.uint64], kept:
     return float(left_out)
 
 
-@compiled
+@compiled_part
 def _worst(bounds: F4, item: I4, count: F8, hashes: NDArray[np.uint64], kept: I8) -> int:
     worst = 0
     for r in range(1, len(kept)):
@@ -195,7 +195,7 @@ def _worst(bounds: F4, item: I4, count: F8, hashes: NDArray[np.uint64], kept: I8
     return worst
 
 
-@compiled
+@compiled_part
 def _goes_before(a: int, b: int, count: F8, hashes: NDArray[np.uint64]) -> bool:
     return bool(count[a] > count[b] or (count[a] == count[b] and hashes[a] < hashes[b]))
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from models.arrays import F8, I4, I8
 from models.calendar import HOUR_MS
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.items.catalog import Catalog
 from models.items.facts import NEW_BELOW
 from models.items.record import MOMENT_STARTS, NEVER_MS
@@ -203,7 +203,7 @@ def fill_features(
     )  # fmt: skip
 
 
-@compiled
+@compiled_part
 def fill_impersonal(
     x: F8,
     count: float,
@@ -228,7 +228,7 @@ def fill_impersonal(
     x[AGE + 1] = 1.0 if count < NEW_BELOW else 0.0
 
 
-@compiled
+@compiled_part
 def moment_feature(happened: int, count: float, b: int, moment_shares: F8) -> float:
     """How much more of an item's engagements than of all fell into bin b, as a logarithm; 0 where nothing is known."""
     if b == MOMENT_STARTS[2] or moment_shares[b] <= 0.0:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I8
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.items.near import dot
 from models.ranking.place_vectors import NO_VECTOR, PlaceVectors
 
@@ -125,7 +125,7 @@ def add_shares(
         )
 
 
-@compiled
+@compiled_part
 def add_user_shares(
     medoid: I8,
     group: I8,
@@ -158,7 +158,7 @@ def add_user_shares(
                 shares[k, q] += factors[1] * recent[q] * alone
 
 
-@compiled
+@compiled_part
 def _vector(row: int, table: F4, others: F4) -> F4:
     found: F4 = table[row] if row >= 0 else others[-2 - row]
     return found
@@ -175,7 +175,7 @@ def _add_up(row: I8, table: F4, others: F4, medoid: I8, weight: F8, recent: F8, 
                 _add(summed[u, 1], np.float32(recent[u, q]), _vector(row[u, q], table, others))
 
 
-@compiled
+@compiled_part
 def _add(total: F4, factor: np.float32, vector: F4) -> None:
     for d in range(len(total)):
         total[d] += factor * vector[d]
@@ -218,7 +218,7 @@ def _graphs(
         _edges(cosine, used[:n], medoid[u, :found], edge_above, edge[u])
 
 
-@compiled
+@compiled_part
 def _find_points(cosine: F4, mass: F8, used: I8, same_point: float, medoid: I8, group: I8) -> int:
     """Fill `medoid` and the groups of those near to one; how many points there are. Both in columns of the history."""
     for p in range(len(medoid)):
@@ -241,7 +241,7 @@ def _find_points(cosine: F4, mass: F8, used: I8, same_point: float, medoid: I8, 
     return len(medoid)
 
 
-@compiled
+@compiled_part
 def _join_nearest(cosine: F4, used: I8, medoid: I8, group: I8) -> None:
     """Items of no group join the nearest point."""
     for i in range(len(used)):
@@ -255,7 +255,7 @@ def _join_nearest(cosine: F4, used: I8, medoid: I8, group: I8) -> None:
                 group[used[i]] = p
 
 
-@compiled
+@compiled_part
 def _edges(cosine: F4, used: I8, medoid: I8, edge_above: float, edge: F4) -> None:
     for p in range(len(medoid)):
         for q in range(len(medoid)):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
 from models.calendar import DAY_MS, HOUR_MS
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.items.near import dot
 from models.items.record import MOMENT_STARTS
 from models.ranking.candidates import Candidates
@@ -165,7 +165,7 @@ def list_best(
             _say_exactly(shares, feedback[u], explained[u], listed.items[u], listed.parts[u], listed.contributions[u])
 
 
-@compiled
+@compiled_part
 def _features_by_text(wanted: F4, row: I8, table: F4, chosen: I8, by_text: F4) -> None:
     """Fill (most, 2) `by_text` for the chosen ones of one user's candidates."""
     for i in chosen:
@@ -174,7 +174,7 @@ def _features_by_text(wanted: F4, row: I8, table: F4, chosen: I8, by_text: F4) -
             by_text[i, 0], by_text[i, 1] = dot(wanted[0], table[row[i]]), dot(wanted[1], table[row[i]])
 
 
-@compiled
+@compiled_part
 def _say_exactly(shares: F8, feedback: F8, explained: bool, items: I4, parts: F8, contributions: F8) -> None:
     """Put what text brought, (n, H), into the first n places of one user's list, and these in order. Equal ones stay."""
     n = len(shares)
@@ -204,7 +204,7 @@ def _say_exactly(shares: F8, feedback: F8, explained: bool, items: I4, parts: F8
                 contributions[r, q] = old_contributions[order[r], q]
 
 
-@compiled
+@compiled_part
 def _best(
     question: Question,
     items: ItemArrays,
@@ -229,7 +229,7 @@ def _best(
     return n, best[n - 1] if n else -np.inf
 
 
-@compiled
+@compiled_part
 def _fill(
     question: Question, items: ItemArrays, found: Candidates, by_text: F4, u: int, c: int, moment_shares: F8, x: F8
 ) -> None:
@@ -246,7 +246,7 @@ def _fill(
     )
 
 
-@compiled
+@compiled_part
 def _parts_and_score(x: F8, weights: F8, feedback: F8, parts: F8) -> float:
     """Fill (P + 1,) `parts`; their sum in order. `feedback` is what is added without and with something personal."""
     parts[:] = 0.0
@@ -255,7 +255,7 @@ def _parts_and_score(x: F8, weights: F8, feedback: F8, parts: F8) -> float:
     return _add_up(parts, feedback)
 
 
-@compiled
+@compiled_part
 def _add_up(parts: F8, feedback: F8) -> float:
     """Fill the last one, what the strategy has earned; the sum in order."""
     personal = 0.0
@@ -268,7 +268,7 @@ def _add_up(parts: F8, feedback: F8) -> float:
     return score
 
 
-@compiled
+@compiled_part
 def _insert(best: F8, at: I8, n: int, score: float, c: int, items: ItemArrays, found: Candidates) -> int:
     """Put candidate c among the n best so far, in order, if it belongs there; how many there are then."""
     k = len(best)
@@ -282,7 +282,7 @@ def _insert(best: F8, at: I8, n: int, score: float, c: int, items: ItemArrays, f
     return min(n + 1, k)
 
 
-@compiled
+@compiled_part
 def _before(score: float, item: int, other_score: float, other: int, items: ItemArrays) -> bool:
     if score != other_score:
         return score > other_score
@@ -291,7 +291,7 @@ def _before(score: float, item: int, other_score: float, other: int, items: Item
     return bool(items.hashes[item] < items.hashes[other])
 
 
-@compiled
+@compiled_part
 def _contribute(
     history: I4,
     counts: F8,

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.items.index import NO_INDEX
 from models.items.near import PRODUCTS_AT_ONCE, dot
 from models.items.vectors import ItemVectors
@@ -225,7 +225,7 @@ def _propose(
             sums[touched[i]], is_touched[touched[i]] = 0.0, False
 
 
-@compiled
+@compiled_part
 def _keep_best(touched: I4, sums: F4, best: F4, found: I4) -> None:
     """Fill `found` with those of the largest sums, in no order; of equal ones with the lower index."""
     n, least = 0, 0

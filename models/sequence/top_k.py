@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, I4
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.items.index import NO_INDEX
 
 _BLOCK: Final = 16_384
@@ -61,7 +61,7 @@ def top_k(queries: F4, vectors: F4, biases: F4, k: int, allowed: NDArray[np.bool
     return TopK(best.astype(np.int32), log_probability.astype(np.float32), normaliser)
 
 
-@compiled
+@compiled_part
 def _is_worse(score: float, item: int, other_score: float, other_item: int) -> bool:
     return score < other_score or (score == other_score and item > other_item)
 

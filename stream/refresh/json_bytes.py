@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -73,7 +73,7 @@ def put(buffer: Bytes, at: int, data: Bytes, ends: Ints, text: int) -> int:
     return put_between(buffer, at, data, ends[text], ends[text + 1])
 
 
-@compiled
+@compiled_part
 def put_between(buffer: Bytes, at: int, data: Bytes, start: int, end: int) -> int:
     """Write what lies in `data` from `start` to `end`."""
     for i in range(start, end):

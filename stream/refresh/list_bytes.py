@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F8, I8
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from models.vocabulary import STRATEGIES
 from stream.refresh.json_bytes import CLOSE, COMMA, END, NUMBER, Bytes, Ids, Slices, blob, put, put_between, put_whole
 
@@ -96,7 +96,7 @@ def _write(
         list_ends[u + 1] = at
 
 
-@compiled
+@compiled_part
 def _number_end(numbers: Bytes, start: int) -> int:
     """Where a number of a JSON array ends."""
     end = start

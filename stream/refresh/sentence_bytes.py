@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import I8
-from models.compiled import compiled
+from models.compiled import compiled, compiled_part
 from stream.reasons.ago import UNTOLD
 from stream.reasons.choice import NAMED
 from stream.reasons.phrases import Phrases
@@ -108,7 +108,7 @@ def _write(
         list_ends[u + 1] = at
 
 
-@compiled
+@compiled_part
 def _said_once(same_time: I8, when: I8, named: I8, n: int, is_last: bool) -> int:
     """Which cause says the time that all have in common; -1: each says its own."""
     for i in range(1, n):
