@@ -87,6 +87,7 @@ def _gaps(settings: Settings, data: DataDirectory, options: argparse.Namespace) 
         users.outcomes.take()
         while (batch := tracker.queue.next_batch(settings.refresh_batch_users)) is not None:
             for published in tracker.refresh(0, batch.due, time.time_ns() // 1_000_000, 0.0):
+                assert published is not None, "a user is quarantined"
                 if published.reasons is not None:
                     gaps.append(published.reasons.gap)
                     reasons += len(published.list.record.items)

@@ -322,6 +322,7 @@ def _refresh_all(tracker: Tracker, batch_users: int) -> list[_Batch]:
         published = tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, time.monotonic())
         size = records = reasons = 0
         for each in published:
+            assert each is not None, "a user is quarantined"
             size += len(each.list.value)
             records += 1
             if each.reasons is not None:

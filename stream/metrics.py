@@ -156,6 +156,12 @@ class OutputMetrics:
             "What ranking adds to the score of an item of a strategy for what the strategy earned, as log-odds",
             "strategy",
         )
+        self.quarantined = new.counter(
+            "penchant_quarantined",
+            "Times that a user went without something because of what is stored for them or made of it, by what: state, "
+            "ledger, list, reasons",
+            "cause",
+        )
         self.completeness_gap = new.histogram(
             "penchant_completeness_gap",
             "How far score and the sum of contributions and parts are apart, as a share of the score: largest of a batch",

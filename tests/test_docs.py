@@ -20,7 +20,7 @@ import stream
 from stream.kafka.topics import topic_specs
 from stream.schemas import NAMES
 from stream.settings import load_settings
-from stream.wire.decode import REASONS
+from stream.wire.decode import LETTER_REASONS
 
 PAGES = sorted(DOCS.rglob("*.md"))
 PROSE = [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *PAGES]
@@ -67,7 +67,7 @@ def test_every_topic_is_in_the_docs() -> None:
 
 def test_the_docs_name_every_reason_for_a_dead_letter() -> None:
     table = text_of(DOCS / "topics.md").partition("## Bad input")[2]
-    assert [reason for reason in REASONS if f"`{reason}`" not in table] == []
+    assert [reason for reason in LETTER_REASONS if f"`{reason}`" not in table] == []
 
 
 def test_the_docs_name_every_schema() -> None:

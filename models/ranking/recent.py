@@ -11,6 +11,13 @@ from models.arrays import F8, I8, U64
 from models.compiled import compiled
 from models.hashing import NO_ITEM
 
+CANCELLED = 1e-6
+"""Gains of one item whose sum is a smaller share than this of the sum of their sizes say nothing: the sum is 0.
+
+What ten views bring and one dislike takes away is 0 in real numbers and some 1e-16 in floating point, whose sign depends on the
+order of summing; divided by it, each behaviour's share of the item would be without meaning.
+"""
+
 
 class RecentItems(NamedTuple):
     """The distinct items of u users, newest first, and how much interest was shown in each."""
@@ -18,7 +25,8 @@ class RecentItems(NamedTuple):
     items: NDArray[np.uint64]
     """(u, H) uint64 hashes, each once per row, padded with 0."""
     gains: NDArray[np.float64]
-    """(u, H) float64: summed over the behaviours with the item; negative for a disliked one."""
+    """(u, H) float64: summed over the behaviours with the item; negative for a disliked one, 0 where they cancel
+    (`CANCELLED`)."""
     position: NDArray[np.int64]
     """(u, R) int64: the column of `items` that each behaviour belongs to, -1 for none."""
 
@@ -48,9 +56,9 @@ def recent_items(
 ) -> RecentItems:
     """The last `window` distinct items of each user and their gains.
 
-    An item is as new as its newest behaviour, and its gain is the sum of the gains of all its behaviours here; within an
-    item each behaviour's share is its gain over that sum. Behaviours without item or with gain 0 are ignored. Of equal
-    times the later column is the newer; otherwise the order of the columns does not matter.
+    An item is as new as its newest behaviour, and its gain is the sum of the gains of all its behaviours here, added up from
+    the newest one; within an item each behaviour's share is its gain over that sum. Behaviours without item or with gain 0
+    are ignored. Of equal times the later column is the newer; otherwise the order of the columns does not matter.
 
     Args:
         items: (u, R) uint64 hashes, 0 = none.
@@ -68,7 +76,7 @@ def recent_items(
 
 @compiled
 def _find_recent(items: U64, times_ms: I8, gains: F8, recent: U64, summed: F8, position: I8) -> None:
-    newest = np.empty(items.shape[1], np.int64)
+    newest, size = np.empty(items.shape[1], np.int64), np.empty(recent.shape[1])
     for u in range(len(items)):
         n = 0
         for b in range(
@@ -90,7 +98,11 @@ def _find_recent(items: U64, times_ms: I8, gains: F8, recent: U64, summed: F8, p
             if place == places:
                 if places == recent.shape[1]:
                     continue
-                recent[u, place] = items[u, b]
+                recent[u, place], size[place] = items[u, b], 0.0
                 places += 1
             summed[u, place] += gains[u, b]
+            size[place] += abs(gains[u, b])
             position[u, b] = place
+        for place in range(places):
+            if abs(summed[u, place]) <= CANCELLED * size[place]:
+                summed[u, place] = 0.0

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.compiled import compiled
+from models.ranking.recent import RecentItems
 
 METHOD = "exact-additive"
 
@@ -31,24 +32,26 @@ class Contributions(NamedTuple):
 
 
 def contributions_of(
-    item_contributions: NDArray[np.float64], position: NDArray[np.int64], gains: NDArray[np.float64], limit: int = 0
+    item_contributions: NDArray[np.float64], recent: RecentItems, gains: NDArray[np.float64], limit: int = 0
 ) -> tuple[Contributions, NDArray[np.float64]]:
     """Share the contribution of each history item among the behaviours it consists of.
 
     Args:
         item_contributions: (u, k, H) float64, `RankedBatch.contributions`.
-        position: (u, R) int64, `RecentItems.position`: the history item of each behaviour, -1 for none.
+        recent: the u users' items: which one each of R behaviours belongs to, and what its gains add up to. A sum is taken from
+            there, never made again: made in another order it may have another sign.
         gains: (u, R) float64, the gains given to `recent_items`.
         limit: contributions listed for each place, the strongest; 0 = all.
 
     Returns:
         The contributions, and (u, k) float64 what those not listed add up to.
     """
-    users, places, n_items = item_contributions.shape
+    users, places, _ = item_contributions.shape
+    position = recent.position
     room = users * places * min(limit or position.shape[1], position.shape[1])
     made = Contributions(np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room))
     others = np.zeros((users, places))
-    n = _attribute(item_contributions, position, gains, limit or position.shape[1], made, others, np.zeros(n_items))
+    n = _attribute(item_contributions, position, recent.gains, gains, limit or position.shape[1], made, others)
     return Contributions(made.user[:n], made.rank[:n], made.behaviour[:n], made.value[:n]), others
 
 
@@ -56,22 +59,18 @@ def contributions_of(
 def _attribute(
     item_contributions: NDArray[np.float64],
     position: NDArray[np.int64],
+    total: NDArray[np.float64],
     gains: NDArray[np.float64],
     limit: int,
     made: Contributions,
     others: NDArray[np.float64],
-    total: NDArray[np.float64],
 ) -> int:
     n = 0
     width = position.shape[1]
     share, values, order = np.zeros(width), np.zeros(width), np.zeros(width, np.int64)
     for u in range(len(position)):
-        total[:] = 0.0
         for b in range(width):
-            if position[u, b] >= 0:
-                total[position[u, b]] += gains[u, b]
-        for b in range(width):
-            of = total[position[u, b]] if position[u, b] >= 0 else 0.0
+            of = total[u, position[u, b]] if position[u, b] >= 0 else 0.0
             share[b] = gains[u, b] / of if of != 0.0 else 0.0
         for k in range(item_contributions.shape[1]):
             found = 0

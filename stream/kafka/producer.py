@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -19,6 +20,8 @@ LINGER_MS = 5
 ROOM_FOR_HEADERS_BYTES = 64 << 10
 QUEUE_MAX_BYTES = 256 << 20
 QUEUE_MAX_RECORDS = 1_000_000
+
+TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE)
 
 FIXES = {
     KafkaError.MSG_SIZE_TOO_LARGE: "raise the topic's max.message.bytes",
@@ -50,6 +53,14 @@ def producer_config(settings: Settings) -> dict[str, Any]:
     }
 
 
+class Record(NamedTuple):
+    """What may be sent instead of a record that is too large for its topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
 class RecordProducer:
     """librdkafka behind three verbs: `send`, `serve`, `flush`. Used from the event loop's thread.
 
@@ -71,14 +82,25 @@ class RecordProducer:
         )
 
     def send(
-        self, topic: str, key: bytes | None, value: bytes | None, partition: int = -1, headers: Headers | None = None
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int = -1,
+        headers: Headers | None = None,
+        instead: Record | None = None,
     ) -> None:
-        """Queue one record; -1 lets the key choose the partition. Waits, within the deadline, for room in the queue."""
+        """Queue one record; -1 lets the key choose the partition. Waits, within the deadline, for room in the queue.
+
+        `instead` is sent should the broker find the record too large; without it that is a failure.
+        """
         self._raise_if_failed()
         give_up = 0.0
+        # The callback of one record stands in for that of all.
+        own = {} if instead is None else {"on_delivery": partial(self._on_large_delivery, topic, instead)}
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, headers=list(headers) if headers else None)
+                self._producer.produce(topic, value, key, partition, headers=list(headers) if headers else None, **own)
             except BufferError:
                 now = time.monotonic()
                 give_up = give_up or now + self._deadline_s
@@ -113,6 +135,19 @@ class RecordProducer:
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._fail(_not_accepted(str(message.topic()), error))
+
+    def _on_large_delivery(self, topic: str, instead: Record, error: KafkaError | None, message: Message) -> None:
+        """While the queue is polled or flushed, which goes on until what is sent here is acknowledged as well."""
+        if error is None or error.code() not in TOO_LARGE:
+            self._on_delivery(error, message)
+            return
+        logger.warning(
+            "a record of %d bytes is too large for %s; its beginning is sent", len(message.value() or b""), topic
+        )
+        try:
+            self._producer.produce(topic, instead.value, instead.key, headers=list(instead.headers))
+        except (BufferError, KafkaException) as why:
+            self._fail(f"a record to {topic} was not accepted: {why}")
 
     def _on_error(self, error: KafkaError) -> None:
         logger.warning("Kafka: %s", error.str())

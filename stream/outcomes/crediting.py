@@ -144,6 +144,10 @@ class Lists(NamedTuple):
     propensity: NDArray[np.float32]
     """(m, k), > 0; 0 after the last item of a list."""
 
+    def take(self, kept: NDArray[np.bool_]) -> Lists:
+        """Of these."""
+        return Lists(self.row[kept], self.list_id[kept], self.items[kept], self.strategy[kept], self.propensity[kept])
+
 
 def note_lists(ledgers: LedgerColumns, lists: Lists, at_ms: int) -> NDArray[np.bool_]:
     """Remember that lists were published; (m,) False where one is remembered already."""

@@ -59,8 +59,11 @@ class PartitionOutcomes:
         told = np.flatnonzero(applied & concerns_lists(events, params))
         if not len(told):
             return []
+        rows = self.ledgers.rows([keys[i] for i in told.tolist()])
+        if (rows < 0).any():  # of users whose ledger cannot be read: their outcomes go uncredited, it stays as it is
+            told, rows = told[rows >= 0], rows[rows >= 0]
         keys = [keys[i] for i in told.tolist()]
-        columns = events.take(told)._replace(row=self.ledgers.rows(keys))
+        columns = events.take(told)._replace(row=rows)
         credited = credit(self.ledgers.states.columns, columns, referrals.take(told), params)
         self.ledgers.mark_dirty(credited.rows)
         self.totals.add(credited, columns)
@@ -74,6 +77,8 @@ class PartitionOutcomes:
     def note(self, keys: Sequence[bytes], lists: Lists, at_ms: int) -> None:
         """Lists were published, one each for so many users; `lists.row` is not looked at."""
         rows = self.ledgers.rows(keys)
+        if (rows < 0).any():
+            lists, rows = lists.take(rows >= 0), rows[rows >= 0]
         noted = note_lists(self.ledgers.states.columns, lists._replace(row=rows), at_ms)
         self.ledgers.mark_dirty(rows[noted])
 

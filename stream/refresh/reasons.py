@@ -84,7 +84,7 @@ def build_reasons(
     item_contributions = ranked.contributions
     if not explained.all():
         item_contributions = np.where(explained[:, :, None], item_contributions, 0.0)
-    causes, others = contributions_of(item_contributions, batch.recent.position, behaviours.gain, contributions_max)
+    causes, others = contributions_of(item_contributions, batch.recent, behaviours.gain, contributions_max)
     places = np.flatnonzero(explained)
     bounds = np.searchsorted(causes.user * k + causes.rank, np.append(places, explained.size))
     user, place = places // k, np.repeat(np.arange(len(places)), np.diff(bounds))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
+from msgspec.json import encode
 from numpy.typing import NDArray
 
 from models.arrays import F8, I8
@@ -24,7 +27,7 @@ from models.reasons.contributions import COMPLETENESS_GAP_MAX
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
 from models.vocabulary import QUERY
-from stream.errors import InvariantError
+from stream.errors import PenchantError
 from stream.metrics import Metrics
 from stream.outcomes.crediting import Lists
 from stream.params import credit_params, interest_params, update_params
@@ -36,15 +39,19 @@ from stream.refresh.exclusions import Exclusions
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.lists import LastLists
 from stream.refresh.publish import ListHeader, Published, build_records, model_versions
+from stream.refresh.quarantine import Cause, Quarantine, Quarantined
 from stream.refresh.question import Behaviours, ages_s, behaviours_of, first_engagements, ranking_question
 from stream.refresh.queue import Due
 from stream.refresh.reasons import SentenceContext
 from stream.refresh.serving import Serving
 from stream.settings import Settings
 from stream.state.record import RING, States
+from stream.storage.unreadable import UnreadableRecords
 from stream.wire.codes import list_id_of
 from stream.wire.records import EventSource
 from stream.wire.times import parse_timezone
+
+logger = logging.getLogger(__name__)
 
 
 class Asking(NamedTuple):
@@ -72,6 +79,16 @@ def is_published(made: Published, due: Due) -> bool:
     return made.changed or due.trigger == "event"
 
 
+def _list_json(ranked: RankedBatch, user: int) -> dict[str, object]:
+    """What was ranked for one user of a batch, with every number in full; what is none is null."""
+    return {
+        "items": ranked.items[user].tolist(),
+        "scores": ranked.scores[user].tolist(),
+        "parts": {name: values[user].tolist() for name, values in ranked.parts.items()},
+        "contributions": ranked.contributions[user].tolist(),
+    }
+
+
 class Refresher:
     """Makes lists of what is known and what serves. Everything is decided here, nothing is sent."""
 
@@ -86,6 +103,7 @@ class Refresher:
         self._zone = parse_timezone(settings.explanation_timezone)
         self._phrases = phrases_of(languages_named(settings.explanation_languages))
         self._moments = Moments()
+        self.quarantine = Quarantine(metrics)
 
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
@@ -137,8 +155,8 @@ class Refresher:
             telling,
         )
 
-    def refresh(self, users: UserPartition, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
-        """Fresh lists, in the order of `due`.
+    def refresh(self, users: UserPartition, due: Sequence[Due], now_ms: int, now: float) -> list[Published | None]:
+        """Fresh lists, in the order of `due`; None for a user who is quarantined, whose list cannot be made.
 
         Args:
             users: their partition.
@@ -147,19 +165,57 @@ class Refresher:
             now: a monotonic clock, s.
 
         Raises:
-            InvariantError: reasons do not add up to scores; nothing of the batch may go out.
+            PenchantError: not one user's matter: the store cannot be read, say.
         """
-        stage = self._metrics.work.stage_seconds
-        with stage.labels("rank").time():
-            asking = self.ask(users.overlay.states, users.overlay.rows([d.key for d in due]), now_ms)
-            explained = np.array([is_explained(d.key, self._settings.explained_users) for d in due], np.bool_)
-            ranked = self._rank(users, asking, explained, now_ms)
-        with stage.labels("publish").time():
-            published = self._publish(users, asking, due, explained, ranked, now_ms)
-        self._assert_complete(published)
-        self._explain(users.overlay.states, asking, due, published, now_ms)
+        rows = users.overlay.rows([d.key for d in due])
+        self.note_unreadable(users)
+        readable = np.flatnonzero(rows >= 0)
+        made: list[Published | None] = [None] * len(due)
+        found = self._lists_of_rows(users, rows[readable], [due[i] for i in readable.tolist()], now_ms, now)
+        for i, each in zip(readable.tolist(), found, strict=True):
+            made[i] = each
+        return made
+
+    def _lists_of_rows(
+        self, users: UserPartition, rows: I8, due: Sequence[Due], now_ms: int, now: float
+    ) -> list[Published | None]:
+        """As `refresh`. Whatever goes wrong costs the one user of whom it goes wrong: without that one it is tried again."""
+        if not due:
+            return []
+        try:
+            ranked, published = self._make(users, rows, due, now_ms)
+        except (PenchantError, MemoryError):
+            raise
+        except Exception as error:  # of which nothing was kept: a batch is remembered when it is whole
+            if len(due) > 1:
+                half = len(due) // 2
+                return [
+                    *self._lists_of_rows(users, rows[:half], due[:half], now_ms, now),
+                    *self._lists_of_rows(users, rows[half:], due[half:], now_ms, now),
+                ]
+            logger.debug("a list cannot be made", exc_info=error)
+            self._cannot_be_made(users, rows[0], due[0], f"{type(error).__name__}: {error}")
+            return [None]
+        # What is remembered becomes durable; an error in here is no user's alone.
         self._remember(users, due, ranked, published, now_ms, now)
         return published
+
+    def _make(
+        self, users: UserPartition, rows: I8, due: Sequence[Due], now_ms: int
+    ) -> tuple[RankedBatch, list[Published | None]]:
+        stage = self._metrics.work.stage_seconds
+        with stage.labels("rank").time():
+            asking = self.ask(users.overlay.states, rows, now_ms)
+            explained = np.array([is_explained(d.key, self._settings.explained_users) for d in due], np.bool_)
+            ranked = self._rank(users, asking, explained, now_ms)
+        sound = self._sound(users, asking, due, ranked)
+        with stage.labels("publish").time():
+            published = self._publish(users, asking, due, explained, ranked, now_ms)
+            complete = self._complete(users, asking, due, ranked, published, sound)
+            if not complete.all():
+                published = self._publish(users, asking, due, explained & complete, ranked, now_ms)
+        self._explain(users.overlay.states, asking, due, published, now_ms)
+        return ranked, [each if is_sound else None for each, is_sound in zip(published, sound.tolist(), strict=True)]
 
     # --- ask ---
 
@@ -288,17 +344,64 @@ class Refresher:
         source = EventSource(self._settings.topic_events, users.partition, fence)
         return ListHeader(due.key.decode(), source, event_time_ms, due.trigger)
 
-    def _assert_complete(self, published: Sequence[Published]) -> None:
-        """The reasons of a batch add up to its scores.
+    # --- check ---
 
-        Raises:
-            InvariantError: they do not.
-        """
-        gaps = [each.reasons.gap for each in published if each.reasons is not None]
-        gap = float(np.array(gaps).max(initial=0.0))  # NumPy's: what is not a number stays the largest
-        self._metrics.output.completeness_gap.observe(gap)
-        if not gap <= COMPLETENESS_GAP_MAX:
-            raise InvariantError(f"contributions and score of a list are {gap:g} of the score apart")
+    def _sound(
+        self, users: UserPartition, asking: Asking, due: Sequence[Due], ranked: RankedBatch
+    ) -> NDArray[np.bool_]:
+        """(u,): whether all scores of a list are numbers; else there is no order that means anything."""
+        numbers = np.isfinite(ranked.scores) & np.isfinite(ranked.probability)
+        sound: NDArray[np.bool_] = np.all(numbers | (ranked.items < 0), axis=1)
+        for i in np.flatnonzero(~sound).tolist():
+            self._cannot_be_made(users, asking.rows[i], due[i], "a score is not a number", _list_json(ranked, i))
+        return sound
+
+    def _complete(
+        self,
+        users: UserPartition,
+        asking: Asking,
+        due: Sequence[Due],
+        ranked: RankedBatch,
+        published: Sequence[Published],
+        sound: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """(u,): whether the reasons of each list add up to its scores; where they do not, they are none."""
+        gaps = np.array([0.0 if each.reasons is None else each.reasons.gap for each in published])
+        self._metrics.output.completeness_gap.observe(float(gaps[sound].max(initial=0.0)))
+        complete: NDArray[np.bool_] = (gaps <= COMPLETENESS_GAP_MAX) | ~sound  # not the other way round: NaN is a gap
+        for i in np.flatnonzero(~complete).tolist():
+            detail = f"contributions and score of a list are {gaps[i]:g} of the score apart"
+            evidence = self._evidence(users, asking.rows[i], due[i], _list_json(ranked, i))
+            self.quarantine.add(Quarantined(due[i].key, "reasons", detail, evidence))
+        return complete
+
+    def _cannot_be_made(
+        self, users: UserPartition, row: int, due: Due, detail: str, listed: dict[str, object] | None = None
+    ) -> None:
+        self.quarantine.add(Quarantined(due.key, "list", detail, self._evidence(users, row, due, listed or {})))
+
+    def _evidence(self, users: UserPartition, row: int, due: Due, listed: dict[str, object]) -> bytes:
+        """What the list was made of: the user's state as it is stored, and the versions of what ranked."""
+        (state,) = users.overlay.states.pack(np.array([row]))
+        return encode(
+            {
+                "user_id": due.key.decode(errors="replace"),
+                "state": b64encode(state).decode(),
+                "ranker": self._serving.params.weights.version,
+                "sequence": self._serving.sequences.model_version,
+                **listed,
+            }
+        )
+
+    def note_unreadable(self, users: UserPartition) -> None:
+        """Users whose stored bytes could not be read since the last look."""
+        unreadable: tuple[tuple[Cause, UnreadableRecords], ...] = (
+            ("state", users.overlay.unreadable),
+            ("ledger", users.outcomes.ledgers.unreadable),
+        )
+        for cause, records in unreadable:
+            for each in records.take():
+                self.quarantine.add(Quarantined(each.user, cause, each.why, each.value))
 
     # --- explain ---
 
@@ -313,9 +416,15 @@ class Refresher:
         inputs, knowledge = self.ranking_inputs(now_ms), self._knowledge
         with self._metrics.work.stage_seconds.labels("counterfactual").time():
             for i in chosen:
+                if published[i].reasons is None:
+                    continue
                 person, places = self.what_if(states, asking, i, inputs), asking.recent.items[i]
-                found = what_would_change(person, places, knowledge.index, knowledge.name_of)
-                published[i] = with_counterfactual(published[i], found)
+                try:
+                    found = what_would_change(person, places, knowledge.index, knowledge.name_of)
+                except ArithmeticError as error:  # an extra: the list and its reasons are as good without
+                    logger.warning("user %r: what would change the list is not known: %s", due[i].key[:64], error)
+                else:
+                    published[i] = with_counterfactual(published[i], found)
 
     def what_if(self, states: States, asking: Asking, user: int, inputs: RankingInputs) -> WhatIf:
         """One user of a batch, whose list can be made as if they had met fewer items."""
@@ -334,19 +443,25 @@ class Refresher:
         users: UserPartition,
         due: Sequence[Due],
         ranked: RankedBatch,
-        published: list[Published],
+        published: list[Published | None],
         now_ms: int,
         now: float,
     ) -> None:
         """Each user's last list; and what goes out, for the outcomes that it may earn."""
+        out, lists = [], []
         for i, (d, indices) in enumerate(zip(due, ranked.items.tolist(), strict=True)):
+            each = published[i]
+            if each is None:
+                continue
             if not self._lists.remember((users.partition, d.key), tuple(indices), now):
-                published[i] = published[i]._replace(changed=False)
-        out = [i for i, (each, d) in enumerate(zip(published, due, strict=True)) if is_published(each, d)]
+                each = published[i] = each._replace(changed=False)
+            if is_published(each, d):
+                out.append(i)
+                lists.append(each.list)
         if not out:
             return
-        keys, named = [due[i].key for i in out], [published[i].list.list_id for i in out]
-        lengths = np.array([published[i].list.length for i in out])
+        keys, named = [due[i].key for i in out], [each.list_id for each in lists]
+        lengths = np.array([each.length for each in lists])
         items, at_ms = self._knowledge.index.hash_of(ranked.items[out]), self._knowledge.stream_time_ms(now_ms)
         if self._settings.learn_clicks:
             parts = np.stack([ranked.parts[name][out] for name in PARTS], axis=2).astype(np.float32)

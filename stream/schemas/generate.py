@@ -19,7 +19,7 @@ import yaml  # type: ignore[import-untyped]  # types-PyYAML is not worth a depen
 from stream.settings import Settings
 from stream.wire import reasons
 from stream.wire import records as events
-from stream.wire.decode import INT64_MAX, INT64_MIN, REASONS
+from stream.wire.decode import INT64_MAX, INT64_MIN, LETTER_REASONS
 from stream.wire.reasons import REASONS_VERSION
 from stream.wire.records import SCHEMA_VERSION
 
@@ -47,9 +47,14 @@ HEADERS = {
     "detail": "One sentence for people.",
     "topic": "Where the record was read from.",
     "partition": "Its partition there, in digits.",
-    "offset": "Its offset there, in digits.",
-    "timestamp": "Its Kafka timestamp, milliseconds since the epoch, in digits.",
+    "offset": "Its offset there, in digits; -1: it is no record, but a user who is quarantined.",
+    "timestamp": "Its Kafka timestamp, milliseconds since the epoch, in digits; -1: none.",
 }
+OF_A_BEGINNING = {
+    "whole_bytes": "Present where the value is only the beginning of the record's: how many bytes the whole has, in digits.",
+    "whole_sha256": "SHA-256 of the whole, in hexadecimal.",
+}
+"""Optional headers."""
 
 
 def main(arguments: list[str]) -> int:
@@ -208,11 +213,13 @@ def _name_time_format(schema: Any) -> None:
 
 
 def _dead_letter_headers() -> Json:
-    properties: Json = {name: {"type": "string", "description": text} for name, text in HEADERS.items()}
-    properties["reason"]["enum"] = list(REASONS)
+    described = HEADERS | OF_A_BEGINNING
+    properties: Json = {name: {"type": "string", "description": text} for name, text in described.items()}
+    properties["reason"]["enum"] = list(LETTER_REASONS)
     return {
         "title": "DeadLetterHeaders",
-        "description": "Kafka headers of a dead letter, each UTF-8. Its key and value are the original bytes.",
+        "description": "Kafka headers of a dead letter, each UTF-8. Its key and value are the original bytes, or the beginning "
+        "of a value that does not fit; of a quarantined user what reproduces it.",
         "type": "object",
         "properties": properties,
         "required": list(HEADERS),

@@ -144,18 +144,23 @@ class Ledgers:
         """Write packed records into `rows (m,)`, which are empty.
 
         Raises:
-            CorruptStateError: bytes that are no ledger, or of a later version.
+            CorruptStateError: bytes that are no ledger, or of a later version; all rows stay empty then.
         """
+        for value in values:
+            self._check(value)
         for row, value in zip(rows.tolist(), values, strict=True):
             self._unpack(row, value)
 
-    def _unpack(self, row: int, value: bytes) -> None:
+    def _check(self, value: bytes) -> None:
         used = tuple(value[1:_HEADER_BYTES])
         if len(value) < _HEADER_BYTES or value[0] != LEDGER_VERSION:
             raise CorruptStateError(f"a user's ledger of version {value[:1].hex() or 'none'} is not known here")
         size = _HEADER_BYTES + sum(used[of] * _ENTRY_BYTES[name] for name, (of, _, _) in _SHAPES.items())
         if len(value) != size or any(n > most for n, most in zip(used, _MOST, strict=True)):
             raise CorruptStateError(f"a user's ledger has {len(value)} bytes instead of {size}")
+
+    def _unpack(self, row: int, value: bytes) -> None:
+        used = tuple(value[1:_HEADER_BYTES])
         for name, n in zip(_COUNTS, used, strict=True):
             getattr(self.columns, name)[row] = n
         at = _HEADER_BYTES

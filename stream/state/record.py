@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from models.compiled import compiled, compiled_part
 from models.items.growing import GrowingArray
+from models.vocabulary import ACTIONS
 from stream.errors import CorruptStateError
 
 STATE_VERSION = 1
@@ -55,6 +56,7 @@ POINT = np.dtype([("item", "<u8"), ("long", "<f4"), ("short", "<f4"), ("last_s",
 HISTOGRAM_BYTES = 4 * BINS
 
 ACTION_MASK = np.uint8(0x0F)
+ACTION_CODES = np.uint8(len(ACTIONS))
 FIRST_BIT = np.uint8(0x10)
 CONTEXT_SHIFT = np.uint8(5)
 """kind = action code | FIRST_BIT | context bucket << 5; buckets are 0 (none) to 7."""
@@ -275,7 +277,7 @@ def unpack(states: States, rows: NDArray[np.int64], values: Sequence[bytes]) -> 
     """Read packed records into `rows (m,)`, which are empty (zero, fence `NEVER`).
 
     Raises:
-        CorruptStateError: bytes that are no record that this version or an earlier one wrote; their row stays empty.
+        CorruptStateError: bytes that are no record that this version or an earlier one wrote; all rows stay empty then.
     """
     values = [value if value[:1] == _CURRENT else _migrate(value) for value in values]
     ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
@@ -283,7 +285,9 @@ def unpack(states: States, rows: NDArray[np.int64], values: Sequence[bytes]) -> 
     blob = np.frombuffer(b"".join(values) + b"\0", np.uint8)  # never empty: an empty array would have another type
     wrong = _unpack(columns, columns.point.view(np.uint8), columns.histogram.view(np.uint8), rows, ends, blob)
     if wrong >= 0:
-        raise CorruptStateError(f"a stored state has {len(values[wrong])} bytes, which its header does not account for")
+        raise CorruptStateError(
+            f"a stored state has {len(values[wrong])} bytes that its header does not account for, or unknown actions"
+        )
 
 
 _CURRENT = bytes([STATE_VERSION])
@@ -308,19 +312,19 @@ def _unpack(
     ends: NDArray[np.int64],
     blob: NDArray[np.uint8],
 ) -> int:
-    """Index of the first record that is none, or -1."""
+    """Index of the first record that is none, or -1; nothing is written if there is one."""
+    at = np.int64(0)
+    for i in range(len(ends)):
+        if not _is_record(blob, at, ends[i]):
+            return i
+        at = ends[i]
     at = np.int64(0)
     for i in range(len(rows)):
-        r, end = rows[i], ends[i]
-        if end - at < 36:
-            return i
+        r = rows[i]
         ring, exposures = np.int64(blob[at + 2]), np.int64(blob[at + 3])
         n_points, bought = np.int64(blob[at + 4]), np.int64(blob[at + 5])
         older_s = _get(blob, at + 32, 4)
         bins = 4 * BINS if older_s > 0 else 0
-        size = 36 + 19 * ring + 11 * exposures + 22 * n_points + bins + 2 * bought
-        if size != end - at or ring > RING or exposures > EXPOSURES or n_points > POINTS or bought > BOUGHT:
-            return i
         c.events[r], c.first_s[r] = _get(blob, at + 8, 4), _get(blob, at + 20, 4)
         c.fence[r], c.last_ms[r] = np.int64(_get(blob, at + 12, 8)), np.int64(_get(blob, at + 24, 8))
         c.older_s[r] = older_s
@@ -347,6 +351,22 @@ def _unpack(
             c.bought[r, k] = _get(blob, at, 2)
             at += 2
     return -1
+
+
+@compiled_part
+def _is_record(blob: NDArray[np.uint8], at: np.int64, end: np.int64) -> bool:
+    if end - at < 36:
+        return False
+    ring, exposures = np.int64(blob[at + 2]), np.int64(blob[at + 3])
+    n_points, bought = np.int64(blob[at + 4]), np.int64(blob[at + 5])
+    bins = 4 * BINS if _get(blob, at + 32, 4) > 0 else 0
+    size = 36 + 19 * ring + 11 * exposures + 22 * n_points + bins + 2 * bought
+    if size != end - at or ring > RING or exposures > EXPOSURES or n_points > POINTS or bought > BOUGHT:
+        return False
+    for k in range(ring):  # noqa: SIM110  (a generator cannot be compiled): a table is looked up by it, unchecked
+        if blob[at + 36 + 19 * k + 14] & ACTION_MASK >= ACTION_CODES:
+            return False
+    return True
 
 
 @compiled_part

@@ -6,12 +6,15 @@ Read overlay first, then one multi-get for the rest of a chunk. Nothing here is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.errors import CorruptStateError
 from stream.storage.rocks import PartitionStore
+from stream.storage.unreadable import UnreadableRecords
 
 MIN_ROWS = 1024
 
@@ -40,7 +43,8 @@ class Rows(Protocol):
 
     def pack(self, rows: NDArray[np.int64]) -> list[bytes]: ...
 
-    def unpack(self, rows: NDArray[np.int64], values: Sequence[bytes]) -> None: ...
+    def unpack(self, rows: NDArray[np.int64], values: Sequence[bytes]) -> None:
+        """Raises CorruptStateError, and then nothing was written."""
 
 
 R = TypeVar("R", bound=Rows)
@@ -50,7 +54,9 @@ class Overlay(Generic[R]):
     """Rows by user id, over a partition's store, where they lie under `prefix` + user id."""
 
     def __init__(self, store: PartitionStore, kind: type[R], prefix: bytes = b"") -> None:
-        self._store, self._prefix = store, prefix
+        self._store, self._kind, self._prefix = store, kind, prefix
+        self._trial = kind(1)
+        self.unreadable = UnreadableRecords()
         self._row_of: dict[bytes, int] = {}
         self._keys: list[bytes] = []
         self.states = kind(MIN_ROWS)
@@ -59,16 +65,20 @@ class Overlay(Generic[R]):
         self._turn = 0
 
     def rows(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
-        """Row of each user `(n,)`, loading those that are not in memory with one multi-get."""
+        """Row of each user `(n,)`, loading those that are not in memory with one multi-get.
+
+        -1 of users whose stored bytes cannot be read: they have no row, so that nothing is ever written over those bytes. They
+        are asked for anew each time, and told of in `unreadable`.
+        """
         row_of = self._row_of
         rows = [row_of.get(key, -1) for key in keys]
         if -1 in rows:
             missing = list({key: None for key, row in zip(keys, rows, strict=True) if row < 0})
             self._load(missing)
-            rows = [row_of[key] for key in keys]
+            rows = [row_of.get(key, -1) for key in keys]
         found = np.array(rows, np.int64)
         self._turn += 1
-        self._used[found] = self._turn
+        self._used[found[found >= 0]] = self._turn
         return found
 
     def mark_dirty(self, rows: NDArray[np.int64]) -> None:
@@ -118,11 +128,28 @@ class Overlay(Generic[R]):
         return int(self._dirty.sum())
 
     def _load(self, keys: list[bytes]) -> None:
-        start = len(self._keys)
-        while start + len(keys) > self.states.capacity:
+        values = self._store.get_many(self._stored(keys))
+        while len(self._keys) + len(keys) > self.states.capacity:
             self.states.grow(self.states.capacity * 2)
             self._dirty, self._used = (np.concatenate([c, np.zeros_like(c)]) for c in (self._dirty, self._used))
-        values = self._store.get_many(self._stored(keys))
+        try:
+            self._take_in(keys, values)
+        except CorruptStateError:  # of one or more of them; nothing was taken in
+            readable = [self._is_readable(key, value) for key, value in zip(keys, values, strict=True)]
+            self._take_in(list(compress(keys, readable)), list(compress(values, readable)))
+
+    def _is_readable(self, key: bytes, value: bytes | None) -> bool:
+        if value is None:
+            return True
+        try:
+            self._trial.unpack(np.zeros(1, np.int64), [value])
+        except CorruptStateError as error:
+            self.unreadable.met(key, value, str(error))
+            return False
+        return True
+
+    def _take_in(self, keys: list[bytes], values: list[bytes | None]) -> None:
+        start = len(self._keys)
         stored = np.array([row for row, value in enumerate(values, start) if value is not None], np.int64)
         self.states.unpack(stored, [value for value in values if value is not None])
         self._row_of.update(zip(keys, range(start, start + len(keys)), strict=True))

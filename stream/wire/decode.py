@@ -20,6 +20,12 @@ REASONS: tuple[str, ...] = (
     "bad_time",  # a time that is no RFC 3339 string with an offset
     "time_out_of_bounds",  # before `event_time_earliest`, or too far after the Kafka timestamp
 )
+"""Why a record of the events or items topic can be refused."""
+
+QUARANTINED = "quarantined"
+"""A good event whose user's stored state cannot be read; or no record, but a user whose list or its reasons cannot be made."""
+
+LETTER_REASONS: tuple[str, ...] = (*REASONS, QUARANTINED)
 """Every code in the `reason` header of a dead letter, and of the metric `penchant_events_rejected_total`."""
 
 MAX_DETAIL_CHARACTERS = 240

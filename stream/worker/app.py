@@ -27,6 +27,7 @@ from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.texts.serving import Texts, open_texts
 from stream.worker.commit import Committer
 from stream.worker.compiling import Compiling
+from stream.worker.dead_letters import DeadLetters
 from stream.worker.followed_models import FollowedModels
 from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last, exit_now
 from stream.worker.log import log_to_stderr
@@ -63,6 +64,7 @@ class Application:
                 self.tracker,
                 self._committer,
                 producer,
+                DeadLetters(settings, self.metrics, producer),
                 user_stores,
                 item_stores,
                 self.engine,

@@ -37,6 +37,7 @@ class ChunkHandler:
         self._on_applied = on_applied
         self._revoked_generation = -1
         self._quantum = Quantum(time.monotonic())
+        self._dead_letters = parts.dead_letters
 
     def revoked(self) -> None:
         """Chunks of the present generation are applied no more: its partitions are being given up."""
@@ -68,7 +69,7 @@ class ChunkHandler:
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
             try:
-                intake = self._tracker.read(chunk.records)
+                intake = self._tracker.readable(users, self._tracker.read(chunk.records), chunk.records)
                 self._send_elsewhere(intake)
                 if intake.keys:
                     self._tracker.apply(users, intake, time.monotonic())
@@ -182,21 +183,7 @@ class ChunkHandler:
     def _send_elsewhere(self, intake: Intake) -> None:
         """Bad records to the dead-letter topic, keyless ones back to the events topic under their user's key."""
         for record, (reason, detail) in intake.refused:
-            headers = {
-                "reason": reason,
-                "detail": detail,
-                "topic": record.topic,
-                "partition": str(record.partition),
-                "offset": str(record.offset),
-                "timestamp": str(record.timestamp),
-            }
-            self._parts.producer.send(
-                self._settings.topic_dead_letter,
-                record.key,
-                record.value,
-                headers=[(name, value.encode(errors="replace")) for name, value in headers.items()],
-            )
-            self._metrics.input.rejected.labels(reason).inc()
+            self._dead_letters.refused(record, reason, detail)
         for record, event in intake.keyless:
             origin = f"{record.partition}-{record.offset}"
             # Time and id are fixed here, so that producing it twice (a crash before the commit) changes nothing.

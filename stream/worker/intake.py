@@ -60,6 +60,24 @@ class Intake(NamedTuple):
     referrals: Referrals
     """Of the accepted events."""
 
+    def refusing(self, unwanted: NDArray[np.bool_], records: Sequence[Any], why: Rejected) -> Intake:
+        """Without the accepted events that are `unwanted` (n,), which are refused; `records` are those of the chunk."""
+        kept = ~unwanted
+        at = {record.offset: record for record in records}
+        refused = [DeadLetter(at[offset], why) for offset in self.columns.offset[unwanted].tolist()]
+        users = {self.keys[i] for i in np.flatnonzero(unwanted).tolist()}
+        counts = np.bincount(self.columns.action[kept], minlength=len(ACTIONS)).tolist()
+        return Intake(
+            [self.keys[i] for i in np.flatnonzero(kept).tolist()],
+            self.columns.take(kept),
+            self.timestamp_ms[kept],
+            self.refused + refused,
+            self.keyless,
+            Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count}),
+            [(user, text) for user, text in self.queries if user not in users],
+            self.referrals.take(kept),
+        )
+
 
 def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -> Intake:
     """Decode every record of a chunk; a bad one never costs another.

@@ -12,6 +12,7 @@ from stream.metrics import Metrics
 from stream.settings import Settings
 from stream.storage.rocks import PartitionStores
 from stream.worker.commit import Committer
+from stream.worker.dead_letters import DeadLetters
 from stream.worker.tracker import Tracker
 
 
@@ -34,6 +35,7 @@ class WorkerParts:
     tracker: Tracker
     committer: Committer
     producer: RecordProducer
+    dead_letters: DeadLetters
     user_stores: PartitionStores
     item_stores: PartitionStores
     membership: Membership

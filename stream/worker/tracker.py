@@ -34,8 +34,11 @@ from stream.refresh.versions import RankerModel
 from stream.settings import Settings
 from stream.state.owed import OWED_PREFIX, pack_mark
 from stream.state.update import Changes, apply_events, warm_up
+from stream.wire.decode import QUARANTINED, Rejected
 from stream.worker.compiling import Stage
 from stream.worker.intake import Intake, read_chunk
+
+UNREADABLE_STATE = Rejected(QUARANTINED, "what is stored for this user cannot be read; it was left as it is")
 
 
 class Tracker:
@@ -77,6 +80,14 @@ class Tracker:
         """Decode a chunk of events."""
         with self._metrics.work.stage_seconds.labels("decode").time():
             return read_chunk(records, self._limits, self.knowledge.names)
+
+    def readable(self, users: UserPartition, intake: Intake, records: Sequence[Any]) -> Intake:
+        """Without the events of users whose stored state cannot be read, which are refused: nothing may be written over it."""
+        unreadable = users.overlay.rows(intake.keys) < 0
+        if not unreadable.any():
+            return intake
+        self.refresher.note_unreadable(users)
+        return intake.refusing(unreadable, records, UNREADABLE_STATE)
 
     def apply(self, users: UserPartition, intake: Intake, now: float) -> Changes:
         """Apply decoded events to the users' states and queue those users for refresh."""
@@ -168,8 +179,8 @@ class Tracker:
         """Queue users whose list is older than `list_max_age_s`, some at a time; how many."""
         return self.renewal.aged(now, self._settings.list_max_age_s)
 
-    def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published]:
-        """Fresh lists for users of one partition, with their reasons, in the order of `due`."""
+    def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published | None]:
+        """Fresh lists for users of one partition, with their reasons, in the order of `due`; None: it cannot be made."""
         published = self.refresher.refresh(self.users[partition], due, now_ms, now)
         self.renewal.note_early(partition, [d.key for d in due], self._unreflected())
         return published

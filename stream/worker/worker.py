@@ -67,13 +67,15 @@ class Worker:
         if batch is None:
             return False
         self._publish(batch, self._tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, started))
+        for each in self._tracker.refresher.quarantine.take():
+            self._parts.dead_letters.quarantined(batch.partition, each)
         scheduler.took(batch, time.monotonic() - started)
         self._metrics.output.owed_users.set(self._tracker.queue.owed_users)
         return True
 
-    def _publish(self, batch: Batch, published: Sequence[Published]) -> None:
+    def _publish(self, batch: Batch, published: Sequence[Published | None]) -> None:
         for due, each in zip(batch.due, published, strict=True):
-            if not is_published(each, due):
+            if each is None or not is_published(each, due):
                 continue
             key, reasons = due.key, each.reasons
             self._producer.send(self._settings.topic_recommendations, key, each.list.value)

@@ -15,8 +15,9 @@ from prometheus_client import generate_latest
 from models.vocabulary import ACTIONS
 from stream.errors import UsageError
 from stream.metrics import Metrics
+from stream.refresh.quarantine import CAUSES
 from stream.texts.batch import REASONS as REFUSALS
-from stream.wire.decode import REASONS
+from stream.wire.decode import LETTER_REASONS
 
 DOCS = places.DOCS / "metrics.md"
 UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "partitions", "lists", "commits",
@@ -60,13 +61,25 @@ def test_every_metric_has_a_unit_that_its_name_agrees_with():
 def test_no_label_is_a_user_or_an_item():
     labels = {label for _, names, _ in exported().values() for label in names}
     assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python",
-                      "outcome", "provider", "evidence", "strategy"}  # fmt: skip
+                      "outcome", "provider", "cause", "evidence", "strategy"}  # fmt: skip
 
 
 def test_the_documentation_names_every_value_of_the_labels():
     text = DOCS.read_text()
     stages = ("decode", "update", "items", "rank", "publish")
-    for value in (*ACTIONS, *REASONS, *REFUSALS, *stages, "users", "items", "event", "refresh", "catalog", "model"):
+    for value in (
+        *ACTIONS,
+        *LETTER_REASONS,
+        *CAUSES,
+        *REFUSALS,
+        *stages,
+        "users",
+        "items",
+        "event",
+        "refresh",
+        "catalog",
+        "model",
+    ):
         assert f"`{value}`" in text, value
 
 

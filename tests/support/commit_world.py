@@ -16,6 +16,7 @@ from stream.partitions.users import UserPartition
 from stream.settings import Settings, load_settings
 from stream.storage.rocks import DataDirectory
 from stream.worker.commit import Committer
+from stream.worker.dead_letters import DeadLetters
 from stream.worker.parts import WorkerParts
 from stream.worker.tracker import Tracker
 from stream.worker.worker import Worker
@@ -38,7 +39,9 @@ class Broker:
     def serve(self) -> None:
         """Everything was accepted."""
 
-    def send(self, topic: str, key: bytes, value: bytes, partition: int = -1, headers: Any = None) -> None:
+    def send(
+        self, topic: str, key: bytes, value: bytes, partition: int = -1, headers: Any = None, instead: Any = None
+    ) -> None:
         self.steps.append(("send", topic, key))
 
     async def flush(self) -> None:
@@ -103,6 +106,7 @@ class World:
                 self.tracker,
                 self.committer,
                 made,
+                DeadLetters(self.settings, Metrics(), made),
                 self.stores,
                 self.stores,
                 membership,

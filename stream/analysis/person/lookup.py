@@ -24,7 +24,7 @@ from models.reasons.removal import used_places
 from models.sequence.model import SequenceModel
 from stream.analysis.person.sequence_reasons import SequenceReason, sequence_reasons, to_json
 from stream.analysis.person.texts import ReadTexts, TextsAtHand
-from stream.errors import UsageError
+from stream.errors import InvariantError, UsageError
 from stream.kafka.partitioner import key_partition
 from stream.kafka.read_to_end import Record, partitions_of, read_to_end
 from stream.kafka.replica import Replicated
@@ -189,6 +189,9 @@ class Lookup:
             "refresh",
         )  # fmt: skip
         (published,) = tracker.refresh(0, [due], now_ms, 0.0)
+        if published is None:
+            (why,) = tracker.refresher.quarantine.take()
+            raise InvariantError(f"no list can be made for {user_id!r}: {why.detail}")
         rows = users.overlay.rows([key])
         refresher, states, model = tracker.refresher, users.overlay.states, self._topics.sequence
         asking = refresher.ask(states, rows, now_ms)

@@ -7,10 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.ranking.recent import recent_items
-from models.reasons.contributions import contributions_of
+from models.ranking.recent import RecentItems, recent_items
+from models.reasons.contributions import contributions_of as contributions_of_recent
 
 FIXED = settings(derandomize=True, deadline=None)
+
+
+def contributions_of(item_contributions, position, gains, limit=0):
+    """With the sums that `recent_items` would have made."""
+    users, _, n_items = item_contributions.shape
+    summed = np.zeros((users, n_items))
+    for u, b in zip(*np.nonzero(position >= 0), strict=True):
+        summed[u, position[u, b]] += gains[u, b]
+    recent = RecentItems(np.zeros(summed.shape, np.uint64), summed, position)
+    return contributions_of_recent(item_contributions, recent, gains, limit)
 
 
 def rows_of(contributions):
@@ -50,7 +60,7 @@ def test_contributions_add_up_and_come_largest_first(seed, users, width, window)
     places = 5
     # As the ranking gives it: in proportion to the gain of each item, nothing from padding.
     item_contributions = rng.random((users, places, window)) * recent.gains[:, None, :]
-    found, _ = contributions_of(item_contributions, recent.position, gains)
+    found, _ = contributions_of_recent(item_contributions, recent, gains)
     total = np.zeros((users, places))
     np.add.at(total, (found.user, found.rank), found.value)
     assert np.allclose(total, item_contributions.sum(axis=2), rtol=0, atol=1e-9)

@@ -43,7 +43,7 @@ def test_in_decimal_the_sums_of_a_record_hold_exactly(seed, users, most):
 @given(seed=st.integers(0, 2**32 - 1), most=st.sampled_from([0, 2]))
 def test_every_number_is_the_float_it_was_made_of_to_half_a_millionth(seed, most):
     ranked, recent, behaviours, *_ = ranked_world(seed)
-    causes, _ = contributions_of(ranked.contributions, recent.position, behaviours.gain, most)
+    causes, _ = contributions_of(ranked.contributions, recent, behaviours.gain, most)
     for user, published in enumerate(publish(seed, most=most)):
         record = published.reasons.record
         for rank, place in enumerate(record.places):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.errors import CorruptStateError
 from stream.state.record import NEVER, States, pack, unpack
 from stream.storage.overlay import MIN_ROWS, Overlay
 
@@ -132,10 +130,16 @@ def test_trim_keeps_those_used_last_and_everyone_dirty():
     assert overlay.snapshot().keys == [b"0"]
 
 
-def test_a_stored_state_that_is_corrupt_stops_the_reader():
-    overlay = Overlay(FakeStore({b"a": b"\x01junk"}), States)
-    with pytest.raises(CorruptStateError):
-        overlay.rows([b"b", b"a"])
+def test_a_stored_state_that_is_corrupt_has_no_row_and_the_others_have_theirs():
+    good = state(7)
+    overlay = Overlay(FakeStore({b"a": b"\x01junk", b"c": good, b"e": b""}), States)
+    for _ in range(2):
+        rows = overlay.rows([b"b", b"a", b"c", b"e", b"a"])
+        assert (rows >= 0).tolist() == [True, False, True, False, False]
+        assert overlay.states.fence[rows[[0, 2]]].tolist() == [NEVER, 7]
+        assert {each.user: each.value for each in overlay.unreadable.take()} == {b"a": b"\x01junk", b"e": b""}
+    overlay.mark_dirty(rows[rows >= 0])
+    assert overlay.snapshot().keys == [b"b", b"c"]
 
 
 steps = st.lists(

@@ -18,7 +18,7 @@ from models import vocabulary
 from stream.schemas import ASYNCAPI, NAMES, SCHEMAS_DIR, generate, schema_for
 from stream.settings import Settings
 from stream.wire import records as events
-from stream.wire.decode import REASONS, DecodedEvent, DecodeLimits, Rejected, decode_event, decode_item
+from stream.wire.decode import LETTER_REASONS, DecodedEvent, DecodeLimits, Rejected, decode_event, decode_item
 from stream.wire.reasons import (
     CitedBehaviour,
     Contribution,
@@ -543,7 +543,7 @@ def test_the_dead_letter_schema_knows_every_reason_and_demands_every_header() ->
         "timestamp": "1767225700000",
     }
 
-    for reason in REASONS:
+    for reason in LETTER_REASONS:
         assert list(validator("dead-letter").iter_errors(headers | {"reason": reason})) == []
     assert not validator("dead-letter").is_valid(headers | {"reason": "dislike"})
     for header in headers:

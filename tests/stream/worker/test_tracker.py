@@ -16,9 +16,8 @@ from sequential_reference import Event, Reference
 from tracker_harness import item_value, lists_of, opened, replicated, shop_with_history, users
 
 from models.hashing import item_hash
-from models.ranking import rank as ranking
 from models.vocabulary import ACTIONS
-from stream.errors import CorruptStateError, InvariantError, SettingsError
+from stream.errors import CorruptStateError, SettingsError
 from stream.metrics import Metrics
 from stream.outcomes.strategy_totals import record_key
 from stream.partitions.items import ItemPartition
@@ -429,19 +428,6 @@ def test_sentences_are_written_in_the_languages_of_the_settings(tmp_path, codes,
 def test_a_worker_does_not_start_in_a_language_that_there_is_not(tmp_path):
     with pytest.raises(SettingsError, match="explanation_languages"), opened(tmp_path, explanation_languages="en,tlh"):
         pass
-
-
-@pytest.mark.parametrize("wrong", [1.001, np.nan])
-def test_lists_whose_reasons_do_not_add_up_never_go_out(tmp_path, monkeypatch, wrong):
-    def spoiled(*args, **kwargs):
-        ranked = ranking.rank(*args, **kwargs)
-        return ranked._replace(contributions=ranked.contributions * wrong)
-
-    with opened(tmp_path) as harness:
-        shop_with_history(harness)
-        monkeypatch.setattr("stream.refresh.refresher.rank", spoiled)
-        with pytest.raises(InvariantError, match="of the score apart"):
-            lists_of(harness, "ann")
 
 
 def test_without_the_setting_nobody_pays_for_it(tmp_path):

@@ -1,0 +1,79 @@
+"""What goes to the dead-letter topic: records that were refused, and users who are quarantined, each with what it is about."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from stream.kafka.producer import Record, RecordProducer
+from stream.metrics import Metrics
+from stream.refresh.quarantine import Quarantined
+from stream.settings import Settings
+from stream.wire.decode import QUARANTINED
+
+BEGINNING_BYTES: Final = 64 << 10
+"""How much of a value is kept where the whole does not fit."""
+
+KEY_MAX_BYTES: Final = 4 << 10
+"""No id is as long; of a longer key the beginning is kept."""
+
+Headers = dict[str, str]
+
+
+class DeadLetters:
+    """Writes them, each as a whole if it fits, else its beginning with the length and the SHA-256 of the whole."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, producer: RecordProducer) -> None:
+        self._settings, self._metrics, self._producer = settings, metrics, producer
+
+    def refused(self, record: Any, reason: str, detail: str) -> None:
+        """A record that was read and is not used; `reason` is a code of `stream.wire.decode.LETTER_REASONS`."""
+        origin = {
+            "topic": record.topic,
+            "partition": str(record.partition),
+            "offset": str(record.offset),
+            "timestamp": str(record.timestamp),
+        }
+        self._send(record.key, record.value, {"reason": reason, "detail": detail, **origin})
+        self._metrics.input.rejected.labels(reason).inc()
+
+    def quarantined(self, partition: int, each: Quarantined) -> None:
+        """A user who goes without something; the value reproduces it."""
+        origin = {"topic": self._settings.topic_events, "partition": str(partition), "offset": "-1", "timestamp": "-1"}
+        self._send(
+            each.user, each.evidence, {"reason": QUARANTINED, "detail": f"{each.cause}: {each.detail}", **origin}
+        )
+
+    def _send(self, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        topic, size = self._settings.topic_dead_letter, len(key or b"") + len(value or b"")
+        # Our own client refuses a larger one, whatever the topic takes.
+        letter = (
+            Letter(key, value, headers) if size <= self._settings.fetch_max_bytes else _beginning(key, value, headers)
+        )
+        short = None if size <= BEGINNING_BYTES else _beginning(key, value, headers)
+        self._producer.send(
+            topic,
+            letter.key,
+            letter.value,
+            headers=_encoded(letter.headers),
+            instead=None if short is None else Record(short.key, short.value, _encoded(short.headers)),
+        )
+
+
+class Letter(NamedTuple):
+    """A record before its headers are bytes."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def _beginning(key: bytes | None, value: bytes | None, headers: Headers) -> Letter:
+    """What is kept of a record that does not fit, and what the whole can be known by."""
+    whole = value or b""
+    known_by = {"whole_bytes": str(len(whole)), "whole_sha256": sha256(whole).hexdigest()}
+    return Letter(None if key is None else key[:KEY_MAX_BYTES], whole[:BEGINNING_BYTES], headers | known_by)
+
+
+def _encoded(headers: Headers) -> list[tuple[str, bytes]]:
+    return [(name, value.encode(errors="replace")) for name, value in headers.items()]
