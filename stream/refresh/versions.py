@@ -8,7 +8,6 @@ it is a directory that every worker can read, named with the hash of its manifes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -116,14 +115,62 @@ def kind_of(model: ModelRecord) -> Kind:
     return "ranker" if isinstance(model, RankerModel) else "sequence"
 
 
-def current(records: Iterable[tuple[bytes | None, bytes | None]]) -> dict[Kind, ModelRecord | None]:
-    """The newest current version of each kind among keys and values in topic order; None where it was withdrawn."""
-    found: dict[Kind, ModelRecord | None] = {}
-    for key, value in records:
-        for kind in KINDS:
-            if key == kind.encode():
-                found[kind] = None if value is None else decode_model(value)
-    return found
+class ModelsTopic:
+    """What the topic says, record by record in its order.
+
+    A record that this release cannot use (of a later one, with a feature more) is refused and changes nothing: the last usable
+    version goes on. Where none was current before, because this worker has just begun to read, that is the newest one that the
+    topic still knows.
+    """
+
+    def __init__(self) -> None:
+        self.current: dict[Kind, ModelRecord | None] = {}
+        """None: withdrawn. A kind of which nothing was said is not in it."""
+        self.known: dict[Kind, dict[str, ModelRecord]] = {kind: {} for kind in KINDS}
+        """By version."""
+        self.refused: list[str] = []
+        """Why each current version that was refused was."""
+        self._instead: set[Kind] = set()
+
+    def add(self, key: bytes | None, value: bytes | None) -> Kind | None:
+        """One record; the kind whose current version is another one now."""
+        name, _, version = (key or b"").decode(errors="replace").partition("/")
+        kind = next((kind for kind in KINDS if kind == name), None)
+        if kind is None:
+            return None
+        if version:
+            return self._learn(kind, version, value)
+        return self._make_current(kind, value)
+
+    def _make_current(self, kind: Kind, value: bytes | None) -> Kind | None:
+        try:
+            model = None if value is None else decode_model(value)
+        except CorruptStateError as error:
+            self.refused.append(f"{kind}: {error}")
+            if kind in self.current and kind not in self._instead:
+                return None
+            self._instead.add(kind)
+            return self._newest_instead(kind)
+        self._instead.discard(kind)
+        self.current[kind] = model
+        return kind
+
+    def _learn(self, kind: Kind, version: str, value: bytes | None) -> Kind | None:
+        if value is None:
+            self.known[kind].pop(version, None)
+            return None
+        try:
+            self.known[kind][version] = decode_model(value)
+        except CorruptStateError:
+            return None  # told of when it is made current
+        return self._newest_instead(kind) if kind in self._instead else None
+
+    def _newest_instead(self, kind: Kind) -> Kind | None:
+        newest = max(self.known[kind].values(), key=lambda model: model.created_at, default=None)
+        if newest is None or newest is self.current.get(kind):
+            return None
+        self.current[kind] = newest
+        return kind
 
 
 def publish_model(settings: Settings, model: ModelRecord) -> None:
@@ -162,21 +209,20 @@ class Versions(msgspec.Struct, frozen=True):
 
 
 def read_versions(settings: Settings) -> dict[Kind, Versions]:
-    """Everything on the topic by now.
+    """Everything on the topic by now that this release can use.
 
     Raises:
         BrokerUnreachableError, TopicsError: no broker answers, or it has no such topic.
     """
     read = read_to_end(settings, settings.topic_models)
-    records = [(record.key, record.value) for batch in read for record in batch]
-    now_current = current(records)
-    known: dict[Kind, dict[str, ModelRecord]] = {kind: {} for kind in KINDS}
-    for key, value in records:
-        if key is not None and value is not None and b"/" in key:
-            model = decode_model(value)
-            known[kind_of(model)][model.version] = model
+    topic = ModelsTopic()
+    for batch in read:
+        for record in batch:
+            topic.add(record.key, record.value)
     return {
-        kind: Versions(now_current.get(kind), tuple(sorted(known[kind].values(), key=lambda model: model.created_at)))
+        kind: Versions(
+            topic.current.get(kind), tuple(sorted(topic.known[kind].values(), key=lambda model: model.created_at))
+        )
         for kind in KINDS
     }
 

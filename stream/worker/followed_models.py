@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from models.sequence.model import SequenceModel
 from stream.refresh.sequence import load_version, open_sequence
-from stream.refresh.versions import RankerModel, SequenceVersion, current, read_weights
+from stream.refresh.versions import ModelsTopic, RankerModel, SequenceVersion, read_weights
 from stream.settings import Settings
 from stream.worker.tracker import Tracker
+
+logger = logging.getLogger(__name__)
 
 
 class FollowedModels:
@@ -22,6 +25,7 @@ class FollowedModels:
     ) -> None:
         """`on_refused` hears of a version that cannot be loaded, `wake` that users became due."""
         self._settings, self._tracker, self._on_refused, self._wake = settings, tracker, on_refused, wake
+        self._topic = ModelsTopic()
         self._own_sequence: SequenceModel | None = None
         self._wanted: SequenceVersion | None = None
 
@@ -39,7 +43,15 @@ class FollowedModels:
 
     def replicate(self, records: Iterable[Any]) -> None:
         """Records of the models topic."""
-        for kind, model in current((record.key, record.value) for record in records).items():
+        changed = dict.fromkeys(
+            kind for record in records if (kind := self._topic.add(record.key, record.value)) is not None
+        )
+        for why in self._topic.refused:
+            logger.error("a published version is not used, the last usable one serves: %s", why)
+            self._on_refused()
+        self._topic.refused.clear()
+        for kind in changed:
+            model = self._topic.current[kind]
             if kind == "ranker":
                 self._tracker.use_ranker(model if isinstance(model, RankerModel) else None, time.monotonic())
             else:

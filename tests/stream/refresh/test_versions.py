@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import msgspec
 import pytest
 from typer.testing import CliRunner
@@ -10,8 +12,8 @@ from models.ranking.weights import default_weights, named, to_json
 from stream.cli.main import app
 from stream.errors import CorruptStateError, UsageError
 from stream.refresh.versions import (
+    ModelsTopic,
     SequenceVersion,
-    current,
     decode_model,
     publish_model,
     ranker_model,
@@ -83,16 +85,46 @@ def test_what_a_person_can_mend_is_one_line_and_exit_code_2(arguments, said, tmp
     assert len(result.output.splitlines()) == 1
 
 
-def test_records_that_are_no_model_stop_the_worker_rather_than_rank_with_something_else():
-    good = msgspec.json.encode(ranker_model(default_weights(), 1))
-    assert decode_model(good).version == default_weights().version
-    for wrong in (b"", b"{}", good.replace(b"co_fast", b"co_slim"), good.replace(b'"ranker"', b'"magic"')):
-        with pytest.raises(CorruptStateError):
-            decode_model(wrong)
+def encoded(weights, created_at=1):
+    return msgspec.json.encode(ranker_model(weights, created_at))
+
+
+GOOD = encoded(default_weights())
+OF_A_LATER_RELEASE = GOOD.replace(b"co_fast", b"co_slim")
+
+
+@pytest.mark.parametrize("wrong", [b"", b"{}", b"\xff", OF_A_LATER_RELEASE, GOOD.replace(b'"ranker"', b'"magic"')])
+def test_a_record_that_this_release_cannot_use_is_refused_and_the_last_usable_one_serves(wrong):
+    assert decode_model(GOOD).version == default_weights().version
+    with pytest.raises(CorruptStateError):
+        decode_model(wrong)
+    topic = ModelsTopic()
+    assert topic.add(b"ranker", GOOD) == "ranker"
+    assert topic.add(b"ranker", wrong) is None
+    assert topic.current["ranker"].version == default_weights().version
+    assert len(topic.refused) == 1
+    assert topic.add(b"ranker", encoded(ONE)) == "ranker", "going back on the topic helps"
+    assert topic.add(b"ranker", wrong) is None
+    assert topic.current["ranker"].version == ONE.version
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_worker_that_reads_only_what_compaction_left_finds_the_newest_usable_version(order):
+    records = [(b"ranker/one", encoded(ONE, 1)), (b"ranker/two", encoded(TWO, 2)), (b"ranker", OF_A_LATER_RELEASE)]
+    topic = ModelsTopic()
+    for n in order:
+        topic.add(*records[n])
+    assert topic.current["ranker"].version == TWO.version
 
 
 def test_the_last_record_of_a_key_counts_and_null_withdraws():
-    one, two = (msgspec.json.encode(ranker_model(weights, 1)) for weights in (ONE, TWO))
-    assert current([(b"ranker", one), (b"ranker/x", two)])["ranker"].version == ONE.version
-    assert current([(b"ranker", one), (b"ranker", None)]) == {"ranker": None}
-    assert current([(b"other", one)]) == {}
+    def current(*records):
+        topic = ModelsTopic()
+        for key, value in records:
+            topic.add(key, value)
+        return topic.current
+
+    one, two = encoded(ONE), encoded(TWO)
+    assert current((b"ranker", one), (b"ranker/x", two))["ranker"].version == ONE.version
+    assert current((b"ranker", one), (b"ranker", None)) == {"ranker": None}
+    assert current((b"other", one), (None, two), (b"\xff", two)) == {}
