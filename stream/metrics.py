@@ -48,6 +48,14 @@ class InputMetrics:
         self.items_rejected = new.counter(
             "penchant_items_rejected", "Catalogue records that were not understood, by reason", "reason"
         )
+        self.mended = new.counter(
+            "penchant_events_mended", "Events accepted without what was odd in an optional field, by field", "field"
+        )
+        self.items_mended = new.counter(
+            "penchant_items_mended",
+            "Catalogue records accepted without what was odd in such a field, by field",
+            "field",
+        )
         self.fenced = new.counter("penchant_events_fenced", "Events skipped because the state already includes them")
         self.repeats = new.counter("penchant_events_repeated", "Events skipped for their event_id")
         self.rekeyed = new.counter(

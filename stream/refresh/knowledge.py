@@ -25,7 +25,6 @@ from stream.metrics import Metrics
 from stream.refresh.words import Naming, Words
 from stream.texts.queries import QueryVectors
 from stream.wire.decode import DecodeLimits, Rejected, decode_item
-from stream.wire.times import parse_time_ms
 
 PRIORS_MAX_AGE_MS: Final = 1000
 """How old trend and popularity may be when statistics keep changing."""
@@ -80,11 +79,13 @@ class Knowledge:
                 if record.key:
                     changes[record.key.decode(errors="replace")] = None
                 continue
-            item = decode_item(record.key, record.value, self._limits)
-            if isinstance(item, Rejected):
-                self._metrics.input.items_rejected.labels(item.reason).inc()
+            decoded = decode_item(record.key, record.value, self._limits)
+            if isinstance(decoded, Rejected):
+                self._metrics.input.items_rejected.labels(decoded.reason).inc()
                 continue
-            published = item.published_at
+            item, published_ms, mended = decoded
+            for name in mended:
+                self._metrics.input.items_mended.labels(name).inc()
             changes[item.item_id] = CatalogItem(
                 item_id=item.item_id,
                 title=item.title,
@@ -94,7 +95,7 @@ class Knowledge:
                 media_text=item.media_text,
                 available=item.available,
                 price=item.price,
-                published_at_ms=parse_time_ms(published) if isinstance(published, str) else published,
+                published_at_ms=published_ms,
             )
         hashes = self.hashes_of(changes)  # before the catalogue, which gives new items their index by hash
         self.catalog = self.catalog.apply(changes)

@@ -76,7 +76,10 @@ class Tracker:
     def read(self, records: Sequence[Any]) -> Intake:
         """Decode a chunk of events."""
         with self._metrics.work.stage_seconds.labels("decode").time():
-            return read_chunk(records, self._limits, self.knowledge.names)
+            intake = read_chunk(records, self._limits, self.knowledge.names)
+        for name, n in intake.mended.items():
+            self._metrics.input.mended.labels(name).inc(n)
+        return intake
 
     def apply(self, users: UserPartition, intake: Intake, now: float) -> Changes:
         """Apply decoded events to the users' states and queue those users for refresh."""

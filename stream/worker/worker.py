@@ -81,9 +81,10 @@ class Worker:
                 self._producer.send(self._settings.topic_attributions, key, reasons.value)
                 self._metrics.output.attributions.inc()
             self._metrics.output.recommendations.labels(due.trigger).inc()
-            if due.first_offset is not None:
+            # Nobody knows how fresh an answer is to an event without a Kafka timestamp (-1).
+            if due.first_offset is not None and due.oldest_timestamp_ms >= 0:
                 self._metrics.output.freshness_seconds.observe(max(0.0, time.time() - due.oldest_timestamp_ms / 1000))
-            if due.owed_since_ms is not None:
+            if due.owed_since_ms is not None and due.owed_since_ms >= 0:
                 self._metrics.output.owed_seconds.observe(max(0.0, time.time() - due.owed_since_ms / 1000))
 
     # --- commit ---
