@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -71,7 +71,9 @@ class Knowledge:
 
     # --- what comes in ---
 
-    def replicate_items(self, records: Sequence[Replicated]) -> dict[str, CatalogItem | None]:
+    def replicate_items(
+        self, records: Sequence[Replicated], on_refused: Callable[[Replicated, Rejected], None] = lambda *_: None
+    ) -> dict[str, CatalogItem | None]:
         """Catalogue records: a new snapshot. Returns what changed, by id; None = removed."""
         changes: dict[str, CatalogItem | None] = {}
         for record in records:
@@ -82,6 +84,7 @@ class Knowledge:
             decoded = decode_item(record.key, record.value, self._limits)
             if isinstance(decoded, Rejected):
                 self._metrics.input.items_rejected.labels(decoded.reason).inc()
+                on_refused(record, decoded)
                 continue
             item, published_ms, mended = decoded
             for name in mended:

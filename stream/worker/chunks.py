@@ -15,6 +15,7 @@ from stream.kafka.types import TopicPartition
 from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
 from stream.wire.records import encode_sparse
+from stream.worker.dead_letters import Origin, send_dead_letter
 from stream.worker.intake import Intake
 from stream.worker.parts import WorkerParts
 from stream.worker.quantum import Quantum
@@ -181,22 +182,11 @@ class ChunkHandler:
 
     def _send_elsewhere(self, intake: Intake) -> None:
         """Bad records to the dead-letter topic, keyless ones back to the events topic under their user's key."""
-        for record, (reason, detail) in intake.refused:
-            headers = {
-                "reason": reason,
-                "detail": detail,
-                "topic": record.topic,
-                "partition": str(record.partition),
-                "offset": str(record.offset),
-                "timestamp": str(record.timestamp),
-            }
-            self._parts.producer.send(
-                self._settings.topic_dead_letter,
-                record.key,
-                record.value,
-                headers=[(name, value.encode(errors="replace")) for name, value in headers.items()],
-            )
-            self._metrics.input.rejected.labels(reason).inc()
+        producer, topic = self._parts.producer, self._settings.topic_dead_letter
+        for record, why in intake.refused:
+            place = Origin(record.topic, record.partition, record.offset, record.timestamp)
+            send_dead_letter(producer, topic, record.key, record.value, place, why)
+            self._metrics.input.rejected.labels(why.reason).inc()
         for record, event in intake.keyless:
             origin = f"{record.partition}-{record.offset}"
             # Time and id are fixed here, so that producing it twice (a crash before the commit) changes nothing.

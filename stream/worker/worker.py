@@ -16,6 +16,7 @@ from stream.worker.chunks import BACK_PRESSURE_POLL_S, ChunkHandler
 from stream.worker.gauges import Gauges
 from stream.worker.inheritance import Inheritance
 from stream.worker.parts import WorkerParts
+from stream.worker.refused_items import TELLER
 
 MEASURE_INTERVAL_S: Final = 1.0
 TURNS_AFTER_BATCH: Final = 20
@@ -105,6 +106,12 @@ class Worker:
             [tp.partition for tp in revoked if tp.topic == self._settings.topic_item_deltas],
         )
 
+    def _tell_of_refused_items(self) -> None:
+        refused, users = self._tracker.refused_items, self._tracker.users.get(TELLER)
+        # Beside a newer owner it must not be told: its mark would never be committed, and the new owner tells, too.
+        if users is not None and len(refused) and self._parts.membership.consumer.is_member():
+            refused.tell(users, self._producer, self._settings.topic_items, self._settings.topic_dead_letter)
+
     # --- gauges ---
 
     async def measure_forever(self, lag: Callable[[], Mapping[TopicPartition, int]]) -> None:
@@ -118,4 +125,5 @@ class Worker:
             records = lag()
             self._gauges.measure(records)
             await self._inheritance.take_up(list(records))
+            self._tell_of_refused_items()
             await asyncio.sleep(MEASURE_INTERVAL_S)
