@@ -6,13 +6,17 @@ Labels have few values: never a user or an item id.
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
 
 from stream import __version__
 from stream.errors import UsageError
+
+Probe = Callable[[], str | None]
+"""Why not, in a few words; None: yes. Called in a thread of the endpoint's."""
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 2.5, 5, 10, 30, 60, 300, 3600)
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -47,6 +51,14 @@ class InputMetrics:
         )
         self.items_rejected = new.counter(
             "penchant_items_rejected", "Catalogue records that were not understood, by reason", "reason"
+        )
+        self.mended = new.counter(
+            "penchant_events_mended", "Events accepted without what was odd in an optional field, by field", "field"
+        )
+        self.items_mended = new.counter(
+            "penchant_items_mended",
+            "Catalogue records accepted without what was odd in such a field, by field",
+            "field",
         )
         self.fenced = new.counter("penchant_events_fenced", "Events skipped because the state already includes them")
         self.repeats = new.counter("penchant_events_repeated", "Events skipped for their event_id")
@@ -257,8 +269,9 @@ class Metrics:
         build = Info("penchant_build", "Version of Penchant and Python", registry=self.registry)
         build.info({"version": __version__, "python": platform.python_version()})
 
-    def serve(self, host: str, port: int) -> WSGIServer | None:
-        """Start the endpoint; port 0 means none.
+    def serve(self, host: str, port: int, probes: Mapping[str, Probe] | None = None) -> WSGIServer | None:
+        """Start the endpoint; port 0 means none. `/metrics` has the metrics, each path of `probes` what that answers, and
+        nothing else is there.
 
         Raises:
             UsageError: the address is taken.
@@ -272,4 +285,23 @@ class Metrics:
                 f"metrics endpoint {host}:{port} cannot be opened: {error.strerror}.",
                 "choose another --metrics-port, or 0 for none",
             ) from None
+        server.set_app(_routed(server.get_app(), probes or {}))
         return server
+
+
+def _routed(metrics: Any, probes: Mapping[str, Probe]) -> Any:
+    """The WSGI application. That of prometheus_client answers every path with the metrics, so any probe would be green."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            return metrics(environ, start_response)
+        if path in probes:
+            why_not = probes[path]()
+            status, text = ("200 OK", "ok") if why_not is None else ("503 Service Unavailable", why_not)
+        else:
+            status, text = "404 Not Found", f"there is {', '.join(['/metrics', *probes])}"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else f"{text}\n".encode()]
+
+    return answer

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.arrays import F8
+from models.strict_json import strict_json
 
 
 class TrainingResult(NamedTuple):
@@ -27,4 +27,4 @@ def gain_and_error(before: F8, after: F8) -> tuple[float, float]:
 
 def write_report(report: dict[str, Any], path: Path) -> None:
     """As JSON for people and programs."""
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    path.write_text(strict_json(report, indent=1) + "\n", encoding="utf-8")

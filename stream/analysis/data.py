@@ -23,9 +23,9 @@ from stream.files.reading import BadRow, read_events, read_items
 from stream.kafka.read_to_end import read_to_end
 from stream.settings import Settings
 from stream.wire.codes import context_bucket, event_id_hash
-from stream.wire.decode import DecodedEvent, DecodeLimits, decode_event, decode_item
+from stream.wire.decode import DecodedEvent, DecodedItem, DecodeLimits, decode_event, decode_item
 from stream.wire.records import Event, Item, event_decoder, item_decoder
-from stream.wire.times import parse_time_ms
+from stream.wire.times import published_ms
 
 MINUTE_MS = 60_000
 _ACTION_CODE = {action: code for code, action in enumerate(ACTIONS)}
@@ -102,8 +102,8 @@ def read_topics(settings: Settings, limits: DecodeLimits) -> Data:
     for records in read_to_end(settings, settings.topic_items):
         for record in records:
             item = None if record.value is None else decode_item(record.key, record.value, limits)
-            if isinstance(item, Item):
-                described[item.item_id] = _catalogue_item(item)
+            if isinstance(item, DecodedItem):
+                described[item.item.item_id] = _catalogue_item(item.item)
             elif record.value is None:
                 described.pop((record.key or b"").decode(errors="replace"), None)
     found, refused = _read_topic(settings, limits)
@@ -243,7 +243,6 @@ def _read_catalogue(
 
 
 def _catalogue_item(item: Item) -> CatalogItem:
-    published = item.published_at
     return CatalogItem(
         item.item_id,
         item.title,
@@ -253,7 +252,7 @@ def _catalogue_item(item: Item) -> CatalogItem:
         item.media_text,
         item.available,
         item.price,
-        parse_time_ms(published) if isinstance(published, str) else published,
+        None if item.published_at is None else published_ms(item.published_at),
     )
 
 

@@ -163,9 +163,9 @@ def items_of_topic(settings: Settings, limits: DecodeLimits) -> dict[str, Catalo
             if record.value is None:
                 found.pop((record.key or b"").decode(errors="replace"), None)
                 continue
-            item = decode_item(record.key, record.value, limits)
-            if not isinstance(item, Rejected):
-                found[item.item_id] = _described(item)
+            decoded = decode_item(record.key, record.value, limits)
+            if not isinstance(decoded, Rejected):
+                found[decoded.item.item_id] = _described(decoded.item)
     return found
 
 

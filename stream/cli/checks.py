@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 from models.encoder.errors import ModelError
 from models.encoder.opening import open_encoder
 from stream.params import encoder_choice
-from stream.settings import DEFAULT_CONFIG_FILE, ENV_PREFIX, Settings
+from stream.settings import DEFAULT_CONFIG_FILE, Settings, penchant_variables
 from stream.storage.disk import FIX, LOW_BYTES, free_bytes, needed_bytes
 from stream.storage.rocks import MAX_OPEN_FILES
 
@@ -58,7 +58,7 @@ def skipped(name: str, why: str = "not asked, see above") -> Check:
 def check_sources(settings: Settings, flags: dict[str, object]) -> Check:
     """Where the settings in force come from; names only, for values may be secrets."""
     path = Path(os.environ.get("PENCHANT_CONFIG") or DEFAULT_CONFIG_FILE)
-    variables = sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name != "PENCHANT_CONFIG")
+    variables = [name for name in penchant_variables() if name != "PENCHANT_CONFIG"]
     given = sorted(f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None)
     parts = [
         f"{len(settings.model_fields_set)} set, the rest default",

@@ -118,7 +118,7 @@ Format = Annotated[
 ]
 Timezone = Annotated[str, option("Where times without an offset were written, such as Europe/London.", FILE, "NAME")]
 TimeUnit = Annotated[
-    Literal["auto", "s", "ms"], option("Unit of times that are numbers; auto decides by their size.", FILE)
+    Literal["auto", "s", "ms", "us", "ns"], option("Unit of times that are numbers; auto decides by their size.", FILE)
 ]
 TimePattern = Annotated[
     str | None, optional("How times are written if not as in ISO 8601: `%d/%m/%Y %H:%M`.", FILE, "PATTERN")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from models.strict_json import strict_json
 from stream.errors import UsageError
 
 
@@ -35,7 +35,7 @@ class Report:
         """
         full = figures | {"command": " ".join(sys.argv)}
         if self._json is not None:
-            write(self._json, json.dumps(full, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+            write(self._json, strict_json(full, indent=1) + "\n")
         if self._html is not None:
             write(self._html, page(full))
 

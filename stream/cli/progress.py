@@ -114,6 +114,12 @@ def show_report(console: Console, report: ReplayReport, path: Path, topic: str, 
         say(console, f"{report.failed:,} were not delivered: {clean(report.first_failure or 'no answer')}.", "bold red")
     if rejected:
         _show_rejected(console, report)
+    if report.changes:
+        rows = [
+            (Cell(change.field, "warn"), Cell(f"{changed.rows:,}"), Cell(str(changed.first_line)), Cell(change.what))
+            for change, changed in report.changes.items()
+        ]
+        show_table(console, ("field", "rows", "first line", "what"), rows, title="Sent otherwise than the file has it")
 
 
 def _show_rejected(console: Console, report: ReplayReport) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
@@ -11,6 +10,7 @@ import typer
 
 from models.ranking.features import PARTS
 from models.ranking.weights import to_json
+from models.strict_json import strict_json
 from stream.analysis.data import Data, read_topics
 from stream.analysis.texts import with_text
 from stream.analysis.weights import (
@@ -177,7 +177,7 @@ def _once(asked: _Asked) -> int:
         raise InputFileError(f"There is too little to learn from: {error}.", "give more events") from None
     if asked.report is not None:
         report = result.report() | ({} if tried is None else {"strengths": tried._asdict()})
-        write(asked.report, json.dumps(report, indent=1) + "\n")
+        write(asked.report, strict_json(report, indent=1) + "\n")
     if tried is not None:
         _say_strengths(tried.changed(settings))
     return _keep(result, asked, settings)

@@ -73,7 +73,8 @@ def lists(settings: Settings, wanted: Wanted, joiner: Joiner, notes: Console) ->
 def handle(record: Record, joiner: Joiner, settings: Settings, wanted: Wanted, now: float) -> None:
     """One record of any of the four topics; what cannot be read is passed over."""
     if record.topic == settings.topic_events:
-        joiner.add_arrival(record.partition, record.offset, record.timestamp_ms)
+        if record.timestamp_ms > 0:  # else it has none
+            joiner.add_arrival(record.partition, record.offset, record.timestamp_ms)
         return
     try:
         if record.topic == settings.topic_items:

@@ -6,13 +6,14 @@ control codes. Whatever comes from a record or a file goes through `clean` first
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from models.strict_json import strict_json
 
 Style = Literal["ok", "warn", "fail", "skip", "plain"]
 
@@ -63,7 +64,7 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 def say_json(console: Console, value: Any) -> None:
     """One JSON value on one line."""
-    write_line(console, json.dumps(value, ensure_ascii=False))
+    write_line(console, strict_json(value))
 
 
 def show_table(console: Console, headings: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "") -> None:

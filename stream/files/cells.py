@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, tzinfo
-from typing import Any, Literal, NamedTuple
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal
+from typing import Any, NamedTuple
 
-from stream.wire.times import parse_time_ms
+from stream.wire.times import SECONDS_BELOW, SECONDS_FROM, TimeUnit, date_of_number, number_to_ms, parse_time_ms
 
-TimeUnit = Literal["auto", "s", "ms"]
+FLOAT_IDS_BELOW = 2.0**53
+"""From here on a float holds no whole number exactly."""
 
-MILLISECONDS_FROM = 100_000_000_000
-"""`auto`: a number from here on is milliseconds (from March 1973), a smaller one seconds (until the year 5138)."""
-
-_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]*)?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]*)?")
 _WHOLE = re.compile(r"(-?[0-9]+)(?:\.0*)?")
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -31,7 +31,7 @@ class Times(NamedTuple):
 def read_time_ms(cell: Any, times: Times) -> Any:
     """Milliseconds since the epoch; the cell itself where it is no time.
 
-    Numbers are seconds or milliseconds (`times.unit`; `auto` decides by size). Text is RFC 3339, an ISO 8601
+    Numbers are seconds, milli-, micro- or nanoseconds (`times.unit`; `auto` decides by size). Text is RFC 3339, an ISO 8601
     time or date, or what `times.pattern` (as `strptime`) says. A time without an offset is local to `times.zone`; of an
     hour that the clocks repeat the first is taken.
     """
@@ -41,14 +41,46 @@ def read_time_ms(cell: Any, times: Times) -> Any:
         if not _NUMBER.fullmatch(cell):
             return _iso_ms(cell, times.zone)
         cell = float(cell) if "." in cell else int(cell)
+    if isinstance(cell, Decimal):
+        cell = _plain_number(cell)
     if isinstance(cell, datetime):
         return _local_ms(cell, times.zone)
     if isinstance(cell, date):
         return _local_ms(datetime(cell.year, cell.month, cell.day, tzinfo=times.zone), times.zone)
     if isinstance(cell, bool) or not isinstance(cell, int | float) or not math.isfinite(cell):
         return cell
-    seconds = times.unit == "s" or (times.unit == "auto" and abs(cell) < MILLISECONDS_FROM)
-    return round(cell * 1000) if seconds else round(cell)
+    return number_to_ms(cell, times.unit)
+
+
+def read_published(cell: Any, times: Times) -> Any:
+    """The same of when an item was published, which is also written as a year (1995) or a date (20230101).
+
+    What the wire would take for something else than milliseconds is written as text.
+    """
+    if times.pattern is None and times.unit == "auto":
+        number = _whole_number(cell)
+        if number in (0, -1):  # how some write that they do not know
+            return None
+        day = None if number is None else date_of_number(number, times.zone)
+        if day is not None:
+            return _published(day)
+        if number is not None and abs(number) < SECONDS_FROM:
+            return cell  # nothing that anybody writes; for decode to leave out
+    return _published(read_time_ms(cell, times))
+
+
+def _published(time_ms: Any) -> Any:
+    if not isinstance(time_ms, int) or isinstance(time_ms, bool) or abs(time_ms) >= SECONDS_BELOW:
+        return time_ms
+    return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat()
+
+
+def _whole_number(cell: Any) -> int | None:
+    if isinstance(cell, float) and cell.is_integer():
+        return int(cell)
+    if isinstance(cell, str):
+        cell = _read_int(cell)
+    return cell if isinstance(cell, int) and not isinstance(cell, bool) else None
 
 
 def cell_reader(field: str, key: str, times: Times, *, as_int: bool) -> Callable[[Any], Any]:
@@ -57,22 +89,23 @@ def cell_reader(field: str, key: str, times: Times, *, as_int: bool) -> Callable
     It returns a cell that it cannot read unchanged, except that under `as_int` it raises ValueError.
     """
     if field in ("event_time", "published_at"):
-        return _TimeReader(times)
+        return _TimeReader(times, read_time_ms if field == "event_time" else read_published)
     read_text = _read_whole_text if as_int else _read_text
-    return read_text if key else _READERS.get(field, read_text)
+    read = read_text if key else _READERS.get(field, read_text)
+    return read_text if as_int and read is _read_id else read
 
 
 class _TimeReader:
-    """`read_time_ms` that remembers the last cell: the lines of one basket share their time."""
+    """Remembers the last cell: the lines of one basket share their time."""
 
-    def __init__(self, times: Times) -> None:
-        self.times = times
+    def __init__(self, times: Times, read: Callable[[Any, Times], Any]) -> None:
+        self.times, self.read = times, read
         self.last_cell: Any = None
         self.last_ms: Any = None
 
     def __call__(self, cell: Any) -> Any:
         if cell != self.last_cell:
-            self.last_cell, self.last_ms = cell, read_time_ms(cell, self.times)
+            self.last_cell, self.last_ms = cell, self.read(cell, self.times)
         return self.last_ms
 
 
@@ -97,9 +130,29 @@ def _local_ms(time: datetime, zone: tzinfo) -> int:
     return round(aware.timestamp() * 1000)
 
 
+def _plain_number(cell: Decimal) -> int | float:
+    """What a column of decimals holds (a price in Parquet, say)."""
+    return int(cell) if cell == cell.to_integral_value() else float(cell)
+
+
+def _read_id(cell: Any) -> Any:
+    """Ids that became floats, because a column of a table had gaps, are the whole numbers that they were.
+
+    Raises:
+        ValueError: a float this large stands for several whole numbers, so for several ids.
+    """
+    if isinstance(cell, float) and cell.is_integer():
+        if abs(cell) >= FLOAT_IDS_BELOW:
+            raise ValueError(f"{cell!r} is too large a float to be an id: store ids as text or as integers")
+        return str(int(cell))
+    return str(_plain_number(cell)) if isinstance(cell, Decimal) else _read_text(cell)
+
+
 def _read_text(cell: Any) -> Any:
     if isinstance(cell, bytes):  # Parquet text written without its annotation
         return cell.decode("utf-8", "surrogateescape")
+    if isinstance(cell, Decimal):
+        return f"{cell:f}"
     return str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else cell
 
 
@@ -112,14 +165,24 @@ def _read_whole_text(cell: Any) -> str:
 
 
 def _read_int(cell: Any) -> Any:
+    if isinstance(cell, Decimal):
+        cell = _plain_number(cell)
     if isinstance(cell, float):
         return int(cell) if cell.is_integer() else cell
     match = _WHOLE.fullmatch(cell) if isinstance(cell, str) else None
     return int(match[1]) if match and len(match[1]) < 19 else cell
 
 
+def _read_duration(cell: Any) -> Any:
+    return cell // timedelta(milliseconds=1) if isinstance(cell, timedelta) else _read_int(cell)
+
+
 def _read_float(cell: Any) -> Any:
+    if isinstance(cell, Decimal):
+        cell = float(cell)
     if not isinstance(cell, str | float):
+        return cell
+    if isinstance(cell, str) and "_" in cell:  # Python's own way to write numbers, and nobody else's
         return cell
     try:
         number = float(cell)
@@ -132,16 +195,25 @@ def _read_bool(cell: Any) -> Any:
     return _BOOLEANS.get(str(cell).strip().lower(), cell)
 
 
+def is_float_id(read: Callable[[Any], Any], cell: Any) -> bool:
+    """Whether this cell is an id that became a float, and is sent as a whole number without having been asked for as one."""
+    return isinstance(cell, float) and cell.is_integer() and read is _read_id
+
+
 def _read_categories(cell: Any) -> Any:
     return [part.strip() for part in cell.split("|") if part.strip()] if isinstance(cell, str) else cell
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "dwell_ms": _read_int,
+    "user_id": _read_id,
+    "item_id": _read_id,
+    "event_id": _read_id,
+    "recommendation_id": _read_id,
+    "dwell_ms": _read_duration,
     "slot": _read_int,
     "value": _read_float,
     "price": _read_float,
     "available": _read_bool,
     "categories": _read_categories,
 }
-"""Fields that are neither text nor times."""
+"""Fields that are neither free text nor times."""

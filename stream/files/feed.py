@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaException
 
 from stream.errors import DeliveryError, SettingsError
-from stream.files.reading import BadRow, FileRecord
+from stream.files.reading import BadRow, Change, FileRecord
 
 EXAMPLES_MAX: Final = 10
 """Rejected rows that a report tells in full."""
@@ -41,6 +41,13 @@ class ProducerLike(Protocol):
     def flush(self, timeout: float) -> int: ...
 
 
+class RowsChanged(NamedTuple):
+    """How many rows, and the line of the first."""
+
+    rows: int
+    first_line: int
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
     """What became of a file. `sent == delivered + failed` unless the flush ran into its deadline."""
@@ -54,6 +61,8 @@ class ReplayReport:
     """Rows refused, per reason of `stream.wire.decode.REASONS`."""
     examples: tuple[BadRow, ...]
     """The first refused rows."""
+    changes: Mapping[Change, RowsChanged]
+    """What was sent otherwise than the file has it."""
     bytes_read: int
     first_time_ms: int | None
     """Earliest time of a sent record; None where nothing was sent."""
@@ -78,6 +87,7 @@ class _Tally:
     first_failure: str | None = None
     rejected: Counter[str] = field(default_factory=Counter)
     examples: list[BadRow] = field(default_factory=list)
+    changes: dict[Change, RowsChanged] = field(default_factory=dict)
     bytes_read: int = 0
     first_time_ms: int | None = None
     last_time_ms: int | None = None
@@ -93,6 +103,9 @@ class _Tally:
 
     def send(self, record: FileRecord) -> None:
         self.enqueued += 1
+        for change in record.changes:
+            rows, first_line = self.changes.get(change, (0, record.line))
+            self.changes[change] = RowsChanged(rows + 1, first_line)
         if self.first_time_ms is None or self.last_time_ms is None:
             self.first_time_ms = self.last_time_ms = record.time_ms
         self.first_time_ms = min(record.time_ms, self.first_time_ms)
@@ -170,6 +183,7 @@ def produce(
         first_failure=tally.first_failure,
         rejected=dict(tally.rejected),
         examples=tuple(tally.examples),
+        changes=tally.changes,
         bytes_read=tally.bytes_read,
         first_time_ms=tally.first_time_ms,
         last_time_ms=tally.last_time_ms,

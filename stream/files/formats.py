@@ -10,6 +10,7 @@ import lzma
 import mmap
 import tempfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
@@ -21,6 +22,7 @@ import msgspec
 
 from stream.errors import InputFileError
 from stream.wire.decode import Rejected
+from stream.wire.mending import Fields, read_object
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 Numbered = tuple[int, Any, int]
@@ -39,6 +41,11 @@ FORMATS = f"one of {', '.join(EXTENSIONS)}, the text formats also with .{', .'.j
 
 LINE_MAX_BYTES = 16 << 20
 """A longer line of JSON is no record; without a bound a file without line ends would be read whole."""
+
+RECORD_MAX_CHARACTERS = 16 << 20
+"""The same of a row of CSV: a quote that is not closed within so many characters is taken for one that never is."""
+
+NOT_UTF_8 = "the row is not UTF-8 (to convert a file: iconv -f LATIN1 -t UTF-8)"
 
 _PEEK_ROWS = 100  # JSON rows looked at for the keys that exist
 _PARQUET_SLICE_ROWS = 65_536
@@ -82,7 +89,7 @@ def open_table(path: Path, extensions: str | None = None) -> Iterator[Table]:
             else:
                 text = io.TextIOWrapper(source.stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
                 stack.enter_context(text)  # closed here and not when collected, which would be a ResourceWarning
-                yield _open_csv(text, source, "," if format_ == "csv" else "\t", path)
+                yield _open_csv(text, source, format_, path)
     except _BROKEN as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         raise InputFileError(f"{path} cannot be read: {reason}.", "check that it exists and is complete") from None
@@ -147,34 +154,96 @@ def _unpack_zstd(stored: IO[bytes]) -> Iterator[IO[bytes]]:
 # --- formats ---
 
 
-def _open_csv(text: io.TextIOWrapper, source: _Source, delimiter: str, path: Path) -> Table:
-    reader = csv.reader(text, delimiter=delimiter)
+class _Lines:
+    """The lines of a text, from which some can be given back. `csv.reader` reads them."""
+
+    def __init__(self, text: IO[str], path: Path) -> None:
+        self._text, self._path = text, path
+        self._returned: deque[str] = deque()
+        self._n_chars = 0
+        self.taken: list[str] = []
+        """Lines of the record that is being read."""
+        self.number = 0
+        """Of the line that was taken last, from 1."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self._n_chars > RECORD_MAX_CHARACTERS:
+            raise StopIteration  # a quote that is not closed until here is taken for one that never is
+        line = self._returned.popleft() if self._returned else self._text.readline(RECORD_MAX_CHARACTERS)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) >= RECORD_MAX_CHARACTERS:
+            raise InputFileError(
+                f"{self._path}: line {self.number} is longer than {RECORD_MAX_CHARACTERS} characters.",
+                "put one row on a line",
+            )
+        self.taken.append(line)
+        self._n_chars += len(line)
+        return line
+
+    def begin(self) -> None:
+        """Another record begins."""
+        self.taken, self._n_chars = [], 0
+
+    def give_back(self) -> None:
+        """Read again from the second line of the record on."""
+        self._returned.extendleft(reversed(self.taken[1:]))
+        self.number -= len(self.taken) - 1
+
+
+def _open_csv(text: io.TextIOWrapper, source: _Source, format_: Format, path: Path) -> Table:
+    csv.field_size_limit(RECORD_MAX_CHARACTERS)  # how large a record may be is for decode to say
+    lines = _Lines(text, path)
+    reader = csv.reader(
+        lines,
+        delimiter="," if format_ == "csv" else "\t",
+        # TSV knows no quotes: they are text, and a cell ends at the tab or the line's end.
+        quoting=csv.QUOTE_MINIMAL if format_ == "csv" else csv.QUOTE_NONE,
+        strict=True,
+    )
     try:
         header = next(reader, [])
         "".join(header).encode()
     except (csv.Error, UnicodeEncodeError):
         raise InputFileError(f"{path} does not start with a header in UTF-8.", f"give its format, {FORMATS}") from None
-    return Table(tuple(name.strip() for name in header), False, _csv_rows(reader, len(header), source))
+    return Table(tuple(name.strip() for name in header), False, _csv_rows(reader, lines, len(header), source))
 
 
-def _csv_rows(reader: Any, width: int, source: _Source) -> Iterator[Numbered]:
+def _csv_rows(reader: Iterator[list[str]], lines: _Lines, width: int, source: _Source) -> Iterator[Numbered]:
+    """A row that spans several lines is believed only if it is as wide as the header; else its first line alone is refused, and
+    reading goes on with the next: a quote that somebody forgot to close must not swallow the rows behind it.
+    """
     bytes_read, count = 0, 0
     while True:
-        line = reader.line_num + 1
+        lines.begin()
+        line = lines.number + 1
         try:
             row: Any = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            row = Rejected("schema", f"not CSV: {error}")
+            row = Rejected("schema", f"not CSV: {_csv_problem(str(error))}")
         if not row:  # an empty line
             continue
         if len(row) != width and not isinstance(row, Rejected):
             row = Rejected("schema", f"{len(row)} cells, but the header names {width} columns")
+        if isinstance(row, Rejected):
+            lines.give_back()
         if count % _PROGRESS_EVERY_ROWS == 0:
             bytes_read = source.bytes_read()
         count += 1
         yield line, row, bytes_read
+
+
+def _csv_problem(said: str) -> str:
+    """In words that help: what the csv module says of quotes."""
+    if said == "unexpected end of data":
+        return "a quote is opened and not closed"
+    return "a quote inside a quoted cell must be doubled" if "expected after" in said else said
 
 
 def _open_json_lines(source: _Source, path: Path) -> Table:
@@ -201,15 +270,25 @@ def _json_rows(source: _Source, path: Path) -> Iterator[Numbered]:
             )
         if not text.strip():
             continue
+        text = text.removeprefix(b"\xef\xbb\xbf")
         try:
-            row = decoder.decode(text.removeprefix(b"\xef\xbb\xbf"))
+            row = decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            row = Rejected("not_json", str(error))
+            row = _read_widely(text, str(error))
         if not isinstance(row, dict | Rejected):
             row = Rejected("schema", "the line holds no object")
         if line % _PROGRESS_EVERY_ROWS == 1:
             bytes_read = source.bytes_read()
         yield line, row, bytes_read
+
+
+def _read_widely(text: bytes, problem: str) -> Fields | Rejected:
+    """A line with half an emoji or a NaN in it is one that the worker reads, too."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return Rejected("not_json", NOT_UTF_8)
+    return read_object(text) or Rejected("not_json", problem)
 
 
 def _open_parquet(path: Path, compression: str) -> Table:

@@ -11,7 +11,8 @@ A mapping is text: `field=source` pairs separated by commas (quote a pair that h
 
 Without a mapping every column whose name is a field is taken as that field.
 
-Ids are text and are never changed unless `:int` asks for it. With `:int` a cell that is no whole number refuses its
+Ids are text and are never changed unless `:int` asks for it; only where a file has them as floats (Parquet, JSON) is 1.0 the
+id 1. With `:int` a cell that is no whole number refuses its
 row, so two different ids cannot quietly become one. An empty cell is a missing field. `|` separates `categories`.
 """
 
@@ -126,10 +127,13 @@ def make_record(steps: Iterable[Step], row: Row) -> dict[str, Any]:
         cell = get(row)
         if cell is None or cell == "" or (cell != cell):  # noqa: PLR0124  (NaN: how pandas writes "missing" to Parquet)
             continue
+        value = read(cell)
+        if value is None:
+            continue
         if key is None:
-            record[field] = read(cell)
+            record[field] = value
         else:
-            record.setdefault(field, {})[key] = read(cell)
+            record.setdefault(field, {})[key] = value
     return record
 
 

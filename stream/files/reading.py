@@ -9,6 +9,7 @@ row is yielded as `BadRow` and the rest goes on; only a file that is not what it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stream.errors import InputFileError
-from stream.files.cells import Times, TimeUnit
-from stream.files.formats import Table, open_table
+from stream.files.cells import Times, is_float_id
+from stream.files.formats import NOT_UTF_8, Table, open_table
 from stream.files.mapping import (
     EVENTS_AS_NAMED,
     ITEMS_AS_NAMED,
@@ -30,9 +31,24 @@ from stream.files.mapping import (
     make_record,
 )
 from stream.wire.decode import DecodedEvent, DecodeLimits, Rejected, decode_event, decode_item
-from stream.wire.times import parse_timezone
+from stream.wire.records import encode_sparse
+from stream.wire.times import TimeUnit, parse_timezone
+
+_NEEDED = ("user_id", "item_id", "action", "title")
+"""In a file that is not UTF-8 these would be spoilt in every row; the person who sends it can convert it."""
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Change(NamedTuple):
+    """A field that was not sent as the file has it."""
+
+    field: str
+    what: str
+
+
+MENDED = "odd, so mended or left out"
+FLOAT_ID = "whole, so 1.0 is sent as 1"
 
 
 class FileRecord(NamedTuple):
@@ -46,6 +62,8 @@ class FileRecord(NamedTuple):
     """When the event happened, ms since the epoch; of an item without `published_at`: `now_ms`."""
     bytes_read: int
     """How much of the file, as stored, has been read by now: at the end its size."""
+    changes: tuple[Change, ...] = ()
+    """What was changed of the row, for people."""
 
 
 class BadRow(NamedTuple):
@@ -61,6 +79,7 @@ class _Accepted(NamedTuple):
     key: bytes
     value: bytes
     time_ms: int
+    mended: tuple[str, ...]
 
 
 _Decode = Callable[[dict[str, Any], bytes], _Accepted | Rejected]
@@ -90,7 +109,8 @@ def read_events(
         del record
         decoded = decode_event(None, value, now_ms, limits)
         if isinstance(decoded, DecodedEvent):
-            return _Accepted(decoded.event.user_id.encode(), value, decoded.event_time_ms)
+            value = encode_sparse(decoded.event) if decoded.mended else value
+            return _Accepted(decoded.event.user_id.encode(), value, decoded.event_time_ms, decoded.mended)
         return decoded
 
     times = Times(parse_timezone(timezone), time_unit, time_pattern)
@@ -111,12 +131,12 @@ def read_items(
     """The rows of a catalogue file as records of `interest.items`; everything else as in `read_events`."""
 
     def decode(record: dict[str, Any], value: bytes) -> _Accepted | Rejected:
-        key = str(record.get("item_id", "")).encode()
+        key = str(record.get("item_id", "")).encode(errors="replace")
         decoded = decode_item(key, value, limits)
         if isinstance(decoded, Rejected):
             return decoded
-        published = decoded.published_at
-        return _Accepted(key, value, published if isinstance(published, int) else now_ms)
+        item, published_ms, mended = decoded
+        return _Accepted(key, encode_sparse(item) if mended else value, published_ms or now_ms, mended)
 
     times = Times(parse_timezone(timezone), time_unit, time_pattern)
     return _start(_read(path, format, mapping, times, decode), path)
@@ -152,7 +172,9 @@ def _read(
             if isinstance(result, Rejected):
                 yield BadRow(line, result.reason, result.detail, bytes_read)
             else:
-                yield FileRecord(line, result.key, result.value, result.time_ms, bytes_read)
+                yield FileRecord(
+                    line, result.key, result.value, result.time_ms, bytes_read, _changes(steps, row, result)
+                )
 
 
 def _bind(table: Table, mapping: Mapping, times: Times, path: Path) -> tuple[Step, ...]:
@@ -160,12 +182,27 @@ def _bind(table: Table, mapping: Mapping, times: Times, path: Path) -> tuple[Ste
     return bind(mapping, table.columns, times, str(path))
 
 
+def _changes(steps: tuple[Step, ...], row: Row, accepted: _Accepted) -> tuple[Change, ...]:
+    mended = tuple(Change(field, MENDED) for field in accepted.mended)
+    whole = tuple(Change(step.field, FLOAT_ID) for step in steps if is_float_id(step.read, step.get(row)))
+    return mended + whole
+
+
+def _is_no_text(cell: Any) -> bool:
+    try:
+        return isinstance(cell, str) and not cell.encode()
+    except UnicodeEncodeError:
+        return True
+
+
 def _decode_row(steps: tuple[Step, ...], row: Row, decode: _Decode) -> _Accepted | Rejected:
     try:
         record = make_record(steps, row)
         value = _encode(record)
     except UnicodeEncodeError:
-        return Rejected("not_json", "the row is not UTF-8 (to convert a file: iconv -f LATIN1 -t UTF-8)")
+        if not isinstance(row, dict) and any(_is_no_text(record.get(field)) for field in _NEEDED):
+            return Rejected("not_json", NOT_UTF_8)
+        value = json.dumps(record).encode()  # what is no character is escaped, and mended where it may be
     except (ValueError, TypeError, OverflowError) as error:
         return Rejected("schema", str(error))
     return decode(record, value)

@@ -17,13 +17,13 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer
 
 from stream.errors import BrokerUnreachableError, TopicsError
-from stream.files.cells import TimeUnit
 from stream.files.feed import MAX_SPEED, HoldBack, Pacer, Progress, ReplayReport, produce
 from stream.files.mapping import EVENTS_AS_NAMED, ITEMS_AS_NAMED, Mapping
 from stream.files.reading import BadRow, FileRecord, read_events, read_items, total_bytes
 from stream.files.stopping import StoppableProducer, stop_signals
 from stream.settings import Settings
 from stream.wire.decode import DecodeLimits
+from stream.wire.times import TimeUnit
 
 _QUEUE_MAX_KBYTES: Final = 65_536
 

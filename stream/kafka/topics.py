@@ -98,6 +98,10 @@ def create_topics(settings: Settings) -> list[str]:
             future.result(settings.connect_timeout_s)
         except KafkaException as error:
             raise TopicsError(f"topic {name} was not created: {error.args[0].str()}.", _hint(error)) from None
+        except TimeoutError:
+            raise TopicsError(
+                f"topic {name} was not created within {settings.connect_timeout_s:g} s.", "see `penchant doctor`"
+            ) from None
     if missing:
         _wait_until_seen(settings, {spec.name for spec in missing})
     check_topics(settings)
@@ -153,6 +157,8 @@ def is_embedded(settings: Settings) -> bool:
 
 def cleanup_policies(settings: Settings, names: list[str]) -> dict[str, str]:
     """`cleanup.policy` of topics; empty where the broker does not tell (the embedded one does not)."""
+    if not names:  # confluent-kafka takes no empty question
+        return {}
     admin = AdminClient(settings.client_config())
     futures = admin.describe_configs(
         [ConfigResource(ResourceType.TOPIC, name) for name in names], request_timeout=settings.connect_timeout_s

@@ -10,7 +10,7 @@ from stream.storage.overlay import Snapshot
 
 
 class Taken(NamedTuple):
-    """All that becomes durable together. Beside `stored` and `owed` there is something only where users changed: an event
+    """All that becomes durable together. Beside `stored` and `marks` there is something only where users changed: an event
     that says something of an item is in its user's state."""
 
     stored: Snapshot
@@ -21,15 +21,16 @@ class Taken(NamedTuple):
     """Outcomes that were credited: key and record."""
     strategies: Sequence[tuple[bytes, bytes]] = ()
     """What strategies earned: key and record."""
-    owed: Sequence[tuple[bytes, bytes | None]] = ()
-    """Marks of users who are owed a list, into the changelog and the store; None deletes one."""
+    marks: Sequence[tuple[bytes, bytes | None]] = ()
+    """Of users who are owed a list, and of what was told of the catalogue, into the changelog and the store; None deletes
+    one."""
 
     @property
     def changes_store(self) -> bool:
         """Whether there is anything for the changelog and the store."""
-        return bool(self.stored.keys or self.owed)
+        return bool(self.stored.keys or self.marks)
 
     @property
     def values(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What goes into the changelog and the store."""
-        return chain(zip(*self.stored, strict=True), self.owed)
+        return chain(zip(*self.stored, strict=True), self.marks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -25,7 +25,6 @@ from stream.metrics import Metrics
 from stream.refresh.words import Naming, Words
 from stream.texts.queries import QueryVectors
 from stream.wire.decode import DecodeLimits, Rejected, decode_item
-from stream.wire.times import parse_time_ms
 
 PRIORS_MAX_AGE_MS: Final = 1000
 """How old trend and popularity may be when statistics keep changing."""
@@ -72,7 +71,9 @@ class Knowledge:
 
     # --- what comes in ---
 
-    def replicate_items(self, records: Sequence[Replicated]) -> dict[str, CatalogItem | None]:
+    def replicate_items(
+        self, records: Sequence[Replicated], on_refused: Callable[[Replicated, Rejected], None] = lambda *_: None
+    ) -> dict[str, CatalogItem | None]:
         """Catalogue records: a new snapshot. Returns what changed, by id; None = removed."""
         changes: dict[str, CatalogItem | None] = {}
         for record in records:
@@ -80,11 +81,14 @@ class Knowledge:
                 if record.key:
                     changes[record.key.decode(errors="replace")] = None
                 continue
-            item = decode_item(record.key, record.value, self._limits)
-            if isinstance(item, Rejected):
-                self._metrics.input.items_rejected.labels(item.reason).inc()
+            decoded = decode_item(record.key, record.value, self._limits)
+            if isinstance(decoded, Rejected):
+                self._metrics.input.items_rejected.labels(decoded.reason).inc()
+                on_refused(record, decoded)
                 continue
-            published = item.published_at
+            item, published_ms, mended = decoded
+            for name in mended:
+                self._metrics.input.items_mended.labels(name).inc()
             changes[item.item_id] = CatalogItem(
                 item_id=item.item_id,
                 title=item.title,
@@ -94,7 +98,7 @@ class Knowledge:
                 media_text=item.media_text,
                 available=item.available,
                 price=item.price,
-                published_at_ms=parse_time_ms(published) if isinstance(published, str) else published,
+                published_at_ms=published_ms,
             )
         hashes = self.hashes_of(changes)  # before the catalogue, which gives new items their index by hash
         self.catalog = self.catalog.apply(changes)

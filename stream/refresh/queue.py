@@ -30,7 +30,7 @@ class Due(msgspec.Struct, gc=False):
     """Newest one, -1 where the cause was no event; its event time and Kafka timestamp follow, ms."""
     event_time_ms: int
     oldest_timestamp_ms: int
-    """Kafka timestamp of the oldest event waiting."""
+    """Kafka timestamp of the oldest event waiting; -1 where it has none."""
     waiting_since: float
     """In the caller's monotonic seconds."""
     trigger: Trigger
@@ -180,9 +180,10 @@ class RefreshQueue:
 
     @property
     def owed_since_ms(self) -> int | None:
-        """Kafka timestamp of the event that has been without a list for longest, about; None where nobody waits for that."""
+        """Kafka timestamp of the event that has been without a list for longest, about; None where nobody waits for that, or
+        that event has none."""
         oldest = (owed.oldest_ms for owed in self._owed.values())
-        return min((since for since in oldest if since is not None), default=None)
+        return min((since for since in oldest if since is not None and since >= 0), default=None)
 
     # --- what waits ---
 

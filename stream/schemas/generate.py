@@ -19,7 +19,8 @@ import yaml  # type: ignore[import-untyped]  # types-PyYAML is not worth a depen
 from stream.settings import Settings
 from stream.wire import reasons
 from stream.wire import records as events
-from stream.wire.decode import INT64_MAX, INT64_MIN, LETTER_REASONS
+from stream.wire.decode import LETTER_REASONS
+from stream.wire.mending import INT64_MAX, INT64_MIN
 from stream.wire.reasons import REASONS_VERSION
 from stream.wire.records import SCHEMA_VERSION
 

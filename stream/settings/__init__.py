@@ -7,6 +7,6 @@ file named by `PENCHANT_CONFIG`) > the default here. The reference in `deploy/do
 compares.
 """
 
-from stream.settings.load import DEFAULT_CONFIG_FILE, ENV_PREFIX, Settings, load_settings
+from stream.settings.load import DEFAULT_CONFIG_FILE, ENV_PREFIX, Settings, load_settings, penchant_variables
 
-__all__ = ["DEFAULT_CONFIG_FILE", "ENV_PREFIX", "Settings", "load_settings"]
+__all__ = ["DEFAULT_CONFIG_FILE", "ENV_PREFIX", "Settings", "load_settings", "penchant_variables"]

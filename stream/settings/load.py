@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from stream.errors import SettingsError
 from stream.settings.encoder import EncoderSettings
@@ -20,6 +27,11 @@ from stream.settings.worker import WorkerSettings
 
 DEFAULT_CONFIG_FILE = "penchant.toml"
 ENV_PREFIX = "PENCHANT_"
+
+_OF_SERVICES: Final = re.compile(
+    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)", re.IGNORECASE
+)
+_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 
 
 class Settings(
@@ -57,6 +69,10 @@ class Settings(
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         del dotenv_settings, file_secret_settings
+        if isinstance(env_settings, EnvSettingsSource):
+            env_settings.env_vars = {
+                name: value for name, value in env_settings.env_vars.items() if not _is_of_kubernetes(name, value)
+            }
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_config_file())
 
 
@@ -111,10 +127,29 @@ def _where(name: str, given: dict[str, Any]) -> str:
     return next((set_ for set_ in os.environ if set_.upper() == variable), f"`{name}` in {_config_file()}")
 
 
+def penchant_variables() -> list[str]:
+    """Names of the environment variables that are meant for Penchant: those of its prefix, without what Kubernetes sets."""
+    return sorted(
+        name
+        for name, value in os.environ.items()
+        if name.upper().startswith(ENV_PREFIX) and not _is_of_kubernetes(name, value)
+    )
+
+
+def _is_of_kubernetes(name: str, value: str | None) -> bool:
+    """Whether the variable tells where a Service is whose name begins with `penchant`: Kubernetes sets such in every pod.
+
+    `PENCHANT_METRICS_PORT`, of a Service `penchant-metrics`, is a setting as well; a Service's is an address.
+    """
+    return bool(_OF_SERVICES.fullmatch(name)) or bool(
+        name.upper().endswith("_PORT") and _ADDRESS.match(value or "") is not None
+    )
+
+
 def _refuse_unknown_environment() -> None:
     known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | {"PENCHANT_CONFIG"}
-    for variable in sorted(os.environ):
-        if variable.upper().startswith(ENV_PREFIX) and variable.upper() not in known:
+    for variable in penchant_variables():
+        if variable.upper() not in known:
             raise SettingsError(
                 f"{variable} is set but there is no such setting.", "unset it, or see deploy/docs/settings.md"
             )

@@ -32,6 +32,7 @@ from stream.worker.followed_models import FollowedModels
 from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last, exit_now
 from stream.worker.log import log_to_stderr
 from stream.worker.parts import WorkerParts
+from stream.worker.probes import Probes
 from stream.worker.tracker import Tracker
 from stream.worker.vitals import VitalSigns
 from stream.worker.watchdog import Limits, Watchdog
@@ -90,6 +91,12 @@ class Application:
             settings.shutdown_timeout_s + EXIT_GRACE_S,
             self.metrics.worker.stalled.set,
         )
+        self._probes = Probes(
+            self._signs.vitals,
+            lambda: self._watchdog.fired,
+            lambda: self.lifecycle.is_stopping,
+            self._replicas_caught_up,
+        )
         self._texts: Texts | None = None
         self._wire_engine(user_stores, item_stores)
         self.on_stopping: Callable[[], None] | None = None
@@ -147,7 +154,8 @@ class Application:
         started = time.monotonic()
         self.lifecycle.stop_on_signals()
         # Before what takes long: a port that is taken is to be told at once.
-        server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
+        self._probes.began()
+        server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port, self._probes.by_path)
         is_prepared = False
         try:
             is_prepared = await self.lifecycle.unless_stopped(self._prepare())

@@ -37,7 +37,6 @@ class ChunkHandler:
         self._on_applied = on_applied
         self._revoked_generation = -1
         self._quantum = Quantum(time.monotonic())
-        self._dead_letters = parts.dead_letters
 
     def revoked(self) -> None:
         """Chunks of the present generation are applied no more: its partitions are being given up."""
@@ -182,8 +181,8 @@ class ChunkHandler:
 
     def _send_elsewhere(self, intake: Intake) -> None:
         """Bad records to the dead-letter topic, keyless ones back to the events topic under their user's key."""
-        for record, (reason, detail) in intake.refused:
-            self._dead_letters.refused(record, reason, detail)
+        for record, why in intake.refused:
+            self._parts.dead_letters.refused(record, why)
         for record, event in intake.keyless:
             origin = f"{record.partition}-{record.offset}"
             # Time and id are fixed here, so that producing it twice (a crash before the commit) changes nothing.

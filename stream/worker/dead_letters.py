@@ -9,7 +9,7 @@ from stream.kafka.producer import Record, RecordProducer
 from stream.metrics import Metrics
 from stream.refresh.quarantine import Quarantined
 from stream.settings import Settings
-from stream.wire.decode import QUARANTINED
+from stream.wire.decode import QUARANTINED, Rejected
 
 BEGINNING_BYTES: Final = 64 << 10
 """How much of a value is kept where the whole does not fit."""
@@ -20,31 +20,43 @@ KEY_MAX_BYTES: Final = 4 << 10
 Headers = dict[str, str]
 
 
+class Origin(NamedTuple):
+    """Where a record lies."""
+
+    topic: str
+    partition: int
+    offset: int = -1
+    """-1: it is no record."""
+    timestamp_ms: int = -1
+
+
 class DeadLetters:
     """Writes them, each as a whole if it fits, else its beginning with the length and the SHA-256 of the whole."""
 
     def __init__(self, settings: Settings, metrics: Metrics, producer: RecordProducer) -> None:
         self._settings, self._metrics, self._producer = settings, metrics, producer
 
-    def refused(self, record: Any, reason: str, detail: str) -> None:
-        """A record that was read and is not used; `reason` is a code of `stream.wire.decode.LETTER_REASONS`."""
-        origin = {
-            "topic": record.topic,
-            "partition": str(record.partition),
-            "offset": str(record.offset),
-            "timestamp": str(record.timestamp),
-        }
-        self._send(record.key, record.value, {"reason": reason, "detail": detail, **origin})
-        self._metrics.input.rejected.labels(reason).inc()
+    def refused(self, record: Any, why: Rejected) -> None:
+        """An event that was read and is not used."""
+        origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
+        self.send(record.key, record.value, origin, why)
+        self._metrics.input.rejected.labels(why.reason).inc()
 
     def quarantined(self, partition: int, each: Quarantined) -> None:
         """A user who goes without something; the value reproduces it."""
-        origin = {"topic": self._settings.topic_events, "partition": str(partition), "offset": "-1", "timestamp": "-1"}
-        self._send(
-            each.user, each.evidence, {"reason": QUARANTINED, "detail": f"{each.cause}: {each.detail}", **origin}
-        )
+        origin = Origin(self._settings.topic_events, partition)
+        self.send(each.user, each.evidence, origin, Rejected(QUARANTINED, f"{each.cause}: {each.detail}"))
 
-    def _send(self, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+    def send(self, key: bytes | None, value: bytes | None, origin: Origin, why: Rejected) -> None:
+        """What was read there, and what is wrong with it."""
+        headers = {
+            "reason": why.reason,
+            "detail": why.detail,
+            "topic": origin.topic,
+            "partition": str(origin.partition),
+            "offset": str(origin.offset),
+            "timestamp": str(origin.timestamp_ms),
+        }
         topic, size = self._settings.topic_dead_letter, len(key or b"") + len(value or b"")
         # Our own client refuses a larger one, whatever the topic takes.
         letter = (

@@ -19,8 +19,7 @@ from stream.state.record import dwell_code
 from stream.state.update import EventColumns
 from stream.wire.codes import context_bucket, event_id_hash, list_id_of
 from stream.wire.decode import (
-    INT64_MAX,
-    INT64_MIN,
+    NO_TIMESTAMP_MS,
     TIME_MAX_MS,
     TIME_MIN_MS,
     DecodedEvent,
@@ -28,6 +27,7 @@ from stream.wire.decode import (
     Rejected,
     decode_event,
 )
+from stream.wire.mending import INT64_MAX, INT64_MIN
 from stream.wire.records import MAX_ID_BYTES, Event, event_decoder
 from stream.wire.times import parse_time_ms
 
@@ -50,7 +50,7 @@ class Intake(NamedTuple):
     columns: EventColumns
     """With row = 0 everywhere: the rows are the overlay's to give."""
     timestamp_ms: NDArray[np.int64]
-    """Kafka timestamps."""
+    """Kafka timestamps; `NO_TIMESTAMP_MS` where a record has none."""
     refused: list[DeadLetter]
     keyless: list[tuple[Any, Event]]
     """Good events without a key: to be produced again with one, since their partition need not be the user's."""
@@ -59,6 +59,8 @@ class Intake(NamedTuple):
     """`(user_id, text)` of accepted queries."""
     referrals: Referrals
     """Of the accepted events."""
+    mended: Counter[str]
+    """Odd optional fields of accepted events, keyless ones too, by name."""
 
     def refusing(self, unwanted: NDArray[np.bool_], records: Sequence[Any], why: Rejected) -> Intake:
         """Without the accepted events that are `unwanted` (n,), which are refused; `records` are those of the chunk."""
@@ -67,15 +69,14 @@ class Intake(NamedTuple):
         refused = [DeadLetter(at[offset], why) for offset in self.columns.offset[unwanted].tolist()]
         users = {self.keys[i] for i in np.flatnonzero(unwanted).tolist()}
         counts = np.bincount(self.columns.action[kept], minlength=len(ACTIONS)).tolist()
-        return Intake(
-            [self.keys[i] for i in np.flatnonzero(kept).tolist()],
-            self.columns.take(kept),
-            self.timestamp_ms[kept],
-            self.refused + refused,
-            self.keyless,
-            Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count}),
-            [(user, text) for user, text in self.queries if user not in users],
-            self.referrals.take(kept),
+        return self._replace(
+            keys=[self.keys[i] for i in np.flatnonzero(kept).tolist()],
+            columns=self.columns.take(kept),
+            timestamp_ms=self.timestamp_ms[kept],
+            refused=self.refused + refused,
+            actions=Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count}),
+            queries=[(user, text) for user, text in self.queries if user not in users],
+            referrals=self.referrals.take(kept),
         )
 
 
@@ -97,48 +98,78 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
     plain &= _is_short(users, n) & _is_short(items, n)
     plain &= np.fromiter([len(value or b"") for value in values], np.int64, n) <= limits.message_max_bytes
     time, fits = _int64([event.event_time for event in events], timestamp, parse_time_ms)
-    plain &= fits & (time >= max(limits.earliest_ms, TIME_MIN_MS))
-    plain &= time <= np.minimum(timestamp, TIME_MAX_MS - limits.max_ahead_ms) + limits.max_ahead_ms
+    earliest_ms = max(limits.earliest_ms, TIME_MIN_MS)
+    has_timestamp = timestamp >= earliest_ms
+    ahead = np.minimum(timestamp, TIME_MAX_MS - limits.max_ahead_ms) + limits.max_ahead_ms
+    plain &= fits & (time >= earliest_ms) & (time <= np.where(has_timestamp, ahead, TIME_MAX_MS))
     zeros = np.zeros(n, np.int64)
     dwell, fits = _int64([event.dwell_ms for event in events], zeros)
     plain &= fits
     slot, fits = _int64([event.slot for event in events], zeros)
     plain &= fits
+    odd = _decide([(i, records[i]) for i in np.flatnonzero(~plain).tolist()], limits)
+    hash_of_query: dict[int, int] = {}
+    for i, (event, time_ms, _) in odd.good.items():
+        plain[i], events[i], items[i], time[i] = True, event, event.item_id or "", time_ms
+        dwell[i], slot[i] = event.dwell_ms or 0, event.slot or 0
+        if event.item_id is None:
+            hash_of_query[i] = query_hash(event.text or "")
+    wanted = plain.copy()
+    wanted[list(hash_of_query)] = False
     columns = EventColumns(
         row=zeros,
         offset=offset,
         time_ms=time,
-        item=np.fromiter(names.hashes_of(items, plain), np.uint64, n),
+        item=np.fromiter(names.hashes_of(items, wanted), np.uint64, n),
         action=np.fromiter([_ACTION_CODE[event.action] for event in events], np.uint8, n),
         context=_codes([event.context for event in events], context_bucket).astype(np.uint8),
         dwell=dwell_code(dwell),
         event_id=_codes([event.event_id for event in events], event_id_hash).astype(np.uint32),
         slot=np.clip(slot, 0, 255).astype(np.uint8),
     )
+    for i, hashed in hash_of_query.items():
+        columns.item[i] = hashed
     referrals = Referrals(_list_ids(list(map(_RECOMMENDATION_ID, events))), _values(list(map(_VALUE, events))))
     # A shop's cancellation is often a purchase of a negative quantity.
     columns.action[(columns.action == PURCHASE) & (referrals.value < 0.0)] = REFUND
-    refused: list[DeadLetter] = []
-    keyless: list[tuple[Any, Event]] = []
-    queries: list[tuple[bytes, str]] = []
-    for i in np.flatnonzero(~plain).tolist():
-        record = records[i]
-        decoded = decode_event(record.key, record.value, record.timestamp, limits)
-        if isinstance(decoded, Rejected):
-            refused.append(DeadLetter(record, decoded))
-        elif record.key is None:
-            keyless.append((record, decoded.event))
-        else:
-            plain[i] = True
-            _set(columns, i, decoded, names)
-            if decoded.event.item_id is None and decoded.event.text:
-                queries.append((record.key, decoded.event.text))
     if not plain.all():
         columns, timestamp, referrals = columns.take(plain), timestamp[plain], referrals.take(plain)
         keys = [keys[i] for i in np.flatnonzero(plain).tolist()]
+    timestamp = np.where(timestamp >= earliest_ms, timestamp, NO_TIMESTAMP_MS)
     counts = np.bincount(columns.action, minlength=len(ACTIONS)).tolist()
     actions: Counter[str] = Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count})
-    return Intake(keys, columns, timestamp, refused, keyless, actions, queries, referrals)
+    return Intake(
+        keys, columns, timestamp, odd.refused, odd.keyless, actions, odd.queries, referrals, Counter(odd.mended)
+    )
+
+
+class _Odd(NamedTuple):
+    """What becomes of the records that no comparison of columns knows to be good."""
+
+    good: dict[int, DecodedEvent]
+    refused: list[DeadLetter]
+    keyless: list[tuple[Any, Event]]
+    queries: list[tuple[bytes, str]]
+    mended: list[str]
+
+
+def _decide(records: list[tuple[int, Any]], limits: DecodeLimits) -> _Odd:
+    """One by one; `records` with their places in the chunk."""
+    odd = _Odd({}, [], [], [], [])
+    for i, record in records:
+        decoded = decode_event(record.key, record.value, record.timestamp, limits)
+        if isinstance(decoded, Rejected):
+            odd.refused.append(DeadLetter(record, decoded))
+            continue
+        event = decoded.event
+        odd.mended.extend(decoded.mended)
+        if record.key is None:
+            odd.keyless.append((record, event))
+            continue
+        odd.good[i] = decoded
+        if event.item_id is None and event.text:
+            odd.queries.append((record.key, event.text))
+    return odd
 
 
 _UNREAD = Event(user_id="", action="view")
@@ -206,10 +237,3 @@ def _list_ids(texts: list[str | None]) -> NDArray[np.uint64]:
     if texts.count(None) == len(texts):
         return np.zeros((len(texts), 2), np.uint64)
     return np.array([list_id_of(text) if text else (0, 0) for text in texts], np.uint64)
-
-
-def _set(columns: EventColumns, i: int, decoded: DecodedEvent, names: ItemNames) -> None:
-    """Write an event that `decode_event` accepted into row i."""
-    event, time_ms = decoded
-    columns.time_ms[i] = time_ms
-    columns.item[i] = names.hash_of(event.item_id) if event.item_id is not None else query_hash(event.text or "")

@@ -39,6 +39,11 @@ class Lifecycle:
         """Why the worker stops, if nobody asked it to."""
         return self._failure
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the worker ends, for whatever reason."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """Drain, commit and end."""
         self._stop.set()

@@ -37,6 +37,7 @@ from stream.state.update import Changes, apply_events, warm_up
 from stream.wire.decode import QUARANTINED, Rejected
 from stream.worker.compiling import Stage
 from stream.worker.intake import Intake, read_chunk
+from stream.worker.refused_items import RefusedItems
 
 UNREADABLE_STATE = Rejected(QUARANTINED, "what is stored for this user cannot be read; it was left as it is")
 
@@ -54,6 +55,7 @@ class Tracker:
         self.queue = RefreshQueue()
         self.renewal = Renewal(self.queue, self.lists, self.knowledge, settings.refresh_queue_max_users)
         self.refresher = Refresher(settings, metrics, self.knowledge, self.serving, self.lists)
+        self.refused_items = RefusedItems()
         self.users: dict[int, UserPartition] = {}
         self.items: dict[int, ItemPartition] = {}
 
@@ -79,7 +81,10 @@ class Tracker:
     def read(self, records: Sequence[Any]) -> Intake:
         """Decode a chunk of events."""
         with self._metrics.work.stage_seconds.labels("decode").time():
-            return read_chunk(records, self._limits, self.knowledge.names)
+            intake = read_chunk(records, self._limits, self.knowledge.names)
+        for name, n in intake.mended.items():
+            self._metrics.input.mended.labels(name).inc(n)
+        return intake
 
     def readable(self, users: UserPartition, intake: Intake, records: Sequence[Any]) -> Intake:
         """Without the events of users whose stored state cannot be read, which are refused: nothing may be written over it."""
@@ -153,7 +158,7 @@ class Tracker:
 
     def replicate_items(self, records: Sequence[Replicated], now: float) -> None:
         """Catalogue records; users whose last list they make stale are queued."""
-        self.renewal.of_items(self.knowledge.replicate_items(records), now)
+        self.renewal.of_items(self.knowledge.replicate_items(records, self.refused_items.note), now)
 
     def replicate_stats(self, records: Sequence[Replicated], now: float) -> None:
         """Statistics records; users ranked while these were far behind are queued once they are not."""
@@ -210,9 +215,8 @@ class Tracker:
         if learned_until_ms is not None and users.clicks.model is not None:
             self._metrics.output.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
         marks = self.queue.take_marks(users.partition)
-        return taken._replace(
-            owed=[(OWED_PREFIX + key, None if since_ms is None else pack_mark(since_ms)) for key, since_ms in marks]
-        )
+        owed = [(OWED_PREFIX + key, None if since_ms is None else pack_mark(since_ms)) for key, since_ms in marks]
+        return taken._replace(marks=[*owed, *self.refused_items.take_marks(users)])
 
     def forget(self, user_partitions: Sequence[int], item_partitions: Sequence[int]) -> None:
         """Drop what is in memory of partitions that were revoked; disk and changelog have all that was committed."""

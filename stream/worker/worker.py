@@ -16,6 +16,7 @@ from stream.worker.chunks import BACK_PRESSURE_POLL_S, ChunkHandler
 from stream.worker.gauges import Gauges
 from stream.worker.inheritance import Inheritance
 from stream.worker.parts import WorkerParts
+from stream.worker.refused_items import TELLER
 
 MEASURE_INTERVAL_S: Final = 1.0
 TURNS_AFTER_BATCH: Final = 20
@@ -83,9 +84,10 @@ class Worker:
                 self._producer.send(self._settings.topic_attributions, key, reasons.value)
                 self._metrics.output.attributions.inc()
             self._metrics.output.recommendations.labels(due.trigger).inc()
-            if due.first_offset is not None:
+            # Nobody knows how fresh an answer is to an event without a Kafka timestamp (-1).
+            if due.first_offset is not None and due.oldest_timestamp_ms >= 0:
                 self._metrics.output.freshness_seconds.observe(max(0.0, time.time() - due.oldest_timestamp_ms / 1000))
-            if due.owed_since_ms is not None:
+            if due.owed_since_ms is not None and due.owed_since_ms >= 0:
                 self._metrics.output.owed_seconds.observe(max(0.0, time.time() - due.owed_since_ms / 1000))
 
     # --- commit ---
@@ -106,6 +108,12 @@ class Worker:
             [tp.partition for tp in revoked if tp.topic == self._settings.topic_item_deltas],
         )
 
+    def _tell_of_refused_items(self) -> None:
+        refused, users = self._tracker.refused_items, self._tracker.users.get(TELLER)
+        # Beside a newer owner it must not be told: its mark would never be committed, and the new owner tells, too.
+        if users is not None and len(refused) and self._parts.membership.consumer.is_member():
+            refused.tell(users, self._parts.dead_letters, self._settings.topic_items, self._settings.topic_dead_letter)
+
     # --- gauges ---
 
     async def measure_forever(self, lag: Callable[[], Mapping[TopicPartition, int]]) -> None:
@@ -119,4 +127,5 @@ class Worker:
             records = lag()
             self._gauges.measure(records)
             await self._inheritance.take_up(list(records))
+            self._tell_of_refused_items()
             await asyncio.sleep(MEASURE_INTERVAL_S)

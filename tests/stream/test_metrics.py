@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 
 import places
@@ -61,7 +62,7 @@ def test_every_metric_has_a_unit_that_its_name_agrees_with():
 def test_no_label_is_a_user_or_an_item():
     labels = {label for _, names, _ in exported().values() for label in names}
     assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python",
-                      "outcome", "provider", "cause", "evidence", "strategy"}  # fmt: skip
+                      "outcome", "provider", "cause", "evidence", "strategy", "field"}  # fmt: skip
 
 
 def test_the_documentation_names_every_value_of_the_labels():
@@ -94,6 +95,30 @@ def test_the_endpoint_serves_on_localhost_until_it_is_shut_down():
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_probe_is_green_only_where_it_means_it_and_no_other_path_is_anything():
+    answers = {"/healthz": None, "/ready": "recovering"}
+    server = Metrics().serve("127.0.0.1", free_port(), {path: (lambda p=path: answers[p]) for path in answers})
+    try:
+        assert get(server, "/healthz") == (200, "ok\n")
+        assert get(server, "/ready") == (503, "recovering\n")
+        answers["/ready"] = None
+        assert get(server, "/ready") == (200, "ok\n")
+        for path in ("/", "/live", "/metric", "/metrics/", "/ready/x"):
+            assert get(server, path) == (404, "there is /metrics, /healthz, /ready\n")
+        assert get(server, "/metrics?name[]=penchant_commits_total")[0] == 200
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def get(server, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=DEADLINE_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read().decode()
 
 
 def test_port_0_means_no_endpoint():

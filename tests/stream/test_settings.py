@@ -18,7 +18,7 @@ from settings_table import BEGIN, DOCUMENT, END, documented, renewed, table
 
 from models.vocabulary import ACTIONS
 from stream.errors import SettingsError, UsageError
-from stream.settings import ENV_PREFIX, Settings, load_settings
+from stream.settings import ENV_PREFIX, Settings, load_settings, penchant_variables
 
 SECRET = "hunter2-do-not-print"
 
@@ -151,6 +151,33 @@ def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TOP_K", "3")
 
     assert load_settings().top_k == 20
+
+
+@pytest.mark.parametrize("service", ["PENCHANT", "PENCHANT_METRICS", "PENCHANT_WORKER_2"])
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_nobodys_setting(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "SERVICE_HOST": "10.96.0.7",
+        "SERVICE_PORT": "9464",
+        "SERVICE_PORT_METRICS": "9464",
+        "PORT": "tcp://10.96.0.7:9464",
+        "PORT_9464_TCP": "tcp://10.96.0.7:9464",
+        "PORT_9464_TCP_PROTO": "tcp",
+        "PORT_9464_TCP_PORT": "9464",
+        "PORT_9464_TCP_ADDR": "10.96.0.7",
+    }.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+
+    assert load_settings().metrics_port == load_settings(metrics_port=9464).metrics_port == 9464
+    assert penchant_variables() == []
+
+
+def test_a_port_that_is_no_address_is_a_setting_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENCHANT_METRICS_PORT", "9999")
+    assert load_settings().metrics_port == 9999
+    monkeypatch.setenv("PENCHANT_PORT", "9999")
+    assert refusal().startswith("PENCHANT_PORT is set but there is no such setting.")
 
 
 def test_an_unknown_flag_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka_records import event_record
 
@@ -24,11 +24,21 @@ from stream.worker.worker import Worker
 MIB = 1 << 20
 
 
+class Sent(NamedTuple):
+    """A record that was handed to the producer."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
 class Broker:
     """Stands for producer, writers and consumer at once, and notes what it was asked, in order."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.steps, self.values = settings, [], []
+        self.records: list[Sent] = []
         self.changelog_end = 7
         self.fail_flush = self.fail_write = False
         self.owner = self.member = True
@@ -40,9 +50,19 @@ class Broker:
         """Everything was accepted."""
 
     def send(
-        self, topic: str, key: bytes, value: bytes, partition: int = -1, headers: Any = None, instead: Any = None
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int = -1,
+        headers: Any = None,
+        instead: Any = None,
     ) -> None:
         self.steps.append(("send", topic, key))
+        self.records.append(Sent(topic, key, value, tuple(headers or ())))
+
+    def sent(self, topic: str) -> list[Sent]:
+        return [record for record in self.records if record.topic == topic]
 
     async def flush(self) -> None:
         self.steps.append(("flush",))

@@ -29,6 +29,7 @@ from stream.settings import Settings, load_settings
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.owed import OWED_PREFIX, read_mark
 from stream.state.record import States
+from stream.state.told import TOLD_PREFIX
 from stream.state.update import Changes, UpdateParams, apply_events
 from stream.storage.overlay import Overlay
 from stream.wire.decode import DecodeLimits
@@ -225,7 +226,7 @@ class Topics:
 
 def is_user(key: bytes) -> bool:
     """Whether a key of the changelog is a user's, and none of a ledger, a strategy's totals, a click model or a mark."""
-    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY, OWED_PREFIX))
+    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY, OWED_PREFIX, TOLD_PREFIX))
 
 
 def _item_reference(

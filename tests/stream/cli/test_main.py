@@ -582,6 +582,21 @@ def test_topics_list_shows_what_is_there_and_what_is_missing(
     assert "penchant topics create" in result.stderr
 
 
+@pytest.mark.parametrize("command", [["topics", "list"], ["doctor"]])
+def test_a_kafka_without_our_topics_is_a_finding_with_its_fix(
+    command: list[str], embedded: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENCHANT_CONNECT_TIMEOUT_S", "2")
+    monkeypatch.setenv("PENCHANT_ENCODER_MODEL", "none")
+
+    result = penchant(*command, "--bootstrap-servers", embedded({}).bootstrap_servers)
+
+    assert result.exit_code == (1 if command == ["doctor"] else 0), result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert "penchant topics create" in result.output
+    assert "interest.events" in result.stdout
+
+
 def test_topics_create_says_that_all_are_there(broker: EmbeddedBroker) -> None:
     result = penchant("topics", "create")
 

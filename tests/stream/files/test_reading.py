@@ -7,9 +7,11 @@ import csv
 import gzip
 import io
 import lzma
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cramjam
 import msgspec
@@ -22,8 +24,8 @@ from hypothesis import strategies as st
 from stream.errors import InputFileError
 from stream.files.cells import Times, read_time_ms
 from stream.files.mapping import EVENTS_AS_NAMED, Mapping, parse_mapping
-from stream.files.reading import BadRow, FileRecord, read_events, read_items, total_bytes
-from stream.wire.decode import REASONS, DecodeLimits
+from stream.files.reading import FLOAT_ID, MENDED, BadRow, Change, FileRecord, read_events, read_items, total_bytes
+from stream.wire.decode import REASONS, DecodedItem, DecodeLimits, decode_item
 from stream.wire.times import parse_timezone
 
 LIMITS = DecodeLimits(message_max_bytes=1000, earliest_ms=0, max_ahead_ms=0)
@@ -248,13 +250,12 @@ def test_any_bytes_below_a_header_only_refuse_rows(tmp_path: Path, content: byte
         ("u" * 129 + ",view,i,,", "bad_id", "user_id"),
         ("u,view,i,yesterday,", "bad_time", "yesterday"),
         ("u,view,i,2999-01-01,", "time_out_of_bounds", "not within"),
-        ("u,view,i,,much", "schema", "value"),
-        ("u,view,i,,inf", "schema", "value"),
-        ("u,view,i,,NaN", "schema", "value"),
         ("u,view,i", "schema", "3 cells, but the header names 5 columns"),
         ("u,view,i,,,6,7", "schema", "7 cells"),
         (b"u\xff,view,i,,", "not_json", "not UTF-8"),
-        ("u,view," + "i" * 200_000 + ",,", "schema", "not CSV"),
+        ("u,view," + "i" * 200_000 + ",,", "too_large", "bytes"),
+        ('u,view,"i,,', "schema", "not CSV: a quote is opened and not closed"),
+        ('u,view,i,,"1" high', "schema", "not CSV: a quote inside a quoted cell must be doubled"),
         ("u" * 1000 + ",view,i,,", "too_large", "bytes"),
     ],
 )
@@ -283,6 +284,152 @@ def test_a_bad_line_of_json_is_told_and_the_rest_goes_on(tmp_path: Path, line: s
     assert [None, reason, None] == [getattr(row, "reason", None) for row in rows]
 
 
+@pytest.mark.parametrize("cell", ["much", "inf", "NaN", "1_000", "15.00 USD"])
+def test_an_optional_cell_that_cannot_be_read_costs_its_field_and_is_told(tmp_path: Path, cell: str) -> None:
+    path = write(tmp_path, "a.csv", f"user_id,action,item_id,value\nu,view,i,{cell}\n")
+
+    (row,) = events(path)
+
+    assert values([row]) == [{"user_id": "u", "action": "view", "item_id": "i", "source": "behaviour"}]
+    assert (Change("value", MENDED),) == row.changes  # type: ignore[union-attr]
+
+
+def test_half_an_emoji_in_a_text_is_a_question_mark_in_a_box_and_in_an_id_it_is_refused(tmp_path: Path) -> None:
+    lines = (
+        rb'{"user_id":"u","action":"query","text":"tea \ud83d"}',
+        rb'{"user_id":"u\ud83d","action":"query"}',
+        b'{"user_id":"u","action":"query","text":"caf\xe9"}',
+    )
+
+    mended, half_an_id, latin = events(write(tmp_path, "a.jsonl", b"\n".join(lines)))
+
+    assert values([mended])[0]["text"] == "tea \ufffd"
+    assert (half_an_id.reason, latin.reason) == ("bad_id", "not_json")  # type: ignore[union-attr]
+    assert "iconv" in latin.detail  # type: ignore[union-attr]
+
+
+def test_a_cell_with_bytes_that_are_no_text_costs_a_row_only_where_the_row_needs_it(tmp_path: Path) -> None:
+    content = b"item_id,title,description\n1,Mug,caf\xe9\n2,Caf\xe9,x\n"
+
+    first, second = read_items(write(tmp_path, "a.csv", content), Mapping("item"), limits=LIMITS, now_ms=NOW_MS)
+
+    assert values([first])[0]["description"] == "caf\ufffd"
+    assert isinstance(second, BadRow)
+    assert "iconv" in second.detail
+
+
+# --- rows in = sent + refused
+
+
+def test_a_quote_in_tsv_is_text(tmp_path: Path) -> None:
+    titles = ['"Best" tea', '5" pipe', '"', '"never closed', '""', "'"]
+    path = write(tmp_path, "a.tsv", "item_id\ttitle\n" + "".join(f"{n}\t{title}\n" for n, title in enumerate(titles)))
+
+    rows = list(read_items(path, Mapping("item"), limits=LIMITS, now_ms=NOW_MS))
+
+    assert titles == [value["title"] for value in values(rows)]
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_row_only(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", 'item_id,title\n1,Tea\n2,"Mug\n3,Cup\n4,"Pot, blue"\n5,Pan\n')
+
+    rows = list(read_items(path, Mapping("item"), limits=LIMITS, now_ms=NOW_MS))
+
+    assert [(row.line, getattr(row, "key", None)) for row in rows] == [
+        (2, b"1"), (3, None), (4, b"3"), (5, b"4"), (6, b"5"),
+    ]  # fmt: skip
+
+
+def test_a_quote_that_is_not_closed_for_very_long_is_one_that_never_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.files.formats.RECORD_MAX_CHARACTERS", 500)
+    lines = 'user_id,action\n"u,query\n' + "v,query\n" * 1000
+
+    rows = events(write(tmp_path, "a.csv", lines))
+
+    assert sum(isinstance(row, BadRow) for row in rows) == 1
+    assert len(rows) == 1001
+
+
+def test_a_large_cell_is_one_row_whether_the_worker_would_take_it_or_not(tmp_path: Path) -> None:
+    long = "\n".join(f"{n},invented" for n in range(20_000))
+    path = write(tmp_path, "a.csv", f'item_id,title,description\n1,Tea,"{long}"\n2,Mug,x\n')
+
+    def read(max_bytes: int) -> list[FileRecord | BadRow]:
+        limits = LIMITS._replace(message_max_bytes=max_bytes)
+        return list(read_items(path, Mapping("item"), limits=limits, now_ms=NOW_MS))
+
+    assert [value["item_id"] for value in values(read(1_000_000))] == ["1", "2"]
+    large, mug = read(1000)
+    assert (large.line, large.reason) == (2, "too_large")  # type: ignore[union-attr]
+    assert (mug.line, mug.key) == (20_002, b"2")  # type: ignore[union-attr]
+
+
+_CELL = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=12)
+_LINES = st.lists(st.lists(_CELL, min_size=1, max_size=4), min_size=1, max_size=12)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_LINES)
+def test_of_any_tsv_every_line_is_sent_or_refused(tmp_path: Path, lines: list[list[str]]) -> None:
+    text = ["\t".join(cells) for cells in lines]
+    path = write(tmp_path, "a.tsv", "user_id\taction\nu\tquery\n" + "\n".join(text))
+
+    rows = events(path)
+
+    assert 1 + sum(line != "" for line in "\n".join(text).split("\n")) == len(rows)
+    assert all(isinstance(row, FileRecord) or row.reason in REASONS for row in rows)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@given(
+    st.lists(
+        st.tuples(st.lists(_CELL, min_size=1, max_size=4), st.booleans(), st.integers(0, 3)), min_size=1, max_size=12
+    )
+)
+def test_of_a_csv_with_quotes_that_nobody_closed_every_row_is_sent_or_refused(
+    tmp_path: Path, written: list[tuple[list[str], bool, int]]
+) -> None:
+    """A stray quote opens a cell; it may not happen to end one, which would be good CSV of fewer rows."""
+    lines = []
+    for cells, is_spoilt, at in written:
+        row = io.StringIO(newline="")
+        csv.writer(row, quoting=csv.QUOTE_ALL, lineterminator="").writerow(cells)
+        plain = [cell.replace('"', "").replace(",", "") or "x" for cell in cells]
+        plain[at % len(plain)] = '"' + plain[at % len(plain)]
+        lines.append(",".join(plain) if is_spoilt else row.getvalue())
+    path = write(tmp_path, "a.csv", "user_id,action\nu,query\n" + "\n".join(lines))
+
+    rows = events(path)
+
+    assert [row.line for row in rows] == list(range(2, 3 + len(lines)))
+    good = [cells for cells, is_spoilt, _ in written if not is_spoilt and len(cells) == 2 and cells[1] == "query"]
+    assert len(good) >= sum(isinstance(row, FileRecord) for row in rows) - 1
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"").replace(b"\0", b"")), max_size=12))
+def test_of_any_json_lines_every_line_is_sent_or_refused(tmp_path: Path, lines: list[bytes]) -> None:
+    path = write(tmp_path, "a.jsonl", b'{"user_id":"u","action":"query"}\n' + b"\n".join(lines))
+
+    assert 1 + sum(bool(line.strip()) for line in lines) == len(events(path))
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.text(max_size=5) | st.none(), st.floats() | st.none(), st.text(max_size=8)), min_size=1))
+def test_of_any_parquet_every_row_is_sent_or_refused(
+    tmp_path: Path, written: list[tuple[str | None, float | None, str]]
+) -> None:
+    schema = {"user_id": pl.String, "value": pl.Float64, "text": pl.String}
+    pl.DataFrame(written, schema, orient="row").write_parquet(tmp_path / "a.parquet")
+
+    rows = events(tmp_path / "a.parquet", "user_id=user_id,action=:query,value=value,text=text,dwell_ms=value")
+
+    assert list(range(1, len(written) + 1)) == [row.line for row in rows]
+    assert [bool(user) for user, _, _ in written] == [isinstance(row, FileRecord) for row in rows]
+
+
 # --- ids
 
 
@@ -301,6 +448,53 @@ def test_int_in_the_mapping_cuts_the_fraction_of_whole_numbers_and_refuses_all_o
     assert [row.key for row in rows[:4]] == [b"17850", b"17850", b"12345678901234567890123", b"007"]  # type: ignore[union-attr]
     assert [row.reason for row in rows[4:]] == ["schema"] * 3  # type: ignore[union-attr]
     assert "'1.5' is not a whole number" in rows[4].detail  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
+def test_ids_that_became_floats_are_whole_again_and_that_is_told(tmp_path: Path, name: str) -> None:
+    frame = pl.DataFrame({"user_id": [17850.0, 1.5, 2.0**53, None], "action": "query"})
+    (frame.write_parquet if name == "a.parquet" else frame.write_ndjson)(tmp_path / name)
+
+    whole, fraction, huge, _none = events(tmp_path / name)
+
+    assert (whole.key, fraction.key) == (b"17850", b"1.5")  # type: ignore[union-attr]
+    assert (Change("user_id", FLOAT_ID),) == whole.changes  # type: ignore[union-attr]
+    assert huge.reason == "schema"  # type: ignore[union-attr]
+    assert "too large a float" in huge.detail  # type: ignore[union-attr]
+
+
+def test_decimals_and_durations_of_parquet_are_numbers(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "user_id": [Decimal("7.00")],
+            "value": [Decimal("9.90")],
+            "dwell_ms": [timedelta(seconds=2)],
+            "slot": [Decimal("3.0")],
+            "event_time": [Decimal("1291191960.000")],
+            "context.size": [Decimal("1.50")],
+        }
+    )
+    frame.write_parquet(tmp_path / "a.parquet")
+    columns = {name: name for name in frame.columns} | {"action": ":view", "item_id": ":i"}
+
+    (row,) = events(tmp_path / "a.parquet", ",".join(f"{field}={column}" for field, column in columns.items()))
+
+    assert values([row]) == [
+        {
+            "user_id": "7",
+            "action": "view",
+            "item_id": "i",
+            "event_time": TIME_MS,
+            "dwell_ms": 2000,
+            "value": 9.9,
+            "context": {"size": "1.50"},
+            "slot": 3,
+        }
+    ]
+    items = pl.DataFrame({"item_id": ["a"], "title": ["Tea"], "price": [Decimal("2.50")]})
+    items.write_parquet(tmp_path / "b.parquet")
+    (item,) = read_items(tmp_path / "b.parquet", Mapping("item"), limits=LIMITS, now_ms=NOW_MS)
+    assert (values([item])[0]["price"], item.changes) == (2.5, ())  # type: ignore[union-attr]
 
 
 # --- times
@@ -339,6 +533,45 @@ def test_the_unit_of_numbers_can_be_said_and_a_pattern_reads_other_times() -> No
     assert read_time_ms("1000", Times(unit="s")) == 1_000_000
     assert read_time_ms("12/1/2010 8:26", Times(pattern="%m/%d/%Y %H:%M")) == TIME_MS
     assert read_time_ms("2010-12-01", Times(pattern="%m/%d/%Y")) == "2010-12-01"
+
+
+@pytest.mark.parametrize(("unit", "per_s"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+@pytest.mark.parametrize("as_", [int, str, float])
+def test_a_number_is_a_time_in_every_unit_and_auto_tells_them_apart(unit: Any, per_s: int, as_: type) -> None:
+    cell = as_(TIME_MS // 1000 * per_s)
+
+    assert read_time_ms(cell, Times(unit=unit)) == TIME_MS
+    assert read_time_ms(cell, Times()) == TIME_MS
+
+
+@pytest.mark.parametrize(
+    ("cell", "day"),
+    [
+        ("1995", (1995, 1, 1)),
+        (1995, (1995, 1, 1)),
+        (1995.0, (1995, 1, 1)),
+        ("20230102", (2023, 1, 2)),
+        ("2023-01-02", (2023, 1, 2)),
+        (str(TIME_MS), (2010, 12, 1)),
+        ("19700110", (1970, 1, 10)),
+        ("1965-03-04", (1965, 3, 4)),
+        ("0", None),
+        ("-1", None),
+        ("20231301", None),
+        ("soon", None),
+    ],
+)
+def test_when_an_item_was_published_comes_through_as_it_was_meant(
+    tmp_path: Path, cell: Any, day: tuple[int, int, int] | None
+) -> None:
+    pl.DataFrame({"item_id": ["a"], "title": ["Tea"], "published_at": [cell]}).write_parquet(tmp_path / "a.parquet")
+
+    (row,) = read_items(tmp_path / "a.parquet", Mapping("item"), limits=LIMITS, now_ms=NOW_MS)
+
+    decoded = decode_item(b"a", row.value, LIMITS)  # type: ignore[union-attr]
+    assert isinstance(decoded, DecodedItem)
+    published = decoded.published_at_ms
+    assert day == (None if published is None else datetime.fromtimestamp(published / 1000, UTC).timetuple()[:3])
 
 
 def test_an_unknown_time_zone_is_named() -> None:

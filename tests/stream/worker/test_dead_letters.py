@@ -10,6 +10,7 @@ from kafka_records import Record
 from stream.metrics import Metrics
 from stream.refresh.quarantine import Quarantined
 from stream.settings import Settings
+from stream.wire.decode import Rejected
 from stream.worker.dead_letters import BEGINNING_BYTES, KEY_MAX_BYTES, DeadLetters
 
 
@@ -29,7 +30,7 @@ def letters(tmp_path):
 
 
 def refuse(letters, key, value):
-    letters[0].refused(Record(17, key, value), "too_large", "too many bytes")
+    letters[0].refused(Record(17, key, value), Rejected("too_large", "too many bytes"))
     ((key, value, headers, instead),) = letters[1].sent
     return key, value, headers, instead
 

@@ -12,8 +12,8 @@ from models.hashing import item_hash, query_hash
 from models.items.names import ItemNames
 from models.vocabulary import ACTIONS
 from stream.state.record import dwell_code
-from stream.wire.codes import context_bucket, event_id_hash
-from stream.wire.decode import TIME_MAX_MS, DecodeLimits
+from stream.wire.codes import context_bucket, event_id_hash, list_id_of
+from stream.wire.decode import NO_TIMESTAMP_MS, TIME_MAX_MS, DecodeLimits
 from stream.worker.intake import read_chunk
 
 LIMITS = DecodeLimits(message_max_bytes=1_000_000, earliest_ms=631_152_000_000, max_ahead_ms=86_400_000)
@@ -99,6 +99,44 @@ def test_a_slot_out_of_range_is_kept_at_the_nearest_one(slot, stored):
 
 def test_the_longest_dwell_time_fits():
     assert read(event_record(1, dwell_ms=2**63 - 1)).columns.dwell.tolist() == [255]
+
+
+def test_what_is_odd_in_optional_fields_is_mended_in_every_column():
+    value = b"""{"user_id":"u","action":"purchase","item_id":"tea","event_time":%d,"dwell_ms":1234.5,"slot":"3",
+        "value":"-9.5","text":"\\ud83d","context":{"device":"phone","scene":1},"event_id":77,"recommendation_id":"r1",
+        "source":"x"}""" % (NOW_MS - 5)
+    intake = read(event_record(1), Record(2, b"u", value), event_record(3, action="query", item_id="", text="tea"))
+    columns = intake.columns
+    assert intake.refused == []
+    assert [column.tolist()[1] for column in columns] == [
+        0,
+        2,
+        NOW_MS - 5,
+        item_hash("tea"),
+        ACTIONS.index("refund"),
+        context_bucket({"device": "phone", "scene": "1"}),
+        *dwell_code(np.array([1234])).tolist(),
+        event_id_hash("77"),
+        3,
+    ]
+    assert intake.referrals.value.tolist()[1] == -9.5
+    assert tuple(intake.referrals.list_id.tolist()[1]) == list_id_of("r1")
+    assert intake.queries == [(b"u", "tea")]
+    assert columns.item.tolist()[2] == query_hash("tea")
+    assert intake.mended == dict.fromkeys(
+        ("dwell_ms", "slot", "value", "text", "context", "event_id", "source", "item_id"), 1
+    )
+
+
+@pytest.mark.parametrize("timestamp", [-1, 0, NOW_MS // 1000])
+def test_a_kafka_timestamp_that_is_none_is_told_as_none_and_costs_no_event_that_has_a_time(timestamp):
+    intake = read(
+        event_record(1, timestamp=timestamp, event_time=NOW_MS), event_record(2), event_record(3, timestamp=timestamp)
+    )
+    assert intake.columns.offset.tolist() == [1, 2]
+    assert intake.columns.time_ms.tolist() == [NOW_MS, NOW_MS]
+    assert intake.timestamp_ms.tolist() == [NO_TIMESTAMP_MS, NOW_MS]
+    assert [refused.why.reason for refused in intake.refused] == ["time_out_of_bounds"]
 
 
 @pytest.mark.parametrize("timestamp", [2**63 - 1, TIME_MAX_MS + 1, 999, 0, -1, -(2**63)])

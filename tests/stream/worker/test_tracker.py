@@ -315,7 +315,7 @@ def test_catalogue_records_that_are_garbage_are_counted_and_cost_no_other(harnes
         replicated(b"x", b"{}"),
         replicated(b"other", item_value("x")),
         replicated(None, item_value("x")),
-        replicated(b"x", item_value("x", published_at="yesterday")),
+        replicated(b"x", item_value("x", available="no")),
         replicated(None, None),
         replicated(b"", None),
         replicated(b"\xff\xfe", None),
@@ -324,7 +324,7 @@ def test_catalogue_records_that_are_garbage_are_counted_and_cost_no_other(harnes
     harness.tracker.replicate_items(records, 0.0)
     assert harness.tracker.knowledge.catalog.size == 2
     assert set(harness.refresh("u")["u"]) == {"a", "b"}
-    reasons = {"not_json": 1, "schema": 1, "key_mismatch": 2, "bad_time": 1}
+    reasons = {"not_json": 1, "schema": 2, "key_mismatch": 2}
     assert {reason: harness.count("items_rejected", reason=reason) for reason in reasons} == reasons
 
 

@@ -1,0 +1,69 @@
+"""What a supervisor may ask a worker over HTTP, beside the metrics: does it live, and is it ready?
+
+`/healthz` asks the event loop itself, each time: a worker whose loop does not turn does nothing. `/ready` is for rollouts: the
+worker has joined its group, has recovered its partitions, and knows the catalogue and the statistics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from stream.metrics import Probe
+from stream.worker.watchdog import Vitals
+
+LOOP_WAIT_S: Final = 3.0
+"""How long the event loop may take to answer. A supervisor should ask several times before it kills."""
+
+
+class Probes:
+    """Answers from the endpoint's threads; `began` is called on the event loop."""
+
+    def __init__(
+        self, vitals: Vitals, is_stuck: Callable[[], bool], is_stopping: Callable[[], bool], is_read: Callable[[], bool]
+    ) -> None:
+        """
+        Args:
+            vitals: of the worker.
+            is_stuck: whether the watchdog has said so.
+            is_stopping: whether the worker is to end.
+            is_read: whether what all workers know has been read to its end.
+        """
+        self._vitals, self._is_stuck, self._is_stopping, self._is_read = vitals, is_stuck, is_stopping, is_read
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def began(self) -> None:
+        """The event loop that is asked is the running one."""
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def by_path(self) -> Mapping[str, Probe]:
+        """What answers which path."""
+        return {"/healthz": self.why_not_alive, "/ready": self.why_not_ready}
+
+    def why_not_alive(self) -> str | None:
+        """None while it lives."""
+        if self._is_stuck():
+            return "stuck: the watchdog is ending it"
+        turned = threading.Event()
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(turned.set)
+        except RuntimeError:
+            return "the event loop has ended"
+        if self._loop is not None and not turned.wait(LOOP_WAIT_S):
+            return f"the event loop has not turned for {LOOP_WAIT_S:g} s"
+        return None
+
+    def why_not_ready(self) -> str | None:
+        """None while it reads events and makes lists."""
+        vitals = self._vitals
+        if self._is_stopping():
+            return "stopping"
+        if vitals.rebalancing:
+            return "joining its group, or starting" if not vitals.serving else "joining its group again"
+        if vitals.recovering or not vitals.serving:
+            return "recovering the state of its partitions"
+        return None if self._is_read() else "reading the catalogue and the statistics"
