@@ -143,7 +143,11 @@ class _Bench:
         seconds: float,
         interfere: Callable[[Load], Worker] | None = None,
     ) -> _Answered:
-        """One phase of load; `interfere` is called while it runs and says which worker to watch from then on."""
+        """One phase of load; `interfere` is called while it runs and says which worker to watch from then on.
+
+        Begins when nobody waits: what the last load taught makes lists new, and they would be load of their own.
+        """
+        worker.wait_for("the queue to be empty", lambda: worker.total("penchant_refresh_queue_users") == 0)
         starts = log_ends(self._settings, self._settings.topic_recommendations)
         with self._load(rate, seconds) as load:
             if interfere is not None:
