@@ -221,7 +221,14 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self.note_member(time.monotonic())
-        await super().on_partitions_assigned(assigned, generation_id)
+        stores = [table.data for table in self.app.tables.values()]
+        for store in stores:
+            store.begin_claims(assigned)
+        try:
+            await super().on_partitions_assigned(assigned, generation_id)
+        finally:  # a claim that came after the next assignment could shut out the next owner
+            for store in stores:
+                await store.claimed()
         self.joining = False
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
@@ -303,6 +310,13 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         waiting = [(ref, n) for ref, n in self._fetched if (message := ref()) is not None and not message.acked]
         self._fetched = waiting
         return sum(n for _, n in waiting)
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        # Where all partitions are paused upstream sleeps for a second, just when a recovery ends and they are about to go on.
+        if self.flow_active and not self._get_active_partitions():
+            await asyncio.sleep(BUFFER_POLL_S)
+            return {}, set()
+        return await super()._wait_next_records(timeout)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         """Back-pressure by bytes: Faust's buffers are bounded in chunks, and a chunk may be of any size."""
