@@ -127,14 +127,16 @@ class _Bench:
         raise RuntimeError("no rate was sustained: is the machine busy with something else?")
 
     def _waiting(self, worker: Worker) -> float:
-        """Users queued, and events not yet read."""
+        """Users whose event has no list yet, and events not yet read. Others, whose lists are made anew because something was
+        learned, have what time is left: they are nothing that piles up."""
         samples = worker.samples()
         lag = (
             value
             for name, value in samples.items()
             if name.startswith("penchant_lag_records") and f'topic="{self._settings.topic_events}"' in name
         )
-        return sum_of(samples, "penchant_refresh_queue_users") + sum(lag)
+        users = (sum_of(samples, f"penchant_{what}_users") for what in ("refresh_event", "owed"))
+        return sum(users) + sum(lag)
 
     def measure(
         self,

@@ -45,6 +45,10 @@ from stream.worker.tracker import Tracker
 TURNS_BETWEEN: Final = 3
 """Of the event loop between two partitions of a snapshot: an event that came meanwhile gets on."""
 
+WRITERS: Final = 2
+"""Transactions at once where nobody waits for the commit: those of eight partitions, with all that the broker and the client's
+threads do for them, kept the event loop from a core for 100 ms."""
+
 REST: Final = 2.0
 """Times that it took to write a slice to RocksDB, in which nobody else ran: so long others run before the next."""
 
@@ -123,7 +127,7 @@ class Committer:
             return
         written = [c for c in changes if c.taken.changes_store]
         await self._producer.flush()
-        await self._write_changelogs(written, 0.0 if whole else REST)
+        await self._write_changelogs(written, whole)
         await self._commit_offsets(changes)
         self._trim()
         self.last_completed_s = time.monotonic()
@@ -160,16 +164,20 @@ class Committer:
         source, changelog = TopicPartition(settings.topic_item_deltas, p), TopicPartition(settings.topic_item_stats, p)
         return _Change(source, changelog, items.store, items.next_offset, items.take(now_s))
 
-    async def _write_changelogs(self, changes: Sequence[_Change], rest: float) -> None:
-        # All at once: each waits several times for the broker. A failure shows only when none is writing any more.
-        written = await asyncio.gather(
-            *(asyncio.to_thread(self._write_one, c) for c in changes), return_exceptions=True
-        )
+    async def _write_changelogs(self, changes: Sequence[_Change], hurried: bool) -> None:
+        # Each waits several times for the broker, so where somebody waits for the commit all go at once. A failure shows only
+        # when none is writing any more.
+        at_once = asyncio.Semaphore(len(changes) or 1 if hurried else WRITERS)
+        written = await asyncio.gather(*(self._write_in_turn(c, at_once) for c in changes), return_exceptions=True)
         for outcome in written:
             if isinstance(outcome, BaseException):
                 raise outcome
         offsets = [outcome for outcome in written if isinstance(outcome, int)]
-        await asyncio.to_thread(_write_stores, changes, offsets, rest)
+        await asyncio.to_thread(_write_stores, changes, offsets, 0.0 if hurried else REST)
+
+    async def _write_in_turn(self, change: _Change, at_once: asyncio.Semaphore) -> int:
+        async with at_once:
+            return await asyncio.to_thread(self._write_one, change)
 
     def _write_one(self, change: _Change) -> int:
         return self._write(
