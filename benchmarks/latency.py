@@ -127,14 +127,16 @@ class _Bench:
         raise RuntimeError("no rate was sustained: is the machine busy with something else?")
 
     def _waiting(self, worker: Worker) -> float:
-        """Users queued, and events not yet read."""
+        """Users whose event has no list yet, and events not yet read. Others, whose lists are made anew because something was
+        learned, have what time is left: they are nothing that piles up."""
         samples = worker.samples()
         lag = (
             value
             for name, value in samples.items()
             if name.startswith("penchant_lag_records") and f'topic="{self._settings.topic_events}"' in name
         )
-        return sum_of(samples, "penchant_refresh_queue_users") + sum(lag)
+        users = (sum_of(samples, f"penchant_{what}_users") for what in ("refresh_event", "owed"))
+        return sum(users) + sum(lag)
 
     def measure(
         self,
@@ -143,7 +145,11 @@ class _Bench:
         seconds: float,
         interfere: Callable[[Load], Worker] | None = None,
     ) -> _Answered:
-        """One phase of load; `interfere` is called while it runs and says which worker to watch from then on."""
+        """One phase of load; `interfere` is called while it runs and says which worker to watch from then on.
+
+        Begins when nobody waits: what the last load taught makes lists new, and they would be load of their own.
+        """
+        worker.wait_for("the queue to be empty", lambda: worker.total("penchant_refresh_queue_users") == 0)
         starts = log_ends(self._settings, self._settings.topic_recommendations)
         with self._load(rate, seconds) as load:
             if interfere is not None:

@@ -130,6 +130,10 @@ class OutputMetrics:
 
     def __init__(self, new: _New) -> None:
         self.refresh_queue = new.gauge("penchant_refresh_queue_users", "Users waiting for a fresh list")
+        self.event_users = new.gauge(
+            "penchant_refresh_event_users",
+            "Users waiting for a fresh list because of an event of theirs, and not owed one",
+        )
         self.refresh_age = new.gauge(
             "penchant_refresh_oldest_seconds",
             "How long the longest-waiting user has waited, of those who are not owed a list",

@@ -13,7 +13,14 @@ from stream.errors import BrokerUnreachableError, TopicsError
 from stream.kafka.producer import ROOM_FOR_HEADERS_BYTES
 from stream.settings import Settings
 
-CHANGELOG_CONFIG = {"cleanup.policy": "compact", "max.message.bytes": "4194304", "min.cleanable.dirty.ratio": "0.3"}
+CHANGELOG_CONFIG = {
+    "cleanup.policy": "compact",
+    "max.message.bytes": "4194304",
+    "min.cleanable.dirty.ratio": "0.3",
+    # The segment that is being written to is never compacted. With Kafka's gigabyte a worker that joins would read one of every
+    # partition, nearly all of it outdated, before it makes its first list.
+    "segment.bytes": str(32 << 20),
+}
 
 
 _SEEN_POLL_S = 0.1

@@ -11,6 +11,7 @@ same events. Readers (Faust's consumer, the replicas) see committed transactions
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -39,6 +40,9 @@ class PartitionWriters:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._claimed: dict[tuple[str, int], Producer] = {}
+        # Waiting for the broker goes on beside everything; queueing the records is Python. Where several threads did that at
+        # once, the event loop had the interpreter's lock only after each of them, at every one of a list's many short calls.
+        self._queueing = threading.Lock()
 
     def claim(self, topic: str, partition: int) -> None:
         """From now on only this worker writes to the partition; what others left unfinished there is undone.
@@ -84,16 +88,8 @@ class PartitionWriters:
         last = _Offset()
         try:
             producer.begin_transaction()
-            for other in others:
-                _produce(producer, other.topic, other.key, other.value)
-            held: tuple[bytes, bytes | None] | None = None
-            for record in values:  # one behind: only the last is asked for its offset
-                if held is not None:
-                    _produce(producer, topic, *held, partition)
-                held = record
-            if held is None:
-                raise InvariantError(f"nothing to write to {topic} partition {partition}")
-            _produce(producer, topic, *held, partition, last)
+            with self._queueing:
+                _queue(producer, topic, partition, values, others, last)
             producer.commit_transaction(self._settings.delivery_timeout_s)
         except KafkaException as error:
             raise _told(error.args[0], f"{topic} partition {partition}") from error
@@ -111,6 +107,27 @@ class _Offset:
     def __call__(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self.offset = message.offset()
+
+
+def _queue(
+    producer: Producer,
+    topic: str,
+    partition: int,
+    values: Iterable[tuple[bytes, bytes | None]],
+    others: Iterable[Keyed],
+    last: _Offset,
+) -> None:
+    """All records of a transaction; `last` hears where the last of `values` landed."""
+    for other in others:
+        _produce(producer, other.topic, other.key, other.value)
+    held: tuple[bytes, bytes | None] | None = None
+    for record in values:  # one behind: only the last is asked for its offset
+        if held is not None:
+            _produce(producer, topic, *held, partition)
+        held = record
+    if held is None:
+        raise InvariantError(f"nothing to write to {topic} partition {partition}")
+    _produce(producer, topic, *held, partition, last)
 
 
 def _produce(

@@ -7,7 +7,7 @@ are not in a written record stay behind the committed offset, and are read again
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -37,7 +37,8 @@ class ItemPartition:
         self._rows = ItemRows(neighbours_max)
         self._row_of: dict[bytes, int] = {}
         self._changed: set[bytes] = set()
-        self._taken_at_s = float("-inf")
+        self.taken_at_s = float("-inf")
+        """When a commit last took what had changed, in its seconds."""
 
     def apply(self, records: Sequence[Any]) -> None:
         """Apply deltas; one whose source offset is behind the item's fence changes nothing.
@@ -53,14 +54,19 @@ class ItemPartition:
         self._rows.apply(np.array([row_of[key] for key in keys], np.int64), [record.value for record in records])
         self._changed.update(keys)
 
+    @property
+    def n_changed(self) -> int:
+        """Records that the next commit may take."""
+        return len(self._changed)
+
     def is_due(self, now_s: float) -> bool:
         """Whether a commit that nothing hurries should take what has changed; `now_s` of one monotonic clock."""
-        waited_s = now_s - self._taken_at_s
+        waited_s = now_s - self.taken_at_s
         return len(self._changed) <= RECORDS_PER_S * waited_s or waited_s >= MAX_WAIT_S
 
     def take(self, now_s: float = 0.0) -> Taken:
         """Everything since the last call that a commit writes."""
-        self._taken_at_s = now_s
+        self.taken_at_s = now_s
         keys, self._changed = list(self._changed), set()
         return Taken(Snapshot(keys, self._rows.pack(np.array([self._row_of[key] for key in keys], np.int64))))
 
@@ -70,3 +76,22 @@ class ItemPartition:
             keys = list(self._changed)
             self._rows.keep(np.array([self._row_of[key] for key in keys], np.int64))
             self._row_of = {key: row for row, key in enumerate(keys)}
+
+
+def due_first(partitions: Mapping[int, ItemPartition], now_s: float, since_s: float) -> list[int]:
+    """Which of these a commit that nothing hurries should take, `since_s` after the last one.
+
+    Those that have waited longest, as many as their records have room in that time, one at least. Where all items change, all
+    partitions are due at once, and what comes to tens of megabytes every five seconds is better a few every second: readers,
+    the broker and lists share the machine with it.
+    """
+    room = RECORDS_PER_S * len(partitions) * since_s
+    taken: list[int] = []
+    for p in sorted(
+        (p for p, items in partitions.items() if items.is_due(now_s)), key=lambda p: partitions[p].taken_at_s
+    ):
+        room -= partitions[p].n_changed
+        if taken and room < 0:
+            break
+        taken.append(p)
+    return taken

@@ -197,6 +197,11 @@ class RefreshQueue:
         """Whether a user waits for an idle moment because their list is late."""
         return any(owed.n_idle for owed in self._owed.values())
 
+    @property
+    def event_users(self) -> int:
+        """Users with an event who wait for their list, without those who are owed it."""
+        return sum(map(len, self._events.values()))
+
     def oldest_offset(self, partition: int) -> int | None:
         """Oldest event of the partition that no published list reflects; None when there is none.
 

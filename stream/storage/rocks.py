@@ -6,10 +6,11 @@ import fcntl
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import rocksdict
 
@@ -23,6 +24,10 @@ _OFFSET_KEY = b"\x00penchant.changelog-offset".ljust(MAX_ID_BYTES + 1, b"\x00")
 
 MAX_OPEN_FILES = 256
 """A database's; RocksDB's own default is unlimited, and aborts where the process runs out (rocksdict#573)."""
+
+SLICE_BYTES: Final = 128 << 10
+"""Of what is written at once. rocksdict keeps the interpreter's lock until RocksDB has done it, half a millisecond for so much:
+20 MB of item records in one batch stopped the event loop, and with it every list, for 80 ms."""
 
 
 class PartitionStore:
@@ -74,16 +79,47 @@ class PartitionStore:
             values: list[bytes | None] = self._db[list(keys)]
         return values
 
-    def write(self, values: Iterable[tuple[bytes, bytes | None]], changelog_offset: int | None) -> None:
-        """One atomic batch: the values (None deletes) and the offset of the last changelog record they include."""
-        batch = rocksdict.WriteBatch(raw_mode=True)
+    def write(
+        self, values: Iterable[tuple[bytes, bytes | None]], changelog_offset: int | None, rest: float = 0.0
+    ) -> None:
+        """The values (None deletes), in slices, and with the last of them the offset of the last changelog record they include.
+
+        A crash between two slices leaves values that are ahead of the offset. The changelog has had them before, and is read
+        again from the offset, so they come out the same. Nothing is written if `values` raises.
+
+        Args:
+            values: key and value.
+            changelog_offset: None = there is no changelog.
+            rest: after each slice the caller's thread sleeps so many times as long as it took, and others run.
+        """
+        slices = self._slices(values, changelog_offset)
+        last = slices.pop()
+        for each in slices:
+            began = time.perf_counter()
+            self._write(each)
+            if rest:
+                time.sleep(rest * (time.perf_counter() - began))
+        self._write(last)
+
+    def _slices(
+        self, values: Iterable[tuple[bytes, bytes | None]], changelog_offset: int | None
+    ) -> list[rocksdict.WriteBatch]:
+        slices = [rocksdict.WriteBatch(raw_mode=True)]
+        n_bytes = 0
         for key, value in values:
+            if n_bytes >= SLICE_BYTES:
+                slices.append(rocksdict.WriteBatch(raw_mode=True))
+                n_bytes = 0
             if value is None:
-                batch.delete(key)
+                slices[-1].delete(key)
             else:
-                batch.put(key, value)
+                slices[-1].put(key, value)
+            n_bytes += len(key) + len(value or b"")
         if changelog_offset is not None:
-            batch.put(_OFFSET_KEY, str(changelog_offset).encode())
+            slices[-1].put(_OFFSET_KEY, str(changelog_offset).encode())
+        return slices
+
+    def _write(self, batch: rocksdict.WriteBatch) -> None:
         with self._errors("written"):
             self._db.write(batch)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 
 from models.encoder.opening import EncoderChoice
@@ -25,6 +26,7 @@ from stream.settings import Settings
 from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.texts.serving import Texts, open_texts
+from stream.worker.collector import keep_for_life
 from stream.worker.commit import Committer
 from stream.worker.compiling import Compiling
 from stream.worker.dead_letters import DeadLetters
@@ -39,6 +41,10 @@ from stream.worker.watchdog import Limits, Watchdog
 from stream.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_S: Final = 0.001
+"""How long a thread may run Python while others wait for their turn. Python's own 5 ms is what an event would wait for while a
+commit's thread writes, again and again: on its way to a list it changes threads some four times."""
 
 
 class Application:
@@ -166,6 +172,7 @@ class Application:
                 await self._close()
                 _close_endpoint(server)
         if not is_prepared:
+            self.lifecycle.raise_failure()
             if self.on_stopped_early is not None:
                 self.on_stopped_early()
             return
@@ -204,7 +211,20 @@ class Application:
             await compiling.finished()
         finally:
             await compiling.stop()
+        await self._read_what_all_know()
+        keep_for_life()
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
+
+    async def _read_what_all_know(self) -> None:
+        """Catalogue, statistics and models, while the partitions are still another's, who makes their lists meanwhile.
+
+        Where that takes too long the worker joins all the same; `ChunkHandler` then waits, and says what it waits for.
+        """
+        for replica in self._replicas:
+            replica.start()
+        read = asyncio.gather(*(replica.caught_up.wait() for replica in self._replicas))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(read, self.settings.delivery_timeout_s)
 
     async def _open_texts(self, choice: EncoderChoice) -> Texts:
         return await open_texts(
@@ -230,8 +250,6 @@ class Application:
 
     async def _serve(self) -> None:
         """Runs inside Faust: an exception in any of these stops the worker."""
-        for replica in self._replicas:
-            replica.start()
         self._signs.vitals.serving = True
         await asyncio.gather(
             self.worker.refresh_forever(),
@@ -287,6 +305,7 @@ def run_worker(settings: Settings) -> None:
         PenchantError: what stopped it.
     """
     log_to_stderr(settings.log_level)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     application = Application(settings)
     application.on_stopping = lambda: exit_at_last(
         lambda: application.lifecycle.failure, settings.shutdown_timeout_s + EXIT_GRACE_S

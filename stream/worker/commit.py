@@ -1,10 +1,10 @@
 """The commit: what was changed in memory becomes durable, in an order that makes a crash anywhere harmless.
 
-1. Snapshot, without an await between: packed states, item deltas, marks of users who are owed a list, and the offsets that they
-   cover.
+1. Snapshot, of each partition without an await between: packed states, item deltas, marks of users who are owed a list, and the
+   offset that they cover. Between two partitions all else has its turn.
 2. Outputs. Everything sent so far (lists, reasons, dead letters) is acknowledged by the broker.
 3. One transaction per partition: a changelog record per changed key, and the item deltas and outcomes of the same events.
-4. RocksDB. One batch per partition, with the offset up to which it includes the changelog.
+4. RocksDB, per partition in slices, with the last of them the offset up to which it includes the changelog.
 5. Source offsets, never beyond the oldest event whose user still waits for a list. Users who are owed one hold nothing back:
    the mark of each is in the transaction of step 3, and is deleted there by a commit after the list was acknowledged in step
    2.
@@ -17,7 +17,7 @@ state skips them, and their users are queued for refresh again, so the state cou
 Any error here crashes the worker before step 5.
 
 A commit of the usual round leaves out partitions of items whose records wait (`stream.partitions.items`): nothing of them is
-written, and their offsets stay.
+written, and their offsets stay. It lets lists go first; one that somebody waits for (a rebalance, the end) does not.
 
 Two owners of one partition (a worker that was stopped so long that its partitions were given away, and woke up): the broker
 refuses the transaction of the earlier one in step 3; see `writers`.
@@ -28,7 +28,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from stream.errors import InvariantError
 from stream.kafka.engine.transport import ChunkConsumer
@@ -36,10 +36,21 @@ from stream.kafka.producer import RecordProducer
 from stream.kafka.transactions import Keyed
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
+from stream.partitions.items import due_first
 from stream.partitions.taken import Taken
 from stream.settings import Settings
 from stream.storage.rocks import PartitionStore
 from stream.worker.tracker import Tracker
+
+TURNS_BETWEEN: Final = 3
+"""Of the event loop between two partitions of a snapshot: an event that came meanwhile gets on."""
+
+WRITERS: Final = 2
+"""Transactions at once where nobody waits for the commit: those of eight partitions, with all that the broker and the client's
+threads do for them, kept the event loop from a core for 100 ms."""
+
+REST: Final = 2.0
+"""Times that it took to write a slice to RocksDB, in which nobody else ran: so long others run before the next."""
 
 
 class Write(Protocol):
@@ -111,46 +122,62 @@ class Committer:
 
     async def _commit(self, whole: bool) -> None:
         started = time.monotonic()
-        changes = self._snapshot(whole, started)
+        changes = await self._snapshot(whole, started)
+        if self._abandoned:  # meanwhile: what was taken last may hold half a chunk
+            return
         written = [c for c in changes if c.taken.changes_store]
         await self._producer.flush()
-        await self._write_changelogs(written)
+        await self._write_changelogs(written, whole)
         await self._commit_offsets(changes)
         self._trim()
         self.last_completed_s = time.monotonic()
         self._metrics.work.commits.inc()
         self._metrics.work.commit_seconds.observe(self.last_completed_s - started)
 
-    def _snapshot(self, whole: bool, now_s: float) -> list[_Change]:
-        settings, tracker = self._settings, self._tracker
-        changes: list[_Change] = []
-        for p, users in tracker.users.items():
-            waiting = tracker.queue.oldest_offset(p)
-            commit_to = users.next_offset
-            if commit_to is not None and waiting is not None:
-                commit_to = min(commit_to, waiting)
-            source, changelog = TopicPartition(settings.topic_events, p), TopicPartition(settings.changelog_topic, p)
-            changes.append(_Change(source, changelog, users.store, commit_to, tracker.take(users)))
-        for p, items in tracker.items.items():
-            if not (whole or items.is_due(now_s)):
-                continue
-            source, changelog = (
-                TopicPartition(settings.topic_item_deltas, p),
-                TopicPartition(settings.topic_item_stats, p),
-            )
-            changes.append(_Change(source, changelog, items.store, items.next_offset, items.take(now_s)))
+    async def _snapshot(self, whole: bool, now_s: float) -> list[_Change]:
+        tracker, changes = self._tracker, []
+        for p in list(tracker.users):
+            changes.append(self._change_of_users(p))
+            await self._let_others_run(whole)
+        due = list(tracker.items) if whole else due_first(tracker.items, now_s, now_s - self.last_completed_s)
+        for p in due:
+            changes.append(self._change_of_items(p, now_s))
+            await self._let_others_run(whole)
         return changes
 
-    async def _write_changelogs(self, changes: Sequence[_Change]) -> None:
-        # All at once: each waits several times for the broker. A failure shows only when none is writing any more.
-        written = await asyncio.gather(
-            *(asyncio.to_thread(self._write_one, c) for c in changes), return_exceptions=True
-        )
+    async def _let_others_run(self, whole: bool) -> None:
+        # Packing one partition takes some ten milliseconds under load; all of them together would be felt in every list.
+        for _ in range(0 if whole else TURNS_BETWEEN):
+            await asyncio.sleep(0)
+
+    def _change_of_users(self, p: int) -> _Change:
+        settings, tracker = self._settings, self._tracker
+        users, waiting = tracker.users[p], tracker.queue.oldest_offset(p)
+        commit_to = users.next_offset
+        if commit_to is not None and waiting is not None:
+            commit_to = min(commit_to, waiting)
+        source, changelog = TopicPartition(settings.topic_events, p), TopicPartition(settings.changelog_topic, p)
+        return _Change(source, changelog, users.store, commit_to, tracker.take(users))
+
+    def _change_of_items(self, p: int, now_s: float) -> _Change:
+        settings, items = self._settings, self._tracker.items[p]
+        source, changelog = TopicPartition(settings.topic_item_deltas, p), TopicPartition(settings.topic_item_stats, p)
+        return _Change(source, changelog, items.store, items.next_offset, items.take(now_s))
+
+    async def _write_changelogs(self, changes: Sequence[_Change], hurried: bool) -> None:
+        # Each waits several times for the broker, so where somebody waits for the commit all go at once. A failure shows only
+        # when none is writing any more.
+        at_once = asyncio.Semaphore(len(changes) or 1 if hurried else WRITERS)
+        written = await asyncio.gather(*(self._write_in_turn(c, at_once) for c in changes), return_exceptions=True)
         for outcome in written:
             if isinstance(outcome, BaseException):
                 raise outcome
         offsets = [outcome for outcome in written if isinstance(outcome, int)]
-        await asyncio.to_thread(_write_stores, changes, offsets)
+        await asyncio.to_thread(_write_stores, changes, offsets, 0.0 if hurried else REST)
+
+    async def _write_in_turn(self, change: _Change, at_once: asyncio.Semaphore) -> int:
+        async with at_once:
+            return await asyncio.to_thread(self._write_one, change)
 
     def _write_one(self, change: _Change) -> int:
         return self._write(
@@ -184,6 +211,6 @@ class Committer:
             items.trim()
 
 
-def _write_stores(changes: Sequence[_Change], changelog_offsets: Sequence[int]) -> None:
+def _write_stores(changes: Sequence[_Change], changelog_offsets: Sequence[int], rest: float) -> None:
     for change, offset in zip(changes, changelog_offsets, strict=True):
-        change.store.write(change.taken.values, offset)
+        change.store.write(change.taken.values, offset, rest)

@@ -31,6 +31,7 @@ class Gauges:
         output, work, tracker = self._parts.metrics.output, self._parts.metrics.work, self._parts.tracker
         now, since = time.monotonic(), tracker.queue.oldest_waiting_since()
         output.refresh_queue.set(len(tracker.queue))
+        output.event_users.set(tracker.queue.event_users)
         output.refresh_age.set(0 if since is None else now - since)
         owed_since_ms = tracker.queue.owed_since_ms
         output.owed_users.set(tracker.queue.owed_users)

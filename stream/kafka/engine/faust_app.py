@@ -20,6 +20,9 @@ PARTITION_FETCH_MAX_BYTES = 4 << 20
 REQUEST_TIMEOUT_S = 90.0
 """Faust's default; it refuses a longer session timeout than that, and joining a group takes as long as the rebalance."""
 
+HEARTBEAT_S = 0.5
+"""A worker hears of a rebalance in the answer to a heartbeat, and the partitions of one that has died wait for it."""
+
 
 def make_faust_app(settings: Settings) -> Any:
     """The application, without topics, tables and agents."""
@@ -30,7 +33,7 @@ def make_faust_app(settings: Settings) -> Any:
         consumer_group_instance_id=settings.group_instance_id,
         broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_timeout_s, settings.rebalance_timeout_s + 5),
         broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / 3,
+        broker_heartbeat_interval=min(HEARTBEAT_S, settings.session_timeout_s / 3),
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         broker_max_poll_records=settings.chunk_max_records,
         broker_commit_interval=86_400,  # commits are the Committer's

@@ -54,6 +54,7 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
         self._stores = self._given.stores
         self.recovered_chunks = 0
         """Chunks of changelog read, for the watchdog."""
+        self._claiming: asyncio.Future[Any] | None = None
         super().__init__(*args, options=None, **kwargs)
 
     # --- recovery ---
@@ -109,8 +110,9 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
         for tp in revoked:
             if tp.topic == source:
                 self._given.release(changelog, tp.partition)
-        owned = [tp.partition for tp in assigned if tp.topic == source]
-        await asyncio.gather(*(asyncio.to_thread(self._given.claim, changelog, p) for p in owned))
+        if self._claiming is None:
+            self.begin_claims(assigned)
+        await self.claimed()
         for tp in revoked:
             if tp.topic in topics:
                 self._stores.close(tp.partition)
@@ -128,6 +130,19 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
                     end,
                 )
                 self._stores.wipe(tp.partition)
+
+    def begin_claims(self, assigned: set[TP]) -> None:
+        """Claim what is owned. All tables begin at once, before Faust comes to them one after another: a claim waits half a
+        second for a transaction that its last owner has only just committed."""
+        (changelog,) = self.table.changelog_topic.topics
+        owned = [tp.partition for tp in assigned if tp.topic == self._given.source_topic]
+        self._claiming = asyncio.gather(*(asyncio.to_thread(self._given.claim, changelog, p) for p in owned))
+
+    async def claimed(self) -> None:
+        """Returns once what `begin_claims` began is claimed."""
+        claiming, self._claiming = self._claiming, None
+        if claiming is not None:
+            await claiming
 
     async def stop(self) -> None:
         self._stores.close_all()

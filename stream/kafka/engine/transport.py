@@ -221,7 +221,14 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self.note_member(time.monotonic())
-        await super().on_partitions_assigned(assigned, generation_id)
+        stores = [table.data for table in self.app.tables.values()]
+        for store in stores:
+            store.begin_claims(assigned)
+        try:
+            await super().on_partitions_assigned(assigned, generation_id)
+        finally:  # a claim that came after the next assignment could shut out the next owner
+            for store in stores:
+                await store.claimed()
         self.joining = False
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
@@ -304,12 +311,21 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._fetched = waiting
         return sum(n for _, n in waiting)
 
+    async def _wait_next_records(self, timeout: float) -> Any:
+        # Where all partitions are paused upstream sleeps for a second, just when a recovery ends and they are about to go on.
+        if self.flow_active and not self._get_active_partitions():
+            await asyncio.sleep(BUFFER_POLL_S)
+            return {}, set()
+        return await super()._wait_next_records(timeout)
+
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         """Back-pressure by bytes: Faust's buffers are bounded in chunks, and a chunk may be of any size."""
         if self.unapplied_bytes() >= self.transport.fetch_buffer_max_bytes:
             await asyncio.sleep(BUFFER_POLL_S)
             return {}
-        return await super()._getmany(active_partitions, timeout)
+        # A wait does not see what is resumed meanwhile, and aiokafka, which has records of that, fetches no more. Upstream waits
+        # for a second, and that long partitions would lie idle when a recovery ends.
+        return await super()._getmany(active_partitions, min(timeout, self.transport.fetch_max_wait_ms / 1000))
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
         timestamp_ms = chunk.records[-1].timestamp if chunk.records else None

@@ -9,7 +9,7 @@ import pytest
 from item_records import ItemDelta, pack_delta
 from kafka_records import Record
 
-from stream.partitions.items import MAX_WAIT_S, RECORDS_PER_S, ItemPartition
+from stream.partitions.items import MAX_WAIT_S, RECORDS_PER_S, ItemPartition, due_first
 from stream.storage.rocks import DataDirectory
 
 MIB = 1 << 20
@@ -50,3 +50,28 @@ def test_many_changes_wait_in_one_record_each_but_never_longer_than_the_limit(it
 def test_where_nothing_changed_there_is_nothing_to_wait_for(items: ItemPartition) -> None:
     items.take(50.0)
     assert items.is_due(50.0)
+
+
+def test_where_all_partitions_are_due_at_once_a_commit_takes_those_that_have_waited_longest_and_no_more_than_the_room(
+    tmp_path: Path,
+) -> None:
+    directory = DataDirectory(tmp_path / "several", 8 * MIB, 8 * MIB)
+    stores = directory.stores("items")
+    several = {p: ItemPartition(stores[p], 10) for p in range(4)}
+    many = int(RECORDS_PER_S * MAX_WAIT_S)
+    for p, items in several.items():
+        items.take(float(-p))  # the last has waited longest
+        change(items, many, 1)
+    now_s, order = MAX_WAIT_S, []
+    while len(order) < len(several):
+        (taken,) = due_first(several, now_s, 1.0)
+        several[taken].take(now_s)
+        order.append(taken)
+        now_s += 1.0
+    assert order == [3, 2, 1, 0]
+    for items in several.values():
+        items.take(now_s)
+        change(items, 10, 2)
+    assert due_first(several, now_s + 1.0, 1.0) == [0, 1, 2, 3], "few changes wait for nobody"
+    stores.close_all()
+    directory.close()

@@ -133,7 +133,7 @@ def test_a_late_user_is_owed_a_list_and_holds_no_offset_back():
     for offset, key in enumerate([b"a", b"b", b"c"]):
         event(queue, key, offset, now=float(offset))
     assert queue.owe(1.0) == 1
-    assert (queue.oldest_offset(0), len(queue), queue.owed_users) == (1, 3, 1)
+    assert (queue.oldest_offset(0), len(queue), queue.owed_users, queue.event_users) == (1, 3, 1, 2)
     assert queue.take_marks(0) == [(b"a", 0)]
     assert queue.take_marks(0) == [], "the commit has it"
     assert queue.owe(9.0) == 2

@@ -11,7 +11,7 @@ import pytest
 import rocksdict
 
 from stream.errors import StorageError, UsageError
-from stream.storage.rocks import _OFFSET_KEY, DataDirectory, PartitionStore, PartitionStores
+from stream.storage.rocks import _OFFSET_KEY, SLICE_BYTES, DataDirectory, PartitionStore, PartitionStores
 from stream.wire.records import MAX_ID_BYTES
 
 MIB = 1 << 20
@@ -94,6 +94,31 @@ def test_a_batch_that_cannot_be_written_whole_writes_neither_values_nor_offset(s
         stores[0].write(values(), 2)
     assert stores[0].get_many([b"a"]) == [b"1"]
     assert stores[0].changelog_offset() == 1
+
+
+def test_much_is_written_in_slices_and_the_offset_with_the_last_so_that_what_a_crash_cut_off_is_read_again(
+    stores, monkeypatch
+):
+    written = []
+    write = PartitionStore._write
+
+    def crash_after_the_first(store, batch):
+        if written:
+            raise OSError("killed")
+        written.append(len(batch))
+        write(store, batch)
+
+    values = [(b"%d" % n, bytes(SLICE_BYTES // 2)) for n in range(5)]
+    stores[0].write([(b"0", b"old")], 7)
+    monkeypatch.setattr(PartitionStore, "_write", crash_after_the_first)
+    with pytest.raises(OSError, match="killed"):
+        stores[0].write(values, 12, rest=0.01)
+    assert written == [2]
+    assert stores[0].changelog_offset() == 7
+    monkeypatch.undo()
+    stores[0].write(values, 12)
+    assert list(stores[0].items()) == values
+    assert stores[0].changelog_offset() == 12
 
 
 KILLED = """

@@ -18,6 +18,7 @@ from stream.errors import DeliveryError, InvariantError
 from stream.kafka.engine.transport import Chunk
 from stream.kafka.types import TopicPartition
 from stream.partitions.items import ItemPartition
+from stream.partitions.users import UserPartition
 from stream.state.owed import OWED_PREFIX, read_mark
 from stream.worker.worker import TURNS_AFTER_BATCH
 
@@ -185,6 +186,39 @@ async def test_what_is_read_again_after_a_crash_counts_once_for_items_however_it
     for other in (again, never_crashed):
         other.stores.close_all()
         other.directory.close()
+
+
+async def test_lists_have_their_turn_between_two_partitions_of_a_commit_that_nobody_waits_for(world: World) -> None:
+    taken: list[str] = []
+    take = world.tracker.take
+
+    def note(users: UserPartition) -> Any:
+        taken.append(f"partition {users.partition}")
+        return take(users)
+
+    async def make_lists() -> None:
+        taken.append("lists")
+
+    world.tracker.take = note  # type: ignore[method-assign]
+    world.tracker.users[1] = UserPartition(1, world.stores[1])
+    for whole, order in ((False, ["partition 0", "lists", "partition 1"]), (True, ["partition 0", "partition 1"])):
+        lists = asyncio.ensure_future(make_lists())
+        await world.committer.commit(whole=whole)
+        await lists
+        assert taken[: len(order)] == order
+        taken.clear()
+
+
+async def test_a_chunk_that_fails_between_two_partitions_of_a_commit_leaves_nothing_durable(world: World) -> None:
+    async def fail_in_a_chunk() -> None:
+        world.committer.abandon()
+
+    world.events("ann")
+    failing = asyncio.ensure_future(fail_in_a_chunk())
+    await world.committer.commit(whole=False)
+    await failing
+    assert world.broker.steps == []
+    assert world.store.changelog_offset() is None
 
 
 async def test_what_one_user_says_about_items_is_bounded_too_while_a_commit_waits(world: World) -> None:

@@ -92,6 +92,18 @@ async def test_owned_partitions_are_claimed_at_every_rebalance_and_those_of_stan
     assert sorted(world.claims) == [("changelog", 0), ("changelog", 0)]
 
 
+async def test_a_claim_that_has_begun_before_faust_comes_to_the_table_is_not_made_twice_and_not_kept_for_later(
+    world: World,
+) -> None:
+    first = {TP("events", 0), TP("changelog", 0)}
+    world.store.begin_claims(first)
+    await world.store.on_rebalance(first, set(), first)
+    assert world.claims == [("changelog", 0)]
+    world.claims.clear()
+    await world.store.on_rebalance(first, set(), set())
+    assert world.claims == [("changelog", 0)], "between two rebalances it may have been another's"
+
+
 async def test_a_partition_is_claimed_before_anybody_asks_where_its_changelog_ends(world: World) -> None:
     world.stores[0].write([(b"ann", b"1")], 9)  # at the end and not before it: not of this changelog
     asked = []

@@ -433,6 +433,29 @@ async def test_fetching_pauses_while_too_many_bytes_wait_and_goes_on_when_they_a
     assert consumer.unapplied_bytes() == 0
 
 
+async def test_what_is_resumed_during_a_wait_for_records_is_fetched_after_one_wait_of_the_broker(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fetch(_: ChunkConsumer, partitions: set[TP], wait_s: float) -> float:
+        return wait_s
+
+    monkeypatch.setattr(type(consumer).__mro__[2], "_getmany", fetch)
+    consumer.transport.fetch_max_wait_ms = 50
+    assert await consumer._getmany({EVENTS}, 1.0) == 0.05
+
+
+async def test_where_all_partitions_are_paused_the_next_look_comes_soon(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def sleep_as_long_as_upstream(*_: Any) -> None:
+        pytest.fail("a partition that is resumed meanwhile waits for a second")
+
+    monkeypatch.setattr(consumer, "sleep", sleep_as_long_as_upstream)
+    consumer.resume_flow()
+    consumer._active_partitions = set()
+    assert await consumer._wait_next_records(1.0) == ({}, set())
+
+
 async def test_an_error_that_may_pass_does_not_keep_aiokafka_from_the_group_for_ever(consumer: ChunkConsumer) -> None:
     loop = asyncio.get_running_loop()
     coordinator = SimpleNamespace(
