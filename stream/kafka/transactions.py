@@ -11,8 +11,9 @@ same events. Readers (Faust's consumer, the replicas) see committed transactions
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -20,6 +21,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from stream.errors import DeliveryError, InvariantError
 from stream.kafka.producer import fix_for, producer_config
 from stream.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 ROOM_WAIT_S = 0.05
 
@@ -37,9 +40,12 @@ class Keyed(NamedTuple):
 class PartitionWriters:
     """The writers of the partitions that this worker owns. Every method blocks; calls for different partitions may overlap."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, log_end: Callable[[str, int], int]) -> None:
+        """`log_end`: next offset to be written of a topic's partition, asked of the broker."""
+        self._settings, self._log_end = settings, log_end
         self._claimed: dict[tuple[str, int], Producer] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+        """Where each claimed partition ends as long as nobody else writes to it."""
         # Waiting for the broker goes on beside everything; queueing the records is Python. Where several threads did that at
         # once, the event loop had the interpreter's lock only after each of them, at every one of a list's many short calls.
         self._queueing = threading.Lock()
@@ -49,7 +55,12 @@ class PartitionWriters:
 
         Raises:
             DeliveryError: the broker did not grant it within `delivery_timeout_s`.
+            BrokerUnreachableError: it did not say where the partition ends.
         """
+        self._claimed[topic, partition] = self._claiming(topic, partition)
+        self._ends[topic, partition] = self._log_end(topic, partition)
+
+    def _claiming(self, topic: str, partition: int) -> Producer:
         settings = self._settings
         producer = Producer(
             producer_config(settings)
@@ -63,11 +74,12 @@ class PartitionWriters:
         except KafkaException as error:
             why = f"{error.args[0].str()}{fix_for(error.args[0])}"
             raise DeliveryError(f"{topic} partition {partition} could not be claimed: {why}") from error
-        self._claimed[topic, partition] = producer
+        return producer
 
     def release(self, topic: str, partition: int) -> None:
         """The partition is another's to claim."""
         self._claimed.pop((topic, partition), None)
+        self._ends.pop((topic, partition), None)
 
     def write(
         self, topic: str, partition: int, values: Iterable[tuple[bytes, bytes | None]], others: Iterable[Keyed] = ()
@@ -82,19 +94,49 @@ class PartitionWriters:
             InvariantError: the partition is not claimed, or another worker has claimed it since.
             DeliveryError: the transaction was not committed within `delivery_timeout_s`, or not certainly.
         """
+        values, others = list(values), list(others)
+        try:
+            return self._write(topic, partition, values, others)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.INVALID_PRODUCER_ID_MAPPING:
+                raise _told(error.args[0], f"{topic} partition {partition}") from error
+        self._claim_again(topic, partition)
+        try:
+            return self._write(topic, partition, values, others)
+        except KafkaException as error:
+            raise _told(error.args[0], f"{topic} partition {partition}") from error
+
+    def _claim_again(self, topic: str, partition: int) -> None:
+        """The broker forgets a claim that was not used for `transactional.id.expiration.ms` (7 days); or another worker has
+        claimed the partition after it did. Claimed anew nobody else can write, so where the partition ends tells which.
+
+        Raises:
+            InvariantError: somebody has written to it since.
+        """
+        self._claimed[topic, partition] = self._claiming(topic, partition)
+        end = self._log_end(topic, partition)
+        if end != self._ends[topic, partition]:
+            raise InvariantError(
+                f"{topic} partition {partition} was written by another worker: this one has lost the partition"
+            )
+        logger.info(
+            "%s partition %d was idle until the broker forgot who writes to it: claimed again", topic, partition
+        )
+
+    def _write(
+        self, topic: str, partition: int, values: Sequence[tuple[bytes, bytes | None]], others: Sequence[Keyed]
+    ) -> int:
         producer = self._claimed.get((topic, partition))
         if producer is None:
             raise InvariantError(f"{topic} partition {partition} is not this worker's to write to")
         last = _Offset()
-        try:
-            producer.begin_transaction()
-            with self._queueing:
-                _queue(producer, topic, partition, values, others, last)
-            producer.commit_transaction(self._settings.delivery_timeout_s)
-        except KafkaException as error:
-            raise _told(error.args[0], f"{topic} partition {partition}") from error
+        producer.begin_transaction()
+        with self._queueing:
+            _queue(producer, topic, partition, values, others, last)
+        producer.commit_transaction(self._settings.delivery_timeout_s)
         if last.offset is None:
             raise DeliveryError(f"{topic} partition {partition}: the broker did not say where the last record is")
+        self._ends[topic, partition] = last.offset + 2
         return last.offset + 1
 
 

@@ -55,7 +55,7 @@ class Application:
         self.metrics = Metrics()
         self.directory = DataDirectory(settings.data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
         self._log_ends = LogEnds(settings)
-        self._writers = PartitionWriters(settings)
+        self._writers = PartitionWriters(settings, self._log_ends)
         self.engine = Engine(settings)
         self.tracker = Tracker(settings, self.metrics)
         producer = RecordProducer(settings)

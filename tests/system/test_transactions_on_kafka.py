@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from kafka_server import KafkaServer
 from worker_process import Topics
 
 from stream.errors import DeliveryError, InvariantError
-from stream.kafka.topics import create_topics
+from stream.kafka.topics import LogEnds, create_topics
 from stream.kafka.transactions import Keyed, PartitionWriters
 from stream.settings import load_settings
 
@@ -26,13 +28,17 @@ def topics(kafka: KafkaServer) -> Topics:
     return topics
 
 
+def writers_of(topics: Topics) -> PartitionWriters:
+    return PartitionWriters(topics.settings, LogEnds(topics.settings))
+
+
 def content(topics: Topics, topic: str) -> list[tuple[bytes | None, bytes | None]]:
     return [(m.key(), m.value()) for m in topics.read(topic)]
 
 
 def test_the_earlier_owner_of_a_partition_can_write_no_more(topics: Topics) -> None:
     changelog, deltas = topics.settings.changelog_topic, topics.settings.topic_item_deltas
-    sleeper, owner = PartitionWriters(topics.settings), PartitionWriters(topics.settings)
+    sleeper, owner = writers_of(topics), writers_of(topics)
     sleeper.claim(changelog, 0)
     sleeper.claim(changelog, 1)
     assert sleeper.write(changelog, 0, [(b"ann", b"1"), (b"bob", b"1")], [Keyed(deltas, b"cup", b"1")]) == 2, (
@@ -49,7 +55,7 @@ def test_the_earlier_owner_of_a_partition_can_write_no_more(topics: Topics) -> N
 
 def test_what_an_owner_left_unfinished_is_never_seen_and_holds_nobody_up(topics: Topics) -> None:
     changelog = topics.settings.changelog_topic
-    dead, owner = PartitionWriters(topics.settings), PartitionWriters(topics.settings)
+    dead, owner = writers_of(topics), writers_of(topics)
     dead.claim(changelog, 0)
     producer = dead._claimed[changelog, 0]
     producer.begin_transaction()
@@ -61,7 +67,7 @@ def test_what_an_owner_left_unfinished_is_never_seen_and_holds_nobody_up(topics:
 
 
 def test_only_what_is_claimed_may_be_written_to(topics: Topics) -> None:
-    writers = PartitionWriters(topics.settings)
+    writers = writers_of(topics)
     with pytest.raises(InvariantError, match="not this worker's"):
         writers.write(topics.settings.changelog_topic, 0, [(b"ann", b"1")])
     writers.claim(topics.settings.changelog_topic, 0)
@@ -71,6 +77,45 @@ def test_only_what_is_claimed_may_be_written_to(topics: Topics) -> None:
 
 
 def test_a_claim_without_a_broker_fails_within_the_deadline() -> None:
-    writers = PartitionWriters(load_settings(bootstrap_servers="127.0.0.1:1", delivery_timeout_s=1.5))
+    writers = PartitionWriters(load_settings(bootstrap_servers="127.0.0.1:1", delivery_timeout_s=1.5), lambda *_: 0)
     with pytest.raises(DeliveryError, match="could not be claimed"):
         writers.claim("changelog", 0)
+
+
+FORGETFUL = """transactional.id.expiration.ms=2000
+transaction.remove.expired.transaction.cleanup.interval.ms=500
+producer.id.expiration.ms=2000
+producer.id.expiration.check.interval.ms=500
+"""
+FORGOTTEN_S = 7.0
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[Topics]:
+    """A broker that forgets in seconds what others forget in a week."""
+    server = KafkaServer(tmp_path, FORGETFUL)
+    server.start()
+    topics = Topics(server.bootstrap_servers, "forgetful")
+    create_topics(topics.settings)
+    yield topics
+    server.stop()
+
+
+def test_a_partition_that_was_idle_until_the_broker_forgot_its_writer_is_claimed_again(forgetful: Topics) -> None:
+    changelog = forgetful.settings.changelog_topic
+    writers, other = writers_of(forgetful), writers_of(forgetful)
+    for partition in range(3):
+        writers.claim(changelog, partition)
+    writers.write(changelog, 0, [(b"ann", b"1")])
+    time.sleep(FORGOTTEN_S)
+    assert writers.write(changelog, 0, [(b"ann", b"2")]) == 3
+    assert writers.write(changelog, 1, [(b"bob", b"1")]) == 1, "one that was never written to"
+    assert writers.write(changelog, 0, [(b"ann", b"3")]) == 5
+    # Forgotten, and then another's: whoever comes too late must see it, although both are asked the same way.
+    other.claim(changelog, 2)
+    other.write(changelog, 2, [(b"cid", b"theirs")])
+    with pytest.raises(InvariantError, match="written by another worker"):
+        writers.write(changelog, 2, [(b"cid", b"late")])
+    assert sorted(content(forgetful, changelog)) == [
+        (b"ann", b"1"), (b"ann", b"2"), (b"ann", b"3"), (b"bob", b"1"), (b"cid", b"theirs"),
+    ]  # fmt: skip

@@ -323,8 +323,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if self.unapplied_bytes() >= self.transport.fetch_buffer_max_bytes:
             await asyncio.sleep(BUFFER_POLL_S)
             return {}
-        # A wait does not see what is resumed meanwhile, and aiokafka, which has records of that, fetches no more. Upstream waits
-        # for a second, and that long partitions would lie idle when a recovery ends.
+        # A wait does not see what is resumed meanwhile, and aiokafka, which has records of that, fetches no more. Upstream
+        # waits for a second, and that long partitions would lie idle when a recovery ends.
         return await super()._getmany(active_partitions, min(timeout, self.transport.fetch_max_wait_ms / 1000))
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
