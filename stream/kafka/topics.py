@@ -182,13 +182,15 @@ def cleanup_policies(settings: Settings, names: list[str]) -> dict[str, str]:
 class LogEnds:
     """Ends of topic partitions, asked of the broker each time. Thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, readable: bool = False) -> None:
+        """`readable`: the end of what may be read by now, before the oldest transaction that is still open; anybody's producer
+        may leave one open for long. Otherwise the very end: a transaction that was just committed may not be visible to
+        readers for a moment."""
         self._timeout_s = settings.connect_timeout_s
         self._lock = threading.Lock()
-        # The very end: a transaction that was just committed may not be visible to readers for a moment.
+        isolation = "read_committed" if readable else "read_uncommitted"
         self._consumer = Consumer(
-            settings.client_config()
-            | {"group.id": f"{settings.group_id}-log-ends", "isolation.level": "read_uncommitted"}
+            settings.client_config() | {"group.id": f"{settings.group_id}-log-ends", "isolation.level": isolation}
         )
 
     def __call__(self, topic: str, partition: int) -> int:

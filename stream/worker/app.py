@@ -54,7 +54,7 @@ class Application:
         self.settings = settings
         self.metrics = Metrics()
         self.directory = DataDirectory(settings.data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
-        self._log_ends = LogEnds(settings)
+        self._log_ends, self._readable_ends = LogEnds(settings), LogEnds(settings, readable=True)
         self._writers = PartitionWriters(settings, self._log_ends)
         self.engine = Engine(settings)
         self.tracker = Tracker(settings, self.metrics)
@@ -86,7 +86,7 @@ class Application:
             self.engine,
             self.tracker,
             self._committer,
-            self._log_ends,
+            self._readable_ends,
             self.lifecycle.fatal_soon,
         )
         self._watchdog = Watchdog(
@@ -266,6 +266,7 @@ class Application:
         if self._texts is not None:
             await self._texts.close()
         self._log_ends.close()
+        self._readable_ends.close()
         self.directory.close()
 
     # --- what all workers know ---

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from kafka_server import KafkaServer
 from worker_process import Topics
 
@@ -80,6 +81,22 @@ def test_a_claim_without_a_broker_fails_within_the_deadline() -> None:
     writers = PartitionWriters(load_settings(bootstrap_servers="127.0.0.1:1", delivery_timeout_s=1.5), lambda *_: 0)
     with pytest.raises(DeliveryError, match="could not be claimed"):
         writers.claim("changelog", 0)
+
+
+def test_what_somebodys_open_transaction_hides_is_not_behind(topics: Topics) -> None:
+    """The watchdog ends a worker that is behind and applies nothing; nobody can apply what is not committed."""
+    events = topics.settings.topic_events
+    producer = Producer(
+        {"bootstrap.servers": topics.settings.bootstrap_servers, "transactional.id": f"{events}-theirs"}
+    )
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    producer.produce(events, b"{}", b"ann", 0)
+    assert producer.flush(60) == 0
+    readable = LogEnds(topics.settings, readable=True)
+    assert (readable.bounds(events, 0), LogEnds(topics.settings).bounds(events, 0)) == ((0, 0), (0, 1))
+    producer.commit_transaction(60)
+    assert readable.bounds(events, 0) == (0, 2)
 
 
 FORGETFUL = """transactional.id.expiration.ms=2000
