@@ -12,6 +12,7 @@ from models.items.record import pack_deltas
 from models.ranking.weights import Calibration
 from stream.outcomes.clicks import PartitionClicks
 from stream.outcomes.partition import PartitionOutcomes
+from stream.partitions.event_times import EventTimes
 from stream.partitions.taken import Taken
 from stream.state.record import States
 from stream.state.update import Changes
@@ -28,6 +29,7 @@ class UserPartition:
         self.overlay = Overlay(store, States)
         self.outcomes = PartitionOutcomes(partition, store)
         self.clicks = PartitionClicks(store)
+        self.times = EventTimes()
         self.next_offset: int | None = None
         """Everything before it has been applied; None before the first chunk."""
         self.are_owed_read = False

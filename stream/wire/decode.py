@@ -55,6 +55,13 @@ class DecodeLimits(NamedTuple):
     message_max_bytes: int
     earliest_ms: int
     max_ahead_ms: int
+    latest_ms: int = TIME_MAX_MS
+    """No event is later, whatever the record's Kafka timestamp says, which is the producer's to choose: the wall clock and
+    `max_ahead_ms`, where records are read as they come."""
+
+    def at(self, now_ms: int) -> DecodeLimits:
+        """With the wall clock."""
+        return self._replace(latest_ms=min(now_ms + self.max_ahead_ms, TIME_MAX_MS))
 
 
 class DecodedEvent(NamedTuple):
@@ -94,7 +101,9 @@ def decode_event(
     # The Kafka timestamp is the producer's to choose, so it bounds nothing by itself.
     earliest_ms = max(limits.earliest_ms, TIME_MIN_MS)
     has_timestamp = timestamp_ms >= earliest_ms
-    latest_ms = min(timestamp_ms + limits.max_ahead_ms, TIME_MAX_MS) if has_timestamp else TIME_MAX_MS
+    latest_ms = min(limits.latest_ms, TIME_MAX_MS)
+    if has_timestamp:
+        latest_ms = min(timestamp_ms + limits.max_ahead_ms, latest_ms)
     if time is None and not has_timestamp:
         return Rejected("time_out_of_bounds", f"no event_time, and the Kafka timestamp {timestamp_ms} is none")
     time_ms = timestamp_ms if time is None else time if isinstance(time, int) else parse_time_ms(time)

@@ -68,10 +68,11 @@ class ChunkHandler:
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
             try:
-                intake = self._tracker.readable(users, self._tracker.read(chunk.records), chunk.records)
+                now_ms = time.time_ns() // 1_000_000
+                intake = self._tracker.readable(users, self._tracker.read(chunk.records, now_ms), chunk.records)
                 self._send_elsewhere(intake)
                 if intake.keys:
-                    self._tracker.apply(users, intake, time.monotonic())
+                    self._tracker.apply(users, intake, time.monotonic(), now_ms)
                     self._on_applied()
             except Exception:
                 # It takes Faust a moment to stop; a commit in that moment would keep half a chunk.

@@ -101,7 +101,8 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
     earliest_ms = max(limits.earliest_ms, TIME_MIN_MS)
     has_timestamp = timestamp >= earliest_ms
     ahead = np.minimum(timestamp, TIME_MAX_MS - limits.max_ahead_ms) + limits.max_ahead_ms
-    plain &= fits & (time >= earliest_ms) & (time <= np.where(has_timestamp, ahead, TIME_MAX_MS))
+    latest_ms = min(limits.latest_ms, TIME_MAX_MS)
+    plain &= fits & (time >= earliest_ms) & (time <= np.where(has_timestamp, np.minimum(ahead, latest_ms), latest_ms))
     zeros = np.zeros(n, np.int64)
     dwell, fits = _int64([event.dwell_ms for event in events], zeros)
     plain &= fits

@@ -20,6 +20,7 @@ from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.outcomes.crediting import warm_up as warm_up_crediting
 from stream.params import credit_params, decode_limits, ranking_params, update_params
+from stream.partitions.event_times import FOREVER_MS
 from stream.partitions.items import ItemPartition
 from stream.partitions.taken import Taken
 from stream.partitions.users import UserPartition
@@ -78,10 +79,10 @@ class Tracker:
 
     # --- events ---
 
-    def read(self, records: Sequence[Any]) -> Intake:
-        """Decode a chunk of events."""
+    def read(self, records: Sequence[Any], now_ms: int = FOREVER_MS) -> Intake:
+        """Decode a chunk of events; none is later than the wall clock `now_ms` allows."""
         with self._metrics.work.stage_seconds.labels("decode").time():
-            intake = read_chunk(records, self._limits, self.knowledge.names)
+            intake = read_chunk(records, self._limits.at(now_ms), self.knowledge.names)
         for name, n in intake.mended.items():
             self._metrics.input.mended.labels(name).inc(n)
         return intake
@@ -94,7 +95,7 @@ class Tracker:
         self.refresher.note_unreadable(users)
         return intake.refusing(unreadable, records, UNREADABLE_STATE)
 
-    def apply(self, users: UserPartition, intake: Intake, now: float) -> Changes:
+    def apply(self, users: UserPartition, intake: Intake, now: float, now_ms: int = FOREVER_MS) -> Changes:
         """Apply decoded events to the users' states and queue those users for refresh."""
         texts = self.knowledge.texts
         with self._metrics.work.stage_seconds.labels("update").time():
@@ -102,7 +103,9 @@ class Tracker:
             columns = intake.columns._replace(row=rows)
             changes = apply_events(users.overlay.states, columns, self._update)
             users.overlay.mark_dirty(changes.rows)
-            self.knowledge.heard_of(int(columns.time_ms.max(initial=0)))
+            told_ms = users.times.told(columns.time_ms, intake.timestamp_ms, now_ms)
+            changes = changes._replace(first_time_ms=told_ms[changes.first_event])
+            self.knowledge.heard_of(int(told_ms.max(initial=0)))
             if self._settings.recommend:
                 users.collect(changes)
                 if texts is not None and intake.queries:

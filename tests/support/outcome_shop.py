@@ -51,7 +51,13 @@ class Shop(World):
     def happens(self, *events: dict[str, Any], start: int | None = None) -> None:
         first = (self.users.next_offset or 0) if start is None else start
         records = [
-            event_record(first + n, **({"user": "ann", "item_id": "cup", "event_time": self.now_ms + n} | fields))
+            event_record(
+                first + n,
+                **(
+                    {"user": "ann", "item_id": "cup", "event_time": self.now_ms + n, "timestamp": self.now_ms + n}
+                    | fields
+                ),
+            )
             for n, fields in enumerate(events)
         ]
         intake = self.tracker.read(records)
