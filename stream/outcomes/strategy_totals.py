@@ -6,19 +6,25 @@ transaction as the users whose events they count, so an event counts once. The s
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import logging
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.vocabulary import CART, PURCHASE, REFUND, STRATEGIES
-from stream.errors import CorruptStateError
 from stream.outcomes.crediting import Credited
 from stream.outcomes.strategies import with_estimates
 from stream.state.update import EventColumns
 from stream.storage.rocks import PartitionStore
+from stream.wire.decode import TIME_MAX_MS
 from stream.wire.records import StrategyStats
+
+logger = logging.getLogger(__name__)
+
+TOTAL_MAX: Final = 1e18
+"""Totals stop here, either way."""
 
 TOTALS_PREFIX = b"\xfe"
 """Before a cell's name in its key in the changelog: no user id begins like that."""
@@ -61,9 +67,13 @@ class StrategyTotals:
         for key, value in store.items_with_prefix(TOTALS_PREFIX):
             try:
                 cell, numbers = _unpacked(key, value)
-                self._cells[cell], self._newest_ms[cell] = np.array(numbers[:-1]), int(numbers[-1])
-            except (ValueError, msgspec.DecodeError) as error:
-                raise CorruptStateError(f"{store.path}: totals of a strategy: {error}") from error
+            except (ValueError, msgspec.DecodeError) as error:  # a report's matter, and no reason to stop anybody
+                logger.error("%s: totals of a strategy that cannot be read begin anew: %s", store.path, error)
+                continue
+            # Of a release that added up what has no bounds.
+            totals = np.nan_to_num(np.array(numbers[:-1]), posinf=TOTAL_MAX, neginf=-TOTAL_MAX)
+            self._cells[cell] = np.clip(totals, -TOTAL_MAX, TOTAL_MAX)
+            self._newest_ms[cell] = int(min(max(np.nan_to_num(numbers[-1]), 0.0), float(TIME_MAX_MS)))
 
     def add(self, credited: Credited, events: EventColumns) -> None:
         """Count what a chunk's events say; `events` are those it was made of."""
@@ -130,7 +140,7 @@ class StrategyTotals:
         newest = np.zeros(len(cells), np.int64)
         np.maximum.at(newest, of, time_ms)
         for cell, total, at_ms in zip(map(Cell, *cells.T.tolist()), sums, newest.tolist(), strict=True):
-            self._cells[cell] = self.of(cell) + total
+            self._cells[cell] = np.clip(self.of(cell) + total, -TOTAL_MAX, TOTAL_MAX)
             self._newest_ms[cell] = max(at_ms, self._newest_ms.get(cell, 0))
             self._changed.add(cell)
 

@@ -7,7 +7,17 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from stream.wire.mending import INT64_MAX, INT64_MIN, Fields, Mended, broken_id, mend_event, mend_item, read_object
+from stream.wire.mending import (
+    AMOUNT_MAX,
+    INT64_MAX,
+    INT64_MIN,
+    Fields,
+    Mended,
+    broken_id,
+    mend_event,
+    mend_item,
+    read_object,
+)
 from stream.wire.records import MAX_ID_BYTES, Event, Item, event_decoder, item_decoder
 from stream.wire.times import parse_time_ms, published_ms
 
@@ -153,7 +163,7 @@ def _read(
     except RecursionError:  # msgspec recurses into fields it does not know, too
         refused = Rejected("not_json", "nested too deeply")
     else:
-        return (record, ()) if _fits_64_bits(record) else _mended(kind, mend, value, _BEYOND_64_BITS)
+        return (record, ()) if _is_bounded(record) else _mended(kind, mend, value, _BEYOND_64_BITS)
     return _mended(kind, mend, value, refused)
 
 
@@ -178,10 +188,14 @@ def _mended(
 _BEYOND_64_BITS = Rejected("schema", "Integer value out of range")
 
 
-def _fits_64_bits(record: object) -> bool:
+def _is_bounded(record: object) -> bool:
+    """Whether the numbers are such as can be kept and added up."""
+    if isinstance(record, Item):
+        return record.price is None or abs(record.price) <= AMOUNT_MAX
     return not isinstance(record, Event) or (
         (record.dwell_ms is None or record.dwell_ms <= INT64_MAX)
         and (record.slot is None or INT64_MIN <= record.slot <= INT64_MAX)
+        and (record.value is None or abs(record.value) <= AMOUNT_MAX)
     )
 
 

@@ -17,6 +17,9 @@ from typing import Any, Final, NamedTuple
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
+AMOUNT_MAX: Final = 1e12
+"""Largest value of an outcome, and price of an item: more is a mistake, and two of 1e308 add up to what no JSON can say."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?\s*", re.ASCII)
 _INT_DIGITS_MAX = 400
@@ -108,6 +111,12 @@ def _number(value: Any) -> int | float | None:
         return _LEFT_OUT
 
 
+def _amount(value: Any) -> int | float | None:
+    """A number of `AMOUNT_MAX` at most, either way."""
+    number = _number(value)
+    return number if number is not None and abs(number) <= AMOUNT_MAX else _LEFT_OUT
+
+
 def _whole(value: Any) -> int | None:
     """A whole number of 64 bits."""
     number = _number(value)
@@ -156,7 +165,7 @@ def _title(value: Any) -> Any:
 
 _EVENT: Final[dict[str, Callable[[Any], Any]]] = {
     "dwell_ms": _duration,
-    "value": _number,
+    "value": _amount,
     "text": _text,
     "source": _source,
     "context": _texts_by_name,
@@ -172,6 +181,6 @@ _ITEM: Final[dict[str, Callable[[Any], Any]]] = {
     "language": _text,
     "media_text": _text,
     "published_at": _time,
-    "price": _number,
+    "price": _amount,
     "attributes": _texts_by_name,
 }

@@ -27,7 +27,7 @@ from stream.wire.decode import (
     Rejected,
     decode_event,
 )
-from stream.wire.mending import INT64_MAX, INT64_MIN
+from stream.wire.mending import AMOUNT_MAX, INT64_MAX, INT64_MIN
 from stream.wire.records import MAX_ID_BYTES, Event, event_decoder
 from stream.wire.times import parse_time_ms
 
@@ -108,6 +108,8 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
     plain &= fits
     slot, fits = _int64([event.slot for event in events], zeros)
     plain &= fits
+    value = _values(list(map(_VALUE, events)))
+    plain &= ~(np.abs(value) > AMOUNT_MAX)  # NaN is none
     odd = _decide([(i, records[i]) for i in np.flatnonzero(~plain).tolist()], limits)
     hash_of_query: dict[int, int] = {}
     for i, (event, time_ms, _) in odd.good.items():
@@ -130,7 +132,9 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
     )
     for i, hashed in hash_of_query.items():
         columns.item[i] = hashed
-    referrals = Referrals(_list_ids(list(map(_RECOMMENDATION_ID, events))), _values(list(map(_VALUE, events))))
+    for i, (event, _, _) in odd.good.items():
+        value[i] = np.nan if event.value is None else event.value
+    referrals = Referrals(_list_ids(list(map(_RECOMMENDATION_ID, events))), value)
     # A shop's cancellation is often a purchase of a negative quantity.
     columns.action[(columns.action == PURCHASE) & (referrals.value < 0.0)] = REFUND
     if not plain.all():

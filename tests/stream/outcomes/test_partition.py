@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,13 +15,13 @@ from hypothesis import strategies as st
 from kafka_records import NOW_MS
 from outcome_shop import Shop, replicated
 
-from stream.errors import CorruptStateError
 from stream.outcomes.crediting import OUTCOME, SEEN_ITEM, Credited
 from stream.outcomes.publish import outcome_id
-from stream.outcomes.strategy_totals import NUMBERS, SLOTS, TOTALS_PREFIX, Cell, StrategyTotals
+from stream.outcomes.strategy_totals import NUMBERS, SLOTS, TOTAL_MAX, TOTALS_PREFIX, Cell, StrategyTotals
 from stream.state.ledger import CREDIT, LEDGER_PREFIX, PATH
 from stream.state.update import EventColumns
 from stream.storage.rocks import DataDirectory
+from stream.wire.records import encode, strategy_stats_decoder
 
 LIST = "0" * 31 + "b"
 
@@ -289,8 +291,20 @@ def test_totals_come_back_from_the_store_and_only_what_changed_is_written(store:
 
 
 @pytest.mark.parametrize("value", [b"", b"\x90", b"\xc1", b"\x93\x01\x02\x03"])
-def test_a_broken_total_stops_the_worker(store: Any, value: bytes) -> None:
+def test_a_broken_total_begins_anew(store: Any, value: bytes) -> None:
     store.write([(TOTALS_PREFIX + b"0/1/0", value)], 0)
+    totals = StrategyTotals(store)
+    totals.add(nothing(seen((0, 1, 0, 1.0)), seen()), columns())
+    assert [(r.strategy, r.exposures) for r in totals.take_changed(7)[1]] == [("interest", 1)]
 
-    with pytest.raises(CorruptStateError, match="totals of a strategy"):
-        StrategyTotals(store)
+
+def test_totals_that_are_no_numbers_any_more_heal_and_stay_within_bounds(store: Any) -> None:
+    broken = [math.inf, math.nan, -math.inf, *[1e308] * (len(NUMBERS) - 3), math.inf]
+    store.write([(TOTALS_PREFIX + b"0/1/0", msgspec.msgpack.encode(broken))], 0)
+    totals = StrategyTotals(store)
+    totals.add(nothing(seen((0, 1, 0, 1.0)), seen()), columns())
+    assert np.abs(totals.of(Cell(0, 1, 0))).max() <= TOTAL_MAX
+    stored, (record,) = totals.take_changed(7)
+    assert strategy_stats_decoder.decode(encode(record)).strategy == "interest"
+    store.write(stored, 0)
+    assert StrategyTotals(store).of(Cell(0, 1, 0)).tolist() == totals.of(Cell(0, 1, 0)).tolist()
