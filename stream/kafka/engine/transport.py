@@ -313,7 +313,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _wait_next_records(self, timeout: float) -> Any:
         # Where all partitions are paused upstream sleeps for a second, just when a recovery ends and they are about to go on.
-        if self.flow_active and not self._get_active_partitions():
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        if not self._get_active_partitions():
             await asyncio.sleep(BUFFER_POLL_S)
             return {}, set()
         return await super()._wait_next_records(timeout)
@@ -323,8 +325,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if self.unapplied_bytes() >= self.transport.fetch_buffer_max_bytes:
             await asyncio.sleep(BUFFER_POLL_S)
             return {}
-        # A wait does not see what is resumed meanwhile, and aiokafka, which has records of that, fetches no more. Upstream waits
-        # for a second, and that long partitions would lie idle when a recovery ends.
+        # A wait does not see what is resumed meanwhile, and aiokafka, which has records of that, fetches no more. Upstream's is
+        # a second, and that long partitions would lie idle when a recovery ends.
         return await super()._getmany(active_partitions, min(timeout, self.transport.fetch_max_wait_ms / 1000))
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
