@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -75,12 +75,15 @@ def test_what_is_wrong_with_the_port_the_disk_or_the_encoder_is_told_before_anyt
 
 
 @pytest.fixture
-def application(embedded: Embedded, tmp_path: Path) -> Application:
+async def application(embedded: Embedded, tmp_path: Path) -> AsyncIterator[Application]:
     """A worker that is not running, and has little to compile."""
     broker = embedded({spec.name: 1 for spec in topic_specs(load_settings())})
-    return Application(
-        load_settings(bootstrap_servers=broker.bootstrap_servers, data_dir=tmp_path / "data", encoder_model="none")
+    settings = load_settings(
+        bootstrap_servers=broker.bootstrap_servers, data_dir=tmp_path / "data", encoder_model="none", metrics_port=0
     )
+    made = Application(settings)
+    yield made
+    made.engine.faust.consumer._thread.thread_loop.close()
 
 
 async def test_a_worker_has_read_what_all_know_before_it_joins_its_group(application: Application) -> None:
@@ -101,7 +104,6 @@ async def test_what_breaks_while_that_is_read_ends_the_worker_and_is_told(
         breaking.append(asyncio.ensure_future(replica._fatal(CorruptStateError("no record of an item"))))
 
     monkeypatch.setattr(TopicReplica, "start", break_)
-    application.settings.metrics_port = 0
     with pytest.raises(CorruptStateError, match="no record"):
         await application.run()
 
