@@ -313,7 +313,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _wait_next_records(self, timeout: float) -> Any:
         # Where all partitions are paused upstream sleeps for a second, just when a recovery ends and they are about to go on.
-        if self.flow_active and not self._get_active_partitions():
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        if not self._get_active_partitions():
             await asyncio.sleep(BUFFER_POLL_S)
             return {}, set()
         return await super()._wait_next_records(timeout)

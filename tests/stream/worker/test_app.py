@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from stream.demo.worker import WorkerProcess, free_port
-from stream.errors import PenchantError
+from stream.errors import CorruptStateError, PenchantError
 from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.replica import TopicReplica
 from stream.kafka.topics import topic_specs
 from stream.settings import Settings, load_settings
+from stream.worker.app import Application
 
 DEADLINE_S = 60.0
 Embedded = Callable[[Mapping[str, int]], EmbeddedBroker]
@@ -68,6 +72,40 @@ def test_what_is_wrong_with_the_port_the_disk_or_the_encoder_is_told_before_anyt
     worker.log.unlink()
     assert told in log
     assert "compiled in" not in log
+
+
+@pytest.fixture
+async def application(embedded: Embedded, tmp_path: Path) -> AsyncIterator[Application]:
+    """A worker that is not running, and has little to compile."""
+    broker = embedded({spec.name: 1 for spec in topic_specs(load_settings())})
+    settings = load_settings(
+        bootstrap_servers=broker.bootstrap_servers, data_dir=tmp_path / "data", encoder_model="none", metrics_port=0
+    )
+    made = Application(settings)
+    yield made
+    made.engine.faust.consumer._thread.thread_loop.close()
+
+
+async def test_a_worker_has_read_what_all_know_before_it_joins_its_group(application: Application) -> None:
+    try:
+        await application._prepare()
+        assert application._replicas_caught_up()
+    finally:
+        gc.unfreeze()
+        await application._close()
+
+
+async def test_what_breaks_while_that_is_read_ends_the_worker_and_is_told(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking: list[object] = []
+
+    def break_(replica: TopicReplica) -> None:
+        breaking.append(asyncio.ensure_future(replica._fatal(CorruptStateError("no record of an item"))))
+
+    monkeypatch.setattr(TopicReplica, "start", break_)
+    with pytest.raises(CorruptStateError, match="no record"):
+        await application.run()
 
 
 def wait_for(worker: WorkerProcess, line: str) -> None:

@@ -450,8 +450,12 @@ async def test_where_all_partitions_are_paused_the_next_look_comes_soon(
     async def sleep_as_long_as_upstream(*_: Any) -> None:
         pytest.fail("a partition that is resumed meanwhile waits for a second")
 
+    async def wait(_: object) -> None:
+        consumer.resume_flow()
+
     monkeypatch.setattr(consumer, "sleep", sleep_as_long_as_upstream)
-    consumer.resume_flow()
+    monkeypatch.setattr(consumer, "wait", wait)
+    consumer.stop_flow()
     consumer._active_partitions = set()
     assert await consumer._wait_next_records(1.0) == ({}, set())
 
