@@ -15,6 +15,7 @@ from models.encoder.opening import EncoderChoice
 from stream.errors import PenchantError
 from stream.kafka.engine.engine import Engine
 from stream.kafka.engine.table import StoreOptions
+from stream.kafka.group import members_of, named
 from stream.kafka.producer import RecordProducer
 from stream.kafka.replica import TopicReplica
 from stream.kafka.topics import LogEnds, check_topics, is_embedded
@@ -182,7 +183,9 @@ class Application:
             finally:
                 self._watchdog.close()
             _close_endpoint(server)
-        self.lifecycle.raise_failure()
+        settings = self.settings
+        self.lifecycle.raise_failure(settings.group_id, lambda: named(members_of(settings)))
+        logger.info("stopped: committed; %s", _left(self.worker.left_lists))
 
     async def _prepare(self) -> None:
         """Everything that can be refused or takes long, before the worker joins its group."""
@@ -270,6 +273,10 @@ class Application:
         if partition in self.tracker.users:
             self.tracker.queue.add(partition, user, "refresh", time.monotonic())
             self.worker.wake()
+
+
+def _left(lists: int) -> str:
+    return "0 lists left to make" if not lists else f"{lists} lists left to whoever has the partitions next"
 
 
 def _close_endpoint(server: WSGIServer | None) -> None:
