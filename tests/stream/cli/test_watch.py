@@ -223,6 +223,7 @@ def test_a_list_tells_for_whom_how_fresh_which_items_and_why() -> None:
 def test_only_the_first_items_are_shown_and_in_the_language_asked_for() -> None:
     lines = plain(joined(1, 2), Wanted(top=1, lang="zh"))
 
+    assert lines[0].endswith("  u1  行为后 250 毫秒")
     assert lines[1:] == ["   1  First  i1  1.000", "      因为1。"]
 
 
