@@ -280,6 +280,16 @@ def test_what_cannot_be_read_or_is_of_another_user_is_passed_over() -> None:
     assert joiner.ready(10.0**6) == []
 
 
+def test_watch_reads_the_catalogue_as_a_worker_does_and_knows_no_arrival_without_a_timestamp() -> None:
+    settings, joiner = Settings(), Joiner(3)
+    odd = rb'{"item_id":"i1","title":"Tea \ud83d","price":"much"}'
+    handle(Record(settings.topic_items, 0, 0, T0, b"i1", odd), joiner, settings, Wanted(), 0.0)
+    handle(Record(settings.topic_items, 0, 1, T0, b"i1", b'{"item_id":"i1"}'), joiner, settings, Wanted(), 0.0)
+    assert joiner.title("i1") == "Tea \ufffd"
+    handle(Record(settings.topic_events, 0, 7, -1, b"u", b"{}"), joiner, settings, Wanted(), 0.0)
+    assert joiner._arrivals == {}
+
+
 def test_a_removed_item_loses_its_title() -> None:
     settings, joiner = Settings(), Joiner(top=1)
     handle(
