@@ -25,7 +25,7 @@ help: ## Show what can be made
 demo: $(VENV)/.encoder ## Real shop events through an embedded broker, a worker, and out again (ARGS=--serve keeps it up)
 	@DEMO_BEGAN_S=$(BEGAN) $(BIN)/penchant demo $(ARGS)
 
-test: lint ## Lint, types, import rules and every test (ARGS="-k name" for some)
+test: $(if $(ARGS),$(VENV)/.dev,lint) ## Lint, types, import rules and every test (ARGS="-k name": those tests, nothing else)
 	@$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tests/run_in_parallel.py)
 
 lint: $(VENV)/.dev $(VENV)/.docs ## ruff, format, mypy, import-linter, spelling, generated files, the docs (strictly)

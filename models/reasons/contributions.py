@@ -21,7 +21,8 @@ METHOD = "exact-additive"
 class Contributions(NamedTuple):
     """Of the places of many lists, flat: contribution i is behaviour `behaviour[i]` of user `user[i]` to place `rank[i]`.
 
-    Sorted by user, rank, then largest absolute contribution first; zero contributions are left out.
+    Sorted by user, rank, then largest absolute contribution first, of equal ones the later behaviour; zero contributions are
+    left out.
     """
 
     user: NDArray[np.int64]
@@ -74,13 +75,13 @@ def _attribute(
             share[b] = gains[u, b] / of if of != 0.0 else 0.0
         for k in range(item_contributions.shape[1]):
             found = 0
-            for b in range(width):
+            for b in range(width - 1, -1, -1):
                 if share[b] == 0.0:
                     continue
                 value = item_contributions[u, k, position[u, b]] * share[b]
                 if value == 0.0:
                     continue
-                at = found  # largest first; of equal ones the earlier behaviour
+                at = found  # largest first; of equal ones the later column, which is the newer behaviour
                 while at > 0 and abs(values[at - 1]) < abs(value):
                     values[at], order[at] = values[at - 1], order[at - 1]
                     at -= 1

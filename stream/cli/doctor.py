@@ -94,7 +94,11 @@ def show_checks(found: list[Check], *, as_json: bool) -> int:
                 rows.append((Cell(""), Cell(""), Cell(f"→ {check.fix}", check.status)))
         show_table(console, ("", "what", "found"), rows)
     else:
-        show_table(console, (), [tuple(Cell(text) for text in (c.status, c.name, c.detail, c.fix)) for c in found])
+        show_table(
+            console,
+            ("status", "what", "found", "fix"),
+            [tuple(Cell(text) for text in (c.status, c.name, c.detail, c.fix)) for c in found],
+        )
     if not as_json:
         warned = sum(check.status == "warn" for check in found)
         verdict = (

@@ -96,7 +96,7 @@ def explain(
     if json_:
         say_json(stdout(), listing_to_json(listing, behaviours, shown))
         return
-    say_what_is_changed(stderr(), without or [], with_ or [])
+    say_what_is_changed(stderr(), without or [], with_ or [], lang)
     show_listing(stdout(), listing, behaviours, shown)
 
 

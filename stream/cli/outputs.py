@@ -11,6 +11,8 @@ from typing import Any
 from models.strict_json import strict_json
 from stream.errors import UsageError
 
+FROM_LOCK = "`make .venv/.dev` in a checkout (from the lock), elsewhere pip install 'penchant[evaluate]'"
+
 
 class Report:
     """What `--json` and `--html` ask for."""
@@ -25,7 +27,7 @@ class Report:
         for path in (json_, html):
             check_writable(path)
         if html is not None and find_spec("matplotlib") is None:
-            raise UsageError("--html needs matplotlib, not installed here.", "pip install 'penchant[evaluate]'")
+            raise UsageError("--html needs matplotlib, not installed here.", FROM_LOCK)
 
     def write(self, figures: dict[str, Any], page: Callable[[dict[str, Any]], str]) -> None:
         """The figures, and the command that made them; `page` is called only if there is to be one.

@@ -22,9 +22,11 @@ from stream.cli.watch_screen import Wanted
 from stream.display.terminal import say
 from stream.errors import TopicsError
 from stream.kafka.topics import list_topics, unreachable
+from stream.params import decode_limits
 from stream.settings import Settings
+from stream.wire.decode import Rejected, decode_item
 from stream.wire.join import Joined, Joiner
-from stream.wire.records import OutcomeAttribution, item_decoder, read_attribution, recommendation_decoder
+from stream.wire.records import OutcomeAttribution, read_attribution, recommendation_decoder
 
 POLL_S: Final = 0.1
 BATCH: Final = 500
@@ -79,7 +81,9 @@ def handle(record: Record, joiner: Joiner, settings: Settings, wanted: Wanted, n
     try:
         if record.topic == settings.topic_items:
             item_id = (record.key or b"").decode()
-            joiner.set_title(item_id, item_decoder.decode(record.value).title if record.value else None)
+            item = decode_item(record.key, record.value, decode_limits(settings)) if record.value else None
+            if not isinstance(item, Rejected):  # one that cannot be read stays as it was
+                joiner.set_title(item_id, None if item is None else item.item.title)
         elif record.value is None or (wanted.user is not None and record.key != wanted.user.encode()):
             return
         elif record.topic == settings.topic_recommendations:

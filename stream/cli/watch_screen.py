@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from stream.display.terminal import clean, say_json, write_line
 from stream.wire.join import Joined
+from stream.wire.records import Trigger
 
 
 class Wanted(NamedTuple):
@@ -40,12 +41,13 @@ def show(console: Console, joined: Joined, title: Callable[[str], str | None], w
 def format_list(joined: Joined, title: Callable[[str], str | None], wanted: Wanted) -> list[Text]:
     """A list as lines: for whom and how fresh, then each item with its score and, below it, why."""
     list_ = joined.recommendation
+    labels, caused = _labels(wanted.lang), _caused(joined, wanted.lang)
     head = Text.assemble(
-        (_clock(list_.generated_at), "dim"), "  ", (clean(list_.user_id, 128), "bold"), "  ", (_caused(joined), "cyan")
+        (_clock(list_.generated_at), "dim"), "  ", (clean(list_.user_id, 128), "bold"), "  ", (caused, "cyan")
     )
     lines = [head]
     if not list_.items:
-        lines.append(Text("    nothing to recommend", "dim"))
+        lines.append(Text(f"    {labels['nothing']}", "dim"))
     for item in list_.items[: wanted.top]:
         name = title(item.item_id)
         shown = clean(name or item.item_id)
@@ -80,10 +82,32 @@ def _clock(time_ms: int) -> str:
     return time.strftime("%H:%M:%S", time.localtime(time_ms / 1000))
 
 
-def _caused(joined: Joined) -> str:
-    if joined.recommendation.trigger != "event":
-        return f"({joined.recommendation.trigger})"
-    if joined.freshness_ms is None:
-        return "(event)"
+def _caused(joined: Joined, lang: str) -> str:
+    labels = _labels(lang)
+    if joined.recommendation.trigger != "event" or joined.freshness_ms is None:
+        return f"({labels[joined.recommendation.trigger]})"
     seconds = joined.freshness_ms / 1000
-    return f"{joined.freshness_ms} ms after the event" if seconds < 10 else f"{seconds:,.0f} s after the event"
+    return labels["after_ms" if seconds < 10 else "after_s"].format(ms=joined.freshness_ms, s=seconds)
+
+
+def _labels(lang: str) -> dict[str, str]:
+    return _LABELS.get(lang, _LABELS["en"])
+
+
+_LABELS: Final[dict[str, dict[str, str]]] = {
+    "en": {
+        "nothing": "nothing to recommend",
+        "after_ms": "{ms} ms after the event",
+        "after_s": "{s:,.0f} s after the event",
+        **{trigger: trigger for trigger in get_args(Trigger)},
+    },
+    "zh": {
+        "nothing": "没有可推荐的",
+        "after_ms": "行为后 {ms} 毫秒",
+        "after_s": "行为后 {s:,.0f} 秒",
+        "event": "行为",
+        "refresh": "刷新",
+        "catalog": "商品目录变动",
+        "model": "模型变动",
+    },
+}

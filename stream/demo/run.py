@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 from typing import Final
 
 from confluent_kafka import Producer
@@ -59,11 +60,14 @@ def run_demo(
     shop: Shop | None = None,
     console: Console | None = None,
     began: float | None = None,
+    data_dir: Path | None = None,
+    end_s: float | None = None,
 ) -> int:
     """Show the whole of Penchant; the exit code: 0, 1 if anything was lost or never answered, 130 after Ctrl-C.
 
     `seconds` is how long the shop's year takes on a machine that keeps up; on others time runs slower. With `serve` everything
-    stays up afterwards until Ctrl-C or SIGTERM. `began` is when `make demo` did, in seconds of the wall clock.
+    stays up afterwards until Ctrl-C or SIGTERM. `began` is when `make demo` did, in seconds of the wall clock. `data_dir` is
+    where the worker's state is for as long as it lives. `end_s` is how long the replay lasts at most, wherever the year is.
 
     Raises:
         PenchantError: the worker died, or did not get ready; the message says where its log is and quotes its end.
@@ -76,7 +80,8 @@ def run_demo(
     with stop_signals() as stop:
         try:
             with ExitStack() as running:
-                demo = _Demo(settings, steps, console, shop or Shop(), lang, seconds or REPLAY_S, running, stop)
+                replay_s = seconds or REPLAY_S
+                demo = _Demo(settings, steps, console, shop or Shop(), lang, replay_s, running, stop, data_dir, end_s)
                 code = demo.replay()
                 if serve:
                     demo.serve()
@@ -109,7 +114,10 @@ class _Demo:
         seconds: float,
         running: ExitStack,
         stop: StopRequest,
+        data_dir: Path | None,
+        end_s: float | None,
     ) -> None:
+        self._end_s, self._n_sent = end_s, 0
         self._console, self._steps, self._shop, self._stop = console, steps, shop, stop
         self._progress = _Progress()
         steps.tell("reading a year of a shop")
@@ -120,7 +128,7 @@ class _Demo:
         steps.tell("starting a broker and a worker on this machine")
         self._broker = running.enter_context(EmbeddedBroker({spec.name: PARTITIONS for spec in topic_specs(settings)}))
         self._settings = demo_settings(settings, self._broker.bootstrap_servers, list_age_s(reading_s))
-        self._worker = running.enter_context(WorkerProcess(self._settings))
+        self._worker = running.enter_context(WorkerProcess(self._settings, data_dir))
         self._titles = titles_of(items)
         self._first_ms, self._last_ms = self._records[0].time_ms, max(record.time_ms for record in self._records)
         self._pace = Pace(self._first_ms, self._last_ms, seconds)
@@ -151,6 +159,11 @@ class _Demo:
             self._settle()
         figures = self._observer.finish()
         lost_inside = self._worker.metric("penchant_records_lost_total", timeout_s=_METRICS_S)
+        if self._n_sent < len(self._records):
+            share = self._n_sent / len(self._records)
+            self._console.print(
+                f"Ended after {self._end_s:.0f} s of replay, as --seconds says: {share:.0%} of the purchases."
+            )
         problems = problems_of(figures, self._observer.lost(), lost_inside)
         print_summary(self._console, figures, report, self._steps.elapsed_s, problems)
         if not problems:
@@ -226,10 +239,21 @@ class _Demo:
         return produce(
             StoppableProducer(self._producer, self._stop),
             self._settings.topic_events,
-            self._records,
+            self._until_the_end(),
             delivery_timeout_s=self._settings.delivery_timeout_s,
             hold_back=self._hold_back,
         )
+
+    def _until_the_end(self) -> Iterator[FileRecord]:
+        for record in self._records:
+            if self._has_ended():
+                return
+            self._n_sent += 1
+            yield record
+
+    def _has_ended(self) -> bool:
+        began = self._progress.replay_began
+        return self._end_s is not None and began is not None and time.monotonic() - began >= self._end_s
 
     def _settle(self) -> None:
         self._progress.phase = "the last answers come in"
@@ -238,7 +262,7 @@ class _Demo:
             read = self._observer.progress(self._settings.topic_events)
             figures = self._observer.figures()
             owed = figures.waiting_users + figures.missing_reasons + figures.missing_refusals + figures.missing_outcomes
-            return read >= len(self._records) + len(BAD_RECORDS) and not owed
+            return read >= self._n_sent + len(BAD_RECORDS) and not owed
 
         # What is missing then is told in the summary.
         with suppress(TimeoutError):
@@ -264,6 +288,8 @@ class _Demo:
         """Whether the shop's time has not come to this record yet, or the embedded broker might drop what was not read."""
         self._worker.check()
         progress, now = self._progress, time.monotonic()
+        if self._has_ended():
+            return not self._throttle.may_send()
         if not self._pace.has_come(record.time_ms):
             self._pace.look(now, self._observer.waiting_s(), progress.behind_records)
             if progress.replay_began is not None:

@@ -18,7 +18,7 @@ from typing import Final, Self
 
 from pydantic import SecretStr
 
-from stream.errors import PenchantError
+from stream.errors import PenchantError, UsageError
 from stream.settings import ENV_PREFIX, Settings
 
 LOG_LINES: Final = 5
@@ -35,8 +35,21 @@ class WorkerProcess:
     Its log stays where it is when the worker failed or `keep_log` was set, and is removed otherwise.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="penchant-demo-"))
+    def __init__(self, settings: Settings, parent: Path | None = None) -> None:
+        """`parent`: where the directory of its state is made, and removed afterwards; None: among the temporary files.
+
+        Raises:
+            UsageError: nothing can be made there.
+        """
+        try:
+            if parent is not None:
+                parent.mkdir(parents=True, exist_ok=True)
+            self._directory = Path(tempfile.mkdtemp(prefix="penchant-demo-", dir=parent))
+        except OSError as error:
+            raise UsageError(
+                f"data directory {parent or tempfile.gettempdir()} cannot be written: {error.strerror}.",
+                "set --data-dir to a writable directory",
+            ) from None
         handle, log = tempfile.mkstemp(prefix="penchant-demo-", suffix=".log")
         self.log = Path(log)
         self.keep_log = False

@@ -1,7 +1,8 @@
 """What people see: one console for results, one for the rest, and the rule that a pipe gets plain lines.
 
-On a terminal: colours, tables, bars. Anywhere else: one line per thing, fields separated by tabs, nothing wrapped, no
-control codes. Whatever comes from a record or a file goes through `clean` first, because a title may hold escape codes.
+On a terminal: colours, tables, bars. Anywhere else: one line per thing, fields separated by tabs under a line of headings,
+nothing wrapped, no control codes. Whatever comes from a record or a file goes through `clean` first, because a title may hold
+escape codes.
 """
 
 from __future__ import annotations
@@ -68,8 +69,12 @@ def say_json(console: Console, value: Any) -> None:
 
 
 def show_table(console: Console, headings: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "") -> None:
-    """A table on a terminal; elsewhere a line per row, its cells separated by tabs, without headings."""
+    """A table on a terminal; elsewhere its title and headings and then a line per row, cells separated by tabs."""
     if not console.is_terminal:
+        if title:
+            write_line(console, clean(title))
+        if any(headings):
+            write_line(console, "\t".join(map(clean, headings)))
         for row in rows:
             write_line(console, "\t".join(clean(cell.text, 4000) for cell in row).rstrip("\t"))
         return

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from models.compiled import compiled
 from models.items.facts import ALL_FACTS, NEW
 from models.ranking.rank import FEEDBACK, SPLIT
+from models.vocabulary import ACTIONS
+from stream.reasons.ago import CODES
 from stream.reasons.language import CLAIMS
 from stream.reasons.sentence import LEAST_SHARE, MAX_CAUSES, claim_of
 
@@ -21,6 +23,13 @@ STRONGEST: Final = 8
 
 NAMED: Final = -1
 """For a claim: behaviours are named instead."""
+
+OWN_ITEM: Final = -2
+"""For a claim: the one behaviour that is named is with the item itself."""
+
+
+OF_ONE_TITLE: Final = len(ACTIONS) * CODES
+"""Numbers of `Told.said` that a title has."""
 
 
 class Told(NamedTuple):
@@ -31,7 +40,9 @@ class Told(NamedTuple):
     title: NDArray[np.int64]
     """The same number for the same title; -1: it is nothing to be told."""
     said: NDArray[np.int64]
-    """The same number where the same words are said of it: title, action, time."""
+    """The same number where the same words are said of it: title, and below `OF_ONE_TITLE` action and time."""
+    item: NDArray[np.int64]
+    """What the behaviour was with: the same number for the same item."""
 
 
 class Choice(NamedTuple):
@@ -40,7 +51,7 @@ class Choice(NamedTuple):
     named: NDArray[np.int64]
     """(f, MAX_CAUSES): the causes to name, -1 pads."""
     claim: NDArray[np.int64]
-    """(f,): place in `CLAIMS`, or `NAMED`."""
+    """(f,): place in `CLAIMS`, or `NAMED`, or `OWN_ITEM`."""
     reason: NDArray[np.int64]
     """(f,): number within the list of what is said, from 0."""
     is_first: NDArray[np.bool_]
@@ -51,6 +62,7 @@ def choose(
     told: Told,
     bounds: NDArray[np.int64],
     user: NDArray[np.int64],
+    item: NDArray[np.int64],
     parts: NDArray[np.float64],
     names: tuple[str, ...],
     facts: NDArray[np.uint8],
@@ -62,6 +74,7 @@ def choose(
         told: the causes of all places.
         bounds: (f + 1,): a place's causes are those from its bound to the next one's.
         user: (f,) ascending: whose list the place is in.
+        item: (f,): the item of the place, numbered as in `told`.
         parts: (f, p) of the scores.
         names: of the p parts; of equal parts the first is named.
         facts: (f,) bits of `models.items.facts`.
@@ -77,7 +90,7 @@ def choose(
     may_name = ~is_explored & ((most <= 0.0) | (personal >= most))
     f = len(user)
     made = Choice(np.full((f, MAX_CAUSES), -1), claim, np.zeros(f, np.int64), np.zeros(f, np.bool_))
-    _name(told.value, told.title, bounds, may_name, made.named, made.claim)
+    _name(told.value, told.title, told.item, item, bounds, may_name, made.named, made.claim)
     _number(told.said, user, *made)
     return made
 
@@ -98,12 +111,16 @@ _TABLES: dict[tuple[str, ...], NDArray[np.int64]] = {}
 def _name(
     value: NDArray[np.float64],
     title: NDArray[np.int64],
+    item: NDArray[np.int64],
+    own: NDArray[np.int64],
     bounds: NDArray[np.int64],
     may_name: NDArray[np.bool_],
     named: NDArray[np.int64],
     claim: NDArray[np.int64],
 ) -> None:
-    """The same item viewed and bought is one reason: each title once."""
+    """The same item viewed and bought is one reason: each title once. An item is no reason for itself beside others; where it
+    is the strongest it is the only one.
+    """
     for f in range(len(may_name)):
         n, looked_at, least = 0, 0, 0.0
         for i in range(bounds[f], bounds[f + 1] if may_name[f] else bounds[f]):
@@ -112,6 +129,11 @@ def _name(
             if looked_at == STRONGEST or n == MAX_CAUSES or value[i] < least:
                 break
             looked_at += 1
+            if item[i] == own[f]:
+                if n == 0:
+                    named[f, 0], claim[f] = i, OWN_ITEM
+                    break
+                continue
             is_new = True
             for j in range(n):
                 is_new = is_new and title[named[f, j]] != title[i]
@@ -141,7 +163,12 @@ def _number(
             is_same = is_first[other] and claim[other] == claim[f]
             for j in range(MAX_CAUSES):
                 mine, theirs = named[f, j], named[other, j]
-                is_same = is_same and (mine < 0) == (theirs < 0) and (mine < 0 or said[mine] == said[theirs])
+                is_same = is_same and (mine < 0) == (theirs < 0)
+                if is_same and mine >= 0:
+                    if claim[f] == OWN_ITEM:  # its title is not said
+                        is_same = said[mine] % OF_ONE_TITLE == said[theirs] % OF_ONE_TITLE
+                    else:
+                        is_same = said[mine] == said[theirs]
             if is_same:
                 is_first[f], reason[f] = False, reason[other]
                 break

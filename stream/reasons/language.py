@@ -19,6 +19,9 @@ from stream.reasons.plural import CATEGORIES, category
 ACTIONS_TOLD: Final = ("view", "click", "like", "cart", "purchase", "query")
 """Actions that can be a reason."""
 
+ACTIONS_OWN: Final = ACTIONS_TOLD[:-1]
+"""Of those the ones that can be done with the item itself."""
+
 CLAIMS: Final = (
     "sequence",
     "context",
@@ -44,6 +47,10 @@ class Language(NamedTuple):
     code: str
     because: tuple[tuple[str, ...], ...]
     """The sentence of one, two, three causes, cut where the causes go."""
+    joins: tuple[tuple[str, ...], ...]
+    """What stands between one, two, three titles that have their verb in common."""
+    own: dict[str, tuple[str, ...]]
+    """By action, by code of `stream.reasons.ago`: the sentence of an item that is its own reason."""
     causes: dict[str, tuple[tuple[str, str], ...]]
     """By action, by code of `stream.reasons.ago`: what stands before and after the title."""
     claims: dict[str, str]
@@ -63,11 +70,13 @@ def read_language(code: str, text: str) -> Language:
     """
     try:
         table = tomllib.loads(text)
-        _only(table, "", ("quotes", "nested_quotes", "plural", "because", "actions", "time", "claims"))
+        _only(table, "", ("quotes", "nested_quotes", "plural", "because", "titles", "own", "actions", "time", "claims"))
         times = _times(table["time"], _plural(table["plural"]))
         return Language(
             code,
             _because(table["because"]),
+            _joins(table["titles"]),
+            _own(table["own"], times),
             _causes(table["actions"], times),
             _claims(table["claims"]),
             tuple(times.index(time) for time in times),
@@ -135,14 +144,31 @@ def _plural(rules: Any) -> dict[str, str]:
 
 def _because(table: Any) -> tuple[tuple[str, ...], ...]:
     _only(table, "because", ("one", "two", "three"))
-    cut = []
-    for n, name in enumerate(("one", "two", "three"), 1):
-        places = tuple(str(k) for k in range(1, n + 1))
-        text = _text(table[name], f"because.{name}", *places)
-        if tuple(_PLACEHOLDER.findall(text)) != places:
-            raise ValueError(f"because.{name} must name its causes in their order, the strongest first")
-        cut.append(tuple(_PLACEHOLDER.split(text)[::2]))
-    return tuple(cut)
+    return tuple(_cut(table[name], f"because.{name}", n) for n, name in enumerate(("one", "two", "three"), 1))
+
+
+def _joins(table: Any) -> tuple[tuple[str, ...], ...]:
+    _only(table, "titles", ("two", "three"))
+    cut = [_cut(table[name], f"titles.{name}", n) for n, name in enumerate(("two", "three"), 2)]
+    for name, (first, *_, last) in zip(("two", "three"), cut, strict=True):
+        if first or last:
+            raise ValueError(f"titles.{name} must begin and end with a title: what stands around them is in actions")
+    return ((), *(pieces[1:-1] for pieces in cut))
+
+
+def _cut(value: Any, name: str, n: int) -> tuple[str, ...]:
+    """What stands before, between and after its n causes."""
+    places = tuple(str(k) for k in range(1, n + 1))
+    text = _text(value, name, *places)
+    if tuple(_PLACEHOLDER.findall(text)) != places:
+        raise ValueError(f"{name} must name its causes in their order, the strongest first")
+    return tuple(_PLACEHOLDER.split(text)[::2])
+
+
+def _own(table: Any, times: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    _only(table, "own", ACTIONS_OWN)
+    texts = {action: _text(value, f"own.{action}", "when") for action, value in table.items()}
+    return {action: tuple(text.replace("{when}", time) for time in times) for action, text in texts.items()}
 
 
 def _causes(table: Any, times: tuple[str, ...]) -> dict[str, tuple[tuple[str, str], ...]]:

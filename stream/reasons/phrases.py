@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.vocabulary import ACTIONS
 from stream.reasons.ago import CODES
-from stream.reasons.language import ACTIONS_TOLD, CLAIMS, Language
+from stream.reasons.language import ACTIONS_OWN, ACTIONS_TOLD, CLAIMS, Language
 from stream.reasons.sentence import MAX_CAUSES
 
 
@@ -34,6 +34,10 @@ class Phrases(NamedTuple):
     """(L, actions, CODES)"""
     claims: NDArray[np.int64]
     """(L, claims)"""
+    joins: NDArray[np.int64]
+    """(L, MAX_CAUSES, MAX_CAUSES): by number of titles less one, what stands before each of them but the first."""
+    own: NDArray[np.int64]
+    """(L, actions, CODES): whole sentences."""
     same_time: NDArray[np.int64]
     """(L, CODES): as of `Language`, no texts."""
     is_shared_time_last: NDArray[np.bool_]
@@ -63,17 +67,33 @@ def phrases_of(languages: Sequence[Language]) -> Phrases:
             [number(piece) for piece in pieces] + [0] * (MAX_CAUSES + 1 - len(pieces)) for pieces in language.because
         ]
 
+    def joins(language: Language) -> list[list[int]]:
+        return [
+            [0, *(number(piece) for piece in pieces)] + [0] * (MAX_CAUSES - 1 - len(pieces))
+            for pieces in language.joins
+        ]
+
+    def own(language: Language) -> list[list[int]]:
+        return [
+            [number(text) for text in language.own[action]] if action in ACTIONS_OWN else [0] * CODES
+            for action in ACTIONS
+        ]
+
     made = {
         "because": [because(each) for each in languages],
         "before": [said(each, 0) for each in languages],
         "after": [said(each, 1) for each in languages],
         "claims": [[number(each.claims[claim]) for claim in CLAIMS] for each in languages],
+        "joins": [joins(each) for each in languages],
+        "own": [own(each) for each in languages],
     }
     shapes = {
         "because": (MAX_CAUSES, MAX_CAUSES + 1),
         "before": (len(ACTIONS), CODES),
         "after": (len(ACTIONS), CODES),
         "claims": (len(CLAIMS),),
+        "joins": (MAX_CAUSES, MAX_CAUSES),
+        "own": (len(ACTIONS), CODES),
     }
     written = [msgspec.json.encode(text)[1:-1] for text in texts]
     keys = [b"%b:" % msgspec.json.encode(each.code) for each in languages]

@@ -49,8 +49,14 @@ def title_of(text: str) -> str:
     return text.translate(all_quotes()).strip() or "…"
 
 
+OWN = "own"
+"""As a claim: the one cause is a behaviour with the item itself."""
+
+
 def say(language: Language, causes: Sequence[Cause], claim: str) -> str:
     """The sentence of what `stream.reasons.choice` chose: some causes, the strongest first, or else a claim."""
+    if claim == OWN:
+        return language.own[causes[0][0]][causes[0][3]]
     if claim:
         return language.claims[claim]
     told = language.causes
@@ -60,12 +66,25 @@ def say(language: Language, causes: Sequence[Cause], claim: str) -> str:
     shared = same[causes[0][3]]
     if same[causes[-1][3]] == shared == same[causes[len(causes) // 2][3]]:
         once = len(causes) if language.is_shared_time_last else 1  # said once
+        if len(causes) > 1 and len({cause[0] for cause in causes}) == 1:
+            return _say_together(language, causes)
     n = 1
     for action, title, _, when in causes:
         before, after = told[action][UNTOLD if once and n != once else when]
         said += f"{before}{title}{after}{pieces[n]}"
         n += 1
     return said
+
+
+def _say_together(language: Language, causes: Sequence[Cause]) -> str:
+    """Of behaviours that differ in their titles only: one verb."""
+    action, _, _, when = causes[0]
+    before, after = language.causes[action][when]
+    titles = causes[0][1]
+    for (_, title, _, _), between in zip(causes[1:], language.joins[len(causes) - 1], strict=True):
+        titles += f"{between}{title}"
+    start, end = language.because[0]
+    return f"{start}{before}{titles}{after}{end}"
 
 
 def claim_of(part: str, facts: int) -> str:

@@ -210,6 +210,11 @@ class RefreshQueue:
         queue = self._events.get(partition)
         return next(iter(queue.values())).first_offset if queue else None
 
+    def waiting_in(self, partitions: Sequence[int]) -> int:
+        """Users of these partitions who wait for a list because of an event, in time or late."""
+        waiting = sum(len(self._events.get(partition, ())) for partition in partitions)
+        return waiting + sum(owed.n_idle for partition in partitions if (owed := self._owed.get(partition)) is not None)
+
     def events_waiting_since(self) -> float | None:
         """When the longest-waiting user with an event entered; None when there is none."""
         return _oldest(self._events)

@@ -95,9 +95,15 @@ def build_reasons(
     parts, names = np.stack([values[explained] for values in ranked.parts.values()], axis=1), tuple(ranked.parts)
     strategy = ranked.strategy[explained]
     choice = choose(
-        Told(causes.value, cited.title[citations.cited], cited.said[citations.cited]),
+        Told(
+            causes.value,
+            cited.title[citations.cited],
+            cited.said[citations.cited],
+            cited.word[citations.cited],
+        ),
         bounds,
         user,
+        batch.word,
         parts,
         names,
         _facts(words.listed_ms[batch.word], telling.facts[explained], telling.moment_ms),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.arrays import I8
 from models.compiled import compiled, compiled_part
 from stream.reasons.ago import UNTOLD
-from stream.reasons.choice import NAMED
+from stream.reasons.choice import NAMED, OWN_ITEM
 from stream.reasons.phrases import Phrases
 from stream.reasons.sentence import MAX_CAUSES
 from stream.refresh.json_bytes import BRACE, COMMA, END, QUOTE, Bytes, Slices, put, put_between
@@ -38,7 +38,7 @@ def sentences_json(phrases: Phrases, said: SaidOf, claim: I8, named: I8, starts:
     Args:
         phrases: the languages.
         said: of behaviours.
-        claim: (s,) what each sentence claims, or `NAMED`.
+        claim: (s,) what each sentence claims, or `NAMED`, or `OWN_ITEM`.
         named: (s, MAX_CAUSES) behaviours that it names, -1 pads.
         starts: (u + 1,) the first sentence of each list.
     """
@@ -61,6 +61,8 @@ def _write(
     before: I8,
     after: I8,
     claims: I8,
+    joins: I8,
+    own: I8,
     same_time: I8,
     is_shared_time_last: NDArray[np.bool_],
     title: Bytes,
@@ -89,8 +91,21 @@ def _write(
                 at = put(buffer, at, data, ends, key[language])
                 buffer[at] = QUOTE
                 at += 1
-                if claim[s] != NAMED:
+                if claim[s] == OWN_ITEM:
+                    b = named[s, 0]
+                    at = put(buffer, at, data, ends, own[language, action[b], when[b]])
+                elif claim[s] != NAMED:
                     at = put(buffer, at, data, ends, claims[language, claim[s]])
+                elif _is_one_verb(action, same_time[language], when, named[s], n):
+                    b = named[s, 0]
+                    at = put(buffer, at, data, ends, because[language, 0, 0])
+                    at = put(buffer, at, data, ends, before[language, action[b], when[b]])
+                    at = put_between(buffer, at, title, title_start[b], title_end[b])
+                    at = _put_others(
+                        buffer, at, data, ends, joins[language, n - 1], title, title_start, title_end, named[s], n
+                    )
+                    at = put(buffer, at, data, ends, after[language, action[b], when[b]])
+                    at = put(buffer, at, data, ends, because[language, 0, 1])
                 else:
                     once = _said_once(same_time[language], when, named[s], n, is_shared_time_last[language])
                     at = put(buffer, at, data, ends, because[language, n - 1, 0])
@@ -106,6 +121,26 @@ def _write(
             buffer[at] = END
             at += 1
         list_ends[u + 1] = at
+
+
+@compiled_part
+def _put_others(
+    buffer: Bytes, at: int, data: Bytes, ends: I8, joins: I8, title: Bytes, start: I8, end: I8, named: I8, n: int
+) -> int:
+    """The titles behind the first."""
+    for i in range(1, n):
+        at = put(buffer, at, data, ends, joins[i])
+        at = put_between(buffer, at, title, start[named[i]], end[named[i]])
+    return at
+
+
+@compiled_part
+def _is_one_verb(action: NDArray[np.uint8], same_time: I8, when: I8, named: I8, n: int) -> bool:
+    """Whether several behaviours differ in their titles only."""
+    for i in range(1, n):
+        if action[named[i]] != action[named[0]] or same_time[when[named[i]]] != same_time[when[named[0]]]:
+            return False
+    return n > 1
 
 
 @compiled_part

@@ -16,6 +16,7 @@ from models.encoder.opening import EncoderChoice
 from stream.errors import PenchantError
 from stream.kafka.engine.engine import Engine
 from stream.kafka.engine.table import StoreOptions
+from stream.kafka.group import members_of, named
 from stream.kafka.producer import RecordProducer
 from stream.kafka.replica import TopicReplica
 from stream.kafka.topics import LogEnds, check_topics, is_embedded
@@ -172,7 +173,7 @@ class Application:
                 await self._close()
                 _close_endpoint(server)
         if not is_prepared:
-            self.lifecycle.raise_failure()
+            self._raise_failure()
             if self.on_stopped_early is not None:
                 self.on_stopped_early()
             return
@@ -191,7 +192,12 @@ class Application:
             finally:
                 self._watchdog.close()
             _close_endpoint(server)
-        self.lifecycle.raise_failure()
+        self._raise_failure()
+        logger.info("stopped: committed; %s", _left(self.worker.left_lists))
+
+    def _raise_failure(self) -> None:
+        settings = self.settings
+        self.lifecycle.raise_failure(settings.group_id, lambda: named(members_of(settings)))
 
     async def _prepare(self) -> None:
         """Everything that can be refused or takes long, before the worker joins its group."""
@@ -291,6 +297,10 @@ class Application:
         if partition in self.tracker.users:
             self.tracker.queue.add(partition, user, "refresh", time.monotonic())
             self.worker.wake()
+
+
+def _left(lists: int) -> str:
+    return "0 lists left to make" if not lists else f"{lists} lists left to whoever has the partitions next"
 
 
 def _close_endpoint(server: WSGIServer | None) -> None:

@@ -52,7 +52,7 @@ class Lifecycle:
         """Stop because of a bug or a lost guarantee; nothing more is committed."""
         if self._failure is None:
             self._failure = error
-            logger.error("stopping: %s: %s", type(error).__name__, error)
+            logger.error("stopping: %s", translated(error) or f"{type(error).__name__}: {error}")
             if not logger.isEnabledFor(logging.DEBUG):
                 for name in NOISY_LOGGERS:  # its threads and tasks end in tracebacks, which say nothing of the cause
                     logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -116,14 +116,14 @@ class Lifecycle:
             # Faust's remains of a lost membership; the reason is the failure that came first.
             logger.warning("while stopping: %s: %s", type(error).__name__, error)
 
-    def raise_failure(self) -> None:
-        """What stopped the worker, if anything did.
+    def raise_failure(self, group_id: str, who: Callable[[], str]) -> None:
+        """What stopped the worker, if anything did. `who`: see `stream.kafka.engine.errors.translated`.
 
         Raises:
             PenchantError: of Kafka's, with what to do; else whatever it was.
         """
         if self._failure is not None:
-            if (ours := translated(self._failure)) is not None:
+            if (ours := translated(self._failure, group_id, who)) is not None:
                 raise ours from self._failure
             raise self._failure
 

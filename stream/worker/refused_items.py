@@ -84,7 +84,7 @@ class RefusedItems:
     def _log(self, waiting: list[tuple[Replicated, Rejected]], topic_items: str, topic_dead_letter: str) -> None:
         record, why = waiting[-1]
         logger.warning(
-            "%d catalogue records cannot be read and are on %s%s; the last: item %r, %s partition %d offset %d: %s (%s)",
+            "catalogue records that cannot be read: %d, on %s%s; the last: item %r, %s partition %d offset %d: %s (%s)",
             len(waiting),
             topic_dead_letter,
             f", and {self._n_dropped} more that were too many to keep" if self._n_dropped else "",

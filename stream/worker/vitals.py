@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -13,10 +15,14 @@ from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.settings import Settings
 from stream.worker.commit import Committer
+from stream.worker.holdings import Holdings
 from stream.worker.tracker import Tracker
 from stream.worker.watchdog import Position, Vitals
 
 WATCH_ENDS_S: Final = 10.0
+
+SILENT_SHARE: Final = 2 / 3
+"""Of the session timeout: after two heartbeats without an answer somebody should know."""
 
 
 class VitalSigns:
@@ -37,6 +43,7 @@ class VitalSigns:
         self._tracker, self._committer, self._log_ends = tracker, committer, log_ends
         self._on_group_error = on_group_error
         self._behind: dict[TopicPartition, int] = {}
+        self._holdings = Holdings(settings.session_timeout_s * SILENT_SHARE)
         self.vitals = Vitals()
         """For the watchdog; `sample` keeps it current."""
 
@@ -72,7 +79,15 @@ class VitalSigns:
         vitals.rebalances = engine.rebalances
         vitals.recovering = engine.is_recovering
         self._metrics.input.fetched_bytes.set(engine.consumer.unapplied_bytes())
+        self._tell(vitals)
         vitals.positions = {tp: Position(at, self._behind.get(tp, 0)) for tp, at in self.next_offsets().items()}
+
+    def _tell(self, vitals: Vitals) -> None:
+        consumer, now = self._engine.consumer, time.monotonic()
+        held = [owned.partition for owned in consumer.owned((self._settings.topic_events,))]
+        self._holdings.look(held, settled=not vitals.rebalancing and not vitals.recovering, now_s=now)
+        if not vitals.rebalancing and math.isfinite(silent_s := consumer.unconfirmed_s()):
+            self._holdings.hear(silent_s, now)
 
     async def watch_log_ends(self) -> None:
         """Find out which partitions are behind. The broker is asked: a fetch that has died sees no new end of the log.

@@ -32,6 +32,9 @@ class Worker:
         self._parts, self._settings, self._metrics = parts, parts.settings, parts.metrics
         self._tracker, self._committer, self._producer = parts.tracker, parts.committer, parts.producer
         self._due = asyncio.Event()
+        self.left_lists = 0
+        """Users who waited for a list, with an event or because it was late, when partitions were last given up: the next
+        owner reads those events again, or finds the marks."""
         self._gauges = Gauges(parts)
         self._scheduler = Scheduler(
             parts.tracker.queue, parts.settings.refresh_batch_users, parts.settings.list_deadline_s, time.monotonic()
@@ -103,10 +106,9 @@ class Worker:
         self.chunks.revoked()
         await self._committer.commit()
         self._metrics.worker.rebalances.inc()
-        self._tracker.forget(
-            [tp.partition for tp in revoked if tp.topic == self._settings.topic_events],
-            [tp.partition for tp in revoked if tp.topic == self._settings.topic_item_deltas],
-        )
+        gone = [tp.partition for tp in revoked if tp.topic == self._settings.topic_events]
+        self.left_lists = self._tracker.queue.waiting_in(gone)
+        self._tracker.forget(gone, [tp.partition for tp in revoked if tp.topic == self._settings.topic_item_deltas])
 
     def _tell_of_refused_items(self) -> None:
         refused, users = self._tracker.refused_items, self._tracker.users.get(TELLER)

@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from models.items.facts import NEW
 from models.ranking.rank import FEEDBACK, SPLIT
 from stream.reasons.language import ACTIONS_TOLD, languages
-from stream.reasons.sentence import LEAST_SHARE, MAX_CAUSES, Cause, claim_of, say
+from stream.reasons.sentence import LEAST_SHARE, MAX_CAUSES, OWN, Cause, claim_of, say
 from stream.wire.reasons import Explanation
 
 
 def explain(
-    causes: Sequence[Cause], parts: Mapping[str, float], facts: int = 0, is_explored: bool = False
+    causes: Sequence[Cause],
+    parts: Mapping[str, float],
+    facts: int = 0,
+    is_explored: bool = False,
+    own: str | None = None,
 ) -> Explanation:
     """Why an item is listed, in the two languages of the wire.
 
@@ -21,8 +25,9 @@ def explain(
         parts: the parts of the score; of equal ones the first is named.
         facts: bits of `models.items.facts`.
         is_explored: the place was given to learn about the item, whatever its score.
+        own: title of the item of the place.
     """
-    return both_languages(*reason(causes, parts, facts, is_explored))
+    return both_languages(*reason(causes, parts, facts, is_explored, own))
 
 
 def both_languages(chosen: Sequence[Cause], claim: str) -> Explanation:
@@ -31,7 +36,7 @@ def both_languages(chosen: Sequence[Cause], claim: str) -> Explanation:
 
 
 def reason(
-    causes: Sequence[Cause], parts: Mapping[str, float], facts: int, is_explored: bool
+    causes: Sequence[Cause], parts: Mapping[str, float], facts: int, is_explored: bool, own: str | None = None
 ) -> tuple[list[Cause], str]:
     """`(behaviours to name, "")`, or `([], claim)` with a key of `stream.reasons.language.CLAIMS`; as `explain`."""
     if is_explored:
@@ -44,14 +49,14 @@ def reason(
         elif value > most and name != FEEDBACK:  # it says nothing of the item
             most, part = value, name
     if causes and (not part or personal >= most):
-        chosen = _to_name(causes)
+        chosen = _to_name(causes, own)
         if chosen:
-            return chosen, ""
+            return chosen, OWN if chosen[0].title == own else ""
     return [], claim_of(part, facts)
 
 
-def _to_name(causes: Sequence[Cause]) -> list[Cause]:
-    """The same item viewed and bought is one reason."""
+def _to_name(causes: Sequence[Cause], own: str | None) -> list[Cause]:
+    """The same item viewed and bought is one reason, and no item is one for itself beside others."""
     chosen: list[Cause] = []
     named: set[str] = set()
     least = 0.0
@@ -59,7 +64,10 @@ def _to_name(causes: Sequence[Cause]) -> list[Cause]:
         action, title, contribution, _ = cause
         if contribution <= 0.0 or contribution < least:
             break
-        if title not in named and action in ACTIONS_TOLD:
+        if title == own and action in ACTIONS_TOLD:
+            if not chosen:
+                return [cause]
+        elif title not in named and action in ACTIONS_TOLD:
             if not chosen:
                 least = contribution * LEAST_SHARE
             named.add(title)

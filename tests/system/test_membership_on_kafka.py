@@ -7,10 +7,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
 from kafka_checks import catalogue, check_everything, events
 from kafka_server import KafkaServer
 from worker_process import Topics, WorkerProcess
 
+from stream.errors import EXIT_USAGE
 from stream.kafka.topics import create_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -106,3 +108,30 @@ def test_what_the_directory_holds_is_not_read_from_the_changelog_again(
         worker.wait_for("everything", topics.all_committed)
         assert worker.metrics()[RESTORED] == 0
         check_everything(topics, worker)
+
+
+def test_another_programs_consumer_in_the_group_is_named_with_the_fix(kafka: KafkaServer, tmp_path: Path) -> None:
+    topics = topics_for(kafka)
+    foreign = Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap_servers,
+            "group.id": topics.settings.group_id,
+            "client.id": "a-console",
+        }
+    )
+    foreign.subscribe([topics.settings.topic_events])
+    try:
+        while not foreign.assignment():
+            foreign.poll(0.2)
+        with WorkerProcess(topics.settings, tmp_path / "a") as worker:
+            while worker.process.poll() is None:
+                foreign.poll(0.2)
+            assert worker.process.returncode == EXIT_USAGE
+            last = worker.log.splitlines()[-1]
+    finally:
+        foreign.close()
+
+    assert last.startswith(
+        f"penchant: Kafka: group {topics.settings.group_id} is in use by another program (a-console at 127.0.0.1)"
+    )
+    assert "--group-id" in last

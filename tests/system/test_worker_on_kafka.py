@@ -75,7 +75,7 @@ def test_kcat_is_all_a_user_needs_to_get_a_recommendation_and_its_reason(topics:
     assert reason.item_id == "pot"
     assert [(c.item_id, c.action) for c in reason.contributions] == [("cup", "click")]
     assert record.gap < 1e-12
-    assert reason.sentences == {"en": "Because you clicked “Cup” just now.", "zh": "因为您刚才点击了「Cup」。"}
+    assert reason.sentences == {"en": "Because you clicked “Cup” just now.", "zh": "因为您刚才点击了“Cup”。"}
 
 
 def test_sigterm_drains_and_commits_within_ten_seconds_and_starting_again_goes_on(

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from stream.analysis.person.labels import counted, labels_of
 from stream.analysis.person.lookup import Behaviour, Listing
-from stream.display.terminal import clean, count, say, write_line
+from stream.display.terminal import clean, say, write_line
 from stream.reasons.rewriting.rewriter import Rewriter, Rewritten
 from stream.wire.reasons import Explanation, ItemReason, item_reasons
 from stream.wire.records import RecommendedItem
@@ -64,17 +66,16 @@ def show_listing(console: Console, listing: Listing, behaviours: Sequence[Behavi
 def lines_of(listing: Listing, behaviours: Sequence[Behaviour], shown: Shown) -> list[Text]:
     """The listing as lines."""
     list_ = listing.published.list.record
-    model = list_.model
-    texts = "without texts (the part interest is left out)" if model.encoder is None else f"encoder {model.encoder}"
-    used = f"ranker {model.ranker}, sequence {model.sequence or 'none'}, {texts}"
-    lines = [
-        Text.assemble((clean(shown.user_id, 128), "bold"), f"  {count(len(behaviours), 'event')}, "
-                      f"{count(listing.history, 'item')} ranked from"),
-        Text(used, "dim"),
-    ]  # fmt: skip
+    model, labels = list_.model, labels_of(shown.lang)
+    texts = labels.without_texts if model.encoder is None else f"encoder {model.encoder}"
+    used = labels.used.format(ranker=model.ranker, sequence=model.sequence or labels.none, texts=texts)
+    head = labels.head.format(
+        events=counted(shown.lang, len(behaviours), "event"), items=counted(shown.lang, listing.history, "item")
+    )
+    lines = [Text.assemble((clean(shown.user_id, 128), "bold"), f"  {head}"), Text(used, "dim")]
     places = wanted_places(listing, shown)
     if not places:
-        lines.append(Text("    not in the list" if shown.item_id else "    nothing to recommend", "dim"))
+        lines.append(Text(f"    {labels.not_in_list if shown.item_id else labels.nothing}", "dim"))
     for item, reason in places:
         lines += _place(item, reason, shown) + _looked_at(listing.sequence.get(item.item_id), shown)
     if listing.counterfactual is not None and (shown.item_id in {None, listing.counterfactual.leader}):
@@ -126,16 +127,17 @@ def wanted_places(listing: Listing, shown: Shown) -> list[tuple[RecommendedItem,
     return pairs[: shown.top]
 
 
-def say_what_is_changed(console: Console, without: Sequence[str], with_: Sequence[str]) -> None:
+def say_what_is_changed(console: Console, without: Sequence[str], with_: Sequence[str], lang: str) -> None:
     """That this is no list that anybody got."""
-    said = [f"without {', '.join(map(clean, without))}"] * bool(without)
-    said += [f"with a click on {', '.join(map(clean, with_))}"] * bool(with_)
+    labels = labels_of(lang)
+    said = [labels.as_if_without.format(names=labels.between.join(map(clean, without)))] * bool(without)
+    said += [labels.as_if_with.format(names=labels.between.join(map(clean, with_)))] * bool(with_)
     if said:
-        say(console, f"As if: {'; '.join(said)}.", "yellow")
+        say(console, labels.as_if.format(what="; ".join(said)), "yellow")
 
 
 def _place(item: RecommendedItem, reason: ItemReason, shown: Shown) -> list[Text]:
-    name = clean(shown.title(item.item_id), 60)
+    name, labels = clean(shown.title(item.item_id), 60), labels_of(shown.lang)
     lines = [
         Text(""),
         Text.assemble(f"{item.rank:4d}  ", (name, "green"), (f"  {clean(item.item_id, 40)}  {item.score:.3f}", "dim")),
@@ -145,28 +147,30 @@ def _place(item: RecommendedItem, reason: ItemReason, shown: Shown) -> list[Text
     for part, value in item.parts.items():
         if value:
             bar = "█" * max(1, round(BAR * abs(value) / largest))
-            lines.append(Text.assemble(f"      {part:<14}", (f"{value:+8.3f}  ", "dim"), (bar, _colour(value))))
+            label = labels.parts.get(part, part)
+            lines.append(Text.assemble(f"      {_wide(label, 14)}", (f"{value:+8.3f}  ", "dim"), (bar, _colour(value))))
     for each in reason.contributions:
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each.event_time / 1000))
         title = clean(shown.title(each.item_id), 40)
-        lines.append(Text(f"        {each.contribution:+8.3f}  {each.action:<9} {when}  {title}", "dim"))
+        action = _wide(labels.actions.get(each.action, each.action), 9)
+        lines.append(Text(f"        {each.contribution:+8.3f}  {action} {when}  {title}", "dim"))
     if abs(reason.others) >= SHOWN_FROM:
-        lines.append(Text(f"        {reason.others:+8.3f}  weaker ones together", "dim"))
+        lines.append(Text(f"        {reason.others:+8.3f}  {labels.weaker}", "dim"))
     return lines
 
 
 def _sentences(item: RecommendedItem, reason: ItemReason, shown: Shown) -> list[Text]:
     """The reason; where it was to be rewritten also the template, or why that was kept."""
     template = Text(f"      {clean(reason.sentence(shown.lang), 400)}")
-    said = _said(item, shown)
+    said, labels = _said(item, shown), labels_of(shown.lang)
     if said is None:
         return [template]
     if said.kept is not None:
-        return [template, Text(f"        not rewritten: {clean(said.kept)}", "dim")]
+        return [template, Text(f"        {labels.not_rewritten.format(why=clean(said.kept))}", "dim")]
     rewritten = Text(f"      {clean(getattr(said.explanation, shown.lang), 400)}")
     if rewritten.plain == template.plain:  # only the other language has other words
         return [template]
-    return [rewritten, Text(f"        template: {template.plain.strip()}", "dim")]
+    return [rewritten, Text(f"        {labels.template.format(text=template.plain.strip())}", "dim")]
 
 
 def _rewritten_to_json(item: RecommendedItem, shown: Shown) -> dict[str, str | None]:
@@ -185,28 +189,39 @@ def _looked_at(found: Mapping[str, Any] | None, shown: Shown) -> list[Text]:
     """A block of its own, under a title that says it: these numbers are no parts of a sum."""
     if found is None:
         return []
-    lines = [Text("      what the sequence model looked at (leave-one-out, does not add up)", "dim")]
+    labels = labels_of(shown.lang)
+    lines = [Text(f"      {labels.looked_at}", "dim")]
     strongest, others = found["events"][:LOOKED_AT], found["events"][LOOKED_AT:]
     for each in strongest:
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each["event_time"] / 1000))
         title = clean(shown.title(each["item_id"]), 40)
-        lines.append(Text(f"        without it {-each['difference']:+8.3f}  {when}  {title}", "dim"))
+        told = labels.without_it.format(value=-each["difference"], when=when, title=title)
+        lines.append(Text(f"        {told}", "dim"))
     if others:
         rest = -sum(each["difference"] for each in others)
-        lines.append(Text(f"                   {rest:+8.3f}  {count(len(others), 'other event')}, each alone", "dim"))
-    lines.append(Text(f"        residual   {found['residual']:+8.3f}  what single events do not tell apart", "dim"))
-    lines.append(Text(f"                   {found['of_nobody']:+8.3f}  with no event at all", "dim"))
+        told = labels.others_alone.format(value=rest, events=counted(shown.lang, len(others), "other event"))
+        lines.append(Text(f"        {told}", "dim"))
+    lines.append(Text(f"        {labels.residual.format(value=found['residual'])}", "dim"))
+    lines.append(Text(f"        {labels.of_nobody.format(value=found['of_nobody'])}", "dim"))
     return lines
 
 
 def _hangs_on(listing: Listing, shown: Shown) -> Text:
     found = listing.counterfactual
     assert found is not None
-    titles = ", ".join(clean(shown.title(each), 60) for each in found.removed)
+    labels = labels_of(shown.lang)
+    titles = labels.between.join(clean(shown.title(each), 60) for each in found.removed)
     leader = clean(shown.title(found.leader), 60)
-    instead = "nothing" if found.replacement is None else clean(shown.title(found.replacement), 60)
-    least = "no fewer items would do" if found.exact else "fewer items might do"
-    return Text.assemble("Without ", (titles, "bold"), f": {instead} instead of {leader} ({least}).")
+    instead = labels.nothing_instead if found.replacement is None else clean(shown.title(found.replacement), 60)
+    least = labels.no_fewer if found.exact else labels.maybe_fewer
+    return Text.assemble(
+        labels.without, (titles, "bold"), labels.hangs_on.format(instead=instead, leader=leader, least=least)
+    )
+
+
+def _wide(text: str, columns: int) -> str:
+    """Filled up with spaces; a Chinese character takes two columns."""
+    return text + " " * max(0, columns - cell_len(text))
 
 
 def _colour(value: float) -> str:

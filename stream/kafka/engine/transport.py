@@ -217,7 +217,11 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
         False for a worker that was stopped for longer and has just woken up, before it can have heard of it.
         """
-        return time.monotonic() - self._member_at < float(self.app.conf.broker_session_timeout)
+        return self.unconfirmed_s() < float(self.app.conf.broker_session_timeout)
+
+    def unconfirmed_s(self) -> float:
+        """How long ago the membership was last confirmed; infinite before the first time."""
+        return time.monotonic() - self._member_at
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self.note_member(time.monotonic())

@@ -151,14 +151,20 @@ def _made(language: Language, words: Words) -> Vocabulary:
     glue = [piece for pieces in language.because for piece in pieces]
     for text in (*glue, *words.connecting, *_stops(language.claims.values())):
         add(text, "connecting")
-    joined = _joined(words.joiners)
+    joined = _joined(words.joiners, is_optional=_stand_alone(language))
     choices = "|".join(_edged(text).replace(TITLE, joined) for text in sorted(texts, key=len, reverse=True))
     return Vocabulary(opening, closing, words, known, re.compile(f"({choices}) *"), re.compile(joined))
 
 
-def _joined(joiners: Iterable[str]) -> str:
+def _joined(joiners: Iterable[str], *, is_optional: bool) -> str:
     between = "|".join(_edged(normalised(each)) for each in sorted(joiners, key=len, reverse=True))
-    return f"{TITLE}(?: *(?:{between}) *{TITLE})*" if between else TITLE
+    return f"{TITLE}(?: *(?:{between}){'?' * is_optional} *{TITLE})*" if between else TITLE
+
+
+def _stand_alone(language: Language) -> bool:
+    """Whether titles may stand side by side with nothing between their quotes."""
+    quotes = "".join(map(chr, language.quotes))
+    return any(not piece.strip(quotes + " ") for pieces in language.joins for piece in pieces)
 
 
 def _edged(text: str) -> str:

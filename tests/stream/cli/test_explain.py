@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,19 @@ def test_one_item_is_told_alone_with_bars_and_in_chinese(topics: Settings) -> No
     assert "The pot" not in result.stdout
     assert "因为您" in result.stdout
     assert "█" in result.stdout
-    assert "interest is left out" in result.stdout
+    assert "未读取文本" in result.stdout
+
+
+def test_in_chinese_nothing_but_names_is_english(topics: Settings) -> None:
+    result = penchant("ann", "--lang", "zh", "--without", "cup")
+
+    assert result.exit_code == 0
+    assert result.stderr == "假设：没有cup。\n"
+    head, used, *lines = result.stdout.splitlines()
+    assert head == "ann  1次行为，排序依据1件商品"
+    assert used.startswith("排序模型 ")
+    words = {word for line in lines for word in re.findall(r"[A-Za-z]{2,}", line)}
+    assert words <= {"The", "tray", "pot", "bulb", "cup", "lamp", "vase"}, "titles and ids"
 
 
 def test_a_person_asks_in_a_language_that_is_not_published(topics: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -462,8 +462,9 @@ def test_replay_delivers_the_good_rows_and_reports_the_others(broker: EmbeddedBr
     lines = result.stdout.splitlines()
     assert lines[0].startswith("3 events of events.csv delivered to interest.events in ")
     assert lines[0].endswith("2 rejected.")
-    rejected = [line.split("\t")[:3] for line in lines if "\t" in line]
-    assert sorted(rejected) == [["no_item", "1", "5"], ["schema", "1", "3"]]
+    title, headings, *rejected = lines[lines.index("Rejected, not sent") :]
+    assert (title, headings) == ("Rejected, not sent", "reason\trows\tsuch as line\tfor example")
+    assert sorted(line.split("\t")[:3] for line in rejected) == [["no_item", "1", "5"], ["schema", "1", "3"]]
     assert "\x1b" not in result.output
 
 

@@ -223,6 +223,7 @@ def test_a_list_tells_for_whom_how_fresh_which_items_and_why() -> None:
 def test_only_the_first_items_are_shown_and_in_the_language_asked_for() -> None:
     lines = plain(joined(1, 2), Wanted(top=1, lang="zh"))
 
+    assert lines[0].endswith("  u1  行为后 250 毫秒")
     assert lines[1:] == ["   1  First  i1  1.000", "      因为1。"]
 
 
@@ -277,6 +278,16 @@ def test_what_cannot_be_read_or_is_of_another_user_is_passed_over() -> None:
     handle(Record(settings.topic_recommendations, 0, 0, T0, b"u2", list_of_another), joiner, settings, wanted, 0.0)
 
     assert joiner.ready(10.0**6) == []
+
+
+def test_watch_reads_the_catalogue_as_a_worker_does_and_knows_no_arrival_without_a_timestamp() -> None:
+    settings, joiner = Settings(), Joiner(3)
+    odd = rb'{"item_id":"i1","title":"Tea \ud83d","price":"much"}'
+    handle(Record(settings.topic_items, 0, 0, T0, b"i1", odd), joiner, settings, Wanted(), 0.0)
+    handle(Record(settings.topic_items, 0, 1, T0, b"i1", b'{"item_id":"i1"}'), joiner, settings, Wanted(), 0.0)
+    assert joiner.title("i1") == "Tea \ufffd"
+    handle(Record(settings.topic_events, 0, 7, -1, b"u", b"{}"), joiner, settings, Wanted(), 0.0)
+    assert joiner._arrivals == {}
 
 
 def test_a_removed_item_loses_its_title() -> None:

@@ -36,6 +36,18 @@ sys.exit(run_demo(load_settings(), serve=True, seconds=2, lang="en", shop=shop))
 """
 
 
+SHORT = """
+import sys
+from pathlib import Path
+from stream.demo import Shop, run_demo
+from stream.settings import load_settings
+shop = Shop(events=Path(sys.argv[1]), items=Path(sys.argv[2]))
+sys.exit(
+    run_demo(load_settings(), serve=False, seconds=600, lang="en", shop=shop, data_dir=Path(sys.argv[3]), end_s=1.0)
+)
+"""
+
+
 class Demo:
     """A running demo whose output can be awaited."""
 
@@ -107,6 +119,24 @@ def tiny(tmp_path: Path) -> list[str]:
     with gzip.open(EVENTS, "rt") as lines:
         events.write_text("".join(line for line, _ in zip(lines, range(401), strict=False)))
     return ["-c", TINY, str(events), str(ITEMS)]
+
+
+def test_the_demo_ends_when_it_was_told_to_and_keeps_its_state_where_it_was_told_to(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    state = tmp_path / "state" / "here"
+    with running(["-c", SHORT, *tiny[2:], str(state)], tmp_path / "temporary") as demo:
+        while not list(tmp_path.glob("state/here/penchant-demo-*/data/users")):
+            assert demo.process.poll() is None, demo.output
+            time.sleep(0.05)
+        code = demo.process.wait(DEADLINE_S)
+        demo.join()
+
+    assert code == 0, demo.output
+    words = " ".join(demo.output.split())
+    assert "Ended after 1 s of replay, as --seconds says" in words
+    assert "lost nothing" in words
+    assert list(state.iterdir()) == []
 
 
 def test_the_demo_ends_with_a_summary_of_the_published_topics_and_serves_until_told_to_stop(

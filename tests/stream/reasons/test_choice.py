@@ -13,9 +13,9 @@ from models.ranking.features import PARTS
 from models.ranking.rank import FEEDBACK
 from models.vocabulary import ACTIONS
 from stream.reasons.ago import CODES
-from stream.reasons.choice import NAMED, STRONGEST, Told, choose
+from stream.reasons.choice import NAMED, OWN_ITEM, STRONGEST, Told, choose
 from stream.reasons.language import ACTIONS_TOLD, CLAIMS
-from stream.reasons.sentence import Cause
+from stream.reasons.sentence import OWN, Cause
 
 NAMES = (*PARTS, FEEDBACK)
 TITLES = [f"title {i}" for i in range(5)]
@@ -31,7 +31,8 @@ def a_batch(rng, lists):
             (str(rng.choice(ACTIONS_TOLD)), int(rng.integers(-1, 5)), float(value), int(rng.integers(0, 3)))
             for value in sorted(rng.choice(values, rng.integers(0, 2 * STRONGEST)), key=abs, reverse=True)
         ]
-        places.append((causes, rng.choice(values, len(NAMES)), int(rng.integers(0, ALL_FACTS + 1)), rng.random() < 0.2))
+        facts, own = int(rng.integers(0, ALL_FACTS + 1)), int(rng.integers(0, 9))
+        places.append((causes, rng.choice(values, len(NAMES)), facts, rng.random() < 0.2, own))
     return user, places
 
 
@@ -41,21 +42,26 @@ def chosen_at_once(user, places):
     said = np.array([(t * len(ACTIONS) + ACTIONS.index(a)) * CODES + w for a, t, _, w in flat], np.int64)
     bounds = np.cumsum([0, *(len(causes) for causes, *_ in places)])
     parts = np.array([parts for _, parts, *_ in places]).reshape(len(places), len(NAMES))
-    told = Told(np.array([value for _, _, value, _ in flat], np.float64), title, said)
-    facts = np.array([facts for *_, facts, _ in places], np.uint8)
-    made = choose(told, bounds, user, parts, NAMES, facts, np.array([each for *_, each in places], np.bool_))
+    told = Told(np.array([value for _, _, value, _ in flat], np.float64), title, said, title)
+    facts = np.array([facts for *_, facts, _, _ in places], np.uint8)
+    is_explored, own = np.array([place[3] for place in places], np.bool_), np.array([p[4] for p in places], np.int64)
+    made = choose(told, bounds, user, own, parts, NAMES, facts, is_explored)
     words = [(a, TITLES[t], w) for a, t, _, w in flat]
     return made, [
-        ([words[i] for i in named if i >= 0], "" if claim == NAMED else CLAIMS[claim])
+        (
+            [words[i] for i in named if i >= 0],
+            {NAMED: "", OWN_ITEM: OWN}.get(claim) or (claim >= 0 and CLAIMS[claim]) or "",
+        )
         for named, claim in zip(made.named.tolist(), made.claim.tolist(), strict=True)
     ]
 
 
 def chosen_one_by_one(places):
     found = []
-    for causes, parts, facts, is_explored in places:
+    for causes, parts, facts, is_explored, own in places:
         told = [Cause(a, TITLES[t], value, w) for a, t, value, w in causes if t >= 0 and value > 0][:STRONGEST]
-        named, claim = reason(told, dict(zip(NAMES, parts.tolist(), strict=True)), facts, is_explored)
+        scores = dict(zip(NAMES, parts.tolist(), strict=True))
+        named, claim = reason(told, scores, facts, is_explored, TITLES[own] if own < len(TITLES) else None)
         found.append(([(each.action, each.title, each.when) for each in named], claim))
     return found
 
@@ -76,16 +82,18 @@ def test_places_of_a_list_share_a_reason_where_the_same_is_said_and_only_there(s
     for of, words, number, is_first in zip(
         user.tolist(), said, made.reason.tolist(), made.is_first.tolist(), strict=True
     ):
+        # Of an item that is its own reason the title is not said.
+        heard = str([(action, when) for action, _, when in words[0]] if words[1] == OWN else words)
         known = numbers.setdefault(of, {})
-        assert is_first == (str(words) not in known)
-        assert number == known.setdefault(str(words), len(known))
+        assert is_first == (heard not in known)
+        assert number == known.setdefault(heard, len(known))
 
 
 def test_those_worlds_have_named_and_claimed_and_shared_reasons():
     user, places = a_batch(np.random.default_rng(1), 40)
     made, said = chosen_at_once(user, places)
     assert {len(named) for named, _ in said} == {0, 1, 2, 3}
-    assert len({claim for _, claim in said}) == len(CLAIMS) + 1
+    assert len({claim for _, claim in said}) == len(CLAIMS) + 2
     assert 0 < np.count_nonzero(~made.is_first) < len(user)
 
 
@@ -93,11 +101,11 @@ def test_only_the_strongest_that_can_be_told_are_looked_at():
     alike, other = ("view", 0, 1.0, 0), ("view", 1, 1.0, 0)
     parts = np.zeros(len(NAMES))
     for n, titles in ((STRONGEST - 1, ["title 0", "title 1"]), (STRONGEST, ["title 0"])):
-        (found,) = chosen_at_once(np.zeros(1, np.int64), [([alike] * n + [other], parts, 0, False)])[1]
+        (found,) = chosen_at_once(np.zeros(1, np.int64), [([alike] * n + [other], parts, 0, False, -1)])[1]
         assert [title for _, title, _ in found[0]] == titles
 
 
 @pytest.mark.parametrize(("facts", "claim"), [(NEW, "new"), (0, "explore")])
 def test_a_place_given_to_learn_names_nothing_of_the_person(facts, claim):
-    place = ([("view", 0, 5.0, 0)], np.full(len(NAMES), 5.0), facts, True)
+    place = ([("view", 0, 5.0, 0)], np.full(len(NAMES), 5.0), facts, True, 0)
     assert chosen_at_once(np.zeros(1, np.int64), [place])[1] == [([], claim)]

@@ -53,6 +53,8 @@ def test_a_rule_with_a_mistake_is_refused_whatever_the_number(rule):
         ('just_now = "just now"\n', "", "time.just_now is missing"),
         ("viewed “{title}”{when}", "viewed “{titel}”{when}", "actions.view must be a text with {title} and {when}"),
         ("you {1}, {2} and {3}", "you {2}, {1} and {3}", "because.three must name"),
+        ('two = "{1}” and “{2}"', 'two = "“{1}” and “{2}”"', "titles.two must begin and end with a title"),
+        ("You looked at this{when}", "You looked at this", "own.view must be a text with {when}"),
         ('one = "i = 1', 'uno = "i = 1', "plural.uno is unknown"),
         ('one = "i = 1', 'one = "j = 1', "no relation of a plural rule"),
         ('days = { one = "{n} day ago", ', "days = { ", "time.days.one is missing"),
@@ -121,7 +123,7 @@ def test_how_long_ago_is_told_as_a_person_would(when, code, english, chinese):
     assert found == code
     before, after = languages()["en"].causes["view"][found]
     assert (before + "x" + after) == f"viewed “x”{' ' * bool(english)}{english}"
-    assert languages()["zh"].causes["view"][found][0] == f"{chinese}浏览了「"
+    assert languages()["zh"].causes["view"][found][0] == f"{chinese}浏览了“"
 
 
 def test_the_day_is_that_of_the_time_zone_on_the_day_the_clocks_change_too():

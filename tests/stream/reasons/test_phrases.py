@@ -6,7 +6,7 @@ import json
 
 from models.vocabulary import ACTIONS
 from stream.reasons.ago import CODES
-from stream.reasons.language import ACTIONS_TOLD, CLAIMS, languages
+from stream.reasons.language import ACTIONS_OWN, ACTIONS_TOLD, CLAIMS, languages
 from stream.reasons.phrases import phrases_of
 
 ALL = tuple(languages().values())
@@ -31,6 +31,10 @@ def test_every_piece_of_every_language_is_there():
         for row, pieces in zip(phrases.because[n], language.because, strict=True):
             assert [text(phrases, number) for number in row[: len(pieces)]] == list(pieces)
         assert [text(phrases, number) for number in phrases.claims[n]] == [language.claims[claim] for claim in CLAIMS]
+        for row, pieces in zip(phrases.joins[n], language.joins, strict=True):
+            assert [text(phrases, number) for number in row[1 : len(pieces) + 1]] == list(pieces)
+        for action in ACTIONS_OWN:
+            assert [text(phrases, each) for each in phrases.own[n, ACTIONS.index(action)]] == list(language.own[action])
         assert phrases.same_time[n].tolist() == list(language.same_time)
         assert len(language.same_time) == CODES
 

@@ -18,12 +18,12 @@ from stream.reasons.sentence import LEAST_SHARE, MAX_CAUSES, MAX_TITLE, Cause, t
 COLD = {"co_occurrence": 0.0, "trend": 0.0, "popularity": 0.0}
 ALL_FACTS = NEW | THIS_WEEK | LATELY | MANY_PEOPLE | SOMEBODY
 SAID = {
-    "view": ("viewed “Tea”", "浏览了「Tea」"),
-    "click": ("clicked “Tea”", "点击了「Tea」"),
-    "like": ("liked “Tea”", "喜欢了「Tea」"),
-    "cart": ("put “Tea” in your cart", "把「Tea」加入了购物车"),
-    "purchase": ("bought “Tea”", "购买了「Tea」"),
-    "query": ("searched for “Tea”", "搜索了「Tea」"),
+    "view": ("viewed “Tea”", "浏览了“Tea”"),
+    "click": ("clicked “Tea”", "点击了“Tea”"),
+    "like": ("liked “Tea”", "喜欢了“Tea”"),
+    "cart": ("put “Tea” in your cart", "把“Tea”加入了购物车"),
+    "purchase": ("bought “Tea”", "购买了“Tea”"),
+    "query": ("searched for “Tea”", "搜索了“Tea”"),
 }
 
 
@@ -47,7 +47,7 @@ def test_three_causes_are_named_with_their_times_strongest_first():
     assert said.en == (
         "Because you bought “Tea” yesterday evening, liked “Pot” 3 days ago and put “Cup” in your cart this morning."
     )
-    assert said.zh == "因为您昨晚购买了「Tea」，3天前喜欢了「Pot」，并且今天早上把「Cup」加入了购物车。"
+    assert said.zh == "因为您昨晚购买了“Tea”，3天前喜欢了“Pot”，并且今天早上把“Cup”加入了购物车。"
 
 
 def test_a_time_that_all_causes_share_is_said_once():
@@ -58,22 +58,52 @@ def test_a_time_that_all_causes_share_is_said_once():
     ]
     said = explain(three, COLD)
     assert said.en == "Because you viewed “Tea”, liked “Pot” and liked “Cup” 2 days ago."
-    assert said.zh == "因为您2天前浏览了「Tea」，喜欢了「Pot」，并且喜欢了「Cup」。"
+    assert said.zh == "因为您2天前浏览了“Tea”，喜欢了“Pot”，并且喜欢了“Cup”。"
     assert explain(three[:2], COLD).en == "Because you viewed “Tea” and liked “Pot” 2 days ago."
     hours = [c._replace(when=TODAY + 12 + n) for n, c in enumerate(three)]
     assert explain(hours, COLD).en == "Because you viewed “Tea”, liked “Pot” and liked “Cup” this afternoon."
-    assert explain(hours, COLD).zh == "因为您今天中午浏览了「Tea」，今天下午喜欢了「Pot」，并且今天下午喜欢了「Cup」。"
+    assert explain(hours, COLD).zh == "因为您今天中午浏览了“Tea”，今天下午喜欢了“Pot”，并且今天下午喜欢了“Cup”。"
     for place in range(3):
         mixed = [c._replace(when=DAYS + 3) if n == place else c for n, c in enumerate(three)]
         assert explain(mixed, COLD).en.count("days ago") == 3
         assert explain(mixed, COLD).zh.count("天前") == 3
 
 
+def test_behaviours_that_differ_in_their_titles_only_share_their_verb():
+    three = [Cause("purchase", title, 1.0, DAYS + 2) for title in ("Tea", "Pot", "Cup")]
+    said = explain(three, COLD)
+    assert said.en == "Because you bought “Tea”, “Pot” and “Cup” 2 days ago."
+    assert said.zh == "因为您2天前购买了“Tea”“Pot”和“Cup”。"
+    carts = [cause._replace(action="cart", when=UNTOLD) for cause in three[:2]]
+    assert explain(carts, COLD).en == "Because you put “Tea” and “Pot” in your cart."
+    assert explain(carts, COLD).zh == "因为您把“Tea”和“Pot”加入了购物车。"
+    apart = [three[0], three[1]._replace(when=DAYS + 3)]
+    assert explain(apart, COLD).en == "Because you bought “Tea” 2 days ago and bought “Pot” 3 days ago."
+
+
+@pytest.mark.parametrize(
+    ("action", "english", "chinese"),
+    [
+        ("view", "You looked at this 8 days ago.", "您8天前浏览过它。"),
+        ("click", "You clicked this 8 days ago.", "您8天前点击过它。"),
+        ("like", "You liked this 8 days ago.", "您8天前喜欢了它。"),
+        ("cart", "You put this in your cart 8 days ago.", "您8天前把它加入了购物车。"),
+        ("purchase", "You bought this 8 days ago.", "您8天前购买过它。"),
+    ],
+)
+def test_an_item_that_is_its_own_reason_is_not_named_as_another_would_be(action, english, chinese):
+    causes = [Cause(action, "Tea", 1.0, DAYS + 8), Cause("view", "Pot", 0.9)]
+    said = explain(causes, COLD, own="Tea")
+    assert (said.en, said.zh) == (english, chinese)
+    assert explain(causes, COLD, own="Pot").en.count("Pot") == 0, "beside others it is no reason"
+    assert explain([causes[0]._replace(when=UNTOLD)], COLD, own="Tea").zh == chinese.replace("8天前", "")
+
+
 def test_two_causes_are_joined():
     said = explain([Cause("view", "Tea", 0.5), Cause("like", "Pot", 0.3)], COLD)
     assert (said.en, said.zh) == (
         "Because you viewed “Tea” and liked “Pot”.",
-        "因为您浏览了「Tea」，并且喜欢了「Pot」。",
+        "因为您浏览了“Tea”，并且喜欢了“Pot”。",
     )
 
 
@@ -85,7 +115,7 @@ def test_one_item_is_one_reason_told_by_its_strongest_behaviour():
 
 def test_what_added_next_to_nothing_beside_the_first_is_not_named():
     causes = [Cause("view", "A", 1.0), Cause("view", "B", LEAST_SHARE), Cause("view", "C", LEAST_SHARE - 0.01)]
-    assert explain(causes, COLD).en == "Because you viewed “A” and viewed “B”."
+    assert explain(causes, COLD).en == "Because you viewed “A” and “B”."
 
 
 def test_what_lowered_the_score_is_no_reason():
@@ -146,7 +176,7 @@ def test_only_behaviours_that_raised_the_score_are_named_and_the_strongest_of_th
     said = explain(causes, parts, facts)
     named = re.findall("“(.)”", said.en)
     raising = {c.title for c in causes if c.contribution > 0 and c.action in SAID}
-    assert named == re.findall("「(.)」", said.zh)
+    assert named == re.findall("“(.)”", said.zh)
     assert len(named) == len(set(named)) <= MAX_CAUSES
     assert set(named) <= raising
     if named:
@@ -158,7 +188,7 @@ def test_only_behaviours_that_raised_the_score_are_named_and_the_strongest_of_th
 
 def test_a_title_is_cut_and_cannot_close_its_quotes_or_move_the_cursor():
     assert title_of("A “fine” tea") == "A ‘fine’ tea"
-    assert title_of("好「茶」") == "好『茶』"
+    assert title_of("好“茶”「绿」") == "好‘茶’「绿」"
     assert title_of("a\x1b[31m\nb\u202ec") == "a [31m b c"
     assert title_of("x" * 61) == "x" * 59 + "…"
     assert title_of("x" * 60) == "x" * 60
@@ -171,7 +201,7 @@ def test_a_title_is_cut_and_cannot_close_its_quotes_or_move_the_cursor():
 def test_any_title_stays_one_short_line_within_its_quotes(text):
     title = title_of(text)
     assert 1 <= len(title) <= MAX_TITLE
-    assert not set(title) & set("“”「」\n\r\t\x1b\u2028\u202e")
+    assert not set(title) & set("“”\n\r\t\x1b\u2028\u202e")
     assert re.findall("“(.*)”", explain([Cause("view", title, 1.0)], COLD).en) == [title]
 
 

@@ -60,16 +60,20 @@ def test_every_place_adds_up_and_has_its_reason(seed, users, top_k):
 
 
 CLAIM_OF = {text: name for name, text in languages()["en"].claims.items()}
+OWN_TEXTS = {text for texts in languages()["en"].own.values() for text in texts}
 PART_OF_CLAIM = {"trend_this_week": "trend", "popularity_many": "popularity"}
 
 
 def follows_from(item, reason, disliked):
     """Whether everything that a reason says in both languages follows from the records."""
     named = re.findall("“([^”]*)”", reason.sentences["en"])
-    if named != re.findall("「([^」]*)」", reason.sentences["zh"]):
+    if named != re.findall("“([^”]*)”", reason.sentences["zh"]):
         return False
     parts = item.parts
     if not named:
+        if reason.sentences["en"] in OWN_TEXTS:
+            raising = [c for c in reason.contributions if c.contribution > 0 and c.item_id not in disliked]
+            return raising[0].item_id == item.item_id
         claim = CLAIM_OF[reason.sentences["en"]]
         if claim in {"new", "none"}:
             return max(value for name, value in parts.items() if name not in SPLIT) <= 0 or claim == "new"
@@ -85,7 +89,7 @@ def follows_from(item, reason, disliked):
         return False
     values = [raising[title].contribution for title in named]
     strongest = max(each.contribution for each in raising.values())
-    said = all(f"{VERBS[raising[title].action]} “{title}”" in reason.sentences["en"] for title in named)
+    said = all(VERBS[raising[title].action] in reason.sentences["en"] for title in named)
     return said and values == sorted(values, reverse=True) and values[0] == strongest
 
 
@@ -129,7 +133,7 @@ def liked(said):
     [
         ("_disliked", lambda recent, behaviours: np.zeros(behaviours.item.shape, bool)),
         ("choose", lambda told, *rest: choose(told._replace(title=np.roll(told.title, 1)), *rest)),
-        ("choose", lambda told, bounds, user, parts, *rest: choose(told, bounds, user, -parts, *rest)),
+        ("choose", lambda told, bounds, user, item, parts, *rest: choose(told, bounds, user, item, -parts, *rest)),
         ("sentences_json", lambda phrases, said, *rest: sentences_json(phrases, liked(said), *rest)),
     ],
 )

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from models.vocabulary import ACTIONS
 from stream.reasons.ago import CODES
-from stream.reasons.choice import NAMED
+from stream.reasons.choice import NAMED, OWN_ITEM
 from stream.reasons.language import ACTIONS_TOLD, CLAIMS, languages
 from stream.reasons.phrases import phrases_of
-from stream.reasons.sentence import MAX_CAUSES, Cause, say, title_of
+from stream.reasons.sentence import MAX_CAUSES, OWN, Cause, say, title_of
 from stream.refresh.json_bytes import blob
 from stream.refresh.sentence_bytes import SaidOf, sentences_json
 
@@ -25,6 +25,12 @@ BEHAVIOURS = st.lists(
 )
 
 
+def claim_of(sentence):
+    if isinstance(sentence, int):  # a behaviour with the item itself
+        return OWN_ITEM
+    return CLAIMS.index(sentence) if isinstance(sentence, str) else NAMED
+
+
 def written(behaviours, sentences, starts, speaks=ALL):
     """JSON of each list; a sentence is a claim or some behaviours."""
     titles = blob([msgspec.json.encode(title)[1:-1] for title, _, _ in behaviours])
@@ -35,10 +41,13 @@ def written(behaviours, sentences, starts, speaks=ALL):
         np.array([ACTIONS.index(action) for _, action, _ in behaviours], np.uint8),
         np.array([when for _, _, when in behaviours]),
     )
-    claim = np.array([CLAIMS.index(each) if isinstance(each, str) else NAMED for each in sentences], np.int64)
+    claim = np.array([claim_of(each) for each in sentences], np.int64)
     named = np.full((len(sentences), MAX_CAUSES), -1)
     for row, each in zip(named, sentences, strict=True):
-        row[: 0 if isinstance(each, str) else len(each)] = () if isinstance(each, str) else each
+        if isinstance(each, int):
+            row[0] = each
+        elif not isinstance(each, str):
+            row[: len(each)] = each
     slices = sentences_json(phrases_of(speaks), said, claim, named, np.array(starts))
     return [b"[%b]" % slices.of(u) for u in range(len(starts) - 1)]
 
@@ -47,13 +56,22 @@ def written(behaviours, sentences, starts, speaks=ALL):
 @given(BEHAVIOURS, st.data())
 def test_the_same_bytes_as_by_msgspec(behaviours, data):
     causes = st.lists(st.integers(0, len(behaviours) - 1), min_size=1, max_size=MAX_CAUSES)
-    sentences = data.draw(st.lists(causes | st.sampled_from(CLAIMS), max_size=5))
+    alike = st.permutations([n for n, each in enumerate(behaviours) if each[1:] == behaviours[0][1:]])
+    own = st.sampled_from([n for n, (_, action, _) in enumerate(behaviours) if action != "query"] or [None])
+    several = causes | alike.map(lambda few: few[:MAX_CAUSES])
+    sentences = data.draw(st.lists(several | st.sampled_from(CLAIMS) | own, max_size=5))
+    sentences = [each for each in sentences if each is not None]
     cut = data.draw(st.integers(0, len(sentences)))
+
+    def cause(b):
+        return Cause(behaviours[b][1], behaviours[b][0], 1.0, behaviours[b][2])
 
     def expected(each):
         if isinstance(each, str):
             return {language.code: say(language, (), each) for language in ALL}
-        told = [Cause(behaviours[b][1], behaviours[b][0], 1.0, behaviours[b][2]) for b in each]
+        if isinstance(each, int):
+            return {language.code: say(language, [cause(each)], OWN) for language in ALL}
+        told = [cause(b) for b in each]
         return {language.code: say(language, told, "") for language in ALL}
 
     found = written(behaviours, sentences, [0, cut, len(sentences)])

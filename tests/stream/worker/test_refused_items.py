@@ -71,7 +71,7 @@ async def test_a_record_that_cannot_be_read_is_a_dead_letter_with_its_id_reason_
         "offset": b"5",
         "timestamp": str(NOW_MS).encode(),
     }
-    assert "2 catalogue records cannot be read" in caplog.text
+    assert "catalogue records that cannot be read: 2, on interest.dead-letter" in caplog.text
     assert "interest.items partition 2 offset 6" in caplog.text
 
 

@@ -50,7 +50,7 @@ def test_the_template_is_the_one_that_the_examples_are_written_for() -> None:
     assert (
         Explanation(
             "Because you bought “Tea” yesterday evening and viewed “Pot” 3 days ago.",
-            "因为您昨晚购买了「Tea」，并且3天前浏览了「Pot」。",
+            "因为您昨晚购买了“Tea”，并且3天前浏览了“Pot”。",
         )
         == TEMPLATE
     )
@@ -88,8 +88,8 @@ def test_claims_are_faithful_to_themselves_and_to_no_other(claim, spoken) -> Non
         ("en", "Yesterday evening you bought “Tea”, and 3 days ago you viewed “Pot”, so we suggest this."),
         ("en", "We picked this because you bought “Tea” and viewed “Pot”."),  # without the times
         ("en", "Inspired by your purchase of “Tea” yesterday evening; 3 days ago, you browsed “Pot”."),
-        ("zh", "由于您昨晚购买的「Tea」和3天前看过「Pot」，我们为您推荐它。"),
-        ("zh", "您买了「Tea」，也看过「Pot」，所以为您推荐。"),
+        ("zh", "由于您昨晚购买的“Tea”和3天前看过“Pot”，我们为您推荐它。"),
+        ("zh", "您买了“Tea”，也看过“Pot”，所以为您推荐。"),
     ],
 )
 def test_other_words_for_the_same_pass(code, rewritten) -> None:
@@ -101,7 +101,7 @@ def test_titles_of_one_action_may_share_its_word() -> None:
     en, zh = both_languages(chosen, "").en, both_languages(chosen, "").zh
 
     assert is_faithful("You added “Tea” and “Pot” to your cart.", en, (), EN) is None
-    assert is_faithful("因为您把「Tea」和「Pot」加入了购物车。", zh, (), ZH) is None
+    assert is_faithful("因为您把“Tea”和“Pot”加入了购物车。", zh, (), ZH) is None
     assert is_faithful("You bought “Tea” and “Pot”.", en, (), EN) is not None
 
 
@@ -128,8 +128,8 @@ def test_titles_of_one_action_may_share_its_word() -> None:
         ("en", TEMPLATE.en + " www.shop", "link"),
         ("en", TEMPLATE.en.replace("3", "4"), "number"),
         ("en", TEMPLATE.en.replace(".", ", 50 off."), "number"),
-        ("en", TEMPLATE.zh.replace("「", "“").replace("」", "”"), "another language"),
-        ("zh", "You bought 「Tea」 and viewed 「Pot」.", "another language"),
+        ("en", TEMPLATE.zh.replace("“", "“").replace("”", "”"), "another language"),
+        ("zh", "You bought “Tea” and viewed “Pot”.", "another language"),
         ("en", TEMPLATE.en.replace(".", ", as Cup."), "another item"),
         ("en", TEMPLATE.en.replace(".", ", and the vase."), "another item"),
         ("zh", TEMPLATE.zh.replace("。", "，杯子。"), "another item"),
@@ -156,8 +156,8 @@ def test_what_is_not_the_same_is_refused(code, rewritten, why) -> None:
 def test_a_time_that_could_be_of_either_neighbour_is_refused() -> None:
     template = both_languages([Cause("view", "Tea", 2.0, YESTERDAY + 19), Cause("view", "Pot", 1.0)], "").zh
 
-    assert is_faithful("您昨晚浏览了「Tea」，浏览了「Pot」。", template, (), ZH) is None
-    assert is_faithful("您浏览了「Tea」昨晚浏览了「Pot」。", template, (), ZH) is not None
+    assert is_faithful("您昨晚浏览了“Tea”，浏览了“Pot”。", template, (), ZH) is None
+    assert is_faithful("您浏览了“Tea”昨晚浏览了“Pot”。", template, (), ZH) is not None
 
 
 @pytest.mark.parametrize("joined", ["Youbought “Tea”.", "You boughtand viewed “Tea”.", "Because youbought “Tea”."])
@@ -216,7 +216,7 @@ def test_no_other_text_passes_for_the_template_nor_breaks_the_check(text, spoken
 def test_words_that_claim_nothing_hold_no_action_time_claim_or_digit(code) -> None:
     words, spoken = vocabulary(code).words, languages()[code]
     verbs = {form.partition("{title}")[0].strip() for _, form in words.actions} - {"把", "将", "给"}
-    verbs |= {spoken.causes[action][0][0].rstrip("“「").strip() for action in ACTIONS_TOLD} - {"把"}
+    verbs |= {spoken.causes[action][0][0].rstrip("“").strip() for action in ACTIONS_TOLD} - {"把"}
     for said in (*words.connecting, *words.subjects, *words.joiners):
         padded = f" {said} "
         assert not any(f" {verb} " in padded if code == "en" else verb in said for verb in verbs), said
