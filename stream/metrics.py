@@ -72,6 +72,9 @@ class InputMetrics:
             "penchant_records_lost",
             "Offsets missing between two chunks: records the broker dropped before they were read, or control records",
         )
+        self.statistics_refused = new.counter(
+            "penchant_statistics_refused", "Records of item statistics that could not be read and were passed over"
+        )
         self.rewinds = new.counter(
             "penchant_rewinds", "Times a partition was read again because a chunk did not arrive"
         )

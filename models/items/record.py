@@ -190,6 +190,17 @@ def unpack_records(values: Sequence[bytes]) -> RecordColumns:
     )
 
 
+def unreadable(values: Sequence[bytes], *, deltas: bool) -> dict[int, str]:
+    """Why each of `values` that is no delta (or else no record) is none, by its place."""
+    found = {}
+    for at, value in enumerate(values):
+        try:
+            unpack_deltas([value]) if deltas else unpack_records([value])
+        except ValueError as error:
+            found[at] = str(error)
+    return found
+
+
 def ragged(starts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of compressed rows with these bounds, (n + 1,): the row of every element, and its place in the row."""
     lengths = np.diff(starts)

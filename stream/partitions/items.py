@@ -7,11 +7,12 @@ are not in a written record stay behind the committed offset, and are read again
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from models.items.record import unreadable
 from models.items.rows import ItemRows
 from stream.partitions.taken import Taken
 from stream.storage.overlay import Snapshot
@@ -28,11 +29,20 @@ MAX_WAIT_S: Final = 5.0
 """Longest time that a change waits for its record."""
 
 
+class Refused(NamedTuple):
+    """A delta that cannot be applied."""
+
+    record: Any
+    why: str
+
+
 class ItemPartition:
     """Statistics of the items of one partition of the item-deltas topic."""
 
     def __init__(self, store: PartitionStore, neighbours_max: int) -> None:
         self.store = store
+        self.unreadable: dict[bytes, str] = {}
+        """Items whose stored record cannot be read, and why: it is left as it is."""
         self.next_offset: int | None = None
         self._rows = ItemRows(neighbours_max)
         self._row_of: dict[bytes, int] = {}
@@ -40,19 +50,46 @@ class ItemPartition:
         self.taken_at_s = float("-inf")
         """When a commit last took what had changed, in its seconds."""
 
-    def apply(self, records: Sequence[Any]) -> None:
+    def apply(self, records: Sequence[Any]) -> list[Refused]:
         """Apply deltas; one whose source offset is behind the item's fence changes nothing.
 
-        Raises:
-            ValueError: bytes that are no delta, or a stored record that is none.
+        Returns:
+            Those that cannot be applied: bytes that are no delta, or of an item whose stored record cannot be read.
         """
-        row_of, keys = self._row_of, [record.key for record in records]
-        missing = list({key: None for key in keys if key not in row_of})
-        if missing:
-            rows = self._rows.add(self.store.get_many(missing))
-            row_of.update(zip(missing, rows.tolist(), strict=True))
-        self._rows.apply(np.array([row_of[key] for key in keys], np.int64), [record.value for record in records])
-        self._changed.update(keys)
+        refused = [Refused(record, "no key or no value") for record in records if not record.key or not record.value]
+        usable = [record for record in records if record.key and record.value] if refused else records
+        self._load({record.key: None for record in usable})
+        if self.unreadable:
+            refused += [Refused(record, why) for record in usable if (why := self.unreadable.get(record.key))]
+            usable = [record for record in usable if record.key not in self.unreadable]
+        try:
+            self._apply(usable)
+        except ValueError:  # of which nothing was applied
+            wrong = unreadable([record.value for record in usable], deltas=True)
+            refused += [Refused(usable[at], why) for at, why in wrong.items()]
+            self._apply([record for at, record in enumerate(usable) if at not in wrong])
+        return refused
+
+    def _apply(self, records: Sequence[Any]) -> None:
+        rows = np.array([self._row_of[record.key] for record in records], np.int64)
+        self._rows.apply(rows, [record.value for record in records])
+        self._changed.update(record.key for record in records)
+
+    def _load(self, keys: Iterable[bytes]) -> None:
+        missing = [key for key in keys if key not in self._row_of and key not in self.unreadable]
+        if not missing:
+            return
+        values = self.store.get_many(missing)
+        try:
+            rows = self._rows.add(values)
+        except ValueError:
+            stored = [at for at, value in enumerate(values) if value is not None]
+            wrong = unreadable([value for value in values if value is not None], deltas=False)
+            self.unreadable |= {missing[stored[at]]: why for at, why in wrong.items()}
+            kept = [at for at, key in enumerate(missing) if key not in self.unreadable]
+            missing, values = [missing[at] for at in kept], [values[at] for at in kept]
+            rows = self._rows.add(values)
+        self._row_of.update(zip(missing, rows.tolist(), strict=True))
 
     @property
     def n_changed(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
@@ -14,17 +15,18 @@ from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
 from models.items.names import ItemNames
 from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, SLICE_ITEMS, Priors, PriorsInTheMaking
-from models.items.record import RecordColumns
+from models.items.record import RecordColumns, unreadable
 from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
 from models.ranking.place_vectors import NO_VECTOR, PastTexts, past_of_items
 from models.ranking.recent import RecentItems
-from stream.errors import CorruptStateError
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.refresh.words import Naming, Words
 from stream.texts.queries import QueryVectors
 from stream.wire.decode import DecodeLimits, Rejected, decode_item
+
+logger = logging.getLogger(__name__)
 
 PRIORS_MAX_AGE_MS: Final = 1000
 """How old trend and popularity may be when statistics keep changing."""
@@ -110,21 +112,31 @@ class Knowledge:
         return changes
 
     def replicate_stats(self, records: Sequence[Replicated], topic: str) -> RecordColumns:
-        """Statistics records of this topic, into the arrays. Returns the newest of each item.
-
-        Raises:
-            CorruptStateError: bytes that are no record.
-        """
+        """Statistics records of this topic, into the arrays; bytes that are no record are passed over. Returns the newest of
+        each item."""
         latest = {record.key: record.value for record in records if record.key and record.value is not None}
         try:
-            hashes = np.array([self.names.hash_of(key.decode()) for key in latest], np.uint64)
-            columns = self.stats.put(self.index.intern(hashes), list(latest.values()))
-        except ValueError as error:
-            raise CorruptStateError(f"topic {topic}: {error}") from error
+            columns = self._put_stats(latest)
+        except ValueError:  # of a later release, say; each of those items stays as it was
+            wrong = unreadable(list(latest.values()), deltas=False)
+            keys = list(latest)
+            refused = {keys[at]: why for at, why in wrong.items()} | {
+                key: "the key is no UTF-8" for key in keys if not _is_text(key)
+            }
+            self._metrics.input.statistics_refused.inc(len(refused))
+            logger.error(
+                "topic %s: the statistics of %d items cannot be read and stay as they were; %r: %s",
+                topic, len(refused), *next(iter(refused.items())),
+            )  # fmt: skip
+            columns = self._put_stats({key: value for key, value in latest.items() if key not in refused})
         self._metrics.worker.stats_items.set(self.stats.size)
         self.engagements = float(self.stats.count.sum())
         self.heard_of(int(columns.trend_ms.max(initial=0)))
         return columns
+
+    def _put_stats(self, latest: dict[bytes, bytes]) -> RecordColumns:
+        hashes = np.array([self.names.hash_of(key.decode()) for key in latest], np.uint64)
+        return self.stats.put(self.index.intern(hashes), list(latest.values()))
 
     def heard_of(self, event_time_ms: int) -> None:
         """Something happened then."""
@@ -200,3 +212,11 @@ class Knowledge:
     def hashes_of(self, item_ids: Iterable[str]) -> NDArray[np.uint64]:
         """(n,) uint64."""
         return np.array([self.names.hash_of(item_id) for item_id in item_ids], np.uint64)
+
+
+def _is_text(key: bytes) -> bool:
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -5,6 +5,7 @@ The key is the text, not the item: an item that changes back, moves or is one of
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder.text import HASH_BYTES
-from stream.errors import CorruptStateError
 from stream.storage.rocks import PartitionStore
+
+logger = logging.getLogger(__name__)
 
 VERSION_BYTES: Final = 8
 _DELETE_AT_ONCE: Final = 10_000
@@ -30,11 +32,8 @@ class VectorStore:
     def get(
         self, hashes: Sequence[bytes], model_version: str, dims: int
     ) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-        """`(n, dims) float16` and `(n,) bool`: the vectors of these texts, and which of them are there.
-
-        Raises:
-            CorruptStateError: a stored vector has another size.
-        """
+        """`(n, dims) float16` and `(n,) bool`: the vectors of these texts, and which of them are there. One that has another
+        size than it should is not."""
         prefix = _prefix(model_version)
         values = self._store.get_many([prefix + each for each in hashes])
         vectors = np.zeros((len(hashes), dims), np.float16)
@@ -43,7 +42,10 @@ class VectorStore:
             if value is None:
                 continue
             if len(value) != 2 * dims:
-                raise CorruptStateError(f"a vector of {model_version} has {len(value)} bytes instead of {2 * dims}")
+                logger.warning(
+                    "a vector of %s has %d bytes instead of %d: made again", model_version, len(value), 2 * dims
+                )
+                continue
             vectors[row] = np.frombuffer(value, "<f2")
             found[row] = True
         return vectors, found

@@ -37,7 +37,10 @@ REASONS: tuple[str, ...] = (
 QUARANTINED = "quarantined"
 """A good event whose user's stored state cannot be read; or no record, but a user whose list or its reasons cannot be made."""
 
-LETTER_REASONS: tuple[str, ...] = (*REASONS, QUARANTINED)
+UNREADABLE = "unreadable"
+"""A record of an internal topic that cannot be read here, or of an item whose stored statistics cannot."""
+
+LETTER_REASONS: tuple[str, ...] = (*REASONS, QUARANTINED, UNREADABLE)
 """Every code in the `reason` header of a dead letter, and of the metric `penchant_events_rejected_total`."""
 
 MAX_DETAIL_CHARACTERS = 240

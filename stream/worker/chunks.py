@@ -14,6 +14,7 @@ from stream.kafka.engine.transport import Chunk
 from stream.kafka.types import TopicPartition
 from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
+from stream.wire.decode import UNREADABLE, Rejected
 from stream.wire.records import encode_sparse
 from stream.worker.intake import Intake
 from stream.worker.parts import WorkerParts
@@ -133,10 +134,9 @@ class ChunkHandler:
                 continue
             part = chunk.records[start : start + n]
             with self._metrics.work.stage_seconds.labels("items").time():
-                try:
-                    items.apply(part)
-                except ValueError as error:
-                    raise InvariantError(f"{tp.topic} partition {tp.partition}: {error}") from error
+                refused = items.apply(part)
+            for record, why in refused:  # one item goes without what it would have added
+                self._parts.dead_letters.refused(record, Rejected(UNREADABLE, why))
             self._quantum.took(len(part), time.monotonic() - began)
             start += len(part)
             await asyncio.sleep(0)

@@ -7,14 +7,18 @@ a partition is opened. It is read in slices of a few milliseconds, since a parti
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
+from stream.errors import CorruptStateError
 from stream.kafka.types import TopicPartition
 from stream.partitions.users import UserPartition
 from stream.state.owed import OWED_PREFIX, read_mark
 from stream.worker.parts import WorkerParts
+
+logger = logging.getLogger(__name__)
 
 MARKS_AT_ONCE: Final = 1_000
 """About 2 ms of work on the event loop."""
@@ -53,7 +57,7 @@ class Inheritance:
             now = time.monotonic()
             for key, value in found:
                 user = key.removeprefix(OWED_PREFIX)
-                tracker.queue.restore_owed(users.partition, user, read_mark(value), now)
+                tracker.queue.restore_owed(users.partition, user, _since_ms(user, value), now)
             if found:
                 last = found[-1][0]
                 self._on_found()
@@ -61,3 +65,12 @@ class Inheritance:
                 users.are_owed_read = True
                 return
             await asyncio.sleep(0)
+
+
+def _since_ms(user: bytes, mark: bytes) -> int:
+    """Since when the list is owed; of a mark of another release, since now: the list is owed all the same."""
+    try:
+        return read_mark(mark)
+    except CorruptStateError as error:
+        logger.warning("user %r: %s", user[:64], error)
+        return time.time_ns() // 1_000_000

@@ -75,3 +75,29 @@ def test_where_all_partitions_are_due_at_once_a_commit_takes_those_that_have_wai
     assert due_first(several, now_s + 1.0, 1.0) == [0, 1, 2, 3], "few changes wait for nobody"
     stores.close_all()
     directory.close()
+
+
+GOOD = pack_delta(ItemDelta(0, 1, count=1))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(b"a", b""), (b"a", None), (None, GOOD), (b"", GOOD), (b"a", b"\xff"), (b"a", GOOD[:-1] + b"\x00")],
+)
+def test_a_delta_that_cannot_be_read_costs_nobody_else_theirs(
+    items: ItemPartition, key: bytes | None, value: bytes | None
+) -> None:
+    wrong = Record(1, key, value)
+    refused = items.apply([Record(0, b"b", GOOD), wrong, Record(2, b"c", GOOD)])
+    assert [each.record for each in refused] == [wrong]
+    assert refused[0].why
+    assert sorted(items.take().stored.keys) == [b"b", b"c"]
+    assert items.apply([Record(3, b"a", GOOD)]) == []
+
+
+def test_the_stored_statistics_of_a_later_release_are_left_as_they_are(items: ItemPartition) -> None:
+    items.store.write([(b"a", b"\x09of a later release")], None)
+    for offset in range(2):
+        records = [Record(offset, key, GOOD) for key in (b"a", b"b", b"a")]
+        assert [each.record.key for each in items.apply(records)] == [b"a", b"a"]
+        assert items.take().stored.keys == [b"b"]

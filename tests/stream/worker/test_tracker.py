@@ -17,7 +17,7 @@ from tracker_harness import item_value, lists_of, opened, replicated, shop_with_
 
 from models.hashing import item_hash
 from models.vocabulary import ACTIONS
-from stream.errors import CorruptStateError, SettingsError
+from stream.errors import SettingsError
 from stream.metrics import Metrics
 from stream.outcomes.strategy_totals import record_key
 from stream.partitions.items import ItemPartition
@@ -345,14 +345,13 @@ def test_no_catalogue_record_raises(pairs):
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"{}", pack_record(ItemRecord(3))[:-1] + b"\x00"])
-def test_statistics_that_are_garbage_raise(harness, value):
-    with pytest.raises(CorruptStateError, match=r"interest\.item-stats"):
-        harness.tracker.replicate_stats([replicated(b"a", value)], 0.0)
-
-
-def test_statistics_of_an_item_that_is_no_text_raise(harness):
-    with pytest.raises(CorruptStateError, match=r"interest\.item-stats"):
-        harness.tracker.replicate_stats([replicated(b"\xff", pack_record(ItemRecord(3)))], 0.0)
+def test_statistics_that_are_garbage_are_passed_over_and_the_others_are_not(harness, value):
+    good = pack_record(ItemRecord(3))
+    harness.tracker.replicate_stats([replicated(b"a", value), replicated(b"b", good), replicated(b"\xff", good)], 0.0)
+    assert harness.metrics.registry.get_sample_value("penchant_statistics_items") == 1
+    assert harness.count("statistics_refused") == 2
+    harness.tracker.replicate_stats([replicated(b"a", good)], 0.0)
+    assert harness.metrics.registry.get_sample_value("penchant_statistics_items") == 2
 
 
 def test_statistics_records_without_key_or_value_are_passed_over(harness):
