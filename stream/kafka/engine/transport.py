@@ -294,7 +294,12 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """To the committed offsets, and to the oldest record where nothing is committed: upstream leaves such a partition
         where it is, although what was read of it may have been dropped."""
+        # Upstream seeks also for a fetch that ended after the flow was stopped, so at any time of a rebalance. Where reading
+        # begins is not settled then: a partition opened before its recovery would keep states that its changelog is ahead of.
+        settles = self.flow_active
         await super().perform_seek()
+        if not settles:
+            return
         changelogs = self.app.tables.changelog_topics
         for tp in [tp for tp in self._read_offset if tp.topic not in changelogs]:
             offset = self._read_offset[tp]
@@ -321,7 +326,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             await self.wait(self.can_resume_flow)
         if not self._get_active_partitions():
             await asyncio.sleep(BUFFER_POLL_S)
-            return {}, set()
+            return (
+                None,
+                set(),
+            )  # and not {}: where the flow has stopped meanwhile upstream would seek, for records that there are not
         return await super()._wait_next_records(timeout)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:

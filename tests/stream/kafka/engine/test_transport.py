@@ -177,6 +177,21 @@ async def test_a_partition_without_a_committed_offset_is_read_again_from_its_old
     )
 
 
+async def test_a_seek_while_the_flow_is_stopped_does_not_settle_where_reading_begins(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def committed() -> dict[TP, int]:
+        return {EVENTS: 7}
+
+    monkeypatch.setattr(consumer, "seek_to_committed", committed)
+    consumer.stop_flow()
+    await consumer.perform_seek()
+    assert consumer.start_offset(EVENTS) is None, "it would be opened before it is recovered"
+    consumer.resume_flow()
+    await consumer.perform_seek()
+    assert consumer.start_offset(EVENTS) == 7
+
+
 async def test_a_seek_happens_in_the_thread_that_fetches(
     consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -457,7 +472,7 @@ async def test_where_all_partitions_are_paused_the_next_look_comes_soon(
     monkeypatch.setattr(consumer, "wait", wait)
     consumer.stop_flow()
     consumer._active_partitions = set()
-    assert await consumer._wait_next_records(1.0) == ({}, set())
+    assert await consumer._wait_next_records(1.0) == (None, set())
 
 
 async def test_an_error_that_may_pass_does_not_keep_aiokafka_from_the_group_for_ever(consumer: ChunkConsumer) -> None:
