@@ -67,6 +67,7 @@ class Item(msgspec.Struct, frozen=True):
     language: str | None = None
     media_text: str | None = None
     published_at: Time | None = None
+    """Or a year, a date, seconds, micro- or nanoseconds: see `stream.wire.times.published_ms`."""
     available: bool = True
     """False: never recommended."""
     price: float | None = None

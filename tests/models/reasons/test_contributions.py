@@ -35,6 +35,15 @@ def test_an_item_is_shared_among_its_behaviours_by_their_gains():
     assert rows_of(contributions_of(item_contributions, position, gains)[0]) == expected
 
 
+def test_of_contributions_that_are_equal_the_newest_behaviour_comes_first():
+    item_contributions = np.array([[[0.4, 0.4, 0.5]]])
+    values, others = contributions_of(item_contributions, np.array([[0, 1, 2, 1]]), np.ones((1, 4)))
+    assert [row[2] for row in rows_of(values)] == [2, 0, 3, 1]
+    values, others = contributions_of(item_contributions, np.array([[0, 1, 2]]), np.ones((1, 3)), limit=2)
+    assert [row[2] for row in rows_of(values)] == [2, 1]
+    assert others.tolist() == [[0.4]]
+
+
 def test_a_dislike_takes_away_what_it_took_away():
     values, _ = contributions_of(np.array([[[0.5]]]), np.array([[0, 0]]), np.array([[2.0, -1.0]]))
     assert rows_of(values) == [(0, 0, 0, 1.0), (0, 0, 1, -0.5)]

@@ -67,6 +67,15 @@ def one_line(result):
     return lines[-1]
 
 
+def test_a_figure_that_one_event_does_not_give_is_null():
+    write(["u,i,purchase,1600000000"])
+    assert evaluate("events.csv", *MODELS, "--json", "report.json").exit_code == 0
+
+    text = Path("report.json").read_text(encoding="utf-8")
+    assert "null" in text
+    json.loads(text, parse_constant=pytest.fail)
+
+
 def test_the_report_has_every_model_slice_difference_and_says_what_it_is_of():
     report = report_of(write(rows()))
 

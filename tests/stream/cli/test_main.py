@@ -555,6 +555,15 @@ def test_without_a_terminal_progress_is_a_plain_line_now_and_then(monkeypatch: p
     assert console.file.getvalue() == "x.csv: 50% read, 12,345 sent, 6 rejected\n"
 
 
+def test_a_table_keeps_its_title_and_headings_where_there_is_no_terminal() -> None:
+    console = Console(file=io.StringIO())
+
+    show_table(console, ("what", "found"), [[Cell("a"), Cell("1")]], title="All of it")
+    show_table(console, (), [[Cell("b")]])
+
+    assert console.file.getvalue() == "All of it\nwhat\tfound\na\t1\nb\n"
+
+
 def test_markup_in_a_table_or_a_line_is_shown_as_it_is() -> None:
     console = on_terminal()
 
