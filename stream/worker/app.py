@@ -18,7 +18,7 @@ from stream.kafka.engine.engine import Engine
 from stream.kafka.engine.table import StoreOptions
 from stream.kafka.group import members_of, named
 from stream.kafka.producer import RecordProducer
-from stream.kafka.replica import TopicReplica
+from stream.kafka.replica import TopicReplica, read_whole
 from stream.kafka.topics import LogEnds, check_topics, is_embedded
 from stream.kafka.transactions import PartitionWriters
 from stream.metrics import Metrics
@@ -222,15 +222,10 @@ class Application:
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
 
     async def _read_what_all_know(self) -> None:
-        """Catalogue, statistics and models, while the partitions are still another's, who makes their lists meanwhile.
-
-        Where that takes too long the worker joins all the same; `ChunkHandler` then waits, and says what it waits for.
-        """
+        """Catalogue, statistics and models, while the partitions are still another's, who makes their lists meanwhile."""
         for replica in self._replicas:
             replica.start()
-        read = asyncio.gather(*(replica.caught_up.wait() for replica in self._replicas))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(read, self.settings.delivery_timeout_s)
+        await read_whole(self._replicas, self.settings.delivery_timeout_s)
 
     async def _open_texts(self, choice: EncoderChoice) -> Texts:
         return await open_texts(

@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream.errors import BrokerUnreachableError, TopicsError
+from stream.errors import BrokerUnreachableError, StuckError, TopicsError
 from stream.kafka import replica as replica_module
-from stream.kafka.replica import BATCH_RECORDS, MAX_BATCHES_AHEAD, Replicated, TopicReplica
+from stream.kafka.replica import BATCH_RECORDS, MAX_BATCHES_AHEAD, Replicated, TopicReplica, read_whole
 from stream.settings import Settings
 
 DEADLINE_S = 20.0
@@ -218,3 +218,29 @@ async def test_a_topic_that_ends_with_a_transaction_marker_is_caught_up_with(kaf
     async with reading(kafka, topic=topic) as reader:
         await reader.caught_up()
         assert [record.value for record in reader.records] == [b"kept"]
+
+
+class SlowReplica:
+    """Stands for a replica that is handed a record now and then."""
+
+    def __init__(self, records: int, every_s: float) -> None:
+        self.topic, self.applied_records, self.caught_up = "interest.items", 0, asyncio.Event()
+        self._reading = asyncio.ensure_future(self._read(records, every_s))
+
+    async def _read(self, records: int, every_s: float) -> None:
+        for _ in range(records):
+            await asyncio.sleep(every_s)
+            self.applied_records += 1
+        if every_s < 1:
+            self.caught_up.set()
+
+
+async def test_a_large_topic_is_read_for_as_long_as_it_takes_while_it_goes_on() -> None:
+    slow, ready = SlowReplica(40, 0.05), SlowReplica(0, 0)
+    await read_whole([slow, ready], stalled_s=0.8)  # it takes 2 s, and never stands still for long
+    assert slow.applied_records == 40
+
+
+async def test_a_topic_of_which_nothing_comes_any_more_is_told_of() -> None:
+    with pytest.raises(StuckError, match=r"nothing of interest\.items was read for 0\.3 s, after 0 records"):
+        await read_whole([SlowReplica(0, 0), SlowReplica(1, 60)], stalled_s=0.3)
