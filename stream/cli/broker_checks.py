@@ -10,7 +10,9 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream.cli.checks import Check, skipped
+from stream.display.terminal import count
 from stream.errors import BrokerUnreachableError
+from stream.kafka.group import OUR_ASSIGNOR, ask_group, named
 from stream.kafka.reach import wait_for_broker
 from stream.kafka.topics import Topic, cleanup_policies, topic_specs
 from stream.settings import Settings
@@ -87,6 +89,21 @@ def check_policies(settings: Settings, topics: Mapping[str, Topic]) -> Check:
     name, _, wanted = wrong[0]
     fix = f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy={wanted}"
     return Check("compaction", "fail", detail, fix)
+
+
+def check_group(settings: Settings) -> Check:
+    """Are the members of the workers' group workers? Another program's keep them out of it."""
+    group = ask_group(settings)
+    if group is None:
+        return skipped("group", "the broker does not tell")
+    if group.members and group.assignor not in ("", OUR_ASSIGNOR):
+        return Check(
+            "group",
+            "fail",
+            f"{settings.group_id} is in use by another program: {named(group.members)}",
+            "stop that program, or give the workers a --group-id of their own",
+        )
+    return Check("group", "ok", f"{settings.group_id}: {count(len(group.members), 'member')}")
 
 
 def check_clocks(settings: Settings, topics: Mapping[str, Topic]) -> Check:

@@ -68,6 +68,7 @@ def examine(flags: dict[str, Any]) -> list[Check]:
             broker_checks.check_topics(settings, topics),
             broker_checks.check_policies(settings, topics),
             broker_checks.check_clocks(settings, topics),
+            broker_checks.check_group(settings),
         ]
         events = topics.get(settings.topic_events)
         partitions = partitions if events is None else events.partitions

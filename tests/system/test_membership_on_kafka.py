@@ -12,6 +12,7 @@ from kafka_checks import catalogue, check_everything, events
 from kafka_server import KafkaServer
 from worker_process import Topics, WorkerProcess
 
+from stream.cli.broker_checks import check_group
 from stream.errors import EXIT_USAGE
 from stream.kafka.topics import create_topics
 
@@ -67,6 +68,17 @@ def test_a_worker_with_a_name_gets_its_partitions_back_and_the_other_one_never_p
         assert partitions(restarted) == partitions(other) == SHARED
         assert other.metrics()["penchant_rebalances_total"] == before
         check_everything(topics, other)
+
+
+def test_doctor_finds_nothing_wrong_with_a_group_of_workers(kafka: KafkaServer, tmp_path: Path) -> None:
+    topics = topics_for(kafka)
+    assert check_group(topics.settings).status in ("ok", "skip"), (
+        "a Kafka that never had a group has no coordinator yet"
+    )
+    with WorkerProcess(topics.settings, tmp_path / "a") as worker:
+        worker.wait_for("its partitions", lambda: partitions(worker) > 0)
+        check = check_group(topics.settings)
+        assert (check.status, check.detail) == ("ok", f"{topics.settings.group_id}: 1 member")
 
 
 def test_a_standby_takes_over_from_its_own_copy(kafka: KafkaServer, tmp_path: Path) -> None:
@@ -127,6 +139,8 @@ def test_another_programs_consumer_in_the_group_is_named_with_the_fix(kafka: Kaf
             while worker.process.poll() is None:
                 foreign.poll(0.2)
             assert worker.process.returncode == EXIT_USAGE
+            check = check_group(topics.settings)
+            assert (check.status, "a-console at 127.0.0.1" in check.detail) == ("fail", True)
             last = worker.log.splitlines()[-1]
     finally:
         foreign.close()
