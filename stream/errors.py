@@ -5,6 +5,7 @@
     │   ├── SettingsError         a setting is missing, malformed or contradicts another
     │   ├── InputFileError        a file cannot be read as what it was said to be
     │   ├── ModelUnusableError    a language model cannot be exported, loaded or run as asked
+    │   │   └── EncoderAwayError      the service that makes text vectors does not answer; a worker goes on without
     │   ├── TopicsError           topics are missing or their partition counts do not match
     │   └── BrokerUnreachableError  nothing answered at bootstrap_servers within the deadline
     ├── RetryableError        transient: retried within bounds, then it becomes a crash
@@ -47,6 +48,10 @@ class InputFileError(UsageError):
 
 class ModelUnusableError(UsageError):
     """A language model cannot be exported, loaded or run as asked."""
+
+
+class EncoderAwayError(ModelUnusableError):
+    """The service that makes text vectors does not answer; it may come back."""
 
 
 class TopicsError(UsageError):

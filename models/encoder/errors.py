@@ -1,6 +1,7 @@
 """What can be wrong with an encoder or a model directory.
 
 ModelError              the person can mend it: names the thing and the fix
+└── ModelAwayError          it is somebody else's to serve, and nobody answers now
 EncoderError            one call failed; the caller decides whether it was the texts or the device
 └── OutOfMemoryError        the batch was too large for the device
 """
@@ -15,6 +16,10 @@ class ModelError(Exception):
         self.message = message
         self.fix = fix
         super().__init__(f"{message} Fix: {fix}")
+
+
+class ModelAwayError(ModelError):
+    """A service that does not answer now; it may later."""
 
 
 class EncoderError(Exception):

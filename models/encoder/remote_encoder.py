@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder.contract import Prepared, Role
-from models.encoder.errors import EncoderError, ModelError
+from models.encoder.errors import EncoderError, ModelAwayError, ModelError
 from models.encoder.tokens import estimated_tokens
 
 RETRIES: Final = 3
@@ -70,7 +70,8 @@ class RemoteEncoder:
             sleep: waits between tries.
 
         Raises:
-            ModelError: the URL is none, or the service does not answer with embeddings.
+            ModelError: the URL is none.
+            ModelAwayError: the service does not answer with embeddings.
         """
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -84,7 +85,7 @@ class RemoteEncoder:
         try:
             self.dims = self._ask(["dimensions"]).shape[1]
         except EncoderError as error:
-            raise ModelError(f"no embeddings from {parts.hostname}: {error}.", "check encoder_remote_url") from None
+            raise ModelAwayError(f"no embeddings from {parts.hostname}: {error}.", "check encoder_remote_url") from None
         self.model_version = f"remote:{model}/{self.dims}-{max_tokens}"
 
     def prepare(self, texts: Sequence[str], role: Role) -> list[Prepared]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from models.encoder.contract import Encoder, Prepared, Role
 from models.encoder.text import clean_text, text_hash
@@ -70,7 +70,6 @@ class MicroBatcher:
         options: BatcherOptions,
         metrics: TextMetrics,
         *,
-        on_down: Callable[[BaseException], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing happens before `start`.
@@ -79,19 +78,23 @@ class MicroBatcher:
             make_encoder: loads the encoder; called in its thread, and again after it died.
             options: bounds.
             metrics: of texts.
-            on_down: called once, when the encoder could not be kept alive; the worker should stop.
             clock: seconds, monotonic.
         """
-        self._options, self._metrics, self._on_down, self._clock = options, metrics, on_down, clock
+        self._options, self._metrics, self._clock = options, metrics, clock
         self._thread = SupervisedEncoder(
-            make_encoder, options, metrics, on_answers=self._resolve, on_given_up=self._give_up, clock=clock
+            make_encoder,
+            options,
+            metrics,
+            on_answers=self._resolve,
+            on_down=self._go_down,
+            on_up=self._come_up,
+            clock=clock,
         )
         self._entries: dict[bytes, Entry] = {}  # accepted and not yet answered
         self._cache = VectorCache(options.cache_max_texts)
         self._quarantine = Quarantine(options.quarantine_s, clock)
         self._accepted = 0  # texts being tokenised, beside those in the backlog
         self._refusal: Refused | None = None  # of everything, once stopped or down
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- starting, stopping, being asked ---
 
@@ -118,8 +121,6 @@ class MicroBatcher:
             await asyncio.wait(waiting, timeout=timeout_s)
         self._thread.close()
         self._refuse_all(self._refusal)
-        for task in self._tasks:
-            task.cancel()
         self._preparer.shutdown(wait=False, cancel_futures=True)
         await self._thread.join(max(timeout_s, 1.0))
 
@@ -129,7 +130,7 @@ class MicroBatcher:
         return self._thread.encoder
 
     def health(self) -> Health:
-        """Alive = not given up, and with texts waiting a batch has ended within `stall_s`."""
+        """Alive = not away, and with texts waiting a batch has ended within `stall_s`."""
         texts, tokens, oldest_s, silent_s = self._thread.load()
         if self._refusal is not None:
             return Health(False, self._refusal.detail or self._refusal.reason, texts, tokens, oldest_s)
@@ -315,26 +316,20 @@ class MicroBatcher:
             for request, position in entry.waiters:
                 request.answer(position, answer)
 
-    def _give_up(self, error: BaseException) -> None:
-        self._refusal = Refused("encoder_down", f"{type(error).__name__}: {error}"[:200])
-        self._refuse_all(self._refusal)
-        if self._on_down is not None:
-            self._keep(self._on_down(error))
+    def _go_down(self, error: BaseException) -> None:
+        """Refuse all until the encoder is back: whoever asks goes without a vector, and asks again."""
+        if self._refusal is None or self._refusal.reason == "encoder_down":  # not once it was stopped
+            self._refusal = Refused("encoder_down", f"{type(error).__name__}: {error}"[:200])
+            self._refuse_all(self._refusal)
+
+    def _come_up(self) -> None:
+        if self._refusal is not None and self._refusal.reason == "encoder_down":
+            self._refusal = None
 
     def _refuse_all(self, refusal: Refused) -> None:
         self._thread.drain()
         entries = list(self._entries.values())
         self._resolve(entries, [refusal] * len(entries))
-
-    def _keep(self, work: Awaitable[Any]) -> None:
-        """A task that is not garbage-collected while it runs."""
-
-        async def run() -> None:
-            await work
-
-        task = asyncio.ensure_future(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 _TOO_LATE: Final = Refused("too_late", "by the speed of the last batches")

@@ -30,6 +30,9 @@ MAX_DEATHS: Final = 3
 MAX_RESTARTS: Final = 5
 RESTART_WINDOW_S: Final = 60.0
 FIRST_RESTART_WAIT_S: Final = 0.1
+DOWN_WAIT_S: Final = 5.0
+DOWN_WAIT_MAX_S: Final = 300.0
+"""An encoder that cannot be kept alive is tried again after so long, twice as long each time."""
 _LOCAL: Final = frozenset({"cpu", "cuda", "tensorrt"})
 
 
@@ -76,7 +79,8 @@ class SupervisedEncoder:
         metrics: TextMetrics,
         *,
         on_answers: Callable[[Sequence[Entry], Sequence[Answer]], None],
-        on_given_up: Callable[[BaseException], None],
+        on_down: Callable[[BaseException], None],
+        on_up: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing happens before `start`.
@@ -86,11 +90,14 @@ class SupervisedEncoder:
             options: bounds.
             metrics: of texts.
             on_answers: called on the event loop with entries that have left, and the answer of each.
-            on_given_up: called once on the event loop, when the encoder could not be kept alive; nothing is encoded any more.
+            on_down: called on the event loop when the encoder could not be kept alive; nothing is encoded until `on_up`. It is
+                tried again, for as long as it takes.
+            on_up: called when it encodes again.
             clock: seconds, monotonic.
         """
         self._make_encoder, self._options, self._metrics = make_encoder, options, metrics
-        self._on_answers, self._on_given_up, self._clock = on_answers, on_given_up, clock
+        self._on_answers, self._on_down, self._on_up, self._clock = on_answers, on_down, on_up, clock
+        self._down_times = 0
         self._budget = Budget(options.max_tokens)
         self._fit = TimeFit()
         self._encoder: Encoder | None = None
@@ -288,9 +295,13 @@ class SupervisedEncoder:
         if generation != self._generation:
             return
         if self._encoder is not None and encoder.model_version != self._encoder.model_version:
-            self._give_up(InvariantError(f"the encoder changed to {encoder.model_version} while running"))
+            self._generation += 1  # the thread ends
+            self._go_down(InvariantError(f"the encoder changed to {encoder.model_version} while running"))
             return
         self._encoder = encoder
+        if self._down_times:
+            self._down_times = 0
+            self._on_up()
         self._last_progress = self._clock()
         self._metrics.encoder_provider.labels(encoder.provider).set(1)
         self._metrics.encoder_alive.set(1)
@@ -343,8 +354,8 @@ class SupervisedEncoder:
         if running is not None:
             self._retry(running.taken.entries, is_their_fault=not isinstance(error, EncoderBrokenError))
         self._restarts = [at for at in self._restarts if now - at < RESTART_WINDOW_S]
-        if len(self._restarts) >= MAX_RESTARTS or isinstance(error, ModelError):
-            self._give_up(error)
+        if len(self._restarts) >= MAX_RESTARTS or isinstance(error, ModelError) or self._down_times:
+            self._go_down(error)
             return
         wait_s = FIRST_RESTART_WAIT_S * 2 ** len(self._restarts) if self._restarts else 0.0
         self._restarts.append(now)
@@ -372,10 +383,18 @@ class SupervisedEncoder:
                 entry.queued_at = self._clock()
                 self.add(entry)
 
-    def _give_up(self, error: BaseException) -> None:
-        logger.error("the encoder cannot be kept alive: %s: %s", type(error).__name__, error)
+    def _go_down(self, error: BaseException) -> None:
+        wait_s = min(DOWN_WAIT_S * 2**self._down_times, DOWN_WAIT_MAX_S)
+        self._down_times += 1
+        logger.error(
+            "the encoder is away (%s: %s); lists go without new texts, and it is tried again in %g s",
+            type(error).__name__,
+            error,
+            wait_s,
+        )
         self._metrics.encoder_alive.set(0)
-        self._on_given_up(error)
+        self._on_down(error)
+        self._loop.call_later(wait_s, self._restart)
 
     async def _watch(self) -> None:
         """A thread that hangs cannot be ended, only left behind."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from models.encoder.contract import Encoder
 from models.encoder.opening import EncoderChoice
@@ -77,7 +77,6 @@ async def open_texts(
     catalog_is_read: Callable[[], bool],
     on_swap: Callable[[], None],
     on_query_ready: Callable[[int, bytes], None],
-    on_down: Callable[[BaseException], Awaitable[None]],
 ) -> Texts:
     """Load the encoder and put everything together.
 
@@ -90,9 +89,9 @@ async def open_texts(
         catalog_is_read: whether the items topic has been read to its end.
         on_swap: called when the vectors of another model serve from now on.
         on_query_ready: called with the partition and the user of a query that has its vector now.
-        on_down: called when the encoder cannot be had any more.
 
     Raises:
+        EncoderAwayError: nobody answers where the encoder is said to be; it may come back.
         ModelUnusableError: the encoder cannot be had as the settings say.
     """
     loaded: list[Encoder] = [await asyncio.to_thread(open_encoder_of, choice)]
@@ -101,7 +100,6 @@ async def open_texts(
         lambda: loaded.pop() if loaded else open_encoder_of(choice),
         options_for(encoder.provider),
         metrics,
-        on_down=on_down,
     )
     if encoder.provider == "hashing":
         logger.warning(

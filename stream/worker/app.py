@@ -13,7 +13,7 @@ from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 
 from models.encoder.opening import EncoderChoice
-from stream.errors import PenchantError
+from stream.errors import EncoderAwayError, PenchantError
 from stream.kafka.engine.engine import Engine
 from stream.kafka.engine.table import StoreOptions
 from stream.kafka.group import members_of, named
@@ -26,6 +26,7 @@ from stream.params import batcher_options, encoder_choice
 from stream.settings import Settings
 from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
+from stream.texts.encoder_thread import DOWN_WAIT_MAX_S, DOWN_WAIT_S
 from stream.texts.serving import Texts, open_texts
 from stream.worker.collector import keep_for_life
 from stream.worker.commit import Committer
@@ -105,6 +106,7 @@ class Application:
             self._replicas_caught_up,
         )
         self._texts: Texts | None = None
+        self._awaited_encoder: EncoderChoice | None = None
         self._wire_engine(user_stores, item_stores)
         self.on_stopping: Callable[[], None] | None = None
         """Called once, when the worker begins to stop."""
@@ -213,7 +215,7 @@ class Application:
         try:
             await asyncio.to_thread(self._models.load_own)
             if choice is not None:
-                self._texts = self.tracker.knowledge.texts = await self._open_texts(choice)
+                await self._open_texts_if_there(choice)
             await compiling.finished()
         finally:
             await compiling.stop()
@@ -237,8 +239,30 @@ class Application:
             catalog_is_read=self._replicas_caught_up,
             on_swap=self._vectors_swapped,
             on_query_ready=self._query_ready,
-            on_down=self.lifecycle.fatal,
         )
+
+    async def _open_texts_if_there(self, choice: EncoderChoice) -> Texts | None:
+        """A service that is away at the start is waited for beside everything else: lists go without text until then."""
+        try:
+            self._texts = self.tracker.knowledge.texts = await self._open_texts(choice)
+        except EncoderAwayError as error:
+            logger.error("%s Lists are made without text until it answers.", error)
+            self.metrics.texts.encoder_alive.set(0)
+            self._awaited_encoder = choice
+        return self._texts
+
+    async def _run_texts(self) -> None:
+        """Until cancelled."""
+        texts, wait_s = self._texts, DOWN_WAIT_S
+        while texts is None and self._awaited_encoder is not None:
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, DOWN_WAIT_MAX_S)
+            texts = await self._open_texts_if_there(self._awaited_encoder)
+            if texts is not None:
+                texts.changed(range(len(self.tracker.knowledge.index)))  # the catalogue was read before
+                self._vectors_swapped()
+        if texts is not None:
+            await texts.run()
 
     def _started(self, starting: asyncio.Future[Any], seconds: float) -> None:
         if starting.cancelled():
@@ -257,7 +281,7 @@ class Application:
             self.worker.commit_forever(),
             self.worker.measure_forever(self._signs.lag),
             self._signs.watch_log_ends(),
-            *([] if self._texts is None else [self._texts.run()]),
+            self._run_texts(),
         )
 
     async def _close(self) -> None:

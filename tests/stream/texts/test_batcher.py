@@ -13,16 +13,17 @@ from encoder_fakes import ScriptedEncoder, expected
 from models.encoder.errors import ModelError
 from stream.errors import InvariantError, ModelUnusableError
 from stream.metrics import Metrics
+from stream.texts import encoder_thread
 from stream.texts.batcher import BatcherOptions, MicroBatcher, Priority, Refused
 
 DEADLINE_S = 30.0
 
 
 @asynccontextmanager
-async def batcher(encoder=None, *, make=None, on_down=None, **options):
+async def batcher(encoder=None, *, make=None, **options):
     """A running batcher; `batcher.metrics` are its own."""
     made = MicroBatcher(
-        make or (lambda: encoder), BatcherOptions(**options), metrics := Metrics().texts, on_down=on_down
+        make or (lambda: encoder), BatcherOptions(**options), metrics := Metrics().texts
     )  # fmt: skip
     made.metrics = metrics
     await asyncio.wait_for(made.start(), DEADLINE_S)
@@ -273,27 +274,51 @@ async def test_a_broken_encoder_is_loaded_anew_and_no_text_is_blamed():
         assert value(made.metrics.encoder_restarts) == 1
 
 
-async def test_an_encoder_that_cannot_be_kept_alive_ends_in_refusals_and_tells_the_worker():
-    told = []
-
-    async def on_down(error):
-        told.append(error)
+async def test_an_encoder_that_cannot_be_kept_alive_refuses_until_it_is_back(monkeypatch):
+    monkeypatch.setattr(encoder_thread, "DOWN_WAIT_S", 0.05)
+    encoders, is_there = [], True
 
     def make():
-        if made_one:
-            raise RuntimeError("no device")
-        made_one.append(ScriptedEncoder())
-        return made_one[0]
+        if not is_there:
+            raise ModelError("nobody answers.", "start it")
+        encoders.append(ScriptedEncoder())
+        return encoders[-1]
 
-    made_one = []
-    async with batcher(make=make, on_down=on_down) as made:
-        made_one[0].is_broken = True
+    async with batcher(make=make) as made:
+        is_there = False
+        encoders[0].is_broken = True
         (answer,) = await ask(made, ["one"])
         assert answer.reason == "encoder_down"
-        await until(lambda: told)
-        assert str(told[0]) == "no device"
         assert not made.health().is_alive
         assert (await ask(made, ["two"]))[0].reason == "encoder_down"
+        await asyncio.sleep(0.3)  # tried again in vain, more than once
+        assert (await ask(made, ["two"]))[0].reason == "encoder_down"
+        is_there = True
+        await until(lambda: made.health().is_alive)
+        same((await ask(made, ["two"]))[0], "two")
+        await made.stop(0.0)
+        assert (await ask(made, ["three"]))[0].reason == "stopped"
+
+
+async def test_an_encoder_that_comes_back_as_another_one_is_away_until_it_is_itself_again(monkeypatch):
+    monkeypatch.setattr(encoder_thread, "DOWN_WAIT_S", 0.05)
+    encoders, version = [], "fake/1"
+
+    def make():
+        encoders.append(ScriptedEncoder())
+        encoders[-1].model_version = version
+        return encoders[-1]
+
+    async with batcher(make=make) as made:
+        version = "other/7"
+        encoders[0].is_broken = True
+        (answer,) = await ask(made, ["one"])
+        assert (answer.reason, "other/7" in answer.detail) == ("encoder_down", True)
+        assert not made.health().is_alive
+        version = "fake/1"
+        await until(lambda: made.health().is_alive)
+        same((await ask(made, ["one"]))[0], "one")
+        await until(lambda: all(each.is_closed for each in encoders[:-1]))
 
 
 async def test_stopping_encodes_what_waits_and_refuses_what_comes():

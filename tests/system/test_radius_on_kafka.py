@@ -1,0 +1,152 @@
+"""On Apache Kafka: what is ordinary, odd or away stops no worker."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from hashlib import blake2b, sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from kafka_checks import catalogue, differences
+from kafka_server import KafkaServer, free_ports
+from worker_process import Topics, WorkerProcess
+
+from stream.kafka.topics import create_topics
+from stream.wire.records import recommendation_decoder
+from stream.worker.dead_letters import BEGINNING_BYTES
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+_names = count()
+DIMS = 8
+
+
+@pytest.fixture
+def topics(kafka: KafkaServer) -> Topics:
+    topics = Topics(kafka.bootstrap_servers, f"r{next(_names)}-{time.time_ns():x}")
+    create_topics(topics.settings)
+    return topics
+
+
+class _Service(BaseHTTPRequestHandler):
+    """An embeddings service: vectors by what is hashed."""
+
+    def do_POST(self) -> None:
+        texts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"]
+        vectors = [[float(b) + 1 for b in blake2b(t.encode(), digest_size=DIMS).digest()] for t in texts]
+        body = json.dumps({"data": [{"embedding": v, "index": i} for i, v in enumerate(vectors)]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+class Service:
+    def __init__(self, port: int) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _Service)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def click(topics: Topics, user: str, item: str = "i1") -> None:
+    event = {"user_id": user, "item_id": item, "action": "click"}
+    topics.produce(topics.settings.topic_events, [(user.encode(), json.dumps(event).encode())])
+
+
+def encoders(topics: Topics) -> dict[str, str | None]:
+    """Which encoder each user's last list was made with."""
+    lists = [recommendation_decoder.decode(m.value()) for m in topics.read(topics.settings.topic_recommendations)]
+    return {each.user_id: each.model.encoder for each in lists}
+
+
+@pytest.fixture
+def port() -> int:
+    return free_ports(1)[0]
+
+
+def test_lists_go_out_without_text_while_the_embeddings_service_is_away_and_with_it_when_it_is_back(
+    topics: Topics, tmp_path: Path, port: int
+) -> None:
+    catalogue(topics, 20)
+    remote = {"encoder_model": "m", "encoder_remote_url": f"http://127.0.0.1:{port}/v1", "list_max_age_s": 0}
+    with WorkerProcess(topics.settings, tmp_path / "a", **remote) as worker:
+        click(topics, "ann")
+        worker.wait_for("a list without text", lambda: "ann" in encoders(topics))
+        assert encoders(topics)["ann"] is None
+        assert worker.metrics()["penchant_encoder_alive"] == 0
+        service = Service(port)
+        try:
+            worker.wait_for("the service", lambda: worker.metrics().get("penchant_item_vectors", 0) >= 20)
+            click(topics, "bob")
+            worker.wait_for("a list by text", lambda: "bob" in encoders(topics))
+            assert str(encoders(topics)["bob"]).startswith("remote:m/")
+        finally:
+            service.close()
+        # Away again: what is new goes without a vector, what has one keeps it.
+        topics.produce(topics.settings.topic_items, [(b"new", b'{"item_id":"new","title":"A new one"}')])
+        click(topics, "cid")
+        worker.wait_for("a list", lambda: "cid" in encoders(topics))
+        assert worker.process.poll() is None
+        assert worker.terminate() < 15
+        assert worker.process.returncode == 0, worker.log
+
+
+ORDINARY = [
+    ["view"] * 10 + ["dislike"],
+    ["click"] + ["view"] * 5 + ["dislike"],
+    ["view"] * 15 + ["click", "dislike", "dislike"],
+]
+
+
+def test_ordinary_events_and_odd_records_stop_no_worker(topics: Topics, tmp_path: Path) -> None:
+    settings = topics.settings
+    catalogue(topics, 20)
+    huge = json.dumps({"user_id": "big", "action": "view", "item_id": "i1", "text": "x" * 20_000_000}).encode()
+    zipped = Producer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "compression.type": "zstd",
+            "message.max.bytes": 30_000_000,
+            "log_level": 0,
+        }
+    )
+    zipped.produce(settings.topic_events, huge, b"big")
+    assert zipped.flush(60) == 0
+    topics.produce(
+        settings.topic_events,
+        [
+            (f"u{n}".encode(), json.dumps({"user_id": f"u{n}", "item_id": "i1", "action": action}).encode())
+            for n, actions in enumerate(ORDINARY)
+            for action in actions
+        ],
+    )
+    amount = {"user_id": "rich", "item_id": "i1", "action": "purchase", "value": 1e308}
+    topics.produce(settings.topic_events, [(b"rich", json.dumps(amount).encode())] * 3)
+    topics.produce(settings.topic_item_deltas, [(b"i1", b"\xff no delta"), (None, None)])
+    topics.produce(settings.topic_item_stats, [(b"i2", b"\xff no statistics")])
+    topics.produce(settings.topic_models, [(b"ranker", b'{"kind":"ranker","of":"a later release"}')])
+    topics.produce(settings.topic_strategy_stats, [(b"interest/1/0/0", b'{"value":null}')])
+    with WorkerProcess(settings, tmp_path / "a") as worker:
+        worker.wait_for("everything", topics.all_committed)
+        lists = {m.key().decode() for m in topics.read(settings.topic_recommendations)}
+        assert lists >= {"u0", "u1", "u2", "rich"}
+        assert worker.metrics()["penchant_models_refused_total"] == 1
+        letters = {dict(m.headers())["reason"]: m for m in topics.read(settings.topic_dead_letter)}
+        assert set(letters) == {b"too_large", b"unreadable"}
+        too_large = letters[b"too_large"]
+        assert too_large.value() == huge[:BEGINNING_BYTES]
+        assert dict(too_large.headers())["whole_sha256"] == sha256(huge).hexdigest().encode()
+        assert differences(topics.reference()[0], topics.state()) == {}
+        assert worker.terminate() < 15
+        assert worker.process.returncode == 0, worker.log
