@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.hashing import query_hash
 from models.items.names import ItemNames
 from models.vocabulary import ACTIONS, PURCHASE, REFUND
+from stream.kafka.engine.bounded_batches import unread_batch
 from stream.outcomes.crediting import Referrals
 from stream.state.record import dwell_code
 from stream.state.update import EventColumns
@@ -164,7 +165,8 @@ def _decide(records: list[tuple[int, Any]], limits: DecodeLimits) -> _Odd:
     for i, record in records:
         decoded = decode_event(record.key, record.value, record.timestamp, limits)
         if isinstance(decoded, Rejected):
-            odd.refused.append(DeadLetter(record, decoded))
+            why = unread_batch(record)
+            odd.refused.append(DeadLetter(record, decoded if why is None else Rejected("too_large", why)))
             continue
         event = decoded.event
         odd.mended.extend(decoded.mended)

@@ -150,3 +150,32 @@ def test_ordinary_events_and_odd_records_stop_no_worker(topics: Topics, tmp_path
         assert differences(topics.reference()[0], topics.state()) == {}
         assert worker.terminate() < 15
         assert worker.process.returncode == 0, worker.log
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "lz4", "snappy"])
+def test_a_batch_that_unpacks_to_more_than_a_worker_may_hold_is_a_dead_letter(
+    topics: Topics, tmp_path: Path, kind: str
+) -> None:
+    settings = topics.settings
+    bomb = Producer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "compression.type": kind,
+            "message.max.bytes": 40_000_000,
+            "partitioner": "murmur2_random",
+            "log_level": 0,
+        }
+    )
+    size = 12_000_000 if kind == "snappy" else 30_000_000  # which packs least, and the broker takes a megabyte
+    click(topics, "ann")
+    bomb.produce(settings.topic_events, b" " * size, b"ann")
+    assert bomb.flush(60) == 0
+    click(topics, "ann", "i2")
+    with WorkerProcess(settings, tmp_path / "a", fetch_buffer_max_bytes=8 << 20, fetch_max_bytes=8 << 20) as worker:
+        worker.wait_for("everything", topics.all_committed)
+        (letter,) = topics.read(settings.topic_dead_letter)
+        headers = dict(letter.headers())
+        assert headers["reason"] == b"too_large"
+        assert b"unpacks to more than 8388608 bytes" in headers["detail"]
+        assert worker.metrics()['penchant_events_total{action="click"}'] == 2
+        assert worker.process.poll() is None

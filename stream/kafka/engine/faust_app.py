@@ -8,6 +8,7 @@ from typing import Any
 import faust
 from yarl import URL
 
+from stream.kafka.engine.bounded_batches import bound_batches
 from stream.kafka.engine.table import STORE_SCHEME
 from stream.kafka.engine.transport import CHUNK_SCHEME, ChunkSchema, KeepingFlowControl
 from stream.settings import Settings
@@ -54,6 +55,8 @@ def make_faust_app(settings: Settings) -> Any:
         agent_supervisor="mode.supervisors.CrashingSupervisor",
     )
     app.flow_control = KeepingFlowControl()
+    changelogs = {settings.changelog_topic, settings.topic_item_stats}
+    bound_batches(settings.fetch_buffer_max_bytes, lambda topic: topic not in changelogs)
     app.transport.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.transport.fetch_max_bytes = settings.fetch_max_bytes
     app.transport.fetch_buffer_max_bytes = settings.fetch_buffer_max_bytes
