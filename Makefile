@@ -5,6 +5,7 @@ KAFKA_DIR ?= .kafka
 NAME ?= all
 SEED ?= 1
 ROUNDS ?= 50
+MINUTES ?= 5
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
@@ -17,7 +18,7 @@ BEGAN := $(shell date +%s)
 say = printf '%4d s  %s\n' "$$(( $$(date +%s) - $(BEGAN) ))" "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs reference schemas kafka bench chaos lock clean
+.PHONY: help demo test lint format docs reference schemas kafka bench chaos adversary lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,10 @@ chaos: $(VENV)/.dev ## Kill everything at random on Apache Kafka, then compare w
 
 schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again from stream/wire/records.py
 	@$(BIN)/python -m stream.schemas.generate
+
+adversary: $(VENV)/.dev ## Hostile but possible input on Apache Kafka, beside good users (MINUTES=5 SEED=1; SCRIPT=file: what failed, again)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support:$(CURDIR)/tests/adversary $(BIN)/python tests/adversary/adversary.py \
+	  $(if $(SCRIPT),--script $(SCRIPT),--minutes $(MINUTES) --seed $(SEED)) $(ARGS)
 
 lock: ## Resolve the dependencies again (needs uv); hashes, no registry addresses
 	$(RESOLVE) pyproject.toml --group build -o $(LOCK)/serve.txt

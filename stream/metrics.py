@@ -75,6 +75,17 @@ class InputMetrics:
         self.statistics_refused = new.counter(
             "penchant_statistics_refused", "Records of item statistics that could not be read and were passed over"
         )
+        self.engagements_uncounted = new.counter(
+            "penchant_engagements_uncounted",
+            "First engagements that count for no item, beyond engagements_max_per_user_day of one user",
+        )
+        self.items_uncounted = new.counter(
+            "penchant_items_uncounted",
+            "Deltas of items that are not kept, beyond unknown_items_max that the catalogue does not know",
+        )
+        self.unknown_item_statistics = new.gauge(
+            "penchant_unknown_item_statistics", "Items with statistics that the catalogue does not know"
+        )
         self.rewinds = new.counter(
             "penchant_rewinds", "Times a partition was read again because a chunk did not arrive"
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.items.co_occurrence import batch_deltas
 from models.items.names import ItemNames
@@ -13,6 +15,7 @@ from models.ranking.weights import Calibration
 from stream.outcomes.clicks import PartitionClicks
 from stream.outcomes.partition import PartitionOutcomes
 from stream.partitions.event_times import EventTimes
+from stream.partitions.influence import Influence
 from stream.partitions.taken import Taken
 from stream.state.record import States
 from stream.state.update import Changes
@@ -23,8 +26,9 @@ from stream.storage.rocks import PartitionStore
 class UserPartition:
     """Users of one partition of the events topic."""
 
-    def __init__(self, partition: int, store: PartitionStore) -> None:
+    def __init__(self, partition: int, store: PartitionStore, engagements_max_per_user_day: int = 0) -> None:
         self.partition = partition
+        self.influence = Influence(engagements_max_per_user_day)
         self.store = store
         self.overlay = Overlay(store, States)
         self.outcomes = PartitionOutcomes(partition, store)
@@ -65,6 +69,7 @@ class UserPartition:
         names: ItemNames,
         learned_until_ms: int | None,
         calibration: Calibration,
+        counted: Callable[[NDArray[np.uint64]], NDArray[np.bool_]] | None = None,
     ) -> Taken:
         """Everything since the last call that a commit writes.
 
@@ -73,9 +78,10 @@ class UserPartition:
             names: of items.
             learned_until_ms: clicks are learned from what had its chance by then; None: they are not learned from.
             calibration: what the click model starts from.
+            counted: of which of these items, by hash, statistics are kept; None: of all.
         """
         outcomes = self.outcomes.take()
-        deltas = self.take_deltas(pair_decay, forward_decay, names)
+        deltas = self.take_deltas(pair_decay, forward_decay, names, counted)
         keys, values = self.overlay.snapshot()
         learned: list[tuple[bytes, bytes]] = []
         if keys and learned_until_ms is not None:  # only with users: see `Taken`
@@ -86,8 +92,14 @@ class UserPartition:
         )
         return Taken(stored, deltas, outcomes.attributions, outcomes.strategies)
 
-    def take_deltas(self, pair_decay: float, forward_decay: float, names: ItemNames) -> list[tuple[bytes, bytes]]:
-        """`(item_id, packed delta)` of everything collected since the last call."""
+    def take_deltas(
+        self,
+        pair_decay: float,
+        forward_decay: float,
+        names: ItemNames,
+        counted: Callable[[NDArray[np.uint64]], NDArray[np.bool_]] | None = None,
+    ) -> list[tuple[bytes, bytes]]:
+        """`(item_id, packed delta)` of everything collected since the last call; see `take`."""
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         if not pending or self.next_offset is None:
             return []
@@ -106,5 +118,10 @@ class UserPartition:
             source_partition=self.partition,
             source_offset=self.next_offset - 1,
         )
-        named = ((names.id_of(h), value) for h, value in zip(items.tolist(), pack_deltas(deltas), strict=True))
+        kept = [True] * len(items) if counted is None else counted(items).tolist()
+        named = (
+            (names.id_of(h), value)
+            for h, value, is_kept in zip(items.tolist(), pack_deltas(deltas), kept, strict=True)
+            if is_kept
+        )
         return [(item_id.encode(), value) for item_id, value in named if item_id is not None]

@@ -22,6 +22,7 @@ from models.ranking.place_vectors import NO_VECTOR, PastTexts, past_of_items
 from models.ranking.recent import RecentItems
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
+from stream.refresh.unknown_items import UnknownItems
 from stream.refresh.words import Naming, Words
 from stream.texts.queries import QueryVectors
 from stream.wire.decode import DecodeLimits, Rejected, decode_item
@@ -54,8 +55,11 @@ class TextSource(Protocol):
 class Knowledge:
     """Replicated in every worker: what the catalogue and the statistics topic say, as of the last record read."""
 
-    def __init__(self, limits: DecodeLimits, neighbours_max: int, metrics: Metrics) -> None:
+    def __init__(
+        self, limits: DecodeLimits, neighbours_max: int, metrics: Metrics, unknown_items_max: int = 100_000
+    ) -> None:
         self._limits, self._metrics = limits, metrics
+        self._unknown = UnknownItems(unknown_items_max)
         self.names = ItemNames()
         self.index = ItemIndex()
         self.catalog = Catalog.empty(self.index)
@@ -106,6 +110,7 @@ class Knowledge:
         self.catalog = self.catalog.apply(changes)
         self._metrics.worker.catalog_items.set(self.catalog.size)
         rows = self.index.lookup(hashes)
+        self._unknown.listed(rows.astype(np.int64), np.array([item is not None for item in changes.values()], np.bool_))
         self._words.forget(rows)
         if self.texts is not None:
             self.texts.changed(rows.tolist())
@@ -131,8 +136,16 @@ class Knowledge:
             columns = self._put_stats({key: value for key, value in latest.items() if key not in refused})
         self._metrics.worker.stats_items.set(self.stats.size)
         self.engagements = float(self.stats.count.sum())
+        self._metrics.input.unknown_item_statistics.set(self._unknown.total(self.stats.count))
         self.heard_of(int(columns.trend_ms.max(initial=0)))
         return columns
+
+    def counted(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """(m,) of which of these items statistics are kept."""
+        kept = self._unknown.counted(self.index.lookup(hashes).astype(np.int64), self.stats.count)
+        if not kept.all():
+            self._metrics.input.items_uncounted.inc(int((~kept).sum()))
+        return kept
 
     def _put_stats(self, latest: dict[bytes, bytes]) -> RecordColumns:
         hashes = np.array([self.names.hash_of(key.decode()) for key in latest], np.uint64)

@@ -33,6 +33,17 @@ class EventSettings(BaseModel):
         86_400, description="Events said to happen later than this after their Kafka timestamp are refused"
     )
 
+    engagements_max_per_user_day: Annotated[int, Field(ge=0)] = Field(
+        1000,
+        description="First engagements of one user in a day that count for item statistics; further ones change that "
+        "user's own state only. 0 = all",
+    )
+    unknown_items_max: Annotated[int, Field(ge=0)] = Field(
+        100_000,
+        description="Items that the catalogue does not know of which statistics are kept, 9 KB each; engagements with further "
+        "ones change their users' states only",
+    )
+
     @field_validator("event_time_earliest")
     @classmethod
     def _rfc3339(cls, value: str) -> str:

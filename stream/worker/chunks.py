@@ -63,7 +63,9 @@ class ChunkHandler:
         return None if membership.consumer.start_offset(tp) is None else self._open(tp.partition)
 
     def _open(self, partition: int) -> UserPartition:
-        users = self._tracker.users[partition] = UserPartition(partition, self._parts.user_stores[partition])
+        users = self._tracker.users[partition] = UserPartition(
+            partition, self._parts.user_stores[partition], self._settings.engagements_max_per_user_day
+        )
         return users
 
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:

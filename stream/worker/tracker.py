@@ -50,7 +50,7 @@ class Tracker:
         self._settings, self._metrics = settings, metrics
         self._limits, self._update = decode_limits(settings), update_params(settings)
         self._crediting = credit_params(settings)
-        self.knowledge = Knowledge(self._limits, settings.neighbours_max, metrics)
+        self.knowledge = Knowledge(self._limits, settings.neighbours_max, metrics, settings.unknown_items_max)
         self.serving = Serving(ranking_params(settings, default_weights()), settings.strategy_feedback_max, metrics)
         self.lists = LastLists()
         self.queue = RefreshQueue()
@@ -104,7 +104,7 @@ class Tracker:
             changes = apply_events(users.overlay.states, columns, self._update)
             users.overlay.mark_dirty(changes.rows)
             told_ms = users.times.told(columns.time_ms, intake.timestamp_ms, now_ms)
-            changes = changes._replace(first_time_ms=told_ms[changes.first_event])
+            changes = self._bounded(users, intake, changes._replace(first_time_ms=told_ms[changes.first_event]))
             self.knowledge.heard_of(int(told_ms.max(initial=0)))
             if self._settings.recommend:
                 users.collect(changes)
@@ -120,6 +120,21 @@ class Tracker:
         self._count(intake, changes)
         self._judge(users.partition, intake, changes)
         return changes
+
+    def _bounded(self, users: UserPartition, intake: Intake, changes: Changes) -> Changes:
+        """Without first engagements beyond what one user may say of items in a day."""
+        who = [intake.keys[event] for event in changes.first_event.tolist()]
+        counted = users.influence.counted(who, changes.first_time_ms)
+        if counted.all():
+            return changes
+        self._metrics.input.engagements_uncounted.inc(int((~counted).sum()))
+        return changes._replace(
+            first_item=changes.first_item[counted],
+            first_time_ms=changes.first_time_ms[counted],
+            first_event=changes.first_event[counted],
+            first_context=changes.first_context[counted],
+            first_history=changes.first_history[counted],
+        )
 
     def _credit(self, users: UserPartition, intake: Intake, changes: Changes) -> None:
         """Which recommendations earned what these events are."""
@@ -214,6 +229,7 @@ class Tracker:
             self.knowledge.names,
             learned_until_ms,
             self.serving.params.weights.calibration,
+            self.knowledge.counted,
         )
         if learned_until_ms is not None and users.clicks.model is not None:
             self._metrics.output.click_examples.labels(users.partition).set(users.clicks.model.n_examples)

@@ -25,6 +25,7 @@ from models.items.co_occurrence import pair_increments
 from models.items.names import ItemNames
 from stream.outcomes.clicks import CLICKS_KEY
 from stream.outcomes.strategy_totals import TOTALS_PREFIX
+from stream.params import decode_limits
 from stream.settings import Settings, load_settings
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.owed import OWED_PREFIX, read_mark
@@ -32,8 +33,6 @@ from stream.state.record import States
 from stream.state.told import TOLD_PREFIX
 from stream.state.update import Changes, UpdateParams, apply_events
 from stream.storage.overlay import Overlay
-from stream.wire.decode import DecodeLimits
-from stream.wire.times import parse_time_ms
 from stream.worker.intake import read_chunk
 
 START_TIMEOUT_S = 60
@@ -201,11 +200,7 @@ class Topics:
     def reference(self) -> tuple[dict[bytes, bytes], dict[str, tuple[int, int, int, dict[str, float]]]]:
         """`state()` and `items()` as one sequential reader of the events topic would have them."""
         settings = self.settings
-        limits = DecodeLimits(
-            settings.message_max_bytes,
-            parse_time_ms(settings.event_time_earliest) or 0,
-            settings.event_time_max_ahead_s * 1000,
-        )
+        limits = decode_limits(settings).at(time.time_ns() // 1_000_000)
         params = UpdateParams(np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window)
         by_partition: dict[int, list[Message]] = {}
         for message in self.read(settings.topic_events):
@@ -256,6 +251,7 @@ class _Record:
     def __init__(self, message: Message) -> None:
         self.topic, self.partition, self.offset = message.topic(), message.partition(), message.offset()
         self.key, self.value, self.timestamp = message.key(), message.value(), message.timestamp()[1]
+        self.headers = message.headers()
 
 
 def _record(message: Message) -> Any:

@@ -1,0 +1,268 @@
+"""What ordinary people, broken phones, other teams and the careless can send: hostile, and possible. Each move is named."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import Producer
+
+from stream.settings import Settings
+
+ITEMS: Final = 40
+DAY_MS: Final = 86_400_000
+
+Fields = dict[str, Any]
+Move = Callable[["Scene", random.Random], None]
+
+
+class Scene(NamedTuple):
+    """Where a move is made. `steps` does what needs a worker or a service."""
+
+    settings: Settings
+    producer: Producer
+    steps: Any
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, **how: Any) -> None:
+        """Queue a record."""
+        self.producer.produce(topic, value, key, **how)
+        self.producer.poll(0)
+
+    def event(self, user: str, **fields: Any) -> None:
+        """An event of somebody."""
+        fields = {"user_id": user, "action": "click", "item_id": "i1"} | fields
+        key = user.encode(errors="surrogatepass")
+        self.send(self.settings.topic_events, key, json.dumps(fields).encode())
+
+    def item(self, item_id: str, **fields: Any) -> None:
+        """A catalogue record."""
+        value = json.dumps({"item_id": item_id, "title": f"Title {item_id}"} | fields).encode()
+        self.send(self.settings.topic_items, item_id.encode(), value)
+
+
+ACTIONS: Final = ("view", "click", "like", "dislike", "cart", "purchase", "refund", "impression")
+
+
+def _somebody(rng: random.Random) -> str:
+    return f"bad-{rng.randrange(10_000)}"
+
+
+def gains_that_cancel(scene: Scene, rng: random.Random) -> None:
+    """What people like and dislike in turn adds up to about nothing."""
+    for _ in range(20):
+        user, item = _somebody(rng), f"i{rng.randrange(ITEMS)}"
+        done = rng.choice(
+            [
+                ["view"] * 10 + ["dislike"],
+                ["click"] + ["view"] * 5 + ["dislike"],
+                ["view"] * 15 + ["click", "dislike", "dislike"],
+                ["like", "dislike"] * rng.randrange(1, 40),
+            ]
+        )
+        rng.shuffle(done)
+        for action in done:
+            scene.event(user, action=action, item_id=item, dwell_ms=rng.choice([None, 0, 30_000]))
+
+
+NUMBERS: Final = (
+    0,
+    -1,
+    1,
+    1e-320,
+    -1e-320,
+    1e308,
+    -1e308,
+    2**31,
+    2**63 - 1,
+    2**63,
+    2**64,
+    1234.5,
+    "1234",
+    "x",
+    True,
+    None,
+    [],
+    {},
+)
+
+
+def odd_numbers(scene: Scene, rng: random.Random) -> None:
+    """Huge, tiny, denormal, negative, text, nothing."""
+    for name in ("value", "dwell_ms", "slot", "event_id", "recommendation_id"):
+        for number in NUMBERS:
+            scene.event(
+                _somebody(rng), action=rng.choice(ACTIONS), item_id=f"i{rng.randrange(ITEMS)}", **{name: number}
+            )
+    for text in (b"NaN", b"Infinity", b"1e999", b"-0"):
+        value = b'{"user_id":"bad-n","action":"purchase","item_id":"i1","value":%b}' % text
+        scene.send(scene.settings.topic_events, b"bad-n", value)
+
+
+def odd_times(scene: Scene, rng: random.Random) -> None:
+    """Clocks at 1970 and 2000, a day ahead, in the hour that comes twice; records dated 2099 and before the epoch."""
+    now_ms = time.time_ns() // 1_000_000
+    moments = [
+        0, 1, 946_684_800_000, now_ms + 23 * 3_600_000, now_ms + 2 * DAY_MS, now_ms - 30 * 365 * DAY_MS, 2**62, -1,
+        "2025-10-26T02:30:00+02:00", "2025-10-26T02:30:00+01:00", "9999-12-31T23:59:59Z", "yesterday",
+    ]  # fmt: skip
+    for moment in moments:
+        user = _somebody(rng)
+        scene.event(user, event_time=moment)
+        scene.event(user, event_time=moment, action="impression", slot=1)
+    at_once = now_ms - rng.randrange(DAY_MS)
+    for n in range(200):
+        scene.event(_somebody(rng), event_time=at_once, item_id=f"i{n % ITEMS}")
+    for timestamp_ms in (1, 946_684_800_000, 4_070_908_800_000):
+        value = json.dumps({"user_id": "bad-t", "action": "click", "item_id": "i2"}).encode()
+        scene.send(scene.settings.topic_events, b"bad-t", value, timestamp=timestamp_ms)
+
+
+IDS: Final = (
+    "https://shop.example/p?id=1&x=%00", "😀" * 32, "a\u0000b", "\u202eltr", "x" * 128, "x" * 129, "é" * 64, "é" * 65,
+    " ", "\n", "0", "null", "../../etc/passwd", "'; drop table users; --", "\ufeffbom", "\U0010ffff", "ﷺ" * 40, "",
+)  # fmt: skip
+
+
+def odd_ids(scene: Scene, rng: random.Random) -> None:
+    """URLs, emoji, NUL, right to left, the longest and one byte longer; keys that are another's or none."""
+    for name in IDS:
+        scene.event(name or "?", item_id=f"i{rng.randrange(ITEMS)}")
+        scene.event(_somebody(rng), item_id=name)
+        scene.item(name or "?", title=name)
+    good = json.dumps({"user_id": "bad-key", "action": "click", "item_id": "i1"}).encode()
+    for key in (None, b"", b"another", b"\xff\xfe", b"k" * 2000):
+        scene.send(scene.settings.topic_events, key, good)
+    scene.send(scene.settings.topic_events, b"bad", b'{"user_id":"\\ud800","action":"click","item_id":"i1"}')
+    scene.send(scene.settings.topic_events, b"bad", b'{"user_id":"bad","action":"query","text":"\\ud83d half"}')
+
+
+def one_bot(scene: Scene, rng: random.Random) -> None:
+    """One user with very many events, on more items than anybody remembers."""
+    user = _somebody(rng)
+    for n in range(4_000):
+        scene.event(user, action=rng.choice(ACTIONS), item_id=f"i{n % (2 * ITEMS)}")
+
+
+def a_crowd(scene: Scene, rng: random.Random) -> None:
+    """Very many users with one event, at one instant."""
+    start = rng.randrange(10**6)
+    for n in range(3_000):
+        scene.event(f"crowd-{start + n}", item_id=f"i{rng.randrange(ITEMS)}")
+
+
+def junk(scene: Scene, rng: random.Random) -> None:
+    """Bytes that are nothing, JSON that is no event, tombstones, a hundred headers, nesting without end."""
+    topic = scene.settings.topic_events
+    for value in (None, b"", b"{", b"[]", b"null", b"{}", b'"text"', b"\x00\x01\x02", rng.randbytes(300), b"[" * 100_000,
+                  b'{"user_id":' + b"[" * 5_000, b'{"a":' * 3_000 + b"1" + b"}" * 3_000,
+                  b'{"user_id":"bad","action":"click","item_id":"i1","x":' + b"9" * 10_000 + b"}"):  # fmt: skip
+        scene.send(topic, b"bad", value)
+        scene.send(topic, b"bad", value, headers=[(f"h{n}", rng.randbytes(20)) for n in range(100)])
+        scene.send(scene.settings.topic_items, b"i3", value if value is not None else b"{}")
+
+
+def a_restless_catalogue(scene: Scene, rng: random.Random) -> None:
+    """Items that come late, go, come back, are described in a megabyte, or in an envelope."""
+    for n in range(ITEMS):
+        if rng.random() < 0.4:
+            scene.send(scene.settings.topic_items, f"i{n}".encode(), None)
+        if rng.random() < 0.7:
+            scene.item(f"i{n}", available=rng.random() < 0.8, published_at=rng.choice([None, 1995, "20230101", 2**40]))
+    scene.item("i5", description="long " * 190_000)
+    scene.send(scene.settings.topic_items, b"i6", b'{"before":null,"after":{"item_id":"i6"}}')
+    scene.send(scene.settings.topic_items, b"i7", b'{"item_id":"another","title":"t"}')
+    scene.send(scene.settings.topic_items, None, b'{"item_id":"i8","title":"t"}')
+    for _ in range(50):
+        scene.event(_somebody(rng), item_id=f"late-{rng.randrange(100)}")
+    for n in range(100):
+        scene.item(f"late-{n}")
+
+
+def giants(scene: Scene, rng: random.Random) -> None:
+    """Records that compress to little and unpack to much, by every codec."""
+    kind = rng.choice(["gzip", "snappy", "lz4", "zstd"])
+    producer = _other(scene, {"compression.type": kind, "message.max.bytes": 200_000_000})
+    text = "x" * rng.choice([2_000_000, 15_000_000])
+    value = json.dumps({"user_id": "bad-big", "action": "view", "item_id": "i1", "text": text}).encode()
+    producer.produce(scene.settings.topic_events, value, b"bad-big")
+    if kind in ("zstd", "gzip"):
+        producer.produce(scene.settings.topic_events, b" " * 60_000_000, b"bad-big")
+    producer.flush(60)
+
+
+def other_producers_transactions(scene: Scene, rng: random.Random) -> None:
+    """Committed, aborted, and left open for a while."""
+    producer = _other(scene, {"transactional.id": f"other-{rng.randrange(10**9)}", "transaction.timeout.ms": 5_000})
+    producer.init_transactions(30)
+    for n in range(6):
+        producer.begin_transaction()
+        value = json.dumps({"user_id": f"bad-{n}", "action": "click", "item_id": "i2"}).encode()
+        producer.produce(scene.settings.topic_events, value, f"bad-{n}".encode())
+        producer.flush(30)
+        if n == 5:
+            return  # open until the broker aborts it
+        (producer.commit_transaction if n % 2 else producer.abort_transaction)(30)
+
+
+def strangers_on_internal_topics(scene: Scene, rng: random.Random) -> None:
+    """Whoever is allowed to write there, and should not."""
+    settings = scene.settings
+    for value in (b"", b"\xff", rng.randbytes(60), b"{}", b'{"kind":"ranker","weights":{"of":"a later release"}}'):
+        for topic in (
+            settings.topic_item_deltas,
+            settings.topic_item_stats,
+            settings.topic_models,
+            settings.topic_strategy_stats,
+        ):
+            scene.send(topic, rng.choice([b"i1", b"ranker", b"sequence", b"\xff"]), value)
+    scene.send(settings.topic_item_deltas, None, None)
+
+
+def a_worker_dies(scene: Scene, _: random.Random) -> None:
+    """kill -9, and a supervisor."""
+    scene.steps.kill()
+
+
+def a_worker_is_asked_to_end(scene: Scene, _: random.Random) -> None:
+    """SIGTERM, and a new one."""
+    scene.steps.restart()
+
+
+def a_worker_is_suspended(scene: Scene, _: random.Random) -> None:
+    """For longer than its session."""
+    scene.steps.suspend()
+
+
+def the_embeddings_service_goes_and_comes(scene: Scene, rng: random.Random) -> None:
+    """Refused connections, then answers again."""
+    scene.steps.service_away()
+    scene.item(f"i{rng.randrange(ITEMS)}", description=f"new words {rng.random()}")
+    scene.event(_somebody(rng), action="query", item_id=None, text="some words")
+    scene.steps.service_back()
+
+
+def _other(scene: Scene, config: dict[str, Any]) -> Producer:
+    return Producer(
+        {"bootstrap.servers": scene.settings.bootstrap_servers, "log_level": 0, "partitioner": "murmur2_random"}
+        | config
+    )
+
+
+MOVES: Final[dict[str, Move]] = {
+    move.__name__: move
+    for move in (
+        gains_that_cancel, odd_numbers, odd_times, odd_ids, one_bot, a_crowd, junk, a_restless_catalogue, giants,
+        other_producers_transactions, strangers_on_internal_topics, a_worker_dies, a_worker_is_asked_to_end,
+        a_worker_is_suspended, the_embeddings_service_goes_and_comes,
+    )
+}  # fmt: skip
+
+
+def good_events(rng: random.Random, n: int) -> Iterator[tuple[str, Fields]]:
+    """Of thirty people who do nothing odd."""
+    for _ in range(n):
+        user = f"good-{rng.randrange(30)}"
+        yield user, {"action": rng.choice(["view", "click", "cart", "purchase"]), "item_id": f"i{rng.randrange(ITEMS)}"}
