@@ -38,6 +38,8 @@ class UserPartition:
         """Everything before it has been applied; None before the first chunk."""
         self.are_owed_read = False
         """Whether the users whom the partition's last owner left owed a list are known."""
+        self.looked_through: int | None = None
+        """How many withdrawals of items the stored lists of its users were looked through for; None: never."""
         self._pending: list[Changes] = []
         self._pending_bytes = 0
         self._sent: deque[tuple[int, int]] = deque()

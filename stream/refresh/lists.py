@@ -50,6 +50,15 @@ class LastLists:
             self._lists.popitem(last=False)
         return last is None or last.items != items
 
+    def __contains__(self, user: User) -> bool:
+        return user in self._lists
+
+    def restore(self, user: User, items: tuple[int, ...], made_at: float) -> None:
+        """A list that was made before, by whomever, while there is room; older than all that are remembered."""
+        if len(self._lists) < REMEMBERED_LISTS and user not in self._lists:
+            self._lists[user] = _LastList(items, made_at)
+            self._lists.move_to_end(user, last=False)
+
     def holding(self, items: Collection[int]) -> Iterator[User]:
         """Users whose list holds one of these dense indices; `NO_INDEX` is an empty place."""
         stale = set(items)

@@ -28,6 +28,8 @@ class Renewal:
         self._early: dict[User, None] = {}
         self._known: object = None
         self._learned_at = 0.0
+        self.withdrawals = 0
+        """Times that items were withdrawn from the catalogue."""
 
     def everyone(self, trigger: Trigger, now: float) -> None:
         """Every user whose list is known."""
@@ -36,6 +38,7 @@ class Renewal:
     def of_items(self, changes: dict[str, CatalogItem | None], now: float) -> None:
         """Users whose last list holds an item that was withdrawn, or has room for one that was added."""
         withdrawn = [item_id for item_id, item in changes.items() if item is None or not item.available]
+        self.withdrawals += bool(withdrawn)
         stale = set(self._knowledge.index.lookup(self._knowledge.hashes_of(withdrawn)).tolist()) - {NO_INDEX}
         if len(withdrawn) < len(changes):
             stale.add(NO_INDEX)  # an empty place

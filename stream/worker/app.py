@@ -37,6 +37,7 @@ from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last, exit_
 from stream.worker.log import log_to_stderr
 from stream.worker.parts import WorkerParts
 from stream.worker.probes import Probes
+from stream.worker.stale_lists import StaleLists
 from stream.worker.tracker import Tracker
 from stream.worker.vitals import VitalSigns
 from stream.worker.watchdog import Limits, Watchdog
@@ -66,20 +67,20 @@ class Application:
         )
         self.lifecycle = Lifecycle(self.engine, settings.shutdown_timeout_s, self._abandon)
         user_stores, item_stores = self.directory.stores("users"), self.directory.stores("items")
-        self.worker = Worker(
-            WorkerParts(
-                settings,
-                self.metrics,
-                self.tracker,
-                self._committer,
-                producer,
-                DeadLetters(settings, self.metrics, producer),
-                user_stores,
-                item_stores,
-                self.engine,
-                self._replicas_caught_up,
-            )
+        parts = WorkerParts(
+            settings,
+            self.metrics,
+            self.tracker,
+            self._committer,
+            producer,
+            DeadLetters(settings, self.metrics, producer),
+            user_stores,
+            item_stores,
+            self.engine,
+            self._replicas_caught_up,
         )
+        self.worker = Worker(parts)
+        self._stale_lists = StaleLists(parts, self.worker.wake)
         self._models = FollowedModels(settings, self.tracker, self.metrics.work.models_refused.inc, self.worker.wake)
         self._replicas = self._make_replicas()
         self._signs = VitalSigns(
@@ -282,6 +283,7 @@ class Application:
             self.worker.measure_forever(self._signs.lag),
             self._signs.watch_log_ends(),
             self._run_texts(),
+            *([self._stale_lists.look_forever()] if self.settings.recommend else []),
         )
 
     async def _close(self) -> None:

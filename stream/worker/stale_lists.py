@@ -1,0 +1,91 @@
+"""Lists of people who have done nothing lately, and hold an item that was withdrawn: found in the ledgers, and made again.
+
+A worker remembers the last 100,000 lists that it made, so an item that is withdrawn leaves those at once. All others, also
+those that were made before the worker started or the partition came to it, are looked through in slices: once when a
+partition is opened, and again after items were withdrawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from models.items.index import NO_INDEX
+from stream.partitions.users import UserPartition
+from stream.refresh.stored_lists import ByHalfHash, newest_lists
+from stream.state.ledger import LEDGER_PREFIX, PLACES
+from stream.worker.parts import WorkerParts
+
+USERS_AT_ONCE: Final = 200
+REST_S: Final = 0.04
+"""Between two slices: some 5,000 users a second, at a few hundredths of a core."""
+
+IDLE_S: Final = 1.0
+QUEUE_FULL_USERS: Final = 10_000
+"""While so many wait for a list no more are looked for."""
+
+
+class StaleLists:
+    """Runs on the event loop."""
+
+    def __init__(self, parts: WorkerParts, on_found: Callable[[], None]) -> None:
+        """`on_found` is called when users may be due for a list."""
+        self._parts, self._on_found = parts, on_found
+        self._catalogue: ByHalfHash | None = None
+
+    async def look_forever(self) -> None:
+        """Until cancelled."""
+        while True:
+            users = self._next()
+            if users is None:
+                await asyncio.sleep(IDLE_S)
+                continue
+            await self._look_through(users)
+
+    def _next(self) -> UserPartition | None:
+        """A partition of which not all lists were looked at since items were last withdrawn."""
+        if not self._parts.replicas_caught_up():
+            return None
+        tracker = self._parts.tracker
+        wanted = tracker.renewal.withdrawals
+        return next((users for users in tracker.users.values() if users.looked_through != wanted), None)
+
+    async def _look_through(self, users: UserPartition) -> None:
+        tracker, last = self._parts.tracker, None
+        withdrawals, catalog = tracker.renewal.withdrawals, tracker.knowledge.catalog
+        if self._catalogue is None or self._catalogue.version != catalog.version:
+            self._catalogue = await asyncio.to_thread(ByHalfHash, catalog)
+        while tracker.users.get(users.partition) is users:  # else it was taken away meanwhile
+            if len(tracker.queue) >= QUEUE_FULL_USERS:
+                await asyncio.sleep(IDLE_S)
+                continue
+            found = users.store.items_with_prefix(LEDGER_PREFIX, last, USERS_AT_ONCE)
+            self._look_at(users, found, self._catalogue)
+            if len(found) < USERS_AT_ONCE:
+                users.looked_through = withdrawals
+                return
+            last = found[-1][0]
+            await asyncio.sleep(REST_S)
+
+    def _look_at(self, users: UserPartition, found: list[tuple[bytes, bytes]], catalogue: ByHalfHash) -> None:
+        tracker, now = self._parts.tracker, time.monotonic()
+        moment_ms = tracker.knowledge.stream_time_ms(time.time_ns() // 1_000_000)
+        lists = newest_lists([value for _, value in found])
+        indices = catalogue.indices_of(lists.items)
+        stale = catalogue.is_stale(indices, lists.filled).tolist()
+        is_whole = self._parts.settings.top_k <= PLACES
+        for m, (i, is_stale) in enumerate(zip(lists.who, stale, strict=True)):
+            user = users.partition, found[i][0].removeprefix(LEDGER_PREFIX)
+            if user in tracker.lists:
+                continue  # a newer one than the store has, and looked at when an item is withdrawn
+            if is_stale:
+                tracker.queue.add(*user, "catalog", now)
+                self._on_found()
+            elif is_whole:  # so that it ages, and is not sent again where nothing in it changes
+                age_s = max(0.0, (moment_ms - int(lists.at_ms[m])) / 1000)
+                places = np.where(lists.filled[m], indices[m], NO_INDEX)[: self._parts.settings.top_k]
+                tracker.lists.restore(user, tuple(places.tolist()), now - age_s)
