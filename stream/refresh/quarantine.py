@@ -19,6 +19,10 @@ not credited; `list`: no list; `reasons`: a list without reasons."""
 
 CAUSES: Final[tuple[Cause, ...]] = ("state", "ledger", "list", "reasons")
 
+RECENT_LISTS: Final = 2_000
+FEW_LISTS: Final = 100
+"""Fewer say nothing of how many are quarantined."""
+
 TOLD_MAX: Final = 10_000
 """Users of whom it is remembered that they were told of; of more the first are forgotten, and told of again."""
 
@@ -41,12 +45,11 @@ class Quarantine:
         self._counter = metrics.output.quarantined
         self._told: OrderedDict[tuple[bytes, Cause], None] = OrderedDict()
         self._waiting: list[Quarantined] = []
-        self.total = 0
-        """Since the start, over all causes."""
+        self._recent_lists = self._recent_bad = 0.0
 
     def add(self, each: Quarantined) -> None:
         """A user goes without something this time."""
-        self.total += 1
+        self._recent_bad += 1
         self._counter.labels(each.cause).inc()
         named = (each.user, each.cause)
         if named in self._told:
@@ -56,6 +59,18 @@ class Quarantine:
             self._told.popitem(last=False)
         logger.error("user %r is quarantined (%s): %s", each.user.decode(errors="replace")[:128], *each[1:3])
         self._waiting.append(each)
+
+    def asked_for(self, lists: int) -> None:
+        """So many lists were asked for."""
+        self._recent_lists += lists
+        if self._recent_lists > RECENT_LISTS:
+            self._recent_lists /= 2
+            self._recent_bad /= 2
+
+    @property
+    def share(self) -> float:
+        """Of the last lists, about: of how many something could not be had; 0 while there were few."""
+        return self._recent_bad / self._recent_lists if self._recent_lists >= FEW_LISTS else 0.0
 
     def take(self) -> list[Quarantined]:
         """Those to be told of since the last call."""

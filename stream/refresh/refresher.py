@@ -167,6 +167,7 @@ class Refresher:
         Raises:
             PenchantError: not one user's matter: the store cannot be read, say.
         """
+        self.quarantine.asked_for(len(due))
         rows = users.overlay.rows([d.key for d in due])
         self.note_unreadable(users)
         readable = np.flatnonzero(rows >= 0)

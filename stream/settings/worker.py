@@ -49,6 +49,10 @@ class WorkerSettings(BaseModel):
     refresh_queue_max_users: Positive = Field(
         1_000_000, description="Users waiting for a fresh list; at the bound reading pauses until some are done"
     )
+    quarantined_max_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05,
+        description="A worker of whose last lists a larger share is quarantined is not ready (`/ready`); it goes on",
+    )
     metrics_host: str = Field("127.0.0.1", description="Address of the Prometheus endpoint; 0.0.0.0 opens it to others")
     metrics_port: Port = Field(9464, description="Port of the Prometheus endpoint; 0 switches it off")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")

@@ -105,6 +105,8 @@ class Application:
             lambda: self._watchdog.fired,
             lambda: self.lifecycle.is_stopping,
             self._replicas_caught_up,
+            lambda: self.tracker.refresher.quarantine.share,
+            settings.quarantined_max_share,
         )
         self._texts: Texts | None = None
         self._awaited_encoder: EncoderChoice | None = None

@@ -1,7 +1,8 @@
 """What a supervisor may ask a worker over HTTP, beside the metrics: does it live, and is it ready?
 
 `/healthz` asks the event loop itself, each time: a worker whose loop does not turn does nothing. `/ready` is for rollouts: the
-worker has joined its group, has recovered its partitions, and knows the catalogue and the statistics.
+worker has joined its group, has recovered its partitions, knows the catalogue and the statistics, and makes lists of which
+hardly any is quarantined.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ class Probes:
     """Answers from the endpoint's threads; `began` is called on the event loop."""
 
     def __init__(
-        self, vitals: Vitals, is_stuck: Callable[[], bool], is_stopping: Callable[[], bool], is_read: Callable[[], bool]
+        self,
+        vitals: Vitals,
+        is_stuck: Callable[[], bool],
+        is_stopping: Callable[[], bool],
+        is_read: Callable[[], bool],
+        quarantined: Callable[[], float],
+        quarantined_max: float,
     ) -> None:
         """
         Args:
@@ -30,8 +37,11 @@ class Probes:
             is_stuck: whether the watchdog has said so.
             is_stopping: whether the worker is to end.
             is_read: whether what all workers know has been read to its end.
+            quarantined: share of the last lists of which something could not be had.
+            quarantined_max: of which share on a worker is not ready, so that a rollout of what cannot be right stops.
         """
         self._vitals, self._is_stuck, self._is_stopping, self._is_read = vitals, is_stuck, is_stopping, is_read
+        self._quarantined, self._quarantined_max = quarantined, quarantined_max
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def began(self) -> None:
@@ -66,4 +76,7 @@ class Probes:
             return "joining its group, or starting" if not vitals.serving else "joining its group again"
         if vitals.recovering or not vitals.serving:
             return "recovering the state of its partitions"
-        return None if self._is_read() else "reading the catalogue and the statistics"
+        if not self._is_read():
+            return "reading the catalogue and the statistics"
+        share = self._quarantined()
+        return f"{share:.0%} of the last lists are quarantined" if share > self._quarantined_max else None

@@ -15,6 +15,7 @@ from tracker_harness import lists_of, opened, shop_with_history
 from models.ranking import rank as ranking
 from models.reasons.contributions import COMPLETENESS_GAP_MAX
 from stream.errors import StorageError
+from stream.refresh.quarantine import Quarantine, Quarantined
 from stream.state.ledger import LEDGER_PREFIX
 
 ORDINARY = [
@@ -198,3 +199,17 @@ def test_a_ledger_that_cannot_be_read_costs_its_user_the_credit_alone(shop):
     shop.waiting()
     lists_of(shop, "eve")
     assert quarantined(shop)["ledger"] >= 1
+
+
+def test_the_share_is_of_the_last_lists_and_falls_again(shop):
+    quarantine = Quarantine(shop.metrics)
+    quarantine.asked_for(50)
+    quarantine.add(Quarantined(b"ann", "list", "-", b""))
+    assert quarantine.share == 0.0, "of too few to say"
+    quarantine.asked_for(50)
+    for _ in range(9):
+        quarantine.add(Quarantined(b"ann", "list", "-", b""))
+    assert quarantine.share == 0.1
+    for _ in range(20):
+        quarantine.asked_for(1000)
+    assert quarantine.share < 0.001

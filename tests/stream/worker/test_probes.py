@@ -12,8 +12,8 @@ from stream.worker.probes import Probes
 from stream.worker.watchdog import Vitals
 
 
-def made(vitals: Vitals, *, stuck: bool = False, stopping: bool = False, read: bool = True) -> Probes:
-    return Probes(vitals, lambda: stuck, lambda: stopping, lambda: read)
+def made(vitals: Vitals, *, stuck: bool = False, stopping: bool = False, read: bool = True, bad: float = 0.0) -> Probes:
+    return Probes(vitals, lambda: stuck, lambda: stopping, lambda: read, lambda: bad, 0.05)
 
 
 def serving() -> Vitals:
@@ -30,6 +30,8 @@ def serving() -> Vitals:
         (made(Vitals(rebalancing=False)), "recovering the state of its partitions"),
         (made(serving(), read=False), "reading the catalogue and the statistics"),
         (made(serving(), stopping=True), "stopping"),
+        (made(serving(), bad=0.05), None),
+        (made(serving(), bad=0.07), "7% of the last lists are quarantined"),
     ],
 )
 def test_a_worker_is_ready_when_it_reads_events_and_makes_lists(asked: Probes, why: str | None) -> None:
