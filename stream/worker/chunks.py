@@ -49,8 +49,7 @@ class ChunkHandler:
         users = self._tracker.users.get(tp.partition)
         if not await self._continues(tp, chunk, generation, None if users is None else users.next_offset):
             return
-        if users is None:
-            users = self._open(tp.partition)
+        users = self._tracker.users.get(tp.partition) or self._open(tp.partition)  # opened meanwhile, for its marks
         self._note_chunk(tp, chunk, users.next_offset)
         self._apply(users, chunk)
 

@@ -121,7 +121,10 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
                 continue
             end = await asyncio.to_thread(self._given.log_end, tp.topic, tp.partition)
             offset = self._stores[tp.partition].changelog_offset()
-            if offset is not None and offset >= end:
+            if offset is None and next(self._stores[tp.partition].items(), None) is not None:
+                # A crash in the middle of the first write. Of which log it is nobody can say; there is little to read again.
+                self._stores.wipe(tp.partition)
+            elif offset is not None and offset >= end:
                 logger.warning(
                     "local state of %s partition %d includes offset %d but the changelog ends at %d: rebuilding it",
                     tp.topic,

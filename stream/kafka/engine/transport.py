@@ -225,6 +225,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self.note_member(time.monotonic())
+        # Upstream pauses them a little later. What was fetched until then would be dropped, and have to be read again.
+        self._paused_partitions.update(assigned)
         stores = [table.data for table in self.app.tables.values()]
         for store in stores:
             store.begin_claims(assigned)
@@ -296,19 +298,27 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         where it is, although what was read of it may have been dropped."""
         # Upstream seeks also for a fetch that ended after the flow was stopped, so at any time of a rebalance. Where reading
         # begins is not settled then: a partition opened before its recovery would keep states that its changelog is ahead of.
-        settles = self.flow_active
+        settles, generation = bool(self.flow_active), int(self.app.consumer_generation_id)
         await super().perform_seek()
-        if not settles:
+        # All at once, before anything else is awaited: partitions are being read already, and each chunk that arrives moves
+        # `_read_offset` to its end. Taken for where reading begins that would hide what was dropped before the chunk.
+        changelogs, assignment = self.app.tables.changelog_topics, self.assignment()
+        begins = {tp: at for tp, at in self._read_offset.items() if tp in assignment and tp.topic not in changelogs}
+
+        def is_settled() -> bool:  # a rebalance may have begun meanwhile, and have forgotten where reading began
+            return settles and self.flow_active and generation == int(self.app.consumer_generation_id)
+
+        if not is_settled():
             return
-        changelogs = self.app.tables.changelog_topics
-        for tp in [tp for tp in self._read_offset if tp.topic not in changelogs]:
-            offset = self._read_offset[tp]
-            if offset is None:
-                if tp not in self.assignment():
-                    continue
-                offset = await self.first_offset(tp)
-                await self.seek(tp, offset)
-            self._start[tp] = offset
+        self._start.update({tp: at for tp, at in begins.items() if at is not None})
+        for tp in [tp for tp, at in begins.items() if at is None]:
+            first = await self.first_offset(tp)
+            if not is_settled():
+                return
+            await self.seek(tp, first)
+            if not is_settled():
+                return
+            self._start[tp] = first
 
     async def _seek(self, partition: TP, offset: int) -> None:
         # Upstream seeks on the caller's thread, and so takes records away from under a fetch in the consumer's.

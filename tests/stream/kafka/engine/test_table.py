@@ -114,6 +114,14 @@ async def test_a_partition_is_claimed_before_anybody_asks_where_its_changelog_en
     assert world.content == (None, {})
 
 
+async def test_a_store_whose_first_write_was_interrupted_is_wiped_when_it_is_assigned(world: World) -> None:
+    # Slices of it are there, and no offset: they may be of a log that is gone, which an offset would tell.
+    changelog = TP("changelog", 0)
+    world.stores[0].write([(b"ann", b"1")], None)
+    await world.store.on_rebalance({changelog}, set(), {changelog})
+    assert world.content == (None, {})
+
+
 async def test_a_store_ahead_of_its_changelog_is_wiped_when_it_is_assigned(world: World) -> None:
     # The topic was deleted and made again, or lived in an embedded broker's memory: what the store holds is of another log.
     changelog = TP("changelog", 0)

@@ -184,12 +184,102 @@ async def test_a_seek_while_the_flow_is_stopped_does_not_settle_where_reading_be
         return {EVENTS: 7}
 
     monkeypatch.setattr(consumer, "seek_to_committed", committed)
+    monkeypatch.setattr(consumer, "assignment", lambda: {EVENTS})
     consumer.stop_flow()
     await consumer.perform_seek()
     assert consumer.start_offset(EVENTS) is None, "it would be opened before it is recovered"
     consumer.resume_flow()
     await consumer.perform_seek()
     assert consumer.start_offset(EVENTS) == 7
+
+
+async def test_a_chunk_that_arrives_during_a_seek_does_not_move_where_reading_begins(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A chunk that was fetched before the seek, behind one that was dropped: begun at the end of it, the worker would have
+    # taken that chunk for the first, and the dropped one would never have been read again.
+    uncommitted = TP("item_deltas", 0)
+
+    async def committed() -> dict[TP, int | None]:
+        return {uncommitted: None, EVENTS: 547}
+
+    async def earliest(*tps: TP) -> dict[TP, int]:
+        consumer._read_offset |= {EVENTS: 599, uncommitted: 83}  # as Faust does with each chunk it hands on
+        return dict.fromkeys(tps, 2)
+
+    async def seek(tp: TP, offset: int) -> None:
+        consumer._read_offset |= {EVENTS: 620, uncommitted: 90}
+
+    monkeypatch.setattr(consumer, "seek_to_committed", committed)
+    monkeypatch.setattr(consumer, "earliest_offsets", earliest)
+    monkeypatch.setattr(consumer, "_seek", seek)
+    monkeypatch.setattr(consumer, "assignment", lambda: {EVENTS, uncommitted})
+    await consumer.perform_seek()
+    assert (consumer.start_offset(EVENTS), consumer.start_offset(uncommitted)) == (547, 2)
+
+
+@pytest.mark.parametrize("overtaken", ["stopped", "over"])
+@pytest.mark.parametrize("during", ["committed", "earliest", "seek"])
+async def test_a_seek_that_a_rebalance_overtakes_does_not_settle_where_reading_begins(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch, during: str, overtaken: str
+) -> None:
+    # It would be known before the next recovery, and a partition opened then keeps states that its changelog is ahead of.
+    def rebalance(now: str) -> None:
+        if now == during:
+            consumer.stop_flow()
+            consumer._start.clear()  # it is the revocation that forgets
+            if overtaken == "over":
+                consumer.app.consumer_generation_id += 1
+                consumer.resume_flow()
+
+    async def committed() -> dict[TP, int | None]:
+        rebalance("committed")
+        return {EVENTS: 7, other: None}
+
+    async def earliest(*tps: TP) -> dict[TP, int]:
+        rebalance("earliest")
+        return dict.fromkeys(tps, 3)
+
+    async def seek(tp: TP, offset: int) -> None:
+        rebalance("seek")
+
+    other = TP("events", 1)
+    monkeypatch.setattr(consumer, "seek_to_committed", committed)
+    monkeypatch.setattr(consumer, "earliest_offsets", earliest)
+    monkeypatch.setattr(consumer, "_seek", seek)
+    monkeypatch.setattr(consumer, "assignment", lambda: {EVENTS, other})
+    await consumer.perform_seek()
+    assert (consumer.start_offset(EVENTS), consumer.start_offset(other)) == (None, None)
+
+
+async def test_nothing_is_fetched_of_a_new_partition_before_its_recovery(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A member that had no partitions goes on fetching while it is given some, and upstream drops what it fetched.
+    active: list[set[TP]] = []
+
+    async def assign(*_: Any, **__: Any) -> None:
+        active.append(set(consumer._get_active_partitions()))
+
+    monkeypatch.setattr(consumer, "_on_partitions_assigned", assign)
+    await consumer.on_partitions_assigned({EVENTS})
+    assert active == [set()]
+    consumer.resume_partitions({EVENTS})
+    assert consumer._get_active_partitions() == {EVENTS}
+
+
+async def test_a_partition_of_somebody_else_that_was_read_until_just_now_does_not_begin_anywhere(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Faust notes how far a chunk went when it has handed it on, which may be after the partition was revoked.
+    async def committed() -> dict[TP, int]:
+        return {EVENTS: 7}
+
+    consumer._read_offset[TP("events", 1)] = 40
+    monkeypatch.setattr(consumer, "seek_to_committed", committed)
+    monkeypatch.setattr(consumer, "assignment", lambda: {EVENTS})
+    await consumer.perform_seek()
+    assert (consumer.start_offset(EVENTS), consumer.start_offset(TP("events", 1))) == (7, None)
 
 
 async def test_a_seek_happens_in_the_thread_that_fetches(
