@@ -132,6 +132,9 @@ class WorkMetrics:
         self.overlay_bytes = new.gauge(
             "penchant_overlay_bytes", "Memory of states changed or read since the last commit"
         )
+        self.memory_bytes = new.gauge(
+            "penchant_memory_bytes", "Memory in use, by part; `process` is all of it, as the system sees it", "part"
+        )
         self.commits = new.counter("penchant_commits", "Durable commits")
         self.commit_seconds = new.histogram(
             "penchant_commit_duration_seconds", "Time of a durable commit", buckets=DURATION_BUCKETS_S

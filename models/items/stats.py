@@ -57,6 +57,21 @@ class ItemStatistics:
         self._grow_neighbours(NO_NEIGHBOURS + 1)
 
     @property
+    def nbytes(self) -> int:
+        """Memory of the rows in use, in bytes."""
+        items = (
+            self._count,
+            self._first_seen_ms,
+            self._trend,
+            self._trend_ms,
+            self._exposures,
+            self._clicks,
+            self._moments,
+        )
+        neighbours = (self._neighbours, self._neighbour_weights, self._neighbour_forwards)
+        return sum(column.values.nbytes for column in (*items, self._neighbour_row, *neighbours))
+
+    @property
     def count(self) -> NDArray[np.float64]:
         """(n,) float64: first-time engagements."""
         return self._count.values

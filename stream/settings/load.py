@@ -20,6 +20,7 @@ from stream.errors import SettingsError
 from stream.settings.encoder import EncoderSettings
 from stream.settings.events import EventSettings
 from stream.settings.kafka import KafkaSettings
+from stream.settings.memory import MemorySettings
 from stream.settings.outcomes import OutcomeSettings
 from stream.settings.ranking import RankingSettings
 from stream.settings.topics import TopicSettings
@@ -40,6 +41,7 @@ class Settings(
     OutcomeSettings,
     EventSettings,
     EncoderSettings,
+    MemorySettings,
     WorkerSettings,
     TopicSettings,
     KafkaSettings,

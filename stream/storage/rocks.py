@@ -226,6 +226,16 @@ class DataDirectory:
         """Stores of one table; all tables share the cache and the memtable budget."""
         return PartitionStores(self.path / table, self._cache, self._buffers)
 
+    @property
+    def cache_bytes(self) -> int:
+        """Memory of the block cache in use."""
+        return int(self._cache.get_usage())
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Memory of the memtables in use."""
+        return int(self._buffers.get_usage())
+
     def close(self) -> None:
         """Give the directory back."""
         self._lock.close()

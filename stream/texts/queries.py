@@ -24,6 +24,12 @@ REMEMBERED = 50_000
 MAX_WAITING = 10_000
 """Queries waiting for the encoder; further ones are refused, and counted as the encoder's refusals are."""
 
+MAX_WAITING_BYTES = 16 << 20
+"""Of their texts."""
+
+MAX_ENCODED = 8_000
+"""Characters of a query that are encoded: more than any encoder reads."""
+
 MAX_TEXT = 200
 """Characters of a query kept for explanations."""
 
@@ -53,17 +59,21 @@ class QueryVectors:
         self._hash_of, self._on_ready, self._metrics = hash_of, on_ready, metrics
         self._prefix = b"query" + blake2b(model_version.encode(), digest_size=8).digest()
         self._known: OrderedDict[int, Query | None] = OrderedDict()
-        self._waiting: asyncio.Queue[tuple[int, bytes, str]] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[tuple[int, bytes, int, str]] = asyncio.Queue(MAX_WAITING)
+        self.waiting_bytes = 0
+        """Of the texts that wait, about."""
 
     def asked(self, partition: int, queries: Iterable[tuple[bytes, str]]) -> None:
         """Users searched for texts: `(user_id, text)`."""
         for user, text in queries:
             if not text.strip():
                 continue
-            if self._waiting.full():
+            if self._waiting.full() or self.waiting_bytes > MAX_WAITING_BYTES:
                 self._metrics.encoder_refused.labels("queue_full").inc()
             else:
-                self._waiting.put_nowait((partition, user, text))
+                short = text[:MAX_ENCODED]
+                self.waiting_bytes += len(short.encode(errors="replace"))
+                self._waiting.put_nowait((partition, user, self._hash_of(text), short))
 
     def get(self, hashes: Sequence[int]) -> dict[int, Query]:
         """Those of these queries that have a vector; one look at the disk for all that are not in memory."""
@@ -80,12 +90,12 @@ class QueryVectors:
             batch = [await self._waiting.get()]
             while not self._waiting.empty() and len(batch) < 64:
                 batch.append(self._waiting.get_nowait())
-            texts = [text for _, _, text in batch]
-            hashes = [self._hash_of(text) for text in texts]
+            texts, hashes = [text for *_, text in batch], [hashed for _, _, hashed, _ in batch]
+            self.waiting_bytes -= sum(len(text.encode(errors="replace")) for text in texts)
             known = self.get(hashes)
             answers = await self._encode(texts, role="query", priority=Priority.URGENT)
             made: list[tuple[bytes, bytes]] = []
-            for (partition, user, text), each, answer in zip(batch, hashes, answers, strict=True):
+            for (partition, user, each, text), answer in zip(batch, answers, strict=True):
                 if not isinstance(answer, np.ndarray):
                     continue
                 if each not in known:

@@ -74,6 +74,7 @@ class Application:
             self._committer,
             producer,
             DeadLetters(settings, self.metrics, producer),
+            self.directory,
             user_stores,
             item_stores,
             self.engine,

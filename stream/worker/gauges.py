@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from stream.kafka.types import TopicPartition
 from stream.storage.disk import FIX, LowRoom, free_bytes
+from stream.worker.memory import memory_by_part
 from stream.worker.parts import WorkerParts
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ class Gauges:
         """`lag`: records not yet applied of every partition that this worker owns."""
         self._measure_queues()
         self._measure_state()
+        self._measure_memory()
         self._measure_disk()
         self._measure_lag(lag)
 
@@ -46,6 +48,10 @@ class Gauges:
         for table, stores in (("users", self._parts.user_stores), ("items", self._parts.item_stores)):
             work.state_bytes.labels(table).set(sum(stores[p].size_bytes() for p in stores))
             work.state_keys.labels(table).set(sum(stores[p].key_count() for p in stores))
+
+    def _measure_memory(self) -> None:
+        for part, n_bytes in memory_by_part(self._parts).items():
+            self._parts.metrics.work.memory_bytes.labels(part).set(n_bytes)
 
     def _measure_disk(self) -> None:
         path, free = self._parts.settings.data_dir, free_bytes(self._parts.settings.data_dir)

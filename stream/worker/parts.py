@@ -10,7 +10,7 @@ from stream.kafka.engine.transport import ChunkConsumer
 from stream.kafka.producer import RecordProducer
 from stream.metrics import Metrics
 from stream.settings import Settings
-from stream.storage.rocks import PartitionStores
+from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.worker.commit import Committer
 from stream.worker.dead_letters import DeadLetters
 from stream.worker.tracker import Tracker
@@ -36,6 +36,7 @@ class WorkerParts:
     committer: Committer
     producer: RecordProducer
     dead_letters: DeadLetters
+    directory: DataDirectory
     user_stores: PartitionStores
     item_stores: PartitionStores
     membership: Membership

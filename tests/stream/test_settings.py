@@ -19,6 +19,7 @@ from settings_table import BEGIN, DOCUMENT, END, documented, renewed, table
 from models.vocabulary import ACTIONS
 from stream.errors import SettingsError, UsageError
 from stream.settings import ENV_PREFIX, Settings, load_settings, penchant_variables
+from stream.settings.memory import PARTS, available_bytes
 
 SECRET = "hunter2-do-not-print"
 
@@ -462,3 +463,30 @@ def test_a_stale_table_is_renewed_and_the_rest_left_alone() -> None:
 
     assert documented(stale) == "| old |"
     assert renewed(stale) == f"# Settings\n\n{BEGIN}\n{table()}\n{END}\n\nThe end.\n"
+
+
+# --- memory ---
+
+
+def test_of_a_small_budget_every_part_gets_its_share_and_of_a_large_one_no_more_than_is_of_use():
+    small, large = Settings(memory_max_bytes=512 << 20), Settings(memory_max_bytes=64 << 30)
+    sizes = [getattr(small, name) for name in PARTS]
+    assert sizes == [int(share * (512 << 20)) for share, _ in PARTS.values()]
+    assert [getattr(large, name) for name in PARTS] == [most for _, most in PARTS.values()]
+    assert sum(share for share, _ in PARTS.values()) < 0.7, "the rest is for what every worker has whole"
+
+
+def test_what_is_set_one_by_one_stays_and_may_not_be_more_than_the_budget():
+    given = Settings(memory_max_bytes=1 << 30, overlay_max_bytes=600 << 20)
+    assert given.overlay_max_bytes == 600 << 20
+    with pytest.raises(ValidationError, match=r"overlay_max_bytes is .* more than memory_max_bytes"):
+        Settings(memory_max_bytes=512 << 20, overlay_max_bytes=600 << 20)
+
+
+def test_a_container_has_what_it_may_have(tmp_path):
+    limit, none, junk = tmp_path / "limit", tmp_path / "max", tmp_path / "junk"
+    limit.write_text("300000000\n")
+    none.write_text("max\n")
+    junk.write_text("")
+    assert available_bytes((none, junk, tmp_path / "missing", limit)) == 300_000_000
+    assert available_bytes((none,)) > 300_000_000

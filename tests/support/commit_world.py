@@ -95,6 +95,9 @@ class Broker:
     def log_end(self, tp: TopicPartition) -> int | None:
         return None
 
+    def unapplied_bytes(self) -> int:
+        return 0
+
     def is_member(self) -> bool:
         return self.member
 
@@ -127,6 +130,7 @@ class World:
                 self.committer,
                 made,
                 DeadLetters(self.settings, Metrics(), made),
+                self.directory,
                 self.stores,
                 self.stores,
                 membership,
