@@ -29,13 +29,15 @@ from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
 from hostile_moves import ITEMS, MOVES, Scene, good_events
 from kafka_checks import differences
 from kafka_server import KafkaServer, free_ports
 from worker_process import Topics, WorkerProcess
 
 from models.reasons.contributions import COMPLETENESS_GAP_MAX
-from stream.kafka.topics import create_topics
+from stream.kafka.topics import LogEnds, create_topics
+from stream.state.record import States
 from stream.wire.reasons import Reasons
 from stream.wire.records import read_attribution, recommendation_decoder
 
@@ -159,7 +161,7 @@ def play(script: Script, kafka: KafkaServer, directory: Path) -> list[str]:
 
 def _settle(topics: Topics, steps: Steps) -> str | None:
     deadline = time.monotonic() + SETTLE_S
-    while not topics.all_committed():
+    while _has_open_transactions(topics) or not topics.all_committed():
         steps.supervise()
         if steps.exits:
             return "it ended by itself"
@@ -169,11 +171,25 @@ def _settle(topics: Topics, steps: Steps) -> str | None:
     return None
 
 
+def _has_open_transactions(topics: Topics) -> bool:
+    """Somebody's producer has not ended one: what lies behind its beginning can be read by nobody yet."""
+    very, readable = LogEnds(topics.settings), LogEnds(topics.settings, readable=True)
+    try:
+        tps = [(topics.settings.topic_events, p) for p in topics.ends(topics.settings.topic_events)]
+        return any(very(*tp) != readable(*tp) for tp in tps)
+    finally:
+        very.close()
+        readable.close()
+
+
 def _problems(topics: Topics, worker: WorkerProcess) -> list[str]:
     found = []
     wrong = differences(topics.reference()[0], topics.state())
     if wrong:
-        found.append(f"states of {len(wrong)} users differ from the reference: {sorted(wrong)[:5]}")
+        some = "; ".join(
+            f"{user.decode()} {_told(expected)} / {_told(got)}" for user, (expected, got) in sorted(wrong.items())[:8]
+        )
+        found.append(f"states of {len(wrong)} users differ, as they should be / are: {some}")
     lists = {}
     for message in topics.read(topics.settings.topic_recommendations):
         if message.value() is not None:
@@ -191,6 +207,15 @@ def _problems(topics: Topics, worker: WorkerProcess) -> list[str]:
     if quarantined:
         found.append(f"somebody was quarantined: {quarantined}")
     return found
+
+
+def _told(state: bytes | None) -> str:
+    """What of a packed state says where it differs."""
+    if state is None:
+        return "none"
+    states = States(1)
+    states.unpack(np.zeros(1, np.int64), [state])
+    return f"{states.events[0]} events up to offset {states.fence[0]}"
 
 
 def shrink(script: Script, kafka: KafkaServer, directory: Path, until: float) -> Script:
