@@ -90,6 +90,10 @@ class PartitionClicks:
         due = self._examples.due(now_ms)
         if not len(due.slot):
             return []
-        model = ClickModel.start(prior) if self.model is None else self.model
-        self.model = model.learn(due.parts, due.slot, due.clicked)
+        try:
+            model = ClickModel.start(prior) if self.model is None else self.model
+            self.model = model.learn(due.parts, due.slot, due.clicked)
+        except ValueError as error:  # examples are an extra: the commit goes on without them
+            logger.error("%d examples of clicks cannot be learned from: %s", len(due.slot), error)
+            return []
         return [(CLICKS_KEY, self.model.to_bytes())]

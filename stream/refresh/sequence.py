@@ -66,11 +66,21 @@ class Sequences:
         model = self._model
         if model is None:
             return None
-        self._place(model, index, texts)
+        try:
+            self._place(model, index, texts)
+            expected = expectation(model, *first_engagements(states, rows, model.length), now_ms, index)
+        except Exception as error:  # noqa: BLE001  (a runtime raises anything): lists are made without this part
+            logger.error(
+                "the sequence model %s does not work and is used no more: %s: %s",
+                model.model_version, type(error).__name__, error,
+            )  # fmt: skip
+            self._metrics.work.models_refused.inc()
+            self.serve(None)
+            return None
         self._metrics.work.sequence_age.set(
             max(0.0, (int(now_ms.max(initial=0)) - model.manifest.trained_until_ms) / 1000.0)
         )
-        return expectation(model, *first_engagements(states, rows, model.length), now_ms, index)
+        return expected
 
     def _place(self, model: SequenceModel, index: ItemIndex, texts: ItemVectors | None) -> None:
         """Give items that training has not seen a place by their text, when there are more texts than last time."""

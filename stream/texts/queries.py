@@ -120,4 +120,4 @@ class QueryVectors:
 
     def _unpack(self, value: bytes) -> Query:
         size = 2 * self._dims
-        return Query(value[size:].decode(), np.frombuffer(value, "<f2", self._dims).astype(np.float32))
+        return Query(value[size:].decode(errors="replace"), np.frombuffer(value, "<f2", self._dims).astype(np.float32))

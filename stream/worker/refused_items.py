@@ -11,6 +11,7 @@ import logging
 from collections import OrderedDict
 from typing import Final
 
+from stream.errors import CorruptStateError
 from stream.kafka.replica import Replicated
 from stream.partitions.users import UserPartition
 from stream.state.told import NOTHING_TOLD, TOLD_PREFIX, Told, pack_told, partition_of, read_told, told_key
@@ -56,7 +57,7 @@ class RefusedItems:
         """Send what was not told of. `users`: the partition `TELLER`, which this worker owns and has recovered."""
         if self._told_of is not users:
             marks = users.store.items_with_prefix(TOLD_PREFIX)
-            self._told = {partition_of(key): read_told(value) for key, value in marks}
+            self._told = {partition_of(key): _read(value) for key, value in marks}
             self._told_of, self._changed = users, set()
         kept, self._kept, self._n_bytes = self._kept, OrderedDict(), 0
         waiting = [each for each in kept.values() if not self._is_told(each[0])]
@@ -96,6 +97,15 @@ class RefusedItems:
             why.reason,
         )
         self._n_dropped = 0
+
+
+def _read(mark: bytes) -> Told:
+    """Of a mark of another release nothing is known to have been told."""
+    try:
+        return read_told(mark)
+    except CorruptStateError as error:
+        logger.warning("%s", error)
+        return NOTHING_TOLD
 
 
 def _size(record: Replicated) -> int:

@@ -120,3 +120,14 @@ def test_a_model_that_cannot_be_read_is_learned_anew(shop: Shop, caplog: pytest.
 
     assert PartitionClicks(shop.store).model is None
     assert "learned anew" in caplog.text
+
+
+async def test_examples_that_cannot_be_learned_from_cost_no_commit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise ValueError("the parts of a score must be finite numbers")
+
+    sees_and_clicks(shop, "first", 1)
+    sees_and_clicks(shop, "ann", 1)
+    monkeypatch.setattr("models.learning.click_model.ClickModel.learn", refused)
+    await time_passes(shop)
+    assert b"later" in {key for _, key in next(s[1:] for s in reversed(shop.broker.steps) if s[0] == "transaction")}

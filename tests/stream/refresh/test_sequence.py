@@ -109,3 +109,18 @@ def test_what_people_engage_with_is_counted_as_a_hit_of_the_list_they_had(harnes
     harness.events(("ann", "click", "never-listed"), ("ann", "click", shown[0]))
     assert harness.count("prequential_questions", outcome="hit") == 1
     assert harness.count("prequential_questions", outcome="miss") == 1
+
+
+def test_a_model_that_does_not_work_is_used_no_more_and_costs_nobody_a_list(harness, tmp_path, monkeypatch):
+    exported(tmp_path / "model", text=False)
+    harness.tracker.use_sequence(open_sequence(tmp_path / "model"), 0.0)
+    harness.events(("ann", "click", "i0"), ("bob", "click", "i1"))
+
+    def broken(*_):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr("stream.refresh.sequence.expectation", broken)
+    made, _ = fresh(harness)
+    assert {user: p.list.record.model.sequence for user, p in made.items()} == {"ann": None, "bob": None}
+    assert harness.count("models_refused") == 1
+    assert harness.count("quarantined", cause="list") == 0
