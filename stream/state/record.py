@@ -14,7 +14,7 @@ Packed record, version 1, little endian, at most `MAX_PACKED_BYTES`; only used s
     point     22 B  x <= 12: item u64, long f32, short f32 (weights decayed to `last`), last u32 s, count u16
     histogram 64 B  if any behaviour is older than the ring: f32 x 16: 4 six-hour bins of the day (UTC), 7 weekdays
                     (Monday first), 4 context buckets, 1 total; decayed to `older_time`
-    bought     2 B  x <= 58, oldest first: upper 16 bits of the hash of purchases older than the ring
+    bought     2 B  x <= 58, oldest first: upper 16 bits of the hash of purchases and dislikes older than the ring
 
 The ring holds the last 64 behaviours in the order of the topic. Points, histogram and bought hold everything older: they
 change only when a behaviour leaves the ring, one at a time, rounding after each, so their bits do not depend on how the

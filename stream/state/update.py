@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.calendar import DAY_S
 from models.compiled import compiled, compiled_part
 from models.ranking.recent import behaviour_gain
-from models.vocabulary import CLICK, IMPRESSION, PURCHASE, QUERY, REFUND
+from models.vocabulary import CLICK, DISLIKE, IMPRESSION, PURCHASE, QUERY, REFUND
 from stream.state.fold import HalfLives, fold
 from stream.state.record import (
     ACTION_MASK,
@@ -213,7 +213,7 @@ def _apply(
                 c.time_ms[r, slot] // 1000,
                 kind >> CONTEXT_SHIFT,
                 gains[left, c.dwell[r, slot]],
-                left == PURCHASE,
+                left in (PURCHASE, DISLIKE),  # neither comes back
                 half_lives,
             )
         c.item[r, slot], c.time_ms[r, slot] = e.item[i], e.time_ms[i]

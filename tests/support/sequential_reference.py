@@ -167,7 +167,7 @@ class Reference:
         gain = self._gain(old)
         if gain and old.action != "query":
             self._fold_point(user.points, old.item, second, gain)
-        if old.action == "purchase" and old.item >> 48 not in user.bought:
+        if old.action in ("purchase", "dislike") and old.item >> 48 not in user.bought:
             user.bought.append(old.item >> 48)
 
     def _gain(self, behaviour: Behaviour) -> float:

@@ -476,3 +476,16 @@ def test_what_strategies_earned_is_a_part_of_the_scores_once_it_is_weighed(tmp_p
         assert by_strategy["interest"] == 0.2
         assert all(sum(i.parts.values()) == i.score for i in after.list.record.items)
         assert harness.metrics.registry.get_sample_value("penchant_strategy_feedback", {"strategy": "popular"}) == -0.2
+
+
+@pytest.mark.parametrize(
+    ("action", "repeat", "comes_back"), [("purchase", False, False), ("dislike", False, False), ("dislike", True, True)]
+)
+def test_what_was_disliked_stays_away_when_it_has_left_the_ring(tmp_path, action, repeat, comes_back):
+    with opened(tmp_path, repeat_purchases=repeat) as harness:
+        shop_with_history(harness)
+        harness.events(("zoe", action, "i1"))
+        harness.events(*[("zoe", "click", "i0")] * (RING + 5))
+        harness.waiting()
+        listed = harness.refresh("zoe")["zoe"]
+        assert ("i1" in listed) == comes_back
