@@ -130,6 +130,18 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return is_member
 
         coordinator._do_heartbeat = note_heartbeat
+        complete = coordinator._on_join_complete
+
+        async def complete_alive(*assignment: Any) -> None:
+            beating = asyncio.ensure_future(_beat_forever(coordinator))
+            try:
+                await complete(*assignment)
+            finally:
+                beating.cancel()
+
+        # aiokafka begins to beat when the callback of the assignment has returned. Claiming the partitions is done there, and
+        # takes longer than a session where they are many; a worker that is thrown out meanwhile begins again, for ever.
+        coordinator._on_join_complete = complete_alive
 
     async def _fetch_records(
         self,
@@ -180,6 +192,13 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """Go on reading at an offset; runs in the consumer's thread, so between two steps of a fetch."""
         super().seek(partition, offset)
         self._sought[TP(*partition)] = offset
+
+
+async def _beat_forever(coordinator: Any) -> None:
+    while True:
+        await asyncio.sleep(coordinator._heartbeat_interval_ms / 1000)
+        if not await coordinator._do_heartbeat():
+            return  # thrown out already, or no broker: what follows the assignment finds out
 
 
 class KeepingFlowControl(FlowControlEvent):  # type: ignore[misc]
