@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from confluent_kafka.admin import AdminClient
+
 from stream.cli import options
 from stream.cli.apps import SETTINGS_NOTE, group_app, teach
 from stream.cli.connection import connected
 from stream.display.terminal import Cell, say, show_table, stderr, stdout
-from stream.kafka.topics import cleanup_policies, create_topics, list_topics, topic_specs
+from stream.kafka.logs import cleanup_policies
+from stream.kafka.specs import topic_specs
+from stream.kafka.topics import create_topics, list_topics
 
 POLICIES_WAIT_S: Final = 3.0
 """The embedded broker never answers the question for policies; nobody should wait long for a column."""
@@ -60,17 +64,21 @@ def list_(bootstrap_servers: options.BootstrapServers = None, group_id: options.
     existing = list_topics(settings)
     specs = topic_specs(settings)
     patient = min(POLICIES_WAIT_S, settings.connect_timeout_s)
-    bounded = settings.model_copy(update={"connect_timeout_s": patient})
-    policies = cleanup_policies(bounded, [spec.name for spec in specs if spec.name in existing])
+    admin = AdminClient(settings.client_config())
+    policies = cleanup_policies(admin, [spec.name for spec in specs if spec.name in existing], patient)
     rows = []
     for spec in specs:
         topic = existing.get(spec.name)
         facts = (
             (Cell("missing", "fail"), Cell("–"), Cell("–"))
             if topic is None
-            else (Cell(str(topic.partitions)), Cell(str(topic.replicas)), Cell(policies.get(spec.name, "not told")))
+            else (Cell(str(topic.partitions)), Cell(str(topic.replicas)), Cell(_told(policies.get(spec.name))))
         )
         rows.append((Cell(spec.name), *facts, Cell(spec.purpose, "skip")))
     show_table(stdout(), ("topic", "partitions", "replicas", "clean-up", "holds"), rows)
     if any(spec.name not in existing for spec in specs):
         say(stderr(), "Next: penchant topics create.", "dim")
+
+
+def _told(policy: frozenset[str] | None) -> str:
+    return "not told" if policy is None else ",".join(sorted(policy))

@@ -17,8 +17,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from functools import partial
 from typing import Any, NamedTuple
 
+import aiokafka.client
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ConsumerNotStarted
 from faust.serializers.schemas import Schema
@@ -31,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 CHUNK_SCHEME = "chunk"
 """`broker="chunk://host:port"` selects this transport."""
+
+# aiokafka asks for the topics it reads as if it wished them made where they are missing, and has no setting for it.
+aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 
 TRANSPORTS.aliases[CHUNK_SCHEME] = f"{__name__}:ChunkTransport"
 

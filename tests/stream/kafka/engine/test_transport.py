@@ -34,7 +34,8 @@ from stream.kafka.engine.transport import (
     _Budget,
     _Prefetched,
 )
-from stream.kafka.topics import create_topics, topic_specs
+from stream.kafka.specs import topic_specs
+from stream.kafka.topics import create_topics
 from stream.settings import load_settings
 from stream.worker.app import Application
 
