@@ -11,8 +11,10 @@ from stream.cli.apps import SETTINGS_NOTE, group_app, teach
 from stream.cli.connection import connected
 from stream.display.terminal import Cell, say, show_table, stderr, stdout
 from stream.kafka.logs import cleanup_policies
+from stream.kafka.noting import note_everywhere
 from stream.kafka.specs import topic_specs
-from stream.kafka.topics import create_topics, list_topics
+from stream.kafka.topics import check_topics, create_topics, list_topics
+from stream.state.log_mark import MEANT_KEY, pack_meant
 
 POLICIES_WAIT_S: Final = 3.0
 """The embedded broker never answers the question for policies; nobody should wait long for a column."""
@@ -48,6 +50,26 @@ def create(
     if not created:
         say(stdout(), f"all {len(topic_specs(settings))} topics are there already")
     say(stderr(), "Next: penchant items load FILE, then penchant worker.", "dim")
+
+
+@app.command(
+    "new-events-log",
+    help=teach(
+        "Go on although the events topic was deleted and made again, or restored: workers keep all states and read the topic "
+        "that is there now from its beginning. Behaviours whose event id is remembered are not counted twice.",
+        "penchant topics new-events-log",
+        "penchant topics new-events-log --group-id penchant-staging",
+        then="start the workers (or let their supervisor).",
+        note=SETTINGS_NOTE,
+    ),
+)
+def new_events_log(bootstrap_servers: options.BootstrapServers = None, group_id: options.GroupId = None) -> None:
+    settings = connected(bootstrap_servers=bootstrap_servers, group_id=group_id)
+    logs = check_topics(settings)
+    events, changelog = settings.topic_events, settings.changelog_topic
+    note_everywhere(settings, logs[changelog].partitions, MEANT_KEY, pack_meant(logs[events].topic_id))
+    say(stdout(), f"{events} as it is now is meant: noted in {changelog}")
+    say(stderr(), "Next: penchant worker.", "dim")
 
 
 @app.command(

@@ -43,6 +43,7 @@ from stream.worker.probes import Probes
 from stream.worker.tracker import Tracker
 from stream.worker.vitals import VitalSigns
 from stream.worker.watchdog import Limits, Watchdog
+from stream.worker.which_log import WhichLog
 from stream.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Application:
                 item_stores,
                 self.engine,
                 self._replicas_caught_up,
+                WhichLog(settings, self._topic_logs, self._log_ends),
             )
         )
         self._models = FollowedModels(settings, self.tracker, self.metrics.work.models_refused.inc, self.worker.wake)

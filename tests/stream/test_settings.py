@@ -376,6 +376,7 @@ def test_a_sasl_ssl_connection_has_the_mechanism_the_name_the_password_and_the_f
         "bootstrap.servers": "127.0.0.1:9092",
         "security.protocol": "sasl_ssl",
         "log_level": 0,
+        "allow.auto.create.topics": False,
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "u",
         "sasl.password": SECRET,

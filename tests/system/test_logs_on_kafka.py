@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -14,13 +18,18 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
+    NewTopic,
     ResourceType,
 )
-from kafka_checks import catalogue, events
+from kafka_checks import catalogue, events, last_lists
 from kafka_server import KafkaMissingError, KafkaServer
+from places import ROOT
 from worker_process import TIMEOUT_S, Topics, WorkerProcess
 
+from stream.kafka.specs import topic_specs
 from stream.kafka.topics import create_topics
+from stream.wire.codes import EPOCH_OFFSETS
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -126,4 +135,93 @@ def test_a_wrong_policy_stops_a_worker_and_lets_none_start(
         said = ends_with(worker, 2)
         assert f"topic {topic} has cleanup.policy={policy}" in said
         assert f"--alter --topic {topic} --add-config cleanup.policy=" in said
+        worker.start()
+
+
+def make_again(topics: Topics, name: str, partitions: int = 4) -> None:
+    delete(topics, name)
+    of = admin(topics)
+    of.create_topics([NewTopic(name, partitions, 1, config={"cleanup.policy": "delete"})])[name].result(TIMEOUT_S)
+    deadline = time.monotonic() + TIMEOUT_S
+    while name not in there(topics):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def penchant(topics: Topics, *arguments: str) -> str:
+    """What a command prints, with the settings of the test."""
+    changed = {name: getattr(topics.settings, name) for name in topics.settings.model_fields_set}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PENCHANT_")}
+    env |= {f"PENCHANT_{name.upper()}": str(value) for name, value in changed.items()} | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def engagements(topics: Topics) -> float:
+    """First engagements that item statistics count."""
+    return sum(item[0] for item in topics.items().values())
+
+
+def bought(topics: Topics, users: int, item: str) -> None:
+    topics.produce(
+        topics.settings.topic_events,
+        [
+            (key, json.dumps({"user_id": key.decode(), "item_id": item, "action": "purchase"}).encode())
+            for key in (f"u{user}".encode() for user in range(users))
+        ],
+    )
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["while a worker runs", "while none runs"])
+def test_an_events_topic_that_was_made_again_is_refused_and_gone_on_with_on_purpose(
+    topics: Topics, worker: WorkerProcess, runs: bool
+) -> None:
+    events_topic = topics.settings.topic_events
+    worker.wait_for("the item statistics", topics.deltas_committed)
+    before, states = engagements(topics), topics.state()
+    if not runs:
+        worker.terminate()
+    make_again(topics, events_topic)
+    bought(topics, 30, "i7")
+    bought(topics, 30, "new")  # which nobody had
+    if not runs:
+        worker.start()
+    for _ in ("it runs", "it starts"):
+        said = ends_with(worker, 2)
+        assert f"topic {events_topic} was deleted and made again, or restored" in said
+        assert "penchant topics new-events-log" in said
+        worker.start()
+    assert worker.process.wait(TIMEOUT_S) == 2
+    assert topics.state() == states, "nothing is lost meanwhile, and nothing counted"
+
+    assert "is meant" in penchant(topics, "topics", "new-events-log")
+    worker.start()
+    worker.wait_for("the events of the new log", topics.all_committed)
+    worker.wait_for("the item statistics", topics.deltas_committed)
+    assert topics.items()["new"][0] == 30, "item statistics count them, too"
+    assert engagements(topics) >= before + 30
+    assert states.keys() <= topics.state().keys()
+    assert all(offset >= EPOCH_OFFSETS for _, offset in last_lists(topics).values()), "readers take the newer list"
+
+    worker.kill()  # and it is the log from then on, also for a worker that has nothing of its own
+    shutil.rmtree(worker.data_dir)
+    bought(topics, 30, "newer")
+    worker.start()
+    worker.wait_for("more events", topics.all_committed)
+    worker.wait_for("the item statistics", topics.deltas_committed)
+    assert topics.items()["newer"][0] == 30
+    assert topics.items()["new"][0] == 30
+
+
+def test_partitions_raised_on_all_topics_together_are_refused(topics: Topics, worker: WorkerProcess) -> None:
+    of = admin(topics)
+    more = [NewPartitions(spec.name, 6) for spec in topic_specs(topics.settings)]
+    for future in of.create_partitions(more).values():
+        future.result(TIMEOUT_S)
+    for _ in ("it runs", "it starts"):
+        said = ends_with(worker, 2)
+        assert f"topic {topics.settings.topic_events} has 6 partitions, but what is known was made with 4" in said
         worker.start()

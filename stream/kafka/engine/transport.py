@@ -315,6 +315,15 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 await self.seek(tp, offset)
             self._start[tp] = offset
 
+    async def begin_anew(self, tp: TP, offset: int) -> None:
+        """Read a partition from here on, and commit that: what was committed is of another log."""
+        self._durable.pop(tp, None)
+        self._committed_offset[tp] = None
+        if self._start.get(tp) != offset:
+            await self.seek(tp, offset)
+        self._start[tp] = offset
+        await self._commit({tp: offset})  # and not through `commit`, which never goes back, and never to 0
+
     async def _seek(self, partition: TP, offset: int) -> None:
         # Upstream seeks on the caller's thread, and so takes records away from under a fetch in the consumer's.
         await self._thread.call_thread(self._thread.seek, partition, offset)
