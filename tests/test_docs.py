@@ -17,7 +17,7 @@ import yaml
 from places import DOCS, ROOT
 
 import stream
-from stream.kafka.topics import topic_specs
+from stream.kafka.specs import topic_specs
 from stream.schemas import NAMES
 from stream.settings import load_settings
 from stream.wire.decode import LETTER_REASONS

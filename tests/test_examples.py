@@ -12,7 +12,7 @@ import pytest
 from worker_process import ROOT, WorkerProcess, read_topic
 
 from stream.kafka.embedded import EmbeddedBroker
-from stream.kafka.topics import topic_specs
+from stream.kafka.specs import topic_specs
 from stream.settings import load_settings
 
 EXAMPLES = ROOT / "deploy" / "examples"

@@ -13,7 +13,7 @@ from places import DOCS, ROOT
 from worker_process import WorkerProcess
 
 from stream.kafka.embedded import EmbeddedBroker
-from stream.kafka.topics import topic_specs
+from stream.kafka.specs import topic_specs
 from stream.settings import load_settings
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,8 +13,11 @@ from stream.cli.checks import Check, skipped
 from stream.display.terminal import count
 from stream.errors import BrokerUnreachableError
 from stream.kafka.group import OUR_ASSIGNOR, ask_group, named
+from stream.kafka.log_rules import Log, missing, unequal_partitions, wrong_policy
+from stream.kafka.logs import cleanup_policies
 from stream.kafka.reach import wait_for_broker
-from stream.kafka.topics import Topic, cleanup_policies, topic_specs
+from stream.kafka.specs import topic_specs
+from stream.kafka.topics import Topic
 from stream.settings import Settings
 
 ASK_TIMEOUT_S: Final = 3.0
@@ -52,43 +55,30 @@ def check_broker(settings: Settings) -> tuple[Check, dict[str, Topic] | None]:
 
 def check_topics(settings: Settings, topics: Mapping[str, Topic]) -> Check:
     """Are all there, and do those match that must have as many partitions as another?"""
-    missing = [spec.name for spec in topic_specs(settings) if spec.name not in topics]
-    if missing:
-        return Check("topics", "fail", f"missing: {', '.join(missing)}", "run `penchant topics create`")
-    for source, follower in (
-        (settings.topic_events, settings.changelog_topic),
-        (settings.topic_item_deltas, settings.topic_item_stats),
-    ):
-        wanted, found = topics[source].partitions, topics[follower].partitions
-        if wanted != found:
-            detail = f"{follower} has {found} partitions, {source} {wanted}; they must match"
-            fix = f"delete {follower}, run `penchant topics create`; it is rebuilt if {source} still holds all events"
-            return Check("topics", "fail", detail, fix)
-    events = topics[settings.topic_events]
-    return Check("topics", "ok", f"all {len(topic_specs(settings))}; events in {events.partitions} partitions")
+    specs = topic_specs(settings)
+    logs = {spec.name: Log(topics[spec.name].partitions) for spec in specs if spec.name in topics}
+    wrong = missing(specs, logs) or unequal_partitions(settings, logs)
+    if wrong is not None:
+        return Check("topics", "fail", wrong.message, wrong.fix)
+    events = logs[settings.topic_events]
+    return Check("topics", "ok", f"all {len(specs)}; events in {events.partitions} partitions")
 
 
 def check_policies(settings: Settings, topics: Mapping[str, Topic]) -> Check:
     """Is compacted what must be, and nothing else? A compacted events topic would lose behaviours."""
-    specs = {spec.name: spec.config.get("cleanup.policy", "delete") for spec in topic_specs(settings)}
-    bounded = settings.model_copy(update={"connect_timeout_s": min(ASK_TIMEOUT_S, settings.connect_timeout_s)})
-    there = [name for name in specs if name in topics]
+    specs = topic_specs(settings)
+    there = [spec.name for spec in specs if spec.name in topics]
     if not there:
         return skipped("compaction", "no topics")
-    policies = cleanup_policies(bounded, there)
+    admin = AdminClient(settings.client_config() | {"log_level": 0})
+    policies = cleanup_policies(admin, there, min(ASK_TIMEOUT_S, settings.connect_timeout_s))
     if not policies:
         return Check("compaction", "skip", "the broker does not tell (the embedded one never compacts)")
-    wrong = [
-        (name, policies[name], wanted)
-        for name, wanted in specs.items()
-        if name in policies and set(policies[name].split(",")) != {wanted}
-    ]
-    if not wrong:
-        return Check("compaction", "ok", f"{len(policies)} topics as they should be")
-    detail = "; ".join(f"{name} is {found}, should be {wanted}" for name, found, wanted in wrong)
-    name, _, wanted = wrong[0]
-    fix = f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy={wanted}"
-    return Check("compaction", "fail", detail, fix)
+    logs = {name: Log(topics[name].partitions, policy=policies.get(name)) for name in there}
+    wrong = wrong_policy(settings, specs, logs)
+    if wrong is not None:
+        return Check("compaction", "fail", wrong.message, wrong.fix)
+    return Check("compaction", "ok", f"{len(policies)} topics as they should be")
 
 
 def check_group(settings: Settings) -> Check:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from confluent_kafka.admin import AdminClient
+
 from stream.cli import options
 from stream.cli.apps import SETTINGS_NOTE, group_app, teach
 from stream.cli.connection import connected
 from stream.display.terminal import Cell, say, show_table, stderr, stdout
-from stream.kafka.topics import cleanup_policies, create_topics, list_topics, topic_specs
+from stream.kafka.logs import cleanup_policies
+from stream.kafka.noting import note_everywhere
+from stream.kafka.specs import topic_specs
+from stream.kafka.topics import check_topics, create_topics, list_topics
+from stream.state.log_mark import MEANT_KEY, pack_meant
 
 POLICIES_WAIT_S: Final = 3.0
 """The embedded broker never answers the question for policies; nobody should wait long for a column."""
@@ -47,6 +53,26 @@ def create(
 
 
 @app.command(
+    "new-events-log",
+    help=teach(
+        "Go on although the events topic was deleted and made again, or restored: workers keep all states and read the topic "
+        "that is there now from its beginning. Behaviours whose event id is remembered are not counted twice.",
+        "penchant topics new-events-log",
+        "penchant topics new-events-log --group-id penchant-staging",
+        then="start the workers (or let their supervisor).",
+        note=SETTINGS_NOTE,
+    ),
+)
+def new_events_log(bootstrap_servers: options.BootstrapServers = None, group_id: options.GroupId = None) -> None:
+    settings = connected(bootstrap_servers=bootstrap_servers, group_id=group_id)
+    logs = check_topics(settings)
+    events, changelog = settings.topic_events, settings.changelog_topic
+    note_everywhere(settings, logs[changelog].partitions, MEANT_KEY, pack_meant(logs[events].topic_id))
+    say(stdout(), f"{events} as it is now is meant: noted in {changelog}")
+    say(stderr(), "Next: penchant worker.", "dim")
+
+
+@app.command(
     "list",
     help=teach(
         "Show every topic that Penchant needs: its partitions, replicas, clean-up policy and what it holds.",
@@ -60,17 +86,21 @@ def list_(bootstrap_servers: options.BootstrapServers = None, group_id: options.
     existing = list_topics(settings)
     specs = topic_specs(settings)
     patient = min(POLICIES_WAIT_S, settings.connect_timeout_s)
-    bounded = settings.model_copy(update={"connect_timeout_s": patient})
-    policies = cleanup_policies(bounded, [spec.name for spec in specs if spec.name in existing])
+    admin = AdminClient(settings.client_config())
+    policies = cleanup_policies(admin, [spec.name for spec in specs if spec.name in existing], patient)
     rows = []
     for spec in specs:
         topic = existing.get(spec.name)
         facts = (
             (Cell("missing", "fail"), Cell("–"), Cell("–"))
             if topic is None
-            else (Cell(str(topic.partitions)), Cell(str(topic.replicas)), Cell(policies.get(spec.name, "not told")))
+            else (Cell(str(topic.partitions)), Cell(str(topic.replicas)), Cell(_told(policies.get(spec.name))))
         )
         rows.append((Cell(spec.name), *facts, Cell(spec.purpose, "skip")))
     show_table(stdout(), ("topic", "partitions", "replicas", "clean-up", "holds"), rows)
     if any(spec.name not in existing for spec in specs):
         say(stderr(), "Next: penchant topics create.", "dim")
+
+
+def _told(policy: frozenset[str] | None) -> str:
+    return "not told" if policy is None else ",".join(sorted(policy))

@@ -21,7 +21,8 @@ from rich.console import Console
 from stream.cli.watch_screen import Wanted
 from stream.display.terminal import say
 from stream.errors import TopicsError
-from stream.kafka.topics import list_topics, unreachable
+from stream.kafka.logs import unreachable
+from stream.kafka.topics import list_topics
 from stream.params import decode_limits
 from stream.settings import Settings
 from stream.wire.decode import Rejected, decode_item

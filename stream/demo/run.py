@@ -34,7 +34,7 @@ from stream.files.replay import load_items, producer_config
 from stream.files.stopping import StoppableProducer, StopRequest, stop_signals
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.retention import RetentionGuard
-from stream.kafka.topics import topic_specs
+from stream.kafka.specs import topic_specs
 from stream.params import decode_limits, encoder_choice
 from stream.settings import Settings
 

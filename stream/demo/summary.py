@@ -13,7 +13,7 @@ from stream.demo.tally import Figures
 from stream.demo.view import duration
 from stream.files.feed import ReplayReport
 from stream.kafka.embedded import LIMITS
-from stream.kafka.topics import topic_specs
+from stream.kafka.specs import topic_specs
 from stream.settings import Settings
 
 

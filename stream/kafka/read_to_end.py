@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.errors import BrokerUnreachableError, TopicsError
-from stream.kafka.topics import unreachable
+from stream.kafka.logs import unreachable
 from stream.settings import Settings
 
 BATCH_RECORDS: Final = 5000

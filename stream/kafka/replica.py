@@ -158,6 +158,7 @@ async def read_whole(replicas: Sequence[TopicReplica], stalled_s: float) -> None
         StuckError: nothing was read for `stalled_s`.
     """
     reading = asyncio.gather(*(replica.caught_up.wait() for replica in replicas))
+    reading.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio tells of it
     began = moved = told = time.monotonic()
     before = -1
     try:

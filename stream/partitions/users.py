@@ -17,6 +17,7 @@ from stream.outcomes.partition import PartitionOutcomes
 from stream.partitions.event_times import EventTimes
 from stream.partitions.influence import Influence
 from stream.partitions.taken import Taken
+from stream.state.log_mark import LOG_KEY, MEANT_KEY, LogMark, pack_log
 from stream.state.record import States
 from stream.state.update import Changes
 from stream.storage.overlay import Overlay, Snapshot
@@ -40,9 +41,27 @@ class UserPartition:
         """Whether the users whom the partition's last owner left owed a list are known."""
         self.looked_through: int | None = None
         """How many withdrawals of items the stored lists of its users were looked through for; None: never."""
+        self.log: LogMark | None = None
+        """Of the log that is applied; None where nobody asked which it is."""
+        self.is_new_log = False
+        """Whether it took the place of another, and no commit has marked that yet."""
         self._pending: list[Changes] = []
         self._pending_bytes = 0
         self._sent: deque[tuple[int, int]] = deque()
+
+    @property
+    def base_offset(self) -> int:
+        """What is added to the log's offsets wherever they are kept: they go on where a new log begins."""
+        return 0 if self.log is None else self.log.base_offset
+
+    def take_log_mark(self) -> list[tuple[bytes, bytes | None]]:
+        """What a commit writes of which log this is."""
+        if self.log is None:
+            return []
+        if self.next_offset is not None:
+            self.log = self.log._replace(reached=max(self.log.reached, self.next_offset))
+        is_new, self.is_new_log = self.is_new_log, False
+        return [(LOG_KEY, pack_log(self.log)), *([(MEANT_KEY, None)] if is_new else [])]
 
     def collect(self, changes: Changes) -> None:
         """Keep what the events say about items until the next commit."""
@@ -107,7 +126,7 @@ class UserPartition:
             return []
         engagements = sum(len(changes.first_item) for changes in pending)
         if engagements:
-            self._sent.append((self.next_offset - 1, engagements))
+            self._sent.append((self.base_offset + self.next_offset - 1, engagements))
         items, deltas = batch_deltas(
             np.concatenate([c.first_item for c in pending]),
             np.concatenate([c.first_time_ms for c in pending]),
@@ -118,7 +137,7 @@ class UserPartition:
             exposed=np.concatenate([c.exposed_item for c in pending]),
             clicked=np.concatenate([c.clicked_item for c in pending]),
             source_partition=self.partition,
-            source_offset=self.next_offset - 1,
+            source_offset=self.base_offset + self.next_offset - 1,
         )
         kept = [True] * len(items) if counted is None else counted(items).tolist()
         named = (

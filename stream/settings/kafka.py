@@ -74,6 +74,9 @@ class KafkaSettings(BaseModel):
             "bootstrap.servers": self.bootstrap_servers,
             "security.protocol": self.security_protocol.lower(),
             "log_level": 0,  # what fails is raised or logged by us; librdkafka would repeat it many times a second
+            # A broker may make a topic for whoever names it, with partitions and a policy of its own; a topic that was deleted
+            # would be back before anybody knows of it. librdkafka has this for producers, too.
+            "allow.auto.create.topics": False,
         }
         if self.security_protocol.startswith("SASL") and self.sasl_password is not None:
             config |= {

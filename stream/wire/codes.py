@@ -1,9 +1,20 @@
-"""Short codes that state and ledgers keep of what records say: 128 bits of a list's id, 3 of a context, 24 of an event id."""
+"""Short codes that state and ledgers keep of what records say: 128 bits of a list's id, 3 of a context, 24 of an event id, and
+which log an offset is of."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Final
 from zlib import crc32
+
+EPOCH_OFFSETS: Final = 1 << 44
+"""A partition of the events topic that was made again is another log, whose offsets begin anew. In states, lists and item
+deltas they go on: those of the n-th log after the first are n times so much more, and so larger than all of before."""
+
+
+def offset_in_log(offset: int) -> int:
+    """Where a record lies in Kafka, by an offset that goes on over logs."""
+    return offset % EPOCH_OFFSETS
 
 
 def list_id_of(text: str) -> tuple[int, int]:

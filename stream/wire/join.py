@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
+from stream.wire.codes import offset_in_log
 from stream.wire.reasons import ItemReason, Reasons, RecommendationAttribution, item_reasons
 from stream.wire.records import EventSource, Recommendation
 
@@ -128,7 +129,7 @@ class Joiner:
         return Joined(list_, pending.reasons, None if arrived is None else list_.generated_at - arrived)
 
     def _arrival(self, source: EventSource) -> int | None:
-        return self._arrivals.get((source.partition, source.offset))
+        return self._arrivals.get((source.partition, offset_in_log(source.offset)))
 
 
 def _remember(memory: OrderedDict[K, V], key: K, value: V, most: int) -> None:

@@ -6,21 +6,25 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 
 from models.encoder.opening import EncoderChoice
 from stream.errors import EncoderAwayError, PenchantError
-from stream.kafka.engine.engine import Engine
+from stream.kafka.engine.engine import Engine, HandleChunk
 from stream.kafka.engine.table import StoreOptions
+from stream.kafka.engine.transport import Chunk
 from stream.kafka.group import members_of, named
+from stream.kafka.log_rules import Logs, what_is_wrong
+from stream.kafka.logs import TopicLogs
 from stream.kafka.producer import RecordProducer
 from stream.kafka.replica import TopicReplica, read_whole
-from stream.kafka.topics import LogEnds, check_topics, is_embedded
+from stream.kafka.topics import LogEnds
 from stream.kafka.transactions import PartitionWriters
+from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
 from stream.settings import Settings
@@ -41,6 +45,7 @@ from stream.worker.stale_lists import StaleLists
 from stream.worker.tracker import Tracker
 from stream.worker.vitals import VitalSigns
 from stream.worker.watchdog import Limits, Watchdog
+from stream.worker.which_log import WhichLog
 from stream.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -48,6 +53,10 @@ logger = logging.getLogger(__name__)
 SWITCH_INTERVAL_S: Final = 0.001
 """How long a thread may run Python while others wait for their turn. Python's own 5 ms is what an event would wait for while a
 commit's thread writes, again and again: on its way to a list it changes threads some four times."""
+
+
+ASK_AT_END_S: Final = 3.0
+"""How long the broker is asked whether it was the topics that stopped the worker."""
 
 
 class Application:
@@ -58,6 +67,7 @@ class Application:
         self.metrics = Metrics()
         self.directory = DataDirectory(settings.data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
         self._log_ends, self._readable_ends = LogEnds(settings), LogEnds(settings, readable=True)
+        self._topic_logs = TopicLogs(settings)
         self._writers = PartitionWriters(settings, self._log_ends)
         self.engine = Engine(settings)
         self.tracker = Tracker(settings, self.metrics)
@@ -79,6 +89,7 @@ class Application:
             item_stores,
             self.engine,
             self._replicas_caught_up,
+            WhichLog(settings, self._topic_logs, self._log_ends),
         )
         self.worker = Worker(parts)
         self._stale_lists = StaleLists(parts, self.worker.wake)
@@ -91,6 +102,7 @@ class Application:
             self.tracker,
             self._committer,
             self._readable_ends,
+            self._topic_logs,
             self.lifecycle.fatal_soon,
         )
         self._watchdog = Watchdog(
@@ -130,8 +142,8 @@ class Application:
 
     def _wire_engine(self, user_stores: PartitionStores, item_stores: PartitionStores) -> None:
         settings, engine, chunks = self.settings, self.engine, self.worker.chunks
-        engine.add_agent("track", settings.topic_events, chunks.handle_events)
-        engine.add_agent("items", settings.topic_item_deltas, chunks.handle_deltas)
+        engine.add_agent("track", settings.topic_events, self._telling(chunks.handle_events))
+        engine.add_agent("items", settings.topic_item_deltas, self._telling(chunks.handle_deltas))
         engine.add_table(
             "users", settings.changelog_topic, self._store_options("users", settings.topic_events, user_stores)
         )
@@ -203,15 +215,17 @@ class Application:
 
     def _raise_failure(self) -> None:
         settings = self.settings
+        if self.lifecycle.may_be_the_topics and (wrong := self._wrong_topics()) is not None:
+            raise wrong from self.lifecycle.failure
         self.lifecycle.raise_failure(settings.group_id, lambda: named(members_of(settings)))
 
     async def _prepare(self) -> None:
         """Everything that can be refused or takes long, before the worker joins its group."""
         check_room(self.settings.data_dir, self.settings.write_buffer_bytes)
-        topics = await asyncio.to_thread(check_topics, self.settings)
-        partitions = topics[self.settings.topic_events].partitions
+        logs = await asyncio.to_thread(self._ask_topics)
+        partitions = logs[self.settings.topic_events].partitions
         # The embedded broker writes the markers that end a transaction without a checksum.
-        check_crcs = not await asyncio.to_thread(is_embedded, self.settings)
+        check_crcs = not self._topic_logs.is_embedded
         self.engine.configure(partitions=partitions, check_crcs=check_crcs)
         choice = encoder_choice(self.settings) if self.settings.recommend else None
         compiling = Compiling(self.tracker.stages(texts=choice is not None))
@@ -226,6 +240,27 @@ class Application:
         await self._read_what_all_know()
         keep_for_life()
         logger.info("starting: %d partitions, data in %s", partitions, self.settings.data_dir)
+
+    def _ask_topics(self) -> Logs:
+        """As they are; blocking.
+
+        Raises:
+            TopicsError: a worker cannot go on with them.
+        """
+        logs = self._topic_logs.ask()
+        if (wrong := what_is_wrong(self.settings, logs)) is not None:
+            raise wrong
+        return logs
+
+    def _wrong_topics(self) -> PenchantError | None:
+        """Asked at the end: to a client a topic that was deleted is a refusal like any other."""
+        briefly = self.settings.model_copy(
+            update={"connect_timeout_s": min(ASK_AT_END_S, self.settings.connect_timeout_s)}
+        )
+        try:
+            return what_is_wrong(self.settings, TopicLogs(briefly).ask())
+        except PenchantError:
+            return None
 
     async def _read_what_all_know(self) -> None:
         """Catalogue, statistics and models, while the partitions are still another's, who makes their lists meanwhile."""
@@ -280,14 +315,31 @@ class Application:
     async def _serve(self) -> None:
         """Runs inside Faust: an exception in any of these stops the worker."""
         self._signs.vitals.serving = True
-        await asyncio.gather(
-            self.worker.refresh_forever(),
-            self.worker.commit_forever(),
-            self.worker.measure_forever(self._signs.lag),
-            self._signs.watch_log_ends(),
-            self._run_texts(),
-            *([self._stale_lists.look_forever()] if self.settings.recommend else []),
-        )
+        async with self._told():
+            await asyncio.gather(
+                self.worker.refresh_forever(),
+                self.worker.commit_forever(),
+                self.worker.measure_forever(self._signs.lag),
+                self._signs.watch_log_ends(),
+                self._run_texts(),
+                *([self._stale_lists.look_forever()] if self.settings.recommend else []),
+            )
+
+    @asynccontextmanager
+    async def _told(self) -> AsyncIterator[None]:
+        """What is raised here on purpose is told in one line; Faust would tell it with a traceback."""
+        try:
+            yield
+        except PenchantError as error:
+            await self.lifecycle.fatal(error)
+            raise
+
+    def _telling(self, handle: HandleChunk) -> HandleChunk:
+        async def handle_told(tp: TopicPartition, chunk: Chunk, generation: int) -> None:
+            async with self._told():
+                await handle(tp, chunk, generation)
+
+        return handle_told
 
     async def _close(self) -> None:
         for replica in self._replicas:

@@ -19,6 +19,7 @@ from stream.wire.records import encode_sparse
 from stream.worker.intake import Intake
 from stream.worker.parts import WorkerParts
 from stream.worker.quantum import Quantum
+from stream.worker.which_log import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class ChunkHandler:
         self._tracker, self._committer = parts.tracker, parts.committer
         self._on_applied = on_applied
         self._revoked_generation = -1
+        self._opening = asyncio.Lock()
         self._quantum = Quantum(time.monotonic())
 
     def revoked(self) -> None:
@@ -46,33 +48,64 @@ class ChunkHandler:
     async def handle_events(self, tp: TopicPartition, chunk: Chunk, generation: int) -> None:
         """A chunk of the events topic: waits until there is room for it, then applies it whole."""
         await self._wait_for_room()
-        users = self._tracker.users.get(tp.partition)
+        users = await self.opened(tp)
         if not await self._continues(tp, chunk, generation, None if users is None else users.next_offset):
             return
-        users = self._tracker.users.get(tp.partition) or self._open(tp.partition)  # opened meanwhile, for its marks
+        users = users or await self.opened(tp)
+        if users is None or self._is_revoked(generation):
+            return  # its owner reads the chunk
         self._note_chunk(tp, chunk, users.next_offset)
         self._apply(users, chunk)
 
-    def opened(self, tp: TopicPartition) -> UserPartition | None:
-        """A partition of the events topic, opened if it was not; None while it is not this worker's, or not recovered."""
-        users, membership = self._tracker.users.get(tp.partition), self._parts.membership
-        if users is not None or self._is_revoked(membership.generation):
-            return users
-        # Where reading begins is settled when recovery has ended.
-        return None if membership.consumer.start_offset(tp) is None else self._open(tp.partition)
+    async def opened(self, tp: TopicPartition) -> UserPartition | None:
+        """A partition of the events topic, opened if it was not; None while it is not this worker's, or not recovered.
 
-    def _open(self, partition: int) -> UserPartition:
-        users = self._tracker.users[partition] = UserPartition(
-            partition, self._parts.user_stores[partition], self._settings.engagements_max_per_user_day
-        )
-        return users
+        Raises:
+            TopicsError: its states are of another log than the topic is now.
+        """
+        if (known := self._tracker.users.get(tp.partition)) is not None:
+            return known
+        async with self._opening:
+            users, membership = self._tracker.users.get(tp.partition), self._parts.membership
+            generation = membership.generation
+            # Where reading begins is settled when recovery has ended.
+            if users is not None or self._is_revoked(generation) or membership.consumer.start_offset(tp) is None:
+                return users
+            users = UserPartition(
+                tp.partition, self._parts.user_stores[tp.partition], self._settings.engagements_max_per_user_day
+            )
+            if self._parts.which_log is not None:
+                committed = membership.consumer.committed_offset(tp)
+                verdict = await self._parts.which_log.check(tp.partition, users.store, committed, generation)
+                if self._is_revoked(generation):
+                    return None
+                users.log, users.is_new_log = verdict.mark, verdict.is_anew
+                await self._begin(tp, verdict)
+                if self._is_revoked(generation):
+                    return None
+            self._tracker.users[tp.partition] = users
+            return users
+
+    async def _begin(self, tp: TopicPartition, verdict: Verdict) -> None:
+        if verdict.is_anew:
+            logger.warning(
+                "%s partition %d is another log than the one before, as was meant: read from its beginning, offset %d",
+                *(tp.topic, tp.partition, verdict.mark.reached),
+            )
+            await self._parts.membership.consumer.begin_anew(tp, verdict.mark.reached)
+        if verdict.lost:
+            self._metrics.input.lost.inc(verdict.lost)
+            logger.warning(
+                "%s partition %d: %d records were dropped by the broker before they were read, up to offset %d",
+                *(tp.topic, tp.partition, verdict.lost, verdict.mark.reached + verdict.lost),
+            )
 
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
             try:
                 now_ms = time.time_ns() // 1_000_000
                 intake = self._tracker.readable(users, self._tracker.read(chunk.records, now_ms), chunk.records)
-                self._send_elsewhere(intake)
+                self._send_elsewhere(intake, users.base_offset)
                 if intake.keys:
                     self._tracker.apply(users, intake, time.monotonic(), now_ms)
                     self._on_applied()
@@ -177,12 +210,12 @@ class ChunkHandler:
                 chunk.records[0].offset,
             )
 
-    def _send_elsewhere(self, intake: Intake) -> None:
+    def _send_elsewhere(self, intake: Intake, base_offset: int) -> None:
         """Bad records to the dead-letter topic, keyless ones back to the events topic under their user's key."""
         for record, why in intake.refused:
             self._parts.dead_letters.refused(record, why)
         for record, event in intake.keyless:
-            origin = f"{record.partition}-{record.offset}"
+            origin = f"{record.partition}-{base_offset + record.offset}"
             # Time and id are fixed here, so that producing it twice (a crash before the commit) changes nothing.
             keyed = msgspec.structs.replace(
                 event,

@@ -155,7 +155,7 @@ class Committer:
         users, waiting = tracker.users[p], tracker.queue.oldest_offset(p)
         commit_to = users.next_offset
         if commit_to is not None and waiting is not None:
-            commit_to = min(commit_to, waiting)
+            commit_to = min(commit_to, waiting - users.base_offset)
         source, changelog = TopicPartition(settings.topic_events, p), TopicPartition(settings.changelog_topic, p)
         return _Change(source, changelog, users.store, commit_to, tracker.take(users))
 

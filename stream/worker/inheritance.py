@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from stream.errors import CorruptStateError
@@ -30,7 +30,7 @@ class Inheritance:
     def __init__(
         self,
         parts: WorkerParts,
-        opened: Callable[[TopicPartition], UserPartition | None],
+        opened: Callable[[TopicPartition], Awaitable[UserPartition | None]],
         on_found: Callable[[], None],
     ) -> None:
         """
@@ -46,7 +46,7 @@ class Inheritance:
         settings = self._parts.settings
         for tp in owned if settings.recommend else ():
             if tp.topic == settings.topic_events:
-                users = self._opened(tp)
+                users = await self._opened(tp)
                 if users is not None and not users.are_owed_read:
                     await self._read(users)
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from stream.errors import EXIT_FAILED, EXIT_USAGE, UsageError
+from stream.errors import EXIT_FAILED, EXIT_USAGE, DeliveryError, RefusedError, UsageError
 from stream.kafka.engine.engine import NOISY_LOGGERS, Engine
 from stream.kafka.engine.errors import translated
 
@@ -38,6 +38,12 @@ class Lifecycle:
     def failure(self) -> BaseException | None:
         """Why the worker stops, if nobody asked it to."""
         return self._failure
+
+    @property
+    def may_be_the_topics(self) -> bool:
+        """Whether Kafka refused something for another reason than rights."""
+        why = None if self._failure is None else translated(self._failure) or self._failure
+        return isinstance(why, RefusedError | DeliveryError) and "authoriz" not in str(why).lower()
 
     @property
     def is_stopping(self) -> bool:

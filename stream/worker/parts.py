@@ -14,6 +14,7 @@ from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.worker.commit import Committer
 from stream.worker.dead_letters import DeadLetters
 from stream.worker.tracker import Tracker
+from stream.worker.which_log import WhichLog
 
 
 class Membership(Protocol):
@@ -42,3 +43,5 @@ class WorkerParts:
     membership: Membership
     replicas_caught_up: Callable[[], bool]
     """Whether catalogue, item statistics, models and what strategies earned have been read to their ends."""
+    which_log: WhichLog | None = None
+    """Asked before a partition is opened; None: whatever there is is taken for the right log."""

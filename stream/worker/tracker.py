@@ -100,7 +100,8 @@ class Tracker:
         texts = self.knowledge.texts
         with self._metrics.work.stage_seconds.labels("update").time():
             rows = users.overlay.rows(intake.keys)
-            columns = intake.columns._replace(row=rows)
+            columns = intake.columns._replace(row=rows, offset=intake.columns.offset + users.base_offset)
+            intake = intake._replace(columns=columns)
             changes = apply_events(users.overlay.states, columns, self._update)
             users.overlay.mark_dirty(changes.rows)
             told_ms = users.times.told(columns.time_ms, intake.timestamp_ms, now_ms)
@@ -235,7 +236,9 @@ class Tracker:
             self._metrics.output.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
         marks = self.queue.take_marks(users.partition)
         owed = [(OWED_PREFIX + key, None if since_ms is None else pack_mark(since_ms)) for key, since_ms in marks]
-        return taken._replace(marks=[*owed, *self.refused_items.take_marks(users)])
+        taken = taken._replace(marks=[*owed, *self.refused_items.take_marks(users)])
+        # Not alone: a partition without events would write one with every commit.
+        return taken._replace(marks=[*taken.marks, *users.take_log_mark()]) if taken.changes_store else taken
 
     def forget(self, user_partitions: Sequence[int], item_partitions: Sequence[int]) -> None:
         """Drop what is in memory of partitions that were revoked; disk and changelog have all that was committed."""

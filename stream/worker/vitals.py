@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable
 from typing import Final
 
-from stream.errors import BrokerUnreachableError, TopicsError
+from stream.errors import BrokerUnreachableError, PenchantError
 from stream.kafka.engine.engine import Engine
-from stream.kafka.topics import LogEnds, check_topics
+from stream.kafka.log_rules import Logs, what_changed, what_is_wrong
+from stream.kafka.logs import TopicLogs
+from stream.kafka.topics import LogEnds
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.settings import Settings
@@ -18,6 +21,8 @@ from stream.worker.commit import Committer
 from stream.worker.holdings import Holdings
 from stream.worker.tracker import Tracker
 from stream.worker.watchdog import Position, Vitals
+
+logger = logging.getLogger(__name__)
 
 WATCH_ENDS_S: Final = 10.0
 
@@ -36,12 +41,14 @@ class VitalSigns:
         tracker: Tracker,
         committer: Committer,
         log_ends: LogEnds,
-        on_group_error: Callable[[BaseException], None],
+        topic_logs: TopicLogs,
+        on_fatal: Callable[[BaseException], None],
     ) -> None:
-        """`on_group_error` hears why this worker cannot be a member of its group."""
+        """`on_fatal` hears why this worker cannot go on: not as a member of its group, or not with these topics."""
         self._settings, self._metrics, self._engine = settings, metrics, engine
         self._tracker, self._committer, self._log_ends = tracker, committer, log_ends
-        self._on_group_error = on_group_error
+        self._topic_logs, self._on_fatal = topic_logs, on_fatal
+        self._told: frozenset[str] = frozenset()
         self._behind: dict[TopicPartition, int] = {}
         self._holdings = Holdings(settings.session_timeout_s * SILENT_SHARE)
         self.vitals = Vitals()
@@ -72,7 +79,7 @@ class VitalSigns:
         """Called in each of the watchdog's turns."""
         vitals, engine = self.vitals, self._engine
         if (error := engine.consumer.group_error()) is not None:
-            self._on_group_error(error)
+            self._on_fatal(error)
         vitals.commits = self._committer.last_completed_s
         vitals.recovered_chunks = engine.recovered_chunks
         vitals.rebalancing = engine.consumer.joining
@@ -92,31 +99,56 @@ class VitalSigns:
     async def watch_log_ends(self) -> None:
         """Find out which partitions are behind. The broker is asked: a fetch that has died sees no new end of the log.
 
-        Raises:
-            TopicsError: a topic is gone, or has another partition count. Faust would go on without it, for ever.
+        Returns where a topic is gone, or is not as it has to be: the worker is about to end then. Faust would go on for ever.
         """
+        at_start = await self._ask_topics()
         interval_s = min(WATCH_ENDS_S, self._settings.watchdog_stall_s / 4) or WATCH_ENDS_S
         before: dict[TopicPartition, int] = {}
         wrong = 0
         while True:
             await asyncio.sleep(interval_s)
-            wrong = await self._check_topics(wrong)
+            try:
+                at_start, wrong = await self._check_topics(at_start, wrong)
+            except PenchantError as error:  # told in one line; what Faust hears of comes with a traceback
+                self._on_fatal(error)
+                return
             offsets = self.next_offsets()
             unmoved = [tp for tp, offset in offsets.items() if before.get(tp) == offset]
             self._behind = await asyncio.to_thread(self._records_behind, {tp: offsets[tp] for tp in unmoved})
             before = offsets
 
-    async def _check_topics(self, wrong: int) -> int:
-        """Times in a row that a topic was missing or had the wrong partition count."""
-        try:
-            await asyncio.to_thread(check_topics, self._settings)
-        except TopicsError:
+    async def _check_topics(self, before: Logs | None, wrong: int) -> tuple[Logs | None, int]:
+        """The topics as they were at the start, and how many times in a row they were not as they have to be.
+
+        Raises:
+            TopicsError: twice in a row.
+            StuckError: one was made again that a worker can begin to read anew.
+        """
+        now = await self._ask_topics()
+        if now is None:
+            return before, wrong
+        why = what_is_wrong(self._settings, now)
+        if why is not None:
             if wrong:  # a broker that has just started may not know them all yet
-                raise
-            return wrong + 1
+                raise why
+            return before, wrong + 1
+        if before is None:
+            return now, 0
+        changed = what_changed(self._settings, before, now)
+        if changed.why_stop is not None:
+            raise changed.why_stop
+        for line in changed.told:
+            if line not in self._told:
+                logger.warning("%s", line)
+        self._told |= set(changed.told)
+        return before, 0
+
+    async def _ask_topics(self) -> Logs | None:
+        """None where the broker does not answer: a commit will tell if that lasts."""
+        try:
+            return await asyncio.to_thread(self._topic_logs.ask)
         except BrokerUnreachableError:
-            return wrong
-        return 0
+            return None
 
     def _records_behind(self, offsets: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
         behind = {}

@@ -353,7 +353,12 @@ def test_a_plain_connection_needs_no_more_than_the_brokers() -> None:
         bootstrap_servers="a:1, b:2 ,[::1]:3", sasl_username="u", sasl_password=SECRET
     ).client_config()
 
-    assert config == {"bootstrap.servers": "a:1,b:2,[::1]:3", "security.protocol": "plaintext", "log_level": 0}
+    assert config == {
+        "bootstrap.servers": "a:1,b:2,[::1]:3",
+        "security.protocol": "plaintext",
+        "log_level": 0,
+        "allow.auto.create.topics": False,
+    }
 
 
 def test_a_sasl_ssl_connection_has_the_mechanism_the_name_the_password_and_the_files() -> None:
@@ -372,6 +377,7 @@ def test_a_sasl_ssl_connection_has_the_mechanism_the_name_the_password_and_the_f
         "bootstrap.servers": "127.0.0.1:9092",
         "security.protocol": "sasl_ssl",
         "log_level": 0,
+        "allow.auto.create.topics": False,
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "u",
         "sasl.password": SECRET,

@@ -28,6 +28,7 @@ from stream.outcomes.strategy_totals import TOTALS_PREFIX
 from stream.params import decode_limits
 from stream.settings import Settings, load_settings
 from stream.state.ledger import LEDGER_PREFIX
+from stream.state.log_mark import LOG_PREFIX
 from stream.state.owed import OWED_PREFIX, read_mark
 from stream.state.record import States
 from stream.state.told import TOLD_PREFIX
@@ -221,7 +222,7 @@ class Topics:
 
 def is_user(key: bytes) -> bool:
     """Whether a key of the changelog is a user's, and none of a ledger, a strategy's totals, a click model or a mark."""
-    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY, OWED_PREFIX, TOLD_PREFIX))
+    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY, OWED_PREFIX, TOLD_PREFIX, LOG_PREFIX))
 
 
 def _item_reference(

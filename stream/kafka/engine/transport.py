@@ -17,8 +17,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from functools import partial
 from typing import Any, NamedTuple
 
+import aiokafka.client
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ConsumerNotStarted
 from faust.serializers.schemas import Schema
@@ -31,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 CHUNK_SCHEME = "chunk"
 """`broker="chunk://host:port"` selects this transport."""
+
+# aiokafka asks for the topics it reads as if it wished them made where they are missing, and has no setting for it.
+aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 
 TRANSPORTS.aliases[CHUNK_SCHEME] = f"{__name__}:ChunkTransport"
 
@@ -338,6 +343,15 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             if not is_settled():
                 return
             self._start[tp] = first
+
+    async def begin_anew(self, tp: TP, offset: int) -> None:
+        """Read a partition from here on, and commit that: what was committed is of another log."""
+        self._durable.pop(tp, None)
+        self._committed_offset[tp] = None
+        if self._start.get(tp) != offset:
+            await self.seek(tp, offset)
+        self._start[tp] = offset
+        await self._commit({tp: offset})  # and not through `commit`, which never goes back, and never to 0
 
     async def _seek(self, partition: TP, offset: int) -> None:
         # Upstream seeks on the caller's thread, and so takes records away from under a fetch in the consumer's.

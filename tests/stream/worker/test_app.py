@@ -17,7 +17,7 @@ from stream.demo.worker import WorkerProcess, free_port
 from stream.errors import CorruptStateError, PenchantError
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.replica import TopicReplica
-from stream.kafka.topics import topic_specs
+from stream.kafka.specs import topic_specs
 from stream.settings import Settings, load_settings
 from stream.worker.app import Application
 

@@ -72,5 +72,5 @@ async def test_a_partition_is_opened_only_when_it_is_recovered_and_still_this_wo
     worker.chunks.revoked()
     await measure_once(worker, world)
     assert world.tracker.users == {}
-    world.worker().chunks.opened(TopicPartition(world.settings.topic_events, 0))
+    await world.worker().chunks.opened(TopicPartition(world.settings.topic_events, 0))
     assert list(world.tracker.users) == [0]

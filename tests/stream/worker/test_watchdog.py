@@ -16,7 +16,7 @@ from worker_process import Topics
 
 from stream.errors import SettingsError, StuckError
 from stream.kafka.embedded import EmbeddedBroker
-from stream.kafka.topics import topic_specs
+from stream.kafka.specs import topic_specs
 from stream.kafka.types import TopicPartition
 from stream.settings import load_settings
 from stream.worker.watchdog import TURN_MAX_S, Limits, Position, Vitals, Watch, Watchdog

@@ -34,7 +34,8 @@ from stream.kafka.engine.transport import (
     _Budget,
     _Prefetched,
 )
-from stream.kafka.topics import create_topics, topic_specs
+from stream.kafka.specs import topic_specs
+from stream.kafka.topics import create_topics
 from stream.settings import load_settings
 from stream.worker.app import Application
 
@@ -336,11 +337,42 @@ async def test_only_a_heartbeat_that_the_group_accepted_confirms_the_membership(
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_start", started)
     thread: Any = consumer._thread
-    coordinator = SimpleNamespace(_do_heartbeat=beat)
+    coordinator = SimpleNamespace(_do_heartbeat=beat, _on_join_complete=started)
     monkeypatch.setattr(thread, "_consumer", SimpleNamespace(_coordinator=coordinator))
     await thread.on_start()
     assert await coordinator._do_heartbeat() is is_member
     assert consumer.is_member() is is_member
+
+
+@pytest.mark.parametrize("is_member", [True, False])
+async def test_while_the_callback_of_an_assignment_runs_the_group_hears_that_the_worker_lives(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch, is_member: bool
+) -> None:
+    beats: list[str] = []
+
+    async def beat() -> bool:
+        beats.append("beat")
+        return is_member
+
+    async def claim_many_partitions(generation: int) -> None:
+        async with asyncio.timeout(30):
+            while len(beats) < (3 if is_member else 1):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        beats.append(f"done {generation}")
+
+    async def started(_: Any) -> None: ...
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_start", started)
+    thread: Any = consumer._thread
+    coordinator = SimpleNamespace(_do_heartbeat=beat, _on_join_complete=claim_many_partitions, _heartbeat_interval_ms=1)
+    monkeypatch.setattr(thread, "_consumer", SimpleNamespace(_coordinator=coordinator))
+    await thread.on_start()
+    await coordinator._on_join_complete(7)
+    assert beats[-1] == "done 7"
+    assert beats.count("beat") >= 3 if is_member else beats == ["beat", "done 7"]
+    await asyncio.sleep(0.02)
+    assert beats[-1] == "done 7", "afterwards it is aiokafka's to do"
 
 
 def test_a_worker_that_hangs_while_it_stops_ends_all_the_same_and_says_why() -> None:

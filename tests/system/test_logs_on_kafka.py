@@ -1,0 +1,227 @@
+"""Which log is this, and is my position in it? On an Apache Kafka that makes topics for whoever names one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+from kafka_checks import catalogue, events, last_lists
+from kafka_server import KafkaMissingError, KafkaServer
+from places import ROOT
+from worker_process import TIMEOUT_S, Topics, WorkerProcess
+
+from stream.kafka.specs import topic_specs
+from stream.kafka.topics import create_topics
+from stream.wire.codes import EPOCH_OFFSETS
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+_names = count()
+SOON = {"delivery_timeout_s": 5, "watchdog_stall_s": 8, "watchdog_commit_age_s": 30}
+"""The topics are looked at every two seconds."""
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A broker of these tests' own; it makes topics of 3 partitions, so that one is known by that."""
+    server = KafkaServer(
+        tmp_path_factory.mktemp("logs"), "auto.create.topics.enable=true\nnum.partitions=3\nfile.delete.delay.ms=100"
+    )
+    try:
+        server.start()
+    except KafkaMissingError as missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def topics(broker: KafkaServer) -> Topics:
+    """A test's own topics."""
+    topics = Topics(broker.bootstrap_servers, f"l{next(_names)}-{time.time_ns():x}", **SOON)
+    create_topics(topics.settings)
+    catalogue(topics, 20)
+    return topics
+
+
+@pytest.fixture
+def worker(topics: Topics, tmp_path: Path) -> Iterator[WorkerProcess]:
+    with WorkerProcess(topics.settings, tmp_path / "a") as process:
+        topics.produce(topics.settings.topic_events, events(500, 30, 20, seed=1))
+        process.wait_for("the first events", topics.all_committed)
+        yield process
+
+
+def admin(topics: Topics) -> AdminClient:
+    return AdminClient({"bootstrap.servers": topics.settings.bootstrap_servers, "log_level": 0})
+
+
+def there(topics: Topics) -> set[str]:
+    return set(admin(topics).list_topics(timeout=TIMEOUT_S).topics)
+
+
+def delete(topics: Topics, name: str) -> None:
+    of = admin(topics)
+    of.delete_topics([name])[name].result(TIMEOUT_S)
+    deadline = time.monotonic() + TIMEOUT_S
+    while name in there(topics):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def set_policy(topics: Topics, name: str, policy: str) -> None:
+    topic = ConfigResource(ResourceType.TOPIC, name)
+    topic.add_incremental_config(ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET))
+    of = admin(topics)
+    of.incremental_alter_configs([topic])[topic].result(TIMEOUT_S)
+
+
+def ends_with(worker: WorkerProcess, code: int) -> str:
+    """The one line that it says at its end."""
+    assert worker.process.wait(TIMEOUT_S) == code, worker.log[-4000:]
+    (line,) = [line for line in worker.log.splitlines() if line.startswith("penchant: ")][-1:]
+    assert "Traceback" not in worker.log
+    return line
+
+
+@pytest.mark.parametrize(
+    "name", ["topic_events", "topic_items", "topic_recommendations", "topic_item_deltas", "topic_models"]
+)
+def test_a_topic_that_is_deleted_is_told_and_nothing_of_ours_makes_it_again(
+    topics: Topics, worker: WorkerProcess, name: str
+) -> None:
+    topic = getattr(topics.settings, name)
+    delete(topics, topic)
+    if name != "topic_events":
+        topics.produce(topics.settings.topic_events, events(200, 30, 20, seed=2))
+    said = ends_with(worker, 2)
+    assert topic in said
+    assert "penchant topics create" in said
+    assert topic not in there(topics)
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("changelog_topic", "delete"),
+        ("topic_events", "compact"),
+        ("topic_recommendations", "delete"),
+        ("topic_item_stats", "compact,delete"),
+    ],
+)
+def test_a_wrong_policy_stops_a_worker_and_lets_none_start(
+    topics: Topics, worker: WorkerProcess, name: str, policy: str
+) -> None:
+    topic = getattr(topics.settings, name)
+    set_policy(topics, topic, policy)
+    for _ in ("it runs", "it starts"):
+        said = ends_with(worker, 2)
+        assert f"topic {topic} has cleanup.policy={policy}" in said
+        assert f"--alter --topic {topic} --add-config cleanup.policy=" in said
+        worker.start()
+
+
+def make_again(topics: Topics, name: str, partitions: int = 4) -> None:
+    delete(topics, name)
+    of = admin(topics)
+    of.create_topics([NewTopic(name, partitions, 1, config={"cleanup.policy": "delete"})])[name].result(TIMEOUT_S)
+    deadline = time.monotonic() + TIMEOUT_S
+    while name not in there(topics):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def penchant(topics: Topics, *arguments: str) -> str:
+    """What a command prints, with the settings of the test."""
+    changed = {name: getattr(topics.settings, name) for name in topics.settings.model_fields_set}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PENCHANT_")}
+    env |= {f"PENCHANT_{name.upper()}": str(value) for name, value in changed.items()} | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "stream", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def engagements(topics: Topics) -> float:
+    """First engagements that item statistics count."""
+    return sum(item[0] for item in topics.items().values())
+
+
+def bought(topics: Topics, users: int, item: str) -> None:
+    topics.produce(
+        topics.settings.topic_events,
+        [
+            (key, json.dumps({"user_id": key.decode(), "item_id": item, "action": "purchase"}).encode())
+            for key in (f"u{user}".encode() for user in range(users))
+        ],
+    )
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["while a worker runs", "while none runs"])
+def test_an_events_topic_that_was_made_again_is_refused_and_gone_on_with_on_purpose(
+    topics: Topics, worker: WorkerProcess, runs: bool
+) -> None:
+    events_topic = topics.settings.topic_events
+    worker.wait_for("the item statistics", topics.deltas_committed)
+    before, states = engagements(topics), topics.state()
+    if not runs:
+        worker.terminate()
+    make_again(topics, events_topic)
+    bought(topics, 30, "i7")
+    bought(topics, 30, "new")  # which nobody had
+    if not runs:
+        worker.start()
+    for _ in ("it runs", "it starts"):
+        said = ends_with(worker, 2)
+        assert f"topic {events_topic} was deleted and made again, or restored" in said
+        assert "penchant topics new-events-log" in said
+        worker.start()
+    assert worker.process.wait(TIMEOUT_S) == 2
+    assert topics.state() == states, "nothing is lost meanwhile, and nothing counted"
+
+    assert "is meant" in penchant(topics, "topics", "new-events-log")
+    worker.start()
+    worker.wait_for("the events of the new log", topics.all_committed)
+    worker.wait_for("the item statistics", topics.deltas_committed)
+    assert topics.items()["new"][0] == 30, "item statistics count them, too"
+    assert engagements(topics) >= before + 30
+    assert states.keys() <= topics.state().keys()
+    assert all(offset >= EPOCH_OFFSETS for _, offset in last_lists(topics).values()), "readers take the newer list"
+
+    worker.kill()  # and it is the log from then on, also for a worker that has nothing of its own
+    shutil.rmtree(worker.data_dir)
+    bought(topics, 30, "newer")
+    worker.start()
+    worker.wait_for("more events", topics.all_committed)
+    worker.wait_for("the item statistics", topics.deltas_committed)
+    assert topics.items()["newer"][0] == 30
+    assert topics.items()["new"][0] == 30
+
+
+def test_partitions_raised_on_all_topics_together_are_refused(topics: Topics, worker: WorkerProcess) -> None:
+    of = admin(topics)
+    more = [NewPartitions(spec.name, 6) for spec in topic_specs(topics.settings)]
+    for future in of.create_partitions(more).values():
+        future.result(TIMEOUT_S)
+    for _ in ("it runs", "it starts"):
+        said = ends_with(worker, 2)
+        assert f"topic {topics.settings.topic_events} has 6 partitions, but what is known was made with 4" in said
+        worker.start()
