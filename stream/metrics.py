@@ -132,6 +132,7 @@ class WorkMetrics:
         self.overlay_bytes = new.gauge(
             "penchant_overlay_bytes", "Memory of states changed or read since the last commit"
         )
+        self.expired_users = new.counter("penchant_users_expired", "Users who were forgotten after user_ttl_days")
         self.memory_bytes = new.gauge(
             "penchant_memory_bytes", "Memory in use, by part; `process` is all of it, as the system sees it", "part"
         )

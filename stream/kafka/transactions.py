@@ -34,7 +34,7 @@ class Keyed(NamedTuple):
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 class PartitionWriters:

@@ -24,6 +24,8 @@ class Taken(NamedTuple):
     marks: Sequence[tuple[bytes, bytes | None]] = ()
     """Of users who are owed a list, and of what was told of the catalogue, into the changelog and the store; None deletes
     one."""
+    expired: Sequence[bytes] = ()
+    """Users of whom `marks` delete everything, and whose published list is to be deleted as well."""
 
     @property
     def changes_store(self) -> bool:

@@ -39,6 +39,10 @@ class UserPartition:
         """Everything before it has been applied; None before the first chunk."""
         self.are_owed_read = False
         """Whether the users whom the partition's last owner left owed a list are known."""
+        self.looked_for_expiry_s = float("-inf")
+        """When its users were last looked through, by a monotonic clock."""
+        self.expired: dict[bytes, None] = {}
+        """Users whom the next commit deletes."""
         self.looked_through: int | None = None
         """How many withdrawals of items the stored lists of its users were looked through for; None: never."""
         self.log: LogMark | None = None
@@ -67,6 +71,16 @@ class UserPartition:
         """Keep what the events say about items until the next commit."""
         self._pending.append(changes)
         self._pending_bytes += sum(column.nbytes for column in changes if isinstance(column, np.ndarray))
+
+    def expire(self, user: bytes) -> None:
+        """The next commit deletes what is known of the user, unless something of theirs is in memory by then."""
+        if user not in self.overlay and user not in self.outcomes.ledgers:
+            self.expired[user] = None
+
+    def take_expired(self) -> list[bytes]:
+        """Users whom the commit that asks deletes."""
+        expired, self.expired = self.expired, {}
+        return [user for user in expired if user not in self.overlay and user not in self.outcomes.ledgers]
 
     @property
     def nbytes(self) -> int:

@@ -59,6 +59,10 @@ class LastLists:
             self._lists[user] = _LastList(items, made_at)
             self._lists.move_to_end(user, last=False)
 
+    def drop(self, user: User) -> None:
+        """The user is forgotten."""
+        self._lists.pop(user, None)
+
     def holding(self, items: Collection[int]) -> Iterator[User]:
         """Users whose list holds one of these dense indices; `NO_INDEX` is an empty place."""
         stale = set(items)

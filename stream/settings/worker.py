@@ -49,6 +49,11 @@ class WorkerSettings(BaseModel):
     refresh_queue_max_users: Positive = Field(
         1_000_000, description="Users waiting for a fresh list; at the bound reading pauses until some are done"
     )
+    user_ttl_days: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Users without an event for so many days of event time are forgotten: state, ledger and published list; "
+        "0 = never",
+    )
     quarantined_max_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05,
         description="A worker of whose last lists a larger share is quarantined is not ready (`/ready`); it goes on",

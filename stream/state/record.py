@@ -273,6 +273,13 @@ A record is brought up to date when it is read, and written back in the current 
 """
 
 
+def last_event_ms(value: bytes) -> int | None:
+    """Time of the newest event in a packed record of the current version, without reading the rest; None of any other."""
+    if value[:1] != _CURRENT or len(value) < HEADER.size:
+        return None
+    return int.from_bytes(value[24:32], "little")
+
+
 def unpack(states: States, rows: NDArray[np.int64], values: Sequence[bytes]) -> None:
     """Read packed records into `rows (m,)`, which are empty (zero, fence `NEVER`).
 

@@ -81,6 +81,10 @@ class Overlay(Generic[R]):
         self._used[found[found >= 0]] = self._turn
         return found
 
+    def __contains__(self, key: bytes) -> bool:
+        """Whether the user is in memory."""
+        return key in self._row_of
+
     def mark_dirty(self, rows: NDArray[np.int64]) -> None:
         """These users changed; the next snapshot includes them."""
         self._dirty[rows] = True

@@ -36,6 +36,7 @@ from stream.worker.collector import keep_for_life
 from stream.worker.commit import Committer
 from stream.worker.compiling import Compiling
 from stream.worker.dead_letters import DeadLetters
+from stream.worker.expiry import Expiry
 from stream.worker.followed_models import FollowedModels
 from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last, exit_now
 from stream.worker.log import log_to_stderr
@@ -92,7 +93,7 @@ class Application:
             WhichLog(settings, self._topic_logs, self._log_ends),
         )
         self.worker = Worker(parts)
-        self._stale_lists = StaleLists(parts, self.worker.wake)
+        self._parts, self._stale_lists = parts, StaleLists(parts, self.worker.wake)
         self._models = FollowedModels(settings, self.tracker, self.metrics.work.models_refused.inc, self.worker.wake)
         self._replicas = self._make_replicas()
         self._signs = VitalSigns(
@@ -323,6 +324,7 @@ class Application:
                 self._signs.watch_log_ends(),
                 self._run_texts(),
                 *([self._stale_lists.look_forever()] if self.settings.recommend else []),
+                *([Expiry(self._parts).look_forever()] if self.settings.user_ttl_days else []),
             )
 
     @asynccontextmanager

@@ -190,8 +190,11 @@ class Committer:
             self._settings.topic_item_deltas,
             self._settings.topic_attributions,
             self._settings.topic_strategy_stats,
+            self._settings.topic_recommendations,
         )
-        records = taken.deltas, taken.attributions, taken.strategies
+        gone = [(user, None) for user in taken.expired]
+        records: tuple[Sequence[tuple[bytes, bytes | None]], ...]
+        records = taken.deltas, taken.attributions, taken.strategies, gone
         return [Keyed(topic, *each) for topic, of_topic in zip(topics, records, strict=True) for each in of_topic]
 
     async def _commit_offsets(self, changes: Sequence[_Change]) -> None:

@@ -33,6 +33,7 @@ from stream.refresh.renewal import Renewal
 from stream.refresh.serving import Serving
 from stream.refresh.versions import RankerModel
 from stream.settings import Settings
+from stream.state.ledger import LEDGER_PREFIX
 from stream.state.owed import OWED_PREFIX, pack_mark
 from stream.state.update import Changes, apply_events, warm_up
 from stream.wire.decode import QUARANTINED, Rejected
@@ -236,7 +237,14 @@ class Tracker:
             self._metrics.output.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
         marks = self.queue.take_marks(users.partition)
         owed = [(OWED_PREFIX + key, None if since_ms is None else pack_mark(since_ms)) for key, since_ms in marks]
-        taken = taken._replace(marks=[*owed, *self.refused_items.take_marks(users)])
+        expired = users.take_expired()
+        self._metrics.work.expired_users.inc(len(expired))
+        for user in expired:
+            self.lists.drop((users.partition, user))
+        gone: list[tuple[bytes, bytes | None]] = [
+            (prefix + user, None) for user in expired for prefix in (b"", LEDGER_PREFIX, OWED_PREFIX)
+        ]
+        taken = taken._replace(marks=[*owed, *self.refused_items.take_marks(users), *gone], expired=expired)
         # Not alone: a partition without events would write one with every commit.
         return taken._replace(marks=[*taken.marks, *users.take_log_mark()]) if taken.changes_store else taken
 

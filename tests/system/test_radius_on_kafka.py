@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from confluent_kafka import Producer
 from kafka_checks import catalogue, differences
@@ -17,6 +18,7 @@ from kafka_server import KafkaServer, free_ports
 from worker_process import Topics, WorkerProcess
 
 from stream.kafka.topics import create_topics
+from stream.state.record import States
 from stream.wire.records import recommendation_decoder
 from stream.worker.dead_letters import BEGINNING_BYTES
 
@@ -179,3 +181,40 @@ def test_a_batch_that_unpacks_to_more_than_a_worker_may_hold_is_a_dead_letter(
         assert b"unpacks to more than 8388608 bytes" in headers["detail"]
         assert worker.metrics()['penchant_events_total{action="click"}'] == 2
         assert worker.process.poll() is None
+
+
+def test_users_who_expire_are_tombstones_in_the_changelog_and_gone_from_a_disk_that_is_made_of_it(
+    topics: Topics, tmp_path: Path
+) -> None:
+    settings = topics.settings
+    catalogue(topics, 5)
+    two_days_ago = time.time_ns() // 1_000_000 - 2 * 86_400_000
+    old = [{"user_id": f"old{n}", "item_id": "i1", "action": "click", "event_time": two_days_ago} for n in range(20)]
+    topics.produce(settings.topic_events, [(e["user_id"].encode(), json.dumps(e).encode()) for e in old])  # type: ignore[attr-defined]
+    for n in range(20):
+        click(topics, f"new{n}")
+    with WorkerProcess(settings, tmp_path / "a") as worker:
+        worker.wait_for("everything", topics.all_committed)
+        worker.wait_for("the statistics", topics.deltas_committed)
+        assert len(topics.state()) == 40
+        assert worker.terminate() < 15
+    with WorkerProcess(settings, tmp_path / "a", user_ttl_days=1) as worker:
+        worker.wait_for("expiry", lambda: worker.metrics().get("penchant_users_expired_total", 0) == 20)
+        worker.wait_for(
+            "its commit", lambda: sum(m.value() is None for m in topics.read(settings.changelog_topic)) >= 60
+        )
+        newest = {m.key(): m.value() for m in topics.read(settings.changelog_topic)}
+        assert {
+            key for key, value in newest.items() if value is not None and key.startswith((b"old", b"\xffold"))
+        } == set()
+        lists = {m.key(): m.value() for m in topics.read(settings.topic_recommendations)}
+        assert [lists[b"old%d" % n] for n in range(20)] == [None] * 20
+        assert all(lists[b"new%d" % n] for n in range(20))
+        worker.terminate()
+    with WorkerProcess(settings, tmp_path / "b") as worker:  # an empty disk
+        click(topics, "old3")
+        worker.wait_for("everything", topics.all_committed)
+        states = States(1)
+        value = {m.key(): m.value() for m in topics.read(settings.changelog_topic)}[b"old3"]
+        states.unpack(np.zeros(1, np.int64), [value])
+        assert int(states.events[0]) == 1
