@@ -70,7 +70,7 @@ class InputMetrics:
         )
         self.lost = new.counter(
             "penchant_records_lost",
-            "Offsets missing between two chunks: records the broker dropped before they were read, or control records",
+            "Records the broker dropped before they were read, also while no worker ran; between two chunks control records count, too",
         )
         self.statistics_refused = new.counter(
             "penchant_statistics_refused", "Records of item statistics that could not be read and were passed over"

@@ -84,6 +84,21 @@ class ChunkHandler:
             self._tracker.users[tp.partition] = users
             return users
 
+    async def _note_dropped_deltas(self, tp: TopicPartition) -> None:
+        consumer = self._parts.membership.consumer
+        committed = consumer.committed_offset(tp)
+        if committed is not None:
+            self._note_dropped(tp, committed, await consumer.first_offset(tp) - committed)
+
+    def _note_dropped(self, tp: TopicPartition, reached: int, dropped: int) -> None:
+        """Before this worker had the partition: what comes while it reads is `_note_chunk`'s."""
+        if dropped > 0:
+            self._metrics.input.lost.inc(dropped)
+            logger.warning(
+                "%s partition %d: %d records were dropped by the broker before they were read, offsets %d to %d",
+                *(tp.topic, tp.partition, dropped, reached, reached + dropped - 1),
+            )
+
     async def _begin(self, tp: TopicPartition, verdict: Verdict) -> None:
         if verdict.is_anew:
             logger.warning(
@@ -91,12 +106,7 @@ class ChunkHandler:
                 *(tp.topic, tp.partition, verdict.mark.reached),
             )
             await self._parts.membership.consumer.begin_anew(tp, verdict.mark.reached)
-        if verdict.lost:
-            self._metrics.input.lost.inc(verdict.lost)
-            logger.warning(
-                "%s partition %d: %d records were dropped by the broker before they were read, up to offset %d",
-                *(tp.topic, tp.partition, verdict.lost, verdict.mark.reached + verdict.lost),
-            )
+        self._note_dropped(tp, verdict.mark.reached, verdict.lost)
 
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
@@ -150,6 +160,7 @@ class ChunkHandler:
         if not await self._continues(tp, chunk, generation, None if items is None else items.next_offset):
             return
         if items is None:
+            await self._note_dropped_deltas(tp)
             items = self._tracker.items[tp.partition] = ItemPartition(
                 self._parts.item_stores[tp.partition], self._settings.neighbours_max
             )
