@@ -16,6 +16,7 @@ from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
 from stream.wire.decode import UNREADABLE, Rejected
 from stream.wire.records import encode_sparse
+from stream.worker.foreign_keys import REKEYED_HEADER, ForeignKeys
 from stream.worker.intake import Intake
 from stream.worker.parts import WorkerParts
 from stream.worker.quantum import Quantum
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 BACK_PRESSURE_POLL_S = 0.02
 DELTAS_POLL_S = 0.005
 """How long deltas wait for their share of the time while lists are made."""
-REKEYED_HEADER = "penchant-rekeyed"
 
 
 class ChunkHandler:
@@ -39,6 +39,7 @@ class ChunkHandler:
         self._on_applied = on_applied
         self._revoked_generation = -1
         self._opening = asyncio.Lock()
+        self._foreign_keys = ForeignKeys(parts.settings, parts.metrics)
         self._quantum = Quantum(time.monotonic())
 
     def revoked(self) -> None:
@@ -113,6 +114,7 @@ class ChunkHandler:
             try:
                 now_ms = time.time_ns() // 1_000_000
                 intake = self._tracker.readable(users, self._tracker.read(chunk.records, now_ms), chunk.records)
+                intake = self._foreign_keys.moved(users, intake, chunk.records, now_ms)
                 self._send_elsewhere(intake, users.base_offset)
                 if intake.keys:
                     self._tracker.apply(users, intake, time.monotonic(), now_ms)
@@ -220,7 +222,8 @@ class ChunkHandler:
             )
 
     def _send_elsewhere(self, intake: Intake, base_offset: int) -> None:
-        """Bad records to the dead-letter topic, keyless ones back to the events topic under their user's key."""
+        """Bad records to the dead-letter topic; keyless ones, and those of other partitions, back to the events topic under
+        their user's key."""
         for record, why in intake.refused:
             self._parts.dead_letters.refused(record, why)
         for record, event in intake.keyless:

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -275,3 +275,21 @@ def test_what_the_broker_dropped_while_no_worker_ran_is_counted_and_told(topics:
     topics.produce(events_topic, events(200, 30, 20, seed=4))
     worker.wait_for("later events", topics.all_committed)
     assert worker.metrics()["penchant_records_lost_total"] == 20
+
+
+def test_a_person_of_two_partitioners_has_one_state_and_one_list(topics: Topics, worker: WorkerProcess) -> None:
+    events_topic = topics.settings.topic_events
+    other = Producer({"bootstrap.servers": topics.settings.bootstrap_servers, "partitioner": "consistent_random"})
+    for n in range(20):
+        for producer, item in ((topics.producer, f"i{n % 10}"), (other, "bought")):
+            event = {"user_id": f"two-{n}", "item_id": item, "action": "purchase"}
+            producer.produce(events_topic, json.dumps(event).encode(), f"two-{n}".encode())
+            assert producer.flush(TIMEOUT_S) == 0
+    worker.wait_for("everything", topics.all_committed)
+    homes: dict[str, set[int]] = {}
+    for message in topics.read(topics.settings.changelog_topic):
+        if (message.key() or b"").startswith(b"two-"):
+            homes.setdefault(message.key().decode(), set()).add(message.partition())
+    assert {len(partitions) for partitions in homes.values()} == {1}
+    assert worker.metrics()["penchant_events_foreign_total"] > 0
+    assert topics.items()["bought"][0] == 20
