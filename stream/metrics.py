@@ -63,14 +63,18 @@ class InputMetrics:
         self.fenced = new.counter("penchant_events_fenced", "Events skipped because the state already includes them")
         self.repeats = new.counter("penchant_events_repeated", "Events skipped for their event_id")
         self.rekeyed = new.counter(
-            "penchant_events_rekeyed", "Events without a key, produced again under their user_id"
+            "penchant_events_rekeyed",
+            "Events without a key or in another partition than their key's, produced again under their user_id",
+        )
+        self.foreign = new.counter(
+            "penchant_events_foreign", "Events in another partition than that of their key by the setting partitioner"
         )
         self.unknown_items = new.counter(
             "penchant_events_unknown_item", "Events about an item the catalogue does not know (yet)"
         )
         self.lost = new.counter(
             "penchant_records_lost",
-            "Offsets missing between two chunks: records the broker dropped before they were read, or control records",
+            "Records the broker dropped before they were read, also while no worker ran; or control records between two chunks",
         )
         self.statistics_refused = new.counter(
             "penchant_statistics_refused", "Records of item statistics that could not be read and were passed over"

@@ -108,6 +108,10 @@ class Catalog:
         item = self.item(index)
         return None if item is None else item.item_id
 
+    def item_ids(self) -> list[str]:
+        """Of all items, by dense index."""
+        return [item.item_id for page in self._pages for item in page if item is not None]
+
     def is_recommendable(self, indices: ArrayLike) -> NDArray[np.bool_]:
         """Whether each item may be recommended; False for -1 and beyond this snapshot. Any shape int -> bool."""
         asked = np.asarray(indices, np.int64)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream.cli.checks import Check, skipped
@@ -15,6 +15,7 @@ from stream.errors import BrokerUnreachableError
 from stream.kafka.group import OUR_ASSIGNOR, ask_group, named
 from stream.kafka.log_rules import Log, missing, unequal_partitions, wrong_policy
 from stream.kafka.logs import cleanup_policies
+from stream.kafka.partitioner import key_partition
 from stream.kafka.reach import wait_for_broker
 from stream.kafka.specs import topic_specs
 from stream.kafka.topics import Topic
@@ -22,6 +23,9 @@ from stream.settings import Settings
 
 ASK_TIMEOUT_S: Final = 3.0
 """Longest wait for any one answer of the broker; `connect_timeout_s` where that is less."""
+
+KEYS_MAX: Final = 1_000
+"""Events that are looked at for the partitions of their keys."""
 
 AHEAD_WARN_S: Final = 5.0
 
@@ -94,6 +98,60 @@ def check_group(settings: Settings) -> Check:
             "stop that program, or give the workers a --group-id of their own",
         )
     return Check("group", "ok", f"{settings.group_id}: {count(len(group.members), 'member')}")
+
+
+def check_keys(settings: Settings, topics: Mapping[str, Topic]) -> Check:
+    """Are the newest events where their keys belong? A producer with another partitioner splits people in two."""
+    events = topics.get(settings.topic_events)
+    if events is None:
+        return skipped("keys", "no events topic")
+    try:
+        where = _newest_keys(settings, events.partitions)
+    except KafkaException as error:
+        return skipped("keys", f"the events cannot be read: {error.args[0].str()}")
+    if not where:
+        return skipped("keys", "no events to look at")
+    foreign = [
+        key for partition, key in where if key_partition(key, events.partitions, settings.partitioner) != partition
+    ]
+    if not foreign:
+        return Check(
+            "keys", "ok", f"the newest {count(len(where), 'event')} lie where {settings.partitioner} puts them"
+        )
+    return Check(
+        "keys",
+        "warn",
+        f"{len(foreign)} of the newest {count(len(where), 'event')} lie in another partition than {settings.partitioner} "
+        f"puts them, that of {foreign[0].decode(errors='replace')[:64]!r} for one",
+        "give all producers that partitioner, or name theirs in the setting partitioner",
+    )
+
+
+def _newest_keys(settings: Settings, partitions: int) -> list[tuple[int, bytes]]:
+    """`(partition, key)` of some of the newest events of each partition that have one."""
+    timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
+    config = {"group.id": f"{settings.group_id}-doctor", "enable.auto.commit": False}
+    consumer = Consumer(settings.client_config() | config)
+    try:
+        starts, wanted = [], 0
+        for partition in range(partitions):
+            tp = TopicPartition(settings.topic_events, partition)
+            low, high = consumer.get_watermark_offsets(tp, timeout=timeout_s) or (0, 0)
+            sampled = min(high - low, max(1, KEYS_MAX // partitions))
+            if sampled:
+                starts.append(TopicPartition(settings.topic_events, partition, high - sampled))
+                wanted += sampled
+        consumer.assign(starts)
+        found: list[tuple[int, bytes]] = []
+        give_up = time.monotonic() + timeout_s
+        while wanted > 0 and time.monotonic() < give_up:
+            for message in consumer.consume(wanted, 0.2):
+                if message.error() is None:
+                    wanted -= 1
+                    found += [(message.partition(), message.key())] if message.key() else []
+        return found
+    finally:
+        consumer.close()
 
 
 def check_clocks(settings: Settings, topics: Mapping[str, Topic]) -> Check:

@@ -67,6 +67,7 @@ def examine(flags: dict[str, Any]) -> list[Check]:
         found += [
             broker_checks.check_topics(settings, topics),
             broker_checks.check_policies(settings, topics),
+            broker_checks.check_keys(settings, topics),
             broker_checks.check_clocks(settings, topics),
             broker_checks.check_group(settings),
         ]

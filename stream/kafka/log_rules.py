@@ -45,6 +45,8 @@ class Changed(NamedTuple):
     why_stop: PenchantError | None = None
     told: tuple[str, ...] = ()
     """What people should know although the worker goes on."""
+    anew: frozenset[str] = frozenset()
+    """Topics that were made again, to be read from their beginnings."""
 
 
 def what_changed(settings: Settings, before: Logs, now: Logs) -> Changed:
@@ -67,7 +69,9 @@ def what_changed(settings: Settings, before: Logs, now: Logs) -> Changed:
             StuckError(f"topic {settings.topic_item_deltas} was deleted and made again: it is read from its beginning")
         )
     ours = (settings.topic_recommendations, settings.topic_attributions, settings.topic_strategy_stats)
+    followed = {settings.topic_items, settings.topic_models, settings.topic_strategy_stats}
     return Changed(
+        anew=frozenset(followed.intersection(anew)),
         told=tuple(
             f"topic {name} was deleted and made again: what it held before is gone"
             for name in (*ours, settings.topic_dead_letter)
@@ -78,7 +82,7 @@ def what_changed(settings: Settings, before: Logs, now: Logs) -> Changed:
             "written to it before stays in its old partitions, and of a key that moves readers find both"
             for name in ours
             if now[name].partitions != before[name].partitions
-        )
+        ),
     )
 
 

@@ -10,12 +10,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream.errors import BrokerUnreachableError, StuckError, TopicsError
+from stream.errors import BrokerUnreachableError, StuckError, TopicsError, UsageError
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ FULL_QUEUE_WAIT_MS = 10
 
 POLL_S = 0.2
 TOLD_EVERY_S = 10.0
+REOPEN_S = 1.0
 MAX_BATCHES_AHEAD = 4
 """Batches the thread may be ahead of the event loop; then it waits."""
 
@@ -45,16 +46,21 @@ class Replicated(NamedTuple):
 
 
 Apply = Callable[[list[Replicated]], None]
+Known = Callable[[], Iterable[bytes]]
 Fatal = Callable[[BaseException], Awaitable[None]]
 
 
 class TopicReplica:
     """Feeds `apply`, on the event loop, with everything in `topic`, and then with everything new."""
 
-    def __init__(self, settings: Settings, topic: str, apply: Apply, fatal: Fatal) -> None:
+    def __init__(self, settings: Settings, topic: str, apply: Apply, fatal: Fatal, known: Known | None = None) -> None:
+        """`known`: keys of all that is known of the topic. Those that a log which takes the place of this one lacks are then
+        applied as removed; None: they are kept."""
         self._settings, self.topic = settings, topic
-        self._apply, self._fatal = apply, fatal
-        self._stop = threading.Event()
+        self._apply, self._fatal, self._known = apply, fatal, known
+        self._stop, self._anew = threading.Event(), threading.Event()
+        self._has_read_all = False
+        self._partitions = self._wanted_partitions = 0
         self._ahead = threading.Semaphore(MAX_BATCHES_AHEAD)
         self.applied_records = 0
         self.caught_up = asyncio.Event()
@@ -71,14 +77,33 @@ class TopicReplica:
         self._stop.set()
         await asyncio.to_thread(self._thread.join, timeout_s)
 
+    def begin_anew(self) -> None:
+        """The topic was made again: read it from its beginning. Until that is done what was known serves."""
+        self._anew.set()
+
+    def follow_partitions(self, partitions: int) -> None:
+        """The topic has so many by now."""
+        self._wanted_partitions = max(self._wanted_partitions, partitions)
+
     def _run(self) -> None:
         try:
-            self._follow()
+            while not self._stop.is_set():
+                consumer = Consumer(self._config())
+                try:
+                    self._follow(consumer)
+                except (KafkaException, UsageError) as error:
+                    if not self._has_read_all:
+                        raise
+                    # While a topic is made again it is not there. If it stays away, whoever looks at all topics tells.
+                    logger.warning("reading %s: %s (begun again)", self.topic, error)
+                    self._stop.wait(REOPEN_S)
+                finally:
+                    consumer.close()
         except Exception as error:  # noqa: BLE001  (the thread's edge: whatever it is must stop the worker, not the thread)
             self._schedule(self._crash, error)
 
-    def _follow(self) -> None:
-        config = self._settings.client_config() | {
+    def _config(self) -> dict[str, Any]:
+        return self._settings.client_config() | {
             "group.id": f"{self._settings.group_id}-replica",  # required by librdkafka; never joined, never committed
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -88,41 +113,74 @@ class TopicReplica:
             "fetch.queue.backoff.ms": FULL_QUEUE_WAIT_MS,
             "message.max.bytes": max(self._settings.fetch_max_bytes, 1_000_000),
         }
-        consumer = Consumer(config)
-        try:
-            remaining: dict[int, int] | None = self._assign(consumer)
-            batch_records = FIRST_BATCH_RECORDS
-            while not self._stop.is_set():
-                if remaining is not None and self._reached(consumer, remaining):
-                    remaining = None
-                    self._schedule(self.caught_up.set)
-                messages = consumer.consume(batch_records, POLL_S)
-                batch = [record for record in map(_replicated, messages) if record is not None]
-                if batch:
-                    batch_records = next_batch_records(batch)
-                    self._hand_over(batch)
-        finally:
-            consumer.close()
+
+    def _follow(self, consumer: Consumer) -> None:
+        """From the beginning of the log, until stopped or asked to begin anew."""
+        self._anew.clear()
+        remaining: dict[int, int] | None = self._assign(consumer)
+        found: set[bytes] | None = set() if self._has_read_all and self._known is not None else None
+        batch_records = FIRST_BATCH_RECORDS
+        while not self._stop.is_set() and not self._anew.is_set():
+            if remaining is not None and self._reached(consumer, remaining):
+                remaining, self._has_read_all = None, True
+                if found is not None:
+                    self._schedule(self._remove_all_but, found)
+                    found = None
+                self._schedule(self.caught_up.set)
+            if self._wanted_partitions > self._partitions:
+                self._take_up_partitions(consumer)
+            messages = consumer.consume(batch_records, POLL_S)
+            batch = [record for record in map(_replicated, messages) if record is not None]
+            if batch:
+                batch_records = next_batch_records(batch)
+                if found is not None:
+                    found.update(record.key for record in batch if record.key is not None)
+                self._hand_over(batch)
 
     def _assign(self, consumer: Consumer) -> dict[int, int]:
         """Take every partition from its beginning; `{partition: end offset now}` of those that are not empty."""
+        give_up = time.monotonic() + self._settings.connect_timeout_s
+        while True:
+            try:
+                return self._try_to_assign(consumer)
+            except KafkaException as error:
+                # Of a topic that was just made nobody may be the leader yet.
+                if time.monotonic() < give_up and error.args[0].retriable() and not self._stop.wait(POLL_S):
+                    continue
+                raise BrokerUnreachableError(
+                    f"topic {self.topic} cannot be read: {error.args[0].str()}.", "see `penchant doctor`"
+                ) from error
+
+    def _try_to_assign(self, consumer: Consumer) -> dict[int, int]:
         timeout_s = self._settings.connect_timeout_s
-        try:
-            metadata = consumer.list_topics(self.topic, timeout=timeout_s)
-            partitions = sorted(metadata.topics[self.topic].partitions)
-            if not partitions:
-                raise TopicsError(f"topic {self.topic} does not exist.", "run `penchant topics create`")
-            consumer.assign([TopicPartition(self.topic, p, 0) for p in partitions])
-            ends = {}
-            for p in partitions:
-                low, high = consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=timeout_s)
-                if high > low:
-                    ends[p] = high
-        except KafkaException as error:
-            raise BrokerUnreachableError(
-                f"topic {self.topic} cannot be read: {error.args[0].str()}.", "see `penchant doctor`"
-            ) from error
+        metadata = consumer.list_topics(self.topic, timeout=timeout_s)
+        partitions = sorted(metadata.topics[self.topic].partitions)
+        if not partitions:
+            raise TopicsError(f"topic {self.topic} does not exist.", "run `penchant topics create`")
+        consumer.assign([TopicPartition(self.topic, p, 0) for p in partitions])
+        self._partitions = len(partitions)
+        self._wanted_partitions = max(self._wanted_partitions, self._partitions)
+        ends = {}
+        for p in partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=timeout_s)
+            if high > low:
+                ends[p] = high
         return ends
+
+    def _take_up_partitions(self, consumer: Consumer) -> None:
+        consumer.list_topics(self.topic, timeout=self._settings.connect_timeout_s)  # else it does not know of them yet
+        more = range(self._partitions, self._wanted_partitions)
+        logger.info("topic %s has %d partitions now, not %d", self.topic, self._wanted_partitions, self._partitions)
+        consumer.incremental_assign([TopicPartition(self.topic, p, 0) for p in more])
+        self._partitions = self._wanted_partitions
+
+    def _remove_all_but(self, found: set[bytes]) -> None:
+        """The new log is read: what it lacks is gone."""
+        known = [] if self._known is None else self._known()
+        gone = [Replicated(key, None, 0, 0, 0) for key in known if key not in found]
+        logger.warning("topic %s was made again: it has %d keys, %d are gone", self.topic, len(found), len(gone))
+        for start in range(0, len(gone), BATCH_RECORDS):
+            self._loop.call_soon(self._apply_or_crash, gone[start : start + BATCH_RECORDS])
 
     def _reached(self, consumer: Consumer, ends: dict[int, int]) -> bool:
         positions = consumer.position([TopicPartition(self.topic, p) for p in ends])
@@ -135,13 +193,15 @@ class TopicReplica:
         self._schedule(self._apply_now, batch)
 
     def _apply_now(self, batch: list[Replicated]) -> None:
+        self._apply_or_crash(batch)
+        self._ahead.release()
+
+    def _apply_or_crash(self, batch: list[Replicated]) -> None:
         try:
             self._apply(batch)
             self.applied_records += len(batch)
         except Exception as error:  # noqa: BLE001  (the callback's edge: a bug in `apply` must stop the worker)
             self._crash(error)
-        finally:
-            self._ahead.release()
 
     def _crash(self, error: Exception) -> None:
         self._crashing = asyncio.ensure_future(self._fatal(error))

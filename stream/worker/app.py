@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
@@ -104,6 +104,7 @@ class Application:
             self._committer,
             self._readable_ends,
             self._topic_logs,
+            self._follow_topics,
             self.lifecycle.fatal_soon,
         )
         self._watchdog = Watchdog(
@@ -135,7 +136,7 @@ class Application:
     def _make_replicas(self) -> list[TopicReplica]:
         settings, fatal = self.settings, self.lifecycle.fatal
         return [
-            TopicReplica(settings, settings.topic_items, self._replicate_items, fatal),
+            TopicReplica(settings, settings.topic_items, self._replicate_items, fatal, self._known_items),
             TopicReplica(settings, settings.topic_item_stats, self._replicate_stats, fatal),
             TopicReplica(settings, settings.topic_models, self._models.replicate, fatal),
             TopicReplica(settings, settings.topic_strategy_stats, self.tracker.serving.replicate_strategies, fatal),
@@ -362,6 +363,16 @@ class Application:
     def _replicate_stats(self, records: Any) -> None:
         self.tracker.replicate_stats(records, time.monotonic())
         self.worker.wake()
+
+    def _known_items(self) -> list[bytes]:
+        """Of the catalogue."""
+        return [item_id.encode() for item_id in self.tracker.knowledge.catalog.item_ids()]
+
+    def _follow_topics(self, logs: Logs, anew: Collection[str]) -> None:
+        for replica in self._replicas:
+            replica.follow_partitions(logs[replica.topic].partitions)
+            if replica.topic in anew:
+                replica.begin_anew()
 
     def _replicas_caught_up(self) -> bool:
         """Whether catalogue, item statistics, models and what strategies earned have been read to their ends."""

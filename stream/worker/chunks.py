@@ -16,6 +16,7 @@ from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
 from stream.wire.decode import UNREADABLE, Rejected
 from stream.wire.records import encode_sparse
+from stream.worker.foreign_keys import REKEYED_HEADER, ForeignKeys
 from stream.worker.intake import Intake
 from stream.worker.parts import WorkerParts
 from stream.worker.quantum import Quantum
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 BACK_PRESSURE_POLL_S = 0.02
 DELTAS_POLL_S = 0.005
 """How long deltas wait for their share of the time while lists are made."""
-REKEYED_HEADER = "penchant-rekeyed"
 
 
 class ChunkHandler:
@@ -39,6 +39,7 @@ class ChunkHandler:
         self._on_applied = on_applied
         self._revoked_generation = -1
         self._opening = asyncio.Lock()
+        self._foreign_keys = ForeignKeys(parts.settings, parts.metrics)
         self._quantum = Quantum(time.monotonic())
 
     def revoked(self) -> None:
@@ -86,6 +87,21 @@ class ChunkHandler:
             self._tracker.users[tp.partition] = users
             return users
 
+    async def _note_dropped_deltas(self, tp: TopicPartition) -> None:
+        consumer = self._parts.membership.consumer
+        committed = consumer.committed_offset(tp)
+        if committed is not None:
+            self._note_dropped(tp, committed, await consumer.first_offset(tp) - committed)
+
+    def _note_dropped(self, tp: TopicPartition, reached: int, dropped: int) -> None:
+        """Before this worker had the partition: what comes while it reads is `_note_chunk`'s."""
+        if dropped > 0:
+            self._metrics.input.lost.inc(dropped)
+            logger.warning(
+                "%s partition %d: %d records were dropped by the broker before they were read, offsets %d to %d",
+                *(tp.topic, tp.partition, dropped, reached, reached + dropped - 1),
+            )
+
     async def _begin(self, tp: TopicPartition, verdict: Verdict) -> None:
         if verdict.is_anew:
             logger.warning(
@@ -93,18 +109,14 @@ class ChunkHandler:
                 *(tp.topic, tp.partition, verdict.mark.reached),
             )
             await self._parts.membership.consumer.begin_anew(tp, verdict.mark.reached)
-        if verdict.lost:
-            self._metrics.input.lost.inc(verdict.lost)
-            logger.warning(
-                "%s partition %d: %d records were dropped by the broker before they were read, up to offset %d",
-                *(tp.topic, tp.partition, verdict.lost, verdict.mark.reached + verdict.lost),
-            )
+        self._note_dropped(tp, verdict.mark.reached, verdict.lost)
 
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
             try:
                 now_ms = time.time_ns() // 1_000_000
                 intake = self._tracker.readable(users, self._tracker.read(chunk.records, now_ms), chunk.records)
+                intake = self._foreign_keys.moved(users, intake, chunk.records, now_ms)
                 self._send_elsewhere(intake, users.base_offset)
                 if intake.keys:
                     self._tracker.apply(users, intake, time.monotonic(), now_ms)
@@ -152,6 +164,7 @@ class ChunkHandler:
         if not await self._continues(tp, chunk, generation, None if items is None else items.next_offset):
             return
         if items is None:
+            await self._note_dropped_deltas(tp)
             items = self._tracker.items[tp.partition] = ItemPartition(
                 self._parts.item_stores[tp.partition], self._settings.neighbours_max
             )
@@ -211,7 +224,8 @@ class ChunkHandler:
             )
 
     def _send_elsewhere(self, intake: Intake, base_offset: int) -> None:
-        """Bad records to the dead-letter topic, keyless ones back to the events topic under their user's key."""
+        """Bad records to the dead-letter topic; keyless ones, and those of other partitions, back to the events topic under
+        their user's key."""
         for record, why in intake.refused:
             self._parts.dead_letters.refused(record, why)
         for record, event in intake.keyless:

@@ -54,7 +54,8 @@ class Intake(NamedTuple):
     """Kafka timestamps; `NO_TIMESTAMP_MS` where a record has none."""
     refused: list[DeadLetter]
     keyless: list[tuple[Any, Event]]
-    """Good events without a key: to be produced again with one, since their partition need not be the user's."""
+    """Good events without a key, or in a partition that is not their key's: to be produced again, so that they reach the
+    user's."""
     actions: Counter[str]
     queries: list[tuple[bytes, str]]
     """`(user_id, text)` of accepted queries."""
@@ -65,16 +66,26 @@ class Intake(NamedTuple):
 
     def refusing(self, unwanted: NDArray[np.bool_], records: Sequence[Any], why: Rejected) -> Intake:
         """Without the accepted events that are `unwanted` (n,), which are refused; `records` are those of the chunk."""
-        kept = ~unwanted
         at = {record.offset: record for record in records}
         refused = [DeadLetter(at[offset], why) for offset in self.columns.offset[unwanted].tolist()]
+        return self._without(unwanted)._replace(refused=self.refused + refused)
+
+    def moving(self, foreign: NDArray[np.bool_], records: Sequence[Any], limits: DecodeLimits) -> Intake:
+        """The accepted events that are `foreign` (n,) in this partition go where their keys say."""
+        at = {record.offset: record for record in records}
+        moved = [at[offset] for offset in self.columns.offset[foreign].tolist()]
+        decoded = [(r, decode_event(r.key, r.value, r.timestamp, limits)) for r in moved]
+        events = [(record, each.event) for record, each in decoded if not isinstance(each, Rejected)]
+        return self._without(foreign)._replace(keyless=self.keyless + events)
+
+    def _without(self, unwanted: NDArray[np.bool_]) -> Intake:
+        kept = ~unwanted
         users = {self.keys[i] for i in np.flatnonzero(unwanted).tolist()}
         counts = np.bincount(self.columns.action[kept], minlength=len(ACTIONS)).tolist()
         return self._replace(
             keys=[self.keys[i] for i in np.flatnonzero(kept).tolist()],
             columns=self.columns.take(kept),
             timestamp_ms=self.timestamp_ms[kept],
-            refused=self.refused + refused,
             actions=Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count}),
             queries=[(user, text) for user, text in self.queries if user not in users],
             referrals=self.referrals.take(kept),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from stream.errors import BrokerUnreachableError, PenchantError
@@ -42,12 +42,18 @@ class VitalSigns:
         committer: Committer,
         log_ends: LogEnds,
         topic_logs: TopicLogs,
+        on_topics: Callable[[Logs, Collection[str]], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
-        """`on_fatal` hears why this worker cannot go on: not as a member of its group, or not with these topics."""
+        """
+        Args:
+            settings, metrics, engine, tracker, committer, log_ends, topic_logs: the worker's.
+            on_topics: hears now and then what topics there are, and which of them were made again and are to be read anew.
+            on_fatal: hears why this worker cannot go on: not as a member of its group, or not with these topics.
+        """
         self._settings, self._metrics, self._engine = settings, metrics, engine
         self._tracker, self._committer, self._log_ends = tracker, committer, log_ends
-        self._topic_logs, self._on_fatal = topic_logs, on_fatal
+        self._topic_logs, self._on_topics, self._on_fatal = topic_logs, on_topics, on_fatal
         self._told: frozenset[str] = frozenset()
         self._behind: dict[TopicPartition, int] = {}
         self._holdings = Holdings(settings.session_timeout_s * SILENT_SHARE)
@@ -141,7 +147,8 @@ class VitalSigns:
             if line not in self._told:
                 logger.warning("%s", line)
         self._told |= set(changed.told)
-        return before, 0
+        self._on_topics(now, changed.anew)
+        return {name: now[name] if name in changed.anew else log for name, log in before.items()}, 0
 
     async def _ask_topics(self) -> Logs | None:
         """None where the broker does not answer: a commit will tell if that lasts."""

@@ -43,6 +43,7 @@ class Broker:
         self.fail_flush = self.fail_write = False
         self.owner = self.member = True
         self.first = 0
+        self.committed: int | None = None
 
     queued = 0
 
@@ -88,6 +89,9 @@ class Broker:
 
     def start_offset(self, tp: TopicPartition) -> int | None:
         return 0
+
+    def committed_offset(self, tp: TopicPartition) -> int | None:
+        return self.committed
 
     async def first_offset(self, tp: TopicPartition) -> int:
         return self.first

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -138,10 +139,10 @@ def test_a_wrong_policy_stops_a_worker_and_lets_none_start(
         worker.start()
 
 
-def make_again(topics: Topics, name: str, partitions: int = 4) -> None:
+def make_again(topics: Topics, name: str, policy: str = "delete") -> None:
     delete(topics, name)
     of = admin(topics)
-    of.create_topics([NewTopic(name, partitions, 1, config={"cleanup.policy": "delete"})])[name].result(TIMEOUT_S)
+    of.create_topics([NewTopic(name, 4, 1, config={"cleanup.policy": policy})])[name].result(TIMEOUT_S)
     deadline = time.monotonic() + TIMEOUT_S
     while name not in there(topics):
         assert time.monotonic() < deadline
@@ -225,3 +226,70 @@ def test_partitions_raised_on_all_topics_together_are_refused(topics: Topics, wo
         said = ends_with(worker, 2)
         assert f"topic {topics.settings.topic_events} has 6 partitions, but what is known was made with 4" in said
         worker.start()
+
+
+def items_known(worker: WorkerProcess, number: int) -> None:
+    worker.wait_for(f"{number} items", lambda: worker.metrics()["penchant_catalog_items"] == number)
+
+
+def test_partitions_that_the_items_topic_gets_are_read(topics: Topics, worker: WorkerProcess) -> None:
+    items, of = topics.settings.topic_items, admin(topics)
+    items_known(worker, 20)
+    of.create_partitions([NewPartitions(items, 12)])[items].result(TIMEOUT_S)
+    wider = Topics(topics.settings.bootstrap_servers, "wider")
+    wider.produce(
+        items, [(f"j{n}".encode(), json.dumps({"item_id": f"j{n}", "title": f"{n}"}).encode()) for n in range(40)]
+    )
+    items_known(worker, 60)
+
+
+@pytest.mark.parametrize("grows", [False, True], ids=["shorter", "longer"])
+def test_what_an_items_topic_that_was_made_again_lacks_is_gone(
+    topics: Topics, worker: WorkerProcess, grows: bool
+) -> None:
+    items = topics.settings.topic_items
+    items_known(worker, 20)
+    make_again(topics, items, "compact")
+    names = ["i0", "i1", *(f"j{n}" for n in range(60 if grows else 3))]
+    fresh = Topics(topics.settings.bootstrap_servers, "fresh")
+    fresh.produce(items, [(name.encode(), json.dumps({"item_id": name, "title": name}).encode()) for name in names])
+    items_known(worker, len(names))
+    assert worker.process.poll() is None
+
+
+def test_what_the_broker_dropped_while_no_worker_ran_is_counted_and_told(topics: Topics, worker: WorkerProcess) -> None:
+    events_topic = topics.settings.topic_events
+    worker.terminate()
+    committed = topics.committed(events_topic)
+    topics.produce(events_topic, [(b"u1", b'{"user_id":"u1","item_id":"i1","action":"view"}')] * 20)
+    ((partition, end),) = [(p, end) for p, end in topics.ends(events_topic).items() if end > committed.get(p, 0)]
+    lost = [TopicPartition(events_topic, partition, end)]
+    of = admin(topics)
+    of.delete_records(lost)[lost[0]].result(TIMEOUT_S)
+    worker.start()
+    worker.wait_for("what is lost", lambda: worker.metrics().get("penchant_records_lost_total") == 20)
+    assert (
+        f"{events_topic} partition {partition}: 20 records were dropped by the broker before they were read"
+        in worker.log
+    )
+    topics.produce(events_topic, events(200, 30, 20, seed=4))
+    worker.wait_for("later events", topics.all_committed)
+    assert worker.metrics()["penchant_records_lost_total"] == 20
+
+
+def test_a_person_of_two_partitioners_has_one_state_and_one_list(topics: Topics, worker: WorkerProcess) -> None:
+    events_topic = topics.settings.topic_events
+    other = Producer({"bootstrap.servers": topics.settings.bootstrap_servers, "partitioner": "consistent_random"})
+    for n in range(20):
+        for producer, item in ((topics.producer, f"i{n % 10}"), (other, "bought")):
+            event = {"user_id": f"two-{n}", "item_id": item, "action": "purchase"}
+            producer.produce(events_topic, json.dumps(event).encode(), f"two-{n}".encode())
+            assert producer.flush(TIMEOUT_S) == 0
+    worker.wait_for("everything", topics.all_committed)
+    homes: dict[str, set[int]] = {}
+    for message in topics.read(topics.settings.changelog_topic):
+        if (message.key() or b"").startswith(b"two-"):
+            homes.setdefault(message.key().decode(), set()).add(message.partition())
+    assert {len(partitions) for partitions in homes.values()} == {1}
+    assert worker.metrics()["penchant_events_foreign_total"] > 0
+    assert topics.items()["bought"][0] == 20

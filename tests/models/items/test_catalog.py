@@ -26,6 +26,11 @@ def test_an_empty_catalogue_recommends_nothing():
     assert catalog.item(-1) is None
 
 
+def test_its_ids_are_those_of_the_items_that_are_there_available_or_not():
+    catalog = Catalog.empty(ItemIndex()).apply({"a": _item("a"), "b": _item("b", available=False), "c": _item("c")})
+    assert sorted(catalog.apply({"c": None}).item_ids()) == ["a", "b"]
+
+
 def test_an_item_is_found_by_its_index():
     catalog = Catalog.empty(ItemIndex()).apply({"a": _item("a"), "b": _item("b", available=False)})
     assert (catalog.version, catalog.size) == (1, 2)

@@ -305,6 +305,20 @@ def clocks_become(status: str, settings: Settings, topics: Mapping[str, Topic]) 
         assert time.monotonic() < deadline, check
 
 
+def test_events_in_other_partitions_than_those_of_their_keys_are_found(embedded: Embedded) -> None:
+    settings = Settings(bootstrap_servers=embedded({"interest.events": 4}).bootstrap_servers)
+    topics = topics_of(settings)
+    assert broker_checks.check_keys(settings, topics).status == "skip"
+    for partitioner, status in (("murmur2_random", "ok"), ("consistent_random", "warn")):
+        producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "partitioner": partitioner})
+        for n in range(20):
+            producer.produce(settings.topic_events, b"{}", f"u{n}")
+        assert producer.flush(30) == 0
+        check = broker_checks.check_keys(settings, topics)
+        assert check.status == status, check
+    assert "of the newest 40 events lie in another partition than murmur2_random puts them" in check.detail
+
+
 @pytest.mark.kafka
 def test_on_apache_kafka_policies_and_clocks_are_told(kafka: KafkaServer) -> None:
     settings = Settings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream.errors import StuckError, TopicsError, UsageError
-from stream.kafka.log_rules import Log, Logs, what_changed, what_is_wrong
+from stream.kafka.log_rules import Changed, Log, Logs, what_changed, what_is_wrong
 from stream.kafka.specs import topic_specs
 from stream.settings import Settings
 
@@ -23,14 +23,14 @@ def log(topic: str, **changes: object) -> Log:
 
 def test_topics_as_they_are_made_are_gone_on_with() -> None:
     assert what_is_wrong(SETTINGS, GOOD) is None
-    assert what_changed(SETTINGS, GOOD, GOOD) == (None, ())
+    assert what_changed(SETTINGS, GOOD, GOOD) == Changed()
 
 
 def test_what_the_broker_does_not_tell_is_not_held_against_it() -> None:
     silent = {name: Log(4) for name in GOOD}
     assert what_is_wrong(SETTINGS, silent) is None
-    assert what_changed(SETTINGS, silent, GOOD) == (None, ())
-    assert what_changed(SETTINGS, GOOD, silent) == (None, ())
+    assert what_changed(SETTINGS, silent, GOOD) == Changed()
+    assert what_changed(SETTINGS, GOOD, silent) == Changed()
 
 
 @pytest.mark.parametrize("name", list(GOOD))
@@ -92,6 +92,12 @@ def test_an_output_that_was_made_again_is_told(topic: str) -> None:
     changed = what_changed(SETTINGS, GOOD, with_(**{topic: log(topic, topic_id="another")}))
     assert changed.why_stop is None
     assert getattr(SETTINGS, topic) in changed.told[0]
+
+
+@pytest.mark.parametrize("topic", ["topic_items", "topic_models", "topic_strategy_stats"])
+def test_a_topic_that_every_worker_reads_whole_is_read_anew(topic: str) -> None:
+    changed = what_changed(SETTINGS, GOOD, with_(**{topic: log(topic, topic_id="another")}))
+    assert (changed.why_stop, changed.anew) == (None, {getattr(SETTINGS, topic)})
 
 
 def test_partitions_of_an_output_that_were_raised_are_told() -> None:

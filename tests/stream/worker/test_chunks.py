@@ -45,3 +45,17 @@ async def test_between_two_slices_of_deltas_others_have_a_turn_and_the_offset_mo
     assert turns >= 4
     assert world.tracker.items[1].next_offset == 11
     assert len(world.tracker.items[1].take().stored.keys) == 10
+
+
+async def test_deltas_that_the_broker_dropped_before_they_were_read_are_counted(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.broker.committed, world.broker.first = 5, 12
+    tp = TopicPartition(world.settings.topic_item_deltas, 1)
+    worker = world.worker()
+    await worker.chunks.handle_deltas(tp, Chunk([], 13, 12), 1)
+    assert world.tracker.items[1].next_offset == 13
+    assert worker.chunks._metrics.input.lost._value.get() == 7
+    assert "interest.item-deltas partition 1: 7 records were dropped by the broker" in caplog.text
+    await worker.chunks.handle_deltas(tp, Chunk([], 14, 13), 1)
+    assert worker.chunks._metrics.input.lost._value.get() == 7
