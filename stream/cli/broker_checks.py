@@ -11,9 +11,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream.cli.checks import Check, skipped
 from stream.display.terminal import count
-from stream.errors import BrokerUnreachableError
+from stream.errors import BrokerUnreachableError, SettingsError
 from stream.kafka.group import OUR_ASSIGNOR, ask_group, named
 from stream.kafka.reach import wait_for_broker
+from stream.kafka.security import check_security
 from stream.kafka.topics import Topic, cleanup_policies, topic_specs
 from stream.settings import Settings
 
@@ -27,13 +28,14 @@ def check_broker(settings: Settings) -> tuple[Check, dict[str, Topic] | None]:
     """Does it answer, and to us? With its topics if it does."""
     timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
     try:
+        check_security(settings)
         wait_for_broker(settings, timeout_s)
-    except BrokerUnreachableError as error:
+    except (SettingsError, BrokerUnreachableError) as error:
         return Check("broker", "fail", error.message, error.fix), None
     reasons: list[str] = []
     # librdkafka tells why it was refused (a wrong password, a certificate) to error_cb and to its log, not to the caller.
     admin = AdminClient(
-        settings.client_config() | {"log_level": 0, "error_cb": lambda error: reasons.append(error.str())}
+        settings.client_config("doctor") | {"log_level": 0, "error_cb": lambda error: reasons.append(error.str())}
     )
     try:
         metadata = admin.list_topics(timeout=timeout_s)
@@ -111,7 +113,7 @@ def check_clocks(settings: Settings, topics: Mapping[str, Topic]) -> Check:
     events = topics.get(settings.topic_events)
     if events is None:
         return skipped("clocks", "no events topic")
-    admin = AdminClient(settings.client_config() | {"log_level": 0})
+    admin = AdminClient(settings.client_config("doctor") | {"log_level": 0})
     timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
     asked = {TopicPartition(settings.topic_events, p): OffsetSpec.max_timestamp() for p in range(events.partitions)}
     answers, refusals = [], []

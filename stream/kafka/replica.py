@@ -16,6 +16,7 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.errors import BrokerUnreachableError, StuckError, TopicsError
+from stream.kafka.throttled import OnThrottled, telling
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -51,8 +52,10 @@ Fatal = Callable[[BaseException], Awaitable[None]]
 class TopicReplica:
     """Feeds `apply`, on the event loop, with everything in `topic`, and then with everything new."""
 
-    def __init__(self, settings: Settings, topic: str, apply: Apply, fatal: Fatal) -> None:
-        self._settings, self.topic = settings, topic
+    def __init__(
+        self, settings: Settings, topic: str, apply: Apply, fatal: Fatal, on_throttled: OnThrottled | None = None
+    ) -> None:
+        self._settings, self.topic, self._on_throttled = settings, topic, on_throttled
         self._apply, self._fatal = apply, fatal
         self._stop = threading.Event()
         self._ahead = threading.Semaphore(MAX_BATCHES_AHEAD)
@@ -78,7 +81,7 @@ class TopicReplica:
             self._schedule(self._crash, error)
 
     def _follow(self) -> None:
-        config = self._settings.client_config() | {
+        config = self._settings.client_config("replica") | {
             "group.id": f"{self._settings.group_id}-replica",  # required by librdkafka; never joined, never committed
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -88,7 +91,7 @@ class TopicReplica:
             "fetch.queue.backoff.ms": FULL_QUEUE_WAIT_MS,
             "message.max.bytes": max(self._settings.fetch_max_bytes, 1_000_000),
         }
-        consumer = Consumer(config)
+        consumer = Consumer(config | telling(self._on_throttled))
         try:
             remaining: dict[int, int] | None = self._assign(consumer)
             batch_records = FIRST_BATCH_RECORDS

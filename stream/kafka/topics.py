@@ -69,7 +69,7 @@ def list_topics(settings: Settings) -> dict[str, Topic]:
         BrokerUnreachableError: no answer within `connect_timeout_s`.
     """
     try:
-        metadata = AdminClient(settings.client_config()).list_topics(timeout=settings.connect_timeout_s)
+        metadata = AdminClient(settings.client_config("topics")).list_topics(timeout=settings.connect_timeout_s)
     except KafkaException as error:
         raise unreachable(settings, error) from None
     return {
@@ -90,7 +90,7 @@ def create_topics(settings: Settings) -> list[str]:
     partitions = (
         existing[settings.topic_events].partitions if settings.topic_events in existing else settings.partitions
     )
-    admin = AdminClient(settings.client_config())
+    admin = AdminClient(settings.client_config("topics"))
     futures = (
         admin.create_topics(
             [NewTopic(spec.name, partitions, settings.replication_factor, config=spec.config) for spec in missing],
@@ -156,7 +156,7 @@ def is_embedded(settings: Settings) -> bool:
         BrokerUnreachableError: no answer within `connect_timeout_s`.
     """
     try:
-        metadata = AdminClient(settings.client_config()).list_topics(timeout=settings.connect_timeout_s)
+        metadata = AdminClient(settings.client_config("topics")).list_topics(timeout=settings.connect_timeout_s)
     except KafkaException as error:
         raise unreachable(settings, error) from None
     return str(metadata.cluster_id).startswith("mockCluster")
@@ -166,7 +166,7 @@ def cleanup_policies(settings: Settings, names: list[str]) -> dict[str, str]:
     """`cleanup.policy` of topics; empty where the broker does not tell (the embedded one does not)."""
     if not names:  # confluent-kafka takes no empty question
         return {}
-    admin = AdminClient(settings.client_config())
+    admin = AdminClient(settings.client_config("topics"))
     futures = admin.describe_configs(
         [ConfigResource(ResourceType.TOPIC, name) for name in names], request_timeout=settings.connect_timeout_s
     )
@@ -190,7 +190,8 @@ class LogEnds:
         self._lock = threading.Lock()
         isolation = "read_committed" if readable else "read_uncommitted"
         self._consumer = Consumer(
-            settings.client_config() | {"group.id": f"{settings.group_id}-log-ends", "isolation.level": isolation}
+            settings.client_config("log-ends")
+            | {"group.id": f"{settings.group_id}-log-ends", "isolation.level": isolation}
         )
 
     def __call__(self, topic: str, partition: int) -> int:
