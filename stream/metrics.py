@@ -282,6 +282,10 @@ class WorkerMetrics:
         )
         self.free_bytes = new.gauge("penchant_disk_free_bytes", "Room on the disk of the data directory")
         self.rebalances = new.counter("penchant_rebalances", "Times partitions were revoked")
+        self.throttled = new.counter(
+            "penchant_kafka_throttled_seconds",
+            "Time that brokers held answers back because a client exceeded a quota, over this worker's writers and replicas",
+        )
 
 
 class Metrics:

@@ -11,12 +11,13 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream.cli.checks import Check, skipped
 from stream.display.terminal import count
-from stream.errors import BrokerUnreachableError
+from stream.errors import BrokerUnreachableError, SettingsError
 from stream.kafka.group import OUR_ASSIGNOR, ask_group, named
 from stream.kafka.log_rules import Log, missing, unequal_partitions, wrong_policy
 from stream.kafka.logs import cleanup_policies
 from stream.kafka.partitioner import key_partition
 from stream.kafka.reach import wait_for_broker
+from stream.kafka.security import check_security
 from stream.kafka.specs import topic_specs
 from stream.kafka.topics import Topic
 from stream.settings import Settings
@@ -34,13 +35,14 @@ def check_broker(settings: Settings) -> tuple[Check, dict[str, Topic] | None]:
     """Does it answer, and to us? With its topics if it does."""
     timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
     try:
+        check_security(settings)
         wait_for_broker(settings, timeout_s)
-    except BrokerUnreachableError as error:
+    except (SettingsError, BrokerUnreachableError) as error:
         return Check("broker", "fail", error.message, error.fix), None
     reasons: list[str] = []
     # librdkafka tells why it was refused (a wrong password, a certificate) to error_cb and to its log, not to the caller.
     admin = AdminClient(
-        settings.client_config() | {"log_level": 0, "error_cb": lambda error: reasons.append(error.str())}
+        settings.client_config("doctor") | {"log_level": 0, "error_cb": lambda error: reasons.append(error.str())}
     )
     try:
         metadata = admin.list_topics(timeout=timeout_s)
@@ -74,7 +76,7 @@ def check_policies(settings: Settings, topics: Mapping[str, Topic]) -> Check:
     there = [spec.name for spec in specs if spec.name in topics]
     if not there:
         return skipped("compaction", "no topics")
-    admin = AdminClient(settings.client_config() | {"log_level": 0})
+    admin = AdminClient(settings.client_config("doctor") | {"log_level": 0})
     policies = cleanup_policies(admin, there, min(ASK_TIMEOUT_S, settings.connect_timeout_s))
     if not policies:
         return Check("compaction", "skip", "the broker does not tell (the embedded one never compacts)")
@@ -131,7 +133,7 @@ def _newest_keys(settings: Settings, partitions: int) -> list[tuple[int, bytes]]
     """`(partition, key)` of some of the newest events of each partition that have one."""
     timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
     config = {"group.id": f"{settings.group_id}-doctor", "enable.auto.commit": False}
-    consumer = Consumer(settings.client_config() | config)
+    consumer = Consumer(settings.client_config("doctor") | config)
     try:
         starts, wanted = [], 0
         for partition in range(partitions):
@@ -159,7 +161,7 @@ def check_clocks(settings: Settings, topics: Mapping[str, Topic]) -> Check:
     events = topics.get(settings.topic_events)
     if events is None:
         return skipped("clocks", "no events topic")
-    admin = AdminClient(settings.client_config() | {"log_level": 0})
+    admin = AdminClient(settings.client_config("doctor") | {"log_level": 0})
     timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
     asked = {TopicPartition(settings.topic_events, p): OffsetSpec.max_timestamp() for p in range(events.partitions)}
     answers, refusals = [], []

@@ -6,6 +6,7 @@ from typing import Any
 
 from stream.display.terminal import stderr
 from stream.kafka.reach import wait_for_broker
+from stream.kafka.security import check_security
 from stream.settings import Settings, load_settings
 
 
@@ -25,8 +26,10 @@ def reach(settings: Settings) -> None:
     """`wait_for_broker`; on a terminal a line tells what is waited for.
 
     Raises:
+        SettingsError: no client can be made of the settings.
         BrokerUnreachableError: as `wait_for_broker`.
     """
+    check_security(settings)
     with stderr().status("") as status:  # draws nothing where stderr is not a terminal
 
         def tell(problem: str) -> None:

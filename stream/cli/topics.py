@@ -86,7 +86,7 @@ def list_(bootstrap_servers: options.BootstrapServers = None, group_id: options.
     existing = list_topics(settings)
     specs = topic_specs(settings)
     patient = min(POLICIES_WAIT_S, settings.connect_timeout_s)
-    admin = AdminClient(settings.client_config())
+    admin = AdminClient(settings.client_config("topics"))
     policies = cleanup_policies(admin, [spec.name for spec in specs if spec.name in existing], patient)
     rows = []
     for spec in specs:

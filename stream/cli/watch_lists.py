@@ -54,7 +54,7 @@ def lists(settings: Settings, wanted: Wanted, joiner: Joiner, notes: Console) ->
         BrokerUnreachableError, TopicsError: no broker answers, or it has not the topics.
     """
     consumer = Consumer(
-        settings.client_config()
+        settings.client_config("watch")
         | {
             "group.id": f"{settings.group_id}-watch",  # asked for by librdkafka; nothing is committed and no group joined
             "enable.auto.commit": False,

@@ -130,7 +130,7 @@ class Observer:
 
     def _follow(self) -> None:
         consumer = Consumer(
-            self._settings.client_config()
+            self._settings.client_config("observer")
             | {
                 "group.id": f"{self._settings.group_id}-observer",  # required by librdkafka; never joined
                 "enable.auto.commit": False,

@@ -115,7 +115,7 @@ def load_items(
 
 def producer_config(settings: Settings) -> dict[str, Any]:
     """Configuration of the producer; also good for other tools that write keyed records."""
-    return settings.client_config() | {
+    return settings.client_config("replay") | {
         "log_level": 0,  # what fails is in the report or raised; librdkafka would repeat it on stderr 20 times a second
         "partitioner": settings.partitioner,
         "enable.idempotence": True,

@@ -30,7 +30,7 @@ def ask_group(settings: Settings) -> Group | None:
     """None where the broker does not tell."""
     timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
     try:
-        admin = AdminClient(settings.client_config() | {"log_level": 0})
+        admin = AdminClient(settings.client_config("group") | {"log_level": 0})
         asked = admin.describe_consumer_groups([settings.group_id], request_timeout=timeout_s)
         found = asked[settings.group_id].result(timeout_s)
     except TimeoutError:

@@ -32,7 +32,7 @@ class TopicLogs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._timeout_s = settings.connect_timeout_s
-        self._admin = AdminClient(settings.client_config())
+        self._admin = AdminClient(settings.client_config("logs"))
         self._lock = threading.Lock()
         self._is_embedded: bool | None = None
 

@@ -21,7 +21,7 @@ def note_everywhere(settings: Settings, partitions: int, key: bytes, value: byte
         if error is not None:
             failed.append(error)
 
-    producer, topic = Producer(producer_config(settings)), settings.changelog_topic
+    producer, topic = Producer(producer_config(settings, "notes")), settings.changelog_topic
     for partition in range(partitions):
         producer.produce(topic, value, key, partition, on_delivery=note_failure)
     if producer.flush(settings.delivery_timeout_s) or failed:

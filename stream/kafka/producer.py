@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream.errors import DeliveryError
+from stream.kafka.throttled import OnThrottled, telling
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -37,9 +38,9 @@ FIXES = {
 Headers = Sequence[tuple[str, bytes]]
 
 
-def producer_config(settings: Settings) -> dict[str, Any]:
-    """What every producer of a worker has in common."""
-    return settings.client_config() | {
+def producer_config(settings: Settings, purpose: str) -> dict[str, Any]:
+    """What every producer of a worker has in common; `purpose` is the end of its client id."""
+    return settings.client_config(purpose) | {
         "enable.idempotence": True,
         "acks": "all",
         "linger.ms": LINGER_MS,
@@ -68,11 +69,12 @@ class RecordProducer:
     the records sent may be committed, so the worker stops.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_throttled: OnThrottled | None = None) -> None:
         self._deadline_s = settings.delivery_timeout_s
         self._failed: str | None = None
         self._producer = Producer(
-            producer_config(settings)
+            producer_config(settings, "writer")
+            | telling(on_throttled)
             | {
                 # A Python call per delivered record would cost more than the record; flush() tells of the good ones.
                 "delivery.report.only.error": True,

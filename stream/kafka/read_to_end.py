@@ -40,7 +40,7 @@ def read_to_end(
         BrokerUnreachableError: nothing arrived for `connect_timeout_s` though the end was not reached.
     """
     consumer = Consumer(
-        settings.client_config()
+        settings.client_config("read-to-end")
         | {
             "group.id": f"{settings.group_id}-training",  # required by librdkafka; never joined, never committed
             "enable.auto.commit": False,
@@ -80,7 +80,10 @@ def partitions_of(settings: Settings, topic: str) -> int:
     Raises:
         TopicsError, BrokerUnreachableError: there is no such topic, or no broker answers.
     """
-    config = settings.client_config() | {"group.id": f"{settings.group_id}-training", "enable.auto.commit": False}
+    config = settings.client_config("read-to-end") | {
+        "group.id": f"{settings.group_id}-training",
+        "enable.auto.commit": False,
+    }
     with closing(Consumer(config)) as consumer:
         try:
             return len(_partitions(consumer, settings, topic))

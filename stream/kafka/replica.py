@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.errors import BrokerUnreachableError, StuckError, TopicsError, UsageError
+from stream.kafka.throttled import OnThrottled, telling
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -53,10 +54,18 @@ Fatal = Callable[[BaseException], Awaitable[None]]
 class TopicReplica:
     """Feeds `apply`, on the event loop, with everything in `topic`, and then with everything new."""
 
-    def __init__(self, settings: Settings, topic: str, apply: Apply, fatal: Fatal, known: Known | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        apply: Apply,
+        fatal: Fatal,
+        known: Known | None = None,
+        on_throttled: OnThrottled | None = None,
+    ) -> None:
         """`known`: keys of all that is known of the topic. Those that a log which takes the place of this one lacks are then
         applied as removed; None: they are kept."""
-        self._settings, self.topic = settings, topic
+        self._settings, self.topic, self._on_throttled = settings, topic, on_throttled
         self._apply, self._fatal, self._known = apply, fatal, known
         self._stop, self._anew = threading.Event(), threading.Event()
         self._has_read_all = False
@@ -103,16 +112,20 @@ class TopicReplica:
             self._schedule(self._crash, error)
 
     def _config(self) -> dict[str, Any]:
-        return self._settings.client_config() | {
-            "group.id": f"{self._settings.group_id}-replica",  # required by librdkafka; never joined, never committed
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": False,
-            "fetch.wait.max.ms": self._settings.fetch_max_wait_ms,
-            "queued.max.messages.kbytes": BATCH_BYTES >> 10,
-            "fetch.queue.backoff.ms": FULL_QUEUE_WAIT_MS,
-            "message.max.bytes": max(self._settings.fetch_max_bytes, 1_000_000),
-        }
+        return (
+            self._settings.client_config("replica")
+            | telling(self._on_throttled)
+            | {
+                "group.id": f"{self._settings.group_id}-replica",  # required by librdkafka; never joined, never committed
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": False,
+                "fetch.wait.max.ms": self._settings.fetch_max_wait_ms,
+                "queued.max.messages.kbytes": BATCH_BYTES >> 10,
+                "fetch.queue.backoff.ms": FULL_QUEUE_WAIT_MS,
+                "message.max.bytes": max(self._settings.fetch_max_bytes, 1_000_000),
+            }
+        )
 
     def _follow(self, consumer: Consumer) -> None:
         """From the beginning of the log, until stopped or asked to begin anew."""

@@ -33,7 +33,7 @@ def list_topics(settings: Settings) -> dict[str, Topic]:
         BrokerUnreachableError: no answer within `connect_timeout_s`.
     """
     try:
-        metadata = AdminClient(settings.client_config()).list_topics(timeout=settings.connect_timeout_s)
+        metadata = AdminClient(settings.client_config("topics")).list_topics(timeout=settings.connect_timeout_s)
     except KafkaException as error:
         raise unreachable(settings, error) from None
     return {
@@ -51,7 +51,7 @@ def create_topics(settings: Settings) -> list[str]:
     """
     existing = list_topics(settings)
     missing = [spec for spec in topic_specs(settings) if spec.name not in existing]
-    admin = AdminClient(settings.client_config())
+    admin = AdminClient(settings.client_config("topics"))
     wanted = [
         NewTopic(spec.name, _partitions(settings, existing, spec.name), settings.replication_factor, config=spec.config)
         for spec in missing
@@ -113,7 +113,8 @@ class LogEnds:
         self._lock = threading.Lock()
         isolation = "read_committed" if readable else "read_uncommitted"
         self._consumer = Consumer(
-            settings.client_config() | {"group.id": f"{settings.group_id}-log-ends", "isolation.level": isolation}
+            settings.client_config("log-ends")
+            | {"group.id": f"{settings.group_id}-log-ends", "isolation.level": isolation}
         )
 
     def __call__(self, topic: str, partition: int) -> int:

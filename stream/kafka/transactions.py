@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream.errors import DeliveryError, InvariantError
 from stream.kafka.producer import fix_for, producer_config
+from stream.kafka.throttled import OnThrottled, telling
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -40,9 +41,11 @@ class Keyed(NamedTuple):
 class PartitionWriters:
     """The writers of the partitions that this worker owns. Every method blocks; calls for different partitions may overlap."""
 
-    def __init__(self, settings: Settings, log_end: Callable[[str, int], int]) -> None:
+    def __init__(
+        self, settings: Settings, log_end: Callable[[str, int], int], on_throttled: OnThrottled | None = None
+    ) -> None:
         """`log_end`: next offset to be written of a topic's partition, asked of the broker."""
-        self._settings, self._log_end = settings, log_end
+        self._settings, self._log_end, self._on_throttled = settings, log_end, on_throttled
         self._claimed: dict[tuple[str, int], Producer] = {}
         self._ends: dict[tuple[str, int], int] = {}
         """Where each claimed partition ends as long as nobody else writes to it."""
@@ -63,7 +66,8 @@ class PartitionWriters:
     def _claiming(self, topic: str, partition: int) -> Producer:
         settings = self._settings
         producer = Producer(
-            producer_config(settings)
+            producer_config(settings, "changelog")
+            | telling(self._on_throttled)
             | {
                 "transactional.id": f"{settings.group_id}-{topic}-{partition}",
                 "transaction.timeout.ms": int(settings.delivery_timeout_s * 1000),

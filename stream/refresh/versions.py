@@ -179,7 +179,7 @@ def publish_model(settings: Settings, model: ModelRecord) -> None:
     Raises:
         DeliveryError: the broker did not take it.
     """
-    producer = Producer(producer_config(settings))
+    producer = Producer(producer_config(settings, "models"))
     refused: list[str] = []
 
     def delivered(error: Any, _: Any) -> None:

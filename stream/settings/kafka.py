@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+import socket
+from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator
 
 from stream.settings.bounds import Positive, PositiveFloat, TopicName
 
@@ -15,18 +15,15 @@ class KafkaSettings(BaseModel):
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, `host:port[,host:port]`")
     group_id: TopicName = Field("penchant", description="Consumer group; also the prefix of the changelog topic")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How every client connects to Kafka"
+    client_id_prefix: str = Field(
+        "penchant",
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="Clients call themselves `PREFIX-WORKER-PURPOSE`, the worker by `group_instance_id` or else its host",
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="SASL mechanism, with a `SASL_*` security protocol"
+    client_rack: str | None = Field(
+        None,
+        description="Rack or zone of this worker, as in the brokers' `broker.rack`: reading asks the nearest replica",
     )
-    sasl_username: str | None = Field(None, description="SASL user name")
-    sasl_password: SecretStr | None = Field(None, description="SASL password; prefer the environment variable")
-    ssl_ca_location: Path | None = Field(None, description="PEM file of the certificate authorities to trust")
-    ssl_certificate_location: Path | None = Field(None, description="PEM file of the client's certificate")
-    ssl_key_location: Path | None = Field(None, description="PEM file of the client's key")
-    ssl_key_password: SecretStr | None = Field(None, description="Password of the client's key")
     connect_timeout_s: PositiveFloat = Field(15.0, description="How long to wait for a broker before giving up")
     delivery_timeout_s: PositiveFloat = Field(
         60.0, description="A record not acknowledged within this time crashes the worker before anything is committed"
@@ -57,42 +54,11 @@ class KafkaSettings(BaseModel):
                 raise ValueError(f"{server.strip()[:80]!r} is not host:port")
         return ",".join(server.strip() for server in value.split(","))
 
-    @model_validator(mode="after")
-    def _sasl_is_complete(self) -> Self:
-        if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
-            raise ValueError(f"security_protocol {self.security_protocol} needs sasl_username and sasl_password")
-        return self
-
     @property
     def changelog_topic(self) -> str:
         """Changelog of the users' state; compacted, as many partitions as `topic_events`."""
         return f"{self.group_id}-interest-changelog"
 
-    def client_config(self) -> dict[str, Any]:
-        """Connection settings of every librdkafka client (producer, consumer, admin)."""
-        config: dict[str, Any] = {
-            "bootstrap.servers": self.bootstrap_servers,
-            "security.protocol": self.security_protocol.lower(),
-            "log_level": 0,  # what fails is raised or logged by us; librdkafka would repeat it many times a second
-            # A broker may make a topic for whoever names it, with partitions and a policy of its own; a topic that was deleted
-            # would be back before anybody knows of it. librdkafka has this for producers, too.
-            "allow.auto.create.topics": False,
-        }
-        if self.security_protocol.startswith("SASL") and self.sasl_password is not None:
-            config |= {
-                "sasl.mechanism": self.sasl_mechanism,
-                "sasl.username": self.sasl_username,
-                "sasl.password": self.sasl_password.get_secret_value(),
-            }
-        if self.security_protocol.endswith("SSL"):
-            config |= {
-                name: str(value)
-                for name, value in (
-                    ("ssl.ca.location", self.ssl_ca_location),
-                    ("ssl.certificate.location", self.ssl_certificate_location),
-                    ("ssl.key.location", self.ssl_key_location),
-                    ("ssl.key.password", self.ssl_key_password and self.ssl_key_password.get_secret_value()),
-                )
-                if value is not None
-            }
-        return config
+    def client_id(self, purpose: str) -> str:
+        """What a client says of itself; brokers' logs and quotas go by it."""
+        return f"{self.client_id_prefix}-{self.group_instance_id or socket.gethostname()}-{purpose}"

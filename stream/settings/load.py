@@ -23,6 +23,7 @@ from stream.settings.kafka import KafkaSettings
 from stream.settings.memory import MemorySettings
 from stream.settings.outcomes import OutcomeSettings
 from stream.settings.ranking import RankingSettings
+from stream.settings.security import SecuritySettings
 from stream.settings.topics import TopicSettings
 from stream.settings.worker import WorkerSettings
 
@@ -44,6 +45,7 @@ class Settings(
     MemorySettings,
     WorkerSettings,
     TopicSettings,
+    SecuritySettings,
     KafkaSettings,
     BaseSettings,
 ):
@@ -60,6 +62,20 @@ class Settings(
             if 0 < getattr(self, name) <= self.delivery_timeout_s:
                 raise ValueError(f"{name} must be more than delivery_timeout_s ({self.delivery_timeout_s:g}), or 0")
         return self
+
+    def client_config(self, purpose: str = "client") -> dict[str, Any]:
+        """Connection settings of every librdkafka client (producer, consumer, admin); `purpose` is a word for its id."""
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "client.id": self.client_id(purpose),
+            # A broker may make a topic for whoever names it, with partitions and a policy of its own; a topic that was deleted
+            # would be back before anybody knows of it. librdkafka has this for producers, too.
+            "allow.auto.create.topics": False,
+            "log_level": 0,  # what fails is raised or logged by us; librdkafka would repeat it many times a second
+        }
+        if self.client_rack is not None:
+            config["client.rack"] = self.client_rack
+        return config | self.security_config()
 
     @classmethod
     def settings_customise_sources(

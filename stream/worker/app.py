@@ -69,10 +69,10 @@ class Application:
         self.directory = DataDirectory(settings.data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
         self._log_ends, self._readable_ends = LogEnds(settings), LogEnds(settings, readable=True)
         self._topic_logs = TopicLogs(settings)
-        self._writers = PartitionWriters(settings, self._log_ends)
+        self._writers = PartitionWriters(settings, self._log_ends, self.metrics.worker.throttled.inc)
         self.engine = Engine(settings)
         self.tracker = Tracker(settings, self.metrics)
-        producer = RecordProducer(settings)
+        producer = RecordProducer(settings, self.metrics.worker.throttled.inc)
         self._committer = Committer(
             settings, self.metrics, self.tracker, producer, lambda: self.engine.consumer, self._writers.write
         )
@@ -134,12 +134,18 @@ class Application:
     # --- wiring ---
 
     def _make_replicas(self) -> list[TopicReplica]:
-        settings, fatal = self.settings, self.lifecycle.fatal
+        settings, fatal, throttled = self.settings, self.lifecycle.fatal, self.metrics.worker.throttled.inc
         return [
-            TopicReplica(settings, settings.topic_items, self._replicate_items, fatal, self._known_items),
-            TopicReplica(settings, settings.topic_item_stats, self._replicate_stats, fatal),
-            TopicReplica(settings, settings.topic_models, self._models.replicate, fatal),
-            TopicReplica(settings, settings.topic_strategy_stats, self.tracker.serving.replicate_strategies, fatal),
+            TopicReplica(settings, settings.topic_items, self._replicate_items, fatal, self._known_items, throttled),
+            TopicReplica(settings, settings.topic_item_stats, self._replicate_stats, fatal, on_throttled=throttled),
+            TopicReplica(settings, settings.topic_models, self._models.replicate, fatal, on_throttled=throttled),
+            TopicReplica(
+                settings,
+                settings.topic_strategy_stats,
+                self.tracker.serving.replicate_strategies,
+                fatal,
+                on_throttled=throttled,
+            ),
         ]
 
     def _wire_engine(self, user_stores: PartitionStores, item_stores: PartitionStores) -> None:

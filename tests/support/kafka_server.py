@@ -28,9 +28,12 @@ class KafkaServer:
     """One broker with its data in `data_dir`, on ports that stay the same over restarts."""
 
     def __init__(self, data_dir: Path, properties: str = "") -> None:
-        """`properties`: further lines of server.properties."""
-        self._data_dir, self._properties = data_dir, properties
+        """`properties`: further lines of server.properties; @PORT@ and @CONTROLLER_PORT@ stand for the ports."""
+        self._data_dir = data_dir
         self._port, self._controller_port = free_ports(2)
+        self._properties = properties.replace("@PORT@", str(self._port)).replace(
+            "@CONTROLLER_PORT@", str(self._controller_port)
+        )
 
     @property
     def bootstrap_servers(self) -> str:

@@ -6,10 +6,12 @@ import ssl
 from typing import Any
 
 import faust
+from faust.auth import OAuthCredentials
 from yarl import URL
 
 from stream.kafka.engine.bounded_batches import bound_batches
 from stream.kafka.engine.table import STORE_SCHEME
+from stream.kafka.engine.tokens import token_provider
 from stream.kafka.engine.transport import CHUNK_SCHEME, ChunkSchema, KeepingFlowControl
 from stream.settings import Settings
 
@@ -30,6 +32,7 @@ def make_faust_app(settings: Settings) -> Any:
     app = faust.App(
         settings.group_id,
         broker=[URL(f"{CHUNK_SCHEME}://{server}") for server in settings.bootstrap_servers.split(",")],
+        broker_client_id=settings.client_id("reader"),
         broker_credentials=_credentials(settings),
         consumer_group_instance_id=settings.group_instance_id,
         broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_timeout_s, settings.rebalance_timeout_s + 5),
@@ -60,22 +63,36 @@ def make_faust_app(settings: Settings) -> Any:
     app.transport.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.transport.fetch_max_bytes = settings.fetch_max_bytes
     app.transport.fetch_buffer_max_bytes = settings.fetch_buffer_max_bytes
+    app.transport.client_rack = settings.client_rack
     return app
 
 
 def _credentials(settings: Settings) -> Any:
-    """aiokafka's side of what `Settings.client_config` says to librdkafka."""
-    context = None
-    if settings.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=settings.ssl_ca_location and str(settings.ssl_ca_location))
-        if settings.ssl_certificate_location is not None:
-            password = settings.ssl_key_password.get_secret_value() if settings.ssl_key_password else None
-            context.load_cert_chain(settings.ssl_certificate_location, settings.ssl_key_location, password)
-    if settings.security_protocol.startswith("SASL") and settings.sasl_password is not None:
-        return faust.SASLCredentials(
-            username=settings.sasl_username,
-            password=settings.sasl_password.get_secret_value(),
-            ssl_context=context,
-            mechanism=settings.sasl_mechanism,
-        )
-    return None if context is None else faust.SSLCredentials(context)
+    """aiokafka's side of what `Settings.security_config` says to librdkafka."""
+    context = _tls(settings) if settings.uses_tls else None
+    if not settings.uses_sasl:
+        return None if context is None else faust.SSLCredentials(context)
+    match settings.sasl_mechanism:
+        case "OAUTHBEARER" | "AWS_MSK_IAM":
+            return OAuthCredentials(oauth_cb=token_provider(settings), ssl_context=context)
+        case "GSSAPI":
+            return faust.GSSAPICredentials(
+                kerberos_service_name=settings.sasl_kerberos_service_name, ssl_context=context, mechanism="GSSAPI"
+            )
+        case _:
+            assert settings.sasl_password is not None
+            return faust.SASLCredentials(
+                username=settings.sasl_username,
+                password=settings.sasl_password.get_secret_value(),
+                ssl_context=context,
+                mechanism=settings.sasl_mechanism,
+            )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ssl_ca_location and str(settings.ssl_ca_location))
+    context.check_hostname = settings.ssl_endpoint_identification == "https"
+    if settings.ssl_certificate_location is not None:
+        password = settings.ssl_key_password.get_secret_value() if settings.ssl_key_password else None
+        context.load_cert_chain(settings.ssl_certificate_location, settings.ssl_key_location, password)
+    return context

@@ -114,6 +114,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # The driver hard-codes 1,500 ms, which is added to the freshness of every event that finds the broker idle.
         consumer._fetch_max_wait_ms = transport.fetch_max_wait_ms
         consumer._fetch_max_bytes = transport.fetch_max_bytes
+        consumer._client_rack = transport.client_rack
         # Faust asks for this only together with its own transactions; ours are in `writers`.
         consumer._isolation_level = "read_committed"
         self._chunk_ends: dict[TP, int] = {}
