@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -310,7 +312,7 @@ def test_settings_never_change() -> None:
     assert settings.top_k == 20
 
 
-@pytest.mark.parametrize("name", ["sasl_password", "ssl_key_password"])
+@pytest.mark.parametrize("name", ["sasl_password", "sasl_oauth_client_secret", "ssl_key_password"])
 def test_a_secret_is_in_no_text_made_of_the_settings(name: str, caplog: pytest.LogCaptureFixture) -> None:
     settings = load_settings(**{name: SECRET})
 
@@ -355,10 +357,20 @@ def test_a_plain_connection_needs_no_more_than_the_brokers() -> None:
 
     assert config == {
         "bootstrap.servers": "a:1,b:2,[::1]:3",
+        "client.id": f"penchant-{socket.gethostname()}-client",
         "security.protocol": "plaintext",
         "log_level": 0,
         "allow.auto.create.topics": False,
     }
+
+
+def test_a_client_names_the_worker_and_what_it_is_for_and_its_rack() -> None:
+    settings = load_settings(client_id_prefix="shop", group_instance_id="pod-3", client_rack="eu-central-1a")
+
+    config = settings.client_config("writer")
+
+    assert config["client.id"] == settings.client_id("writer") == "shop-pod-3-writer"
+    assert config["client.rack"] == "eu-central-1a"
 
 
 def test_a_sasl_ssl_connection_has_the_mechanism_the_name_the_password_and_the_files() -> None:
@@ -371,16 +383,19 @@ def test_a_sasl_ssl_connection_has_the_mechanism_the_name_the_password_and_the_f
         ssl_certificate_location="/etc/client.pem",
         ssl_key_location="/etc/client.key",
         ssl_key_password="key-password",
-    ).client_config()
+        group_instance_id="pod-3",
+    ).client_config("writer")
 
     assert config == {
         "bootstrap.servers": "127.0.0.1:9092",
+        "client.id": "penchant-pod-3-writer",
         "security.protocol": "sasl_ssl",
         "log_level": 0,
         "allow.auto.create.topics": False,
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "u",
         "sasl.password": SECRET,
+        "ssl.endpoint.identification.algorithm": "https",
         "ssl.ca.location": "/etc/ca.pem",
         "ssl.certificate.location": "/etc/client.pem",
         "ssl.key.location": "/etc/client.key",
@@ -389,9 +404,14 @@ def test_a_sasl_ssl_connection_has_the_mechanism_the_name_the_password_and_the_f
 
 
 def test_an_ssl_connection_has_only_the_files_that_were_named() -> None:
-    config = load_settings(security_protocol="SSL", ssl_ca_location="ca.pem").client_config()
+    config = load_settings(
+        security_protocol="SSL", ssl_ca_location="ca.pem", ssl_endpoint_identification="none"
+    ).client_config()
 
-    assert {key: value for key, value in config.items() if key.startswith("ssl.")} == {"ssl.ca.location": "ca.pem"}
+    assert {key: value for key, value in config.items() if key.startswith("ssl.")} == {
+        "ssl.ca.location": "ca.pem",
+        "ssl.endpoint.identification.algorithm": "none",
+    }
     assert not any(key.startswith("sasl.") for key in config)
 
 
@@ -403,10 +423,78 @@ def test_a_sasl_plaintext_connection_has_no_files() -> None:
     assert not any(key.startswith("ssl.") for key in config)
 
 
-def test_librdkafka_takes_every_connection_setting() -> None:
+def sasl_of(**given: Any) -> dict[str, Any]:
+    config = load_settings(security_protocol="SASL_PLAINTEXT", **given).client_config()
+    return {key: value for key, value in config.items() if key.startswith(("sasl.", "https.", "oauth"))}
+
+
+OAUTH = {
+    "sasl_mechanism": "OAUTHBEARER",
+    "sasl_oauth_url": "https://id.example/token",
+    "sasl_oauth_client_id": "shop",
+    "sasl_oauth_client_secret": SECRET,
+}
+
+
+def test_librdkafka_asks_the_provider_for_tokens_itself() -> None:
+    assert sasl_of(**OAUTH, sasl_oauth_scope="kafka", sasl_oauth_ca_location="ca.pem") == {
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": "https://id.example/token",
+        "sasl.oauthbearer.client.id": "shop",
+        "sasl.oauthbearer.client.secret": SECRET,
+        "sasl.oauthbearer.scope": "kafka",
+        "https.ca.location": "ca.pem",
+    }
+
+
+def test_kerberos_needs_no_password() -> None:
+    assert sasl_of(
+        sasl_mechanism="GSSAPI", sasl_kerberos_principal="shop@EXAMPLE", sasl_kerberos_keytab="a.keytab"
+    ) == {
+        "sasl.mechanism": "GSSAPI",
+        "sasl.kerberos.service.name": "kafka",
+        "sasl.kerberos.principal": "shop@EXAMPLE",
+        "sasl.kerberos.keytab": "a.keytab",
+    }
+
+
+def test_amazons_tokens_are_made_by_amazons_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SimpleNamespace(generate_auth_token=lambda region: (f"token for {region}", 1_700_000_000_500))
+    monkeypatch.setitem(sys.modules, "aws_msk_iam_sasl_signer", SimpleNamespace(MSKAuthTokenProvider=made))
+
+    config = sasl_of(sasl_mechanism="AWS_MSK_IAM", sasl_aws_region="eu-central-1")
+
+    assert config["sasl.mechanism"] == "OAUTHBEARER"
+    assert config["oauth_cb"]("") == ("token for eu-central-1", 1_700_000_000.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"sasl_mechanism": "OAUTHBEARER"}, "sasl_oauth_url and sasl_oauth_client_id and sasl_oauth_client_secret"),
+        ({**OAUTH, "sasl_oauth_client_secret": None}, "sasl_oauth_client_secret"),
+        ({**OAUTH, "sasl_oauth_url": "id.example/token"}, "--sasl-oauth-url: must begin with https://"),
+        ({"sasl_mechanism": "AWS_MSK_IAM"}, "sasl_aws_region"),
+        ({"sasl_mechanism": "KERBEROS"}, "--sasl-mechanism"),
+        ({"client_id_prefix": "a b"}, "--client-id-prefix"),
+        ({"ssl_endpoint_identification": "no"}, "--ssl-endpoint-identification"),
+    ],
+)
+def test_what_a_mechanism_lacks_is_named(given: dict[str, Any], named: str) -> None:
+    line = refusal(security_protocol="SASL_SSL", **given)
+
+    assert named in line
+    assert SECRET not in line
+
+
+@pytest.mark.parametrize("given", [{"sasl_username": "u", "sasl_password": "p"}, OAUTH])
+def test_librdkafka_takes_every_connection_setting(given: dict[str, Any]) -> None:
     from confluent_kafka import Producer  # noqa: PLC0415
 
-    settings = load_settings(security_protocol="SASL_SSL", sasl_username="u", sasl_password="p")
+    settings = load_settings(
+        security_protocol="SASL_SSL", client_rack="a", **(given | {"sasl_oauth_url": "http://127.0.0.1:9/"})
+    )
 
     Producer(settings.client_config())  # raises KafkaException for a property it does not know
 

@@ -14,6 +14,9 @@ import psutil
 from places import ROOT
 
 RUN_SH = ROOT / "deploy" / "kafka" / "run.sh"
+KEPT_LIBS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penchant"
+"""Where run.sh keeps the jars."""
+
 HEAP = "-Xmx384m"  # of the 512 MB a test broker may take; the JVM's own memory comes on top
 COMMAND_TIMEOUT_S = 150  # longer than run.sh's own deadline of 60 s, because the first start may fetch the jars
 DEATH_TIMEOUT_S = 10
@@ -80,6 +83,16 @@ class KafkaServer:
     @property
     def running(self) -> bool:
         return self._run("status").returncode == 0
+
+    def set_quota(self, client_id: str, **quotas: int) -> None:
+        """Of all clients of that name together: `producer_byte_rate` and so on, bytes a second of a broker."""
+        libs = Path(os.environ.get("KAFKA_LIBS") or next(KEPT_LIBS.glob("kafka-*")))
+        added = ",".join(f"{name}={value}" for name, value in quotas.items())
+        subprocess.run(
+            ["java", HEAP, "-cp", f"{libs}/*", "kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap_servers,
+             "--alter", "--entity-type", "clients", "--entity-name", client_id, "--add-config", added],
+            check=True, capture_output=True, timeout=COMMAND_TIMEOUT_S,
+        )  # fmt: skip
 
     def _run(self, command: str, *ports: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

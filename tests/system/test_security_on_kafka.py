@@ -29,6 +29,8 @@ from worker_process import TIMEOUT_S, Topics, WorkerProcess
 
 from stream.errors import BrokerUnreachableError
 from stream.kafka.engine.faust_app import make_faust_app
+from stream.kafka.group import members_of
+from stream.kafka.producer import RecordProducer
 from stream.kafka.topics import create_topics, list_topics
 from stream.settings import Settings, load_settings
 
@@ -198,6 +200,20 @@ def test_a_wrong_secret_is_refused(guarded: Guarded) -> None:
         refused_to_both(settings_for(guarded, "BEARER", **bearer(service, "wrong")))
 
 
+def test_what_a_quota_holds_back_is_told(guarded: Guarded) -> None:
+    settings = settings_for(guarded, "CLEAR", group_instance_id="greedy", **scram())
+    guarded.server.set_quota(settings.client_id("writer"), producer_byte_rate=20_000)
+    held_s: list[float] = []
+    producer = RecordProducer(settings, held_s.append)
+    deadline = time.monotonic() + TIMEOUT_S
+
+    while not held_s and time.monotonic() < deadline:
+        producer.send(TOPIC, None, os.urandom(50_000))
+        asyncio.run(producer.flush())
+
+    assert 0.1 < max(held_s) < 30  # seconds
+
+
 @pytest.mark.parametrize("kind", ["scram", "bearer"])
 def test_a_worker_serves_on_a_listener_that_asks_who_it_is(guarded: Guarded, kind: str, tmp_path: Path) -> None:
     prefix = f"{kind}-{time.time_ns():x}"
@@ -207,9 +223,17 @@ def test_a_worker_serves_on_a_listener_that_asks_who_it_is(guarded: Guarded, kin
     with TokenService("penchant", PASSWORD) as service:
         given = scram() if kind == "scram" else bearer(service)
         address = guarded.addresses["CLEAR" if kind == "scram" else "BEARER"]
-        with WorkerProcess(topics, tmp_path, bootstrap_servers=address, client_rack="a", **given) as worker:
-            worker.start()
-            events(topics, 50)
+        with WorkerProcess(
+            topics.settings,
+            tmp_path / "a",
+            bootstrap_servers=address,
+            client_rack="a",
+            group_instance_id="pod-a",
+            **given,
+        ) as worker:
+            topics.produce(topics.settings.topic_events, events(50, users=5, items=20, seed=1))
             worker.wait_for("everything is committed", topics.all_committed)
+            members = members_of(topics.settings)
             assert worker.terminate() < TIMEOUT_S
+    assert members == ["penchant-pod-a-reader at 127.0.0.1"]
     assert PASSWORD not in worker.log

@@ -460,6 +460,7 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]
     fetch_max_wait_ms = 100
     fetch_max_bytes = 16 << 20
     fetch_buffer_max_bytes = 128 << 20
+    client_rack: str | None = None
 
 
 class ChunkSchema(Schema):  # type: ignore[misc]

@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import GroupAuthorizationFailedError, NodeNotReadyError
 from confluent_kafka import Producer
@@ -308,6 +309,18 @@ async def test_the_broker_holds_an_empty_fetch_only_as_long_as_the_setting_says(
     transport.fetch_max_wait_ms = 77
     made = consumer._thread._create_worker_consumer(transport)
     assert made._fetch_max_wait_ms == 77
+
+
+async def test_a_fetch_says_in_which_rack_the_worker_is(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: AIOKafkaConsumer(client_rack="driver's")
+    )
+    consumer.transport.client_rack = "eu-central-1a"
+    made = consumer._thread._create_worker_consumer(consumer.transport)
+    await made.stop()
+    assert made._client_rack == "eu-central-1a"
 
 
 # --- on the embedded broker ---
