@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
 from stream.settings.bounds import Positive, PositiveFloat, TopicName
+
+CHANGELOG_SUFFIX: Final = "-interest-changelog"
+"""After the group's name, by which groups of Penchant's workers are known, too."""
 
 
 class KafkaSettings(BaseModel):
@@ -66,7 +69,7 @@ class KafkaSettings(BaseModel):
     @property
     def changelog_topic(self) -> str:
         """Changelog of the users' state; compacted, as many partitions as `topic_events`."""
-        return f"{self.group_id}-interest-changelog"
+        return f"{self.group_id}{CHANGELOG_SUFFIX}"
 
     def client_config(self) -> dict[str, Any]:
         """Connection settings of every librdkafka client (producer, consumer, admin)."""
