@@ -13,7 +13,7 @@ from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 
 from models.encoder.opening import EncoderChoice
-from stream.errors import PenchantError
+from stream.errors import InvariantError, PenchantError
 from stream.kafka.engine.engine import Engine, HandleChunk
 from stream.kafka.engine.table import StoreOptions
 from stream.kafka.engine.transport import Chunk
@@ -211,6 +211,8 @@ class Application:
                 self._watchdog.close()
             _close_endpoint(server)
         self._raise_failure()
+        if (why := self._committer.failure) is not None:  # Faust says nothing of what fails while it stops
+            raise InvariantError(f"the last commit failed and is made again at the next start: {why!r}") from why
         logger.info("stopped: committed; %s", _left(self.worker.left_lists))
 
     def _raise_failure(self) -> None:
