@@ -50,6 +50,10 @@ CLASS = {
     "stream/kafka/embedded.py": START,
     "stream/kafka/engine/bounded_batches.py": RECORD,
     "stream/kafka/engine/table.py": WORKER,
+    "stream/kafka/engine/tokens.py": WORKER,
+    "stream/kafka/logs.py": WORKER,
+    "stream/kafka/noting.py": START,
+    "stream/kafka/security.py": START,
     "stream/kafka/producer.py": WORKER,
     "stream/kafka/reach.py": START,
     "stream/kafka/read_to_end.py": START,
@@ -79,6 +83,7 @@ CLASS = {
     "stream/worker/vitals.py": AGAIN,
     "stream/worker/chunks.py": WORKER,
     "stream/worker/commit.py": WORKER,
+    "stream/worker/which_log.py": WORKER,
 }
 """By file, or folder, or `file:function`; the longest that fits counts."""
 

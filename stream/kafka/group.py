@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from stream.errors import UsageError
 from stream.settings import Settings
+from stream.settings.kafka import CHANGELOG_SUFFIX
 
 ASK_TIMEOUT_S: Final = 3.0
 NAMED_MAX: Final = 5
@@ -40,6 +43,51 @@ def ask_group(settings: Settings) -> Group | None:
         return Group([], "") if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND else None
     members = sorted({f"{member.client_id} at {member.host.strip('/')}" for member in found.members})
     return Group(members, found.partition_assignor or "")
+
+
+def others_on(settings: Settings, topics: Collection[str]) -> dict[str, str]:
+    """Other groups of Penchant's workers that read any of these topics now, each with one of its members; empty where the
+    broker does not tell.
+
+    Groups of Penchant's are known by their changelogs. One that nobody is in is no other: who takes up its work goes on.
+    """
+    timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
+    try:
+        admin = AdminClient(settings.client_config())
+        found = [name for name in admin.list_topics(timeout=timeout_s).topics if name.endswith(CHANGELOG_SUFFIX)]
+        groups = {name.removesuffix(CHANGELOG_SUFFIX) for name in found} - {"", settings.group_id}
+        # confluent-kafka takes no empty question
+        asked = admin.describe_consumer_groups(sorted(groups), request_timeout=timeout_s) if groups else {}
+    except KafkaException:
+        return {}
+    others = {}
+    for group, future in asked.items():
+        try:
+            members = future.result(timeout_s).members
+        except (KafkaException, TimeoutError):
+            continue
+        for member in members:
+            if any(tp.topic in topics for tp in member.assignment.topic_partitions):
+                others[group] = f"{member.client_id} at {member.host.strip('/')}"
+    return others
+
+
+def two_groups(settings: Settings, others: Mapping[str, str]) -> UsageError | None:
+    """Another group works on the item topics of this one: items would be counted twice, lists overwrite each other."""
+    if not others:
+        return None
+    group, member = min(others.items())
+    return UsageError(
+        f"group {group} ({member}) works on {settings.topic_item_deltas}, too: beside it {settings.group_id} would count items "
+        "a second time and overwrite its lists.",
+        "stop those workers first; to run beside them, on purpose, name topics of its own in topic_item_deltas, "
+        "topic_item_stats, topic_recommendations, topic_attributions and topic_strategy_stats and run `penchant topics create`",
+    )
+
+
+def shared_topics(settings: Settings) -> UsageError | None:
+    """Whether another group has what a worker of this one would write. Blocking."""
+    return two_groups(settings, others_on(settings, (settings.topic_item_deltas, settings.topic_item_stats)))
 
 
 def members_of(settings: Settings) -> list[str]:

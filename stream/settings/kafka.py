@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, field_validator
 
 from stream.settings.bounds import Positive, PositiveFloat, TopicName
+
+CHANGELOG_SUFFIX: Final = "-interest-changelog"
+"""After the group's name, by which groups of Penchant's workers are known, too."""
 
 
 class KafkaSettings(BaseModel):
@@ -57,7 +60,7 @@ class KafkaSettings(BaseModel):
     @property
     def changelog_topic(self) -> str:
         """Changelog of the users' state; compacted, as many partitions as `topic_events`."""
-        return f"{self.group_id}-interest-changelog"
+        return f"{self.group_id}{CHANGELOG_SUFFIX}"
 
     def client_id(self, purpose: str) -> str:
         """What a client says of itself; brokers' logs and quotas go by it."""

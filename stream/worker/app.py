@@ -13,12 +13,12 @@ from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 
 from models.encoder.opening import EncoderChoice
-from stream.errors import EncoderAwayError, PenchantError
+from stream.errors import EncoderAwayError, InvariantError, PenchantError
 from stream.kafka.engine.engine import Engine, HandleChunk
 from stream.kafka.engine.table import StoreOptions
 from stream.kafka.engine.transport import Chunk
-from stream.kafka.group import members_of, named
-from stream.kafka.log_rules import Logs, what_is_wrong
+from stream.kafka.group import members_of, named, shared_topics
+from stream.kafka.log_rules import Logs, another_changelog, what_is_wrong
 from stream.kafka.logs import TopicLogs
 from stream.kafka.producer import RecordProducer
 from stream.kafka.replica import TopicReplica, read_whole
@@ -169,7 +169,12 @@ class Application:
             self._writers.claim,
             self._writers.release,
             self.metrics.work.restored.labels(table).inc,
+            self._why_ahead,
         )
+
+    def _why_ahead(self, changelog: str) -> PenchantError | None:
+        # The embedded broker has everything in memory: a new one begins with nothing, and so does whoever tries it out.
+        return None if self._topic_logs.is_embedded else another_changelog(self.settings, changelog)
 
     def _abandon(self) -> None:
         """After a failure nothing more is committed."""
@@ -219,6 +224,8 @@ class Application:
                 self._watchdog.close()
             _close_endpoint(server)
         self._raise_failure()
+        if (why := self._committer.failure) is not None:  # Faust says nothing of what fails while it stops
+            raise InvariantError(f"the last commit failed and is made again at the next start: {why!r}") from why
         logger.info("stopped: committed; %s", _left(self.worker.left_lists))
 
     def _raise_failure(self) -> None:
@@ -235,6 +242,8 @@ class Application:
         # The embedded broker writes the markers that end a transaction without a checksum.
         check_crcs = not self._topic_logs.is_embedded
         self.engine.configure(partitions=partitions, check_crcs=check_crcs)
+        if check_crcs and (shared := await asyncio.to_thread(shared_topics, self.settings)) is not None:
+            raise shared
         choice = encoder_choice(self.settings) if self.settings.recommend else None
         compiling = Compiling(self.tracker.stages(texts=choice is not None))
         compiling.start()

@@ -91,6 +91,11 @@ class Committer:
         self._failed: BaseException | None = None
         self.last_completed_s = time.monotonic()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why a commit failed; what it held is read again at the next start."""
+        return self._failed
+
     async def commit(self, *, whole: bool = True) -> None:
         """Everything applied before this call is durable when it returns, unless `abandon` was called.
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from stream.errors import EXIT_FAILED, EXIT_USAGE, DeliveryError, RefusedError, UsageError
+from stream.errors import EXIT_FAILED, EXIT_USAGE, DeliveryError, RefusedError, StuckError, UsageError
 from stream.kafka.engine.engine import NOISY_LOGGERS, Engine
 from stream.kafka.engine.errors import translated
 
@@ -113,7 +113,13 @@ class Lifecycle:
             try:
                 await asyncio.wait_for(self._engine.stop(), self._shutdown_timeout_s)
             except TimeoutError:
-                logger.error("did not stop within %g s; what was not committed is read again", self._shutdown_timeout_s)
+                # Before the stores are closed under a commit: it would fail on them, and nobody would hear of it.
+                await self.fatal(
+                    StuckError(
+                        f"did not stop within {self._shutdown_timeout_s:g} s; what was not committed is read again at the "
+                        "next start"
+                    )
+                )
             finally:
                 await close()
         except (Exception, asyncio.CancelledError) as error:

@@ -11,6 +11,7 @@ from typing import Final
 
 from stream.errors import BrokerUnreachableError, PenchantError
 from stream.kafka.engine.engine import Engine
+from stream.kafka.group import others_on, two_groups
 from stream.kafka.log_rules import Logs, what_changed, what_is_wrong
 from stream.kafka.logs import TopicLogs
 from stream.kafka.topics import LogEnds
@@ -148,6 +149,11 @@ class VitalSigns:
                 logger.warning("%s", line)
         self._told |= set(changed.told)
         self._on_topics(now, changed.anew)
+        # Two groups that start at once do not see each other; of them the later by name gives way.
+        others = await asyncio.to_thread(others_on, self._settings, (self._settings.topic_item_deltas,))
+        before_us = {group: member for group, member in others.items() if group < self._settings.group_id}
+        if (shared := two_groups(self._settings, before_us)) is not None:
+            raise shared
         return {name: now[name] if name in changed.anew else log for name, log in before.items()}, 0
 
     async def _ask_topics(self) -> Logs | None:

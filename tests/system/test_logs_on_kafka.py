@@ -26,10 +26,11 @@ from confluent_kafka.admin import (
 from kafka_checks import catalogue, events, last_lists
 from kafka_server import KafkaMissingError, KafkaServer
 from places import ROOT
-from worker_process import TIMEOUT_S, Topics, WorkerProcess
+from worker_process import TIMEOUT_S, Topics, WorkerProcess, is_user
 
 from stream.kafka.specs import topic_specs
 from stream.kafka.topics import create_topics
+from stream.storage.rocks import DataDirectory
 from stream.wire.codes import EPOCH_OFFSETS
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -293,3 +294,47 @@ def test_a_person_of_two_partitioners_has_one_state_and_one_list(topics: Topics,
     assert {len(partitions) for partitions in homes.values()} == {1}
     assert worker.metrics()["penchant_events_foreign_total"] > 0
     assert topics.items()["bought"][0] == 20
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["while a worker runs", "while none runs"])
+def test_a_changelog_that_was_made_again_costs_no_state_that_a_worker_still_has(
+    topics: Topics, worker: WorkerProcess, runs: bool
+) -> None:
+    changelog = topics.settings.changelog_topic
+    if not runs:
+        worker.terminate()
+    make_again(topics, changelog, "compact")
+    if not runs:
+        worker.start()
+    for _ in ("it runs", "it starts"):
+        said = ends_with(worker, 2)
+        assert f"topic {changelog} was deleted and made again, or lost its end" in said
+        assert "keep a copy of" in said
+        worker.start()
+    assert worker.process.wait(TIMEOUT_S) == 2
+    directory = DataDirectory(worker.data_dir, 8 << 20, 8 << 20)
+    stores = directory.stores("users")
+    kept = [key for partition in range(4) for key, _ in stores[partition].items() if is_user(key)]
+    stores.close_all()
+    directory.close()
+    assert len(kept) == 30
+
+
+def test_a_second_group_on_the_same_item_topics_is_refused_and_one_with_its_own_is_not(
+    topics: Topics, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    second = topics.settings.model_copy(update={"group_id": f"{topics.settings.group_id}-green"})
+    create_topics(second)
+    own = {f"topic_{name}": f"{second.group_id}.{name}" for name in ("item_deltas", "item_stats", "recommendations")}
+    with WorkerProcess(second, tmp_path / "b") as green:
+        said = ends_with(green, 2)
+        assert f"group {topics.settings.group_id} (" in said
+        assert "topic_item_deltas, topic_item_stats, topic_recommendations" in said
+    assert worker.process.poll() is None
+    apart = second.model_copy(update=own)
+    create_topics(apart)
+    with WorkerProcess(apart, tmp_path / "c", **own) as green:
+        green.wait_for("its partitions", lambda: green.metrics().get("penchant_partitions") == 4)
+    worker.terminate()
+    with WorkerProcess(second, tmp_path / "d") as green:  # who takes up the work of a group that has ended
+        green.wait_for("its partitions", lambda: green.metrics().get("penchant_partitions") == 4)

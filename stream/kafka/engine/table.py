@@ -44,6 +44,9 @@ class StoreOptions:
     release: Callable[[str, int], None]
     restored: Callable[[int], object]
     """Hears how many changelog records were written to the store."""
+    ahead: Callable[[str], BaseException | None] = lambda _: None
+    """Why a worker must stop whose store includes more than this changelog holds: the store may be the last copy. None: it is
+    rebuilt from the changelog."""
 
 
 class ChangelogStore(SerializedStore):  # type: ignore[misc]
@@ -99,7 +102,7 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Close what went, claim what is owned, wipe what is ahead of its changelog (a recreated topic, or one in memory).
+        """Close what went, claim what is owned; wipe what is ahead of its changelog where that is one in memory.
 
         Called before the changelog is read, so nobody else can write what this worker would not read. Claims are renewed at
         every rebalance: between two of them the partition may have been another's.
@@ -125,6 +128,9 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
                 # A crash in the middle of the first write. Of which log it is nobody can say; there is little to read again.
                 self._stores.wipe(tp.partition)
             elif offset is not None and offset >= end:
+                if (why := self._given.ahead(tp.topic)) is not None:
+                    await self._given.fatal(why)
+                    raise why
                 logger.warning(
                     "local state of %s partition %d includes offset %d but the changelog ends at %d: rebuilding it",
                     tp.topic,

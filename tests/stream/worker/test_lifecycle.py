@@ -6,6 +6,9 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from stream.errors import StuckError
 from stream.worker import lifecycle
 from stream.worker.lifecycle import Lifecycle
 
@@ -26,3 +29,20 @@ async def test_a_preparation_that_loses_a_cancellation_is_cancelled_again(monkey
 
     assert not await asyncio.wait_for(worker.unless_stopped(preparing()), 30)
     assert lost == 1
+
+
+async def test_a_stop_that_takes_too_long_is_a_failure_told_before_the_stores_are_closed() -> None:
+    order: list[str] = []
+
+    async def committing() -> None:
+        await asyncio.Event().wait()
+
+    async def close() -> None:
+        order.append("closed")
+
+    engine: Any = SimpleNamespace(stop=committing)
+    worker = Lifecycle(engine, 0.01, lambda: order.append("abandoned"))
+    await asyncio.wait_for(worker.shut_down(close), 30)
+    assert order == ["abandoned", "closed"]
+    with pytest.raises(StuckError, match="did not stop within"):
+        worker.raise_failure("group", lambda: "nobody")
