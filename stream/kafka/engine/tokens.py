@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -36,6 +37,13 @@ class Token(NamedTuple):
     """In seconds since 1970."""
 
 
+class Kept(NamedTuple):
+    """A token, and until when it is given out."""
+
+    token: str
+    renew_s: float
+
+
 class KeptTokens(AbstractTokenProvider):  # type: ignore[misc]
     """One token for all connections, fetched in a thread; connections that ask meanwhile wait for the same answer.
 
@@ -45,27 +53,34 @@ class KeptTokens(AbstractTokenProvider):  # type: ignore[misc]
     def __init__(self, fetch: Callable[[], Token], deadline_s: float, now: Callable[[], float] = time.time) -> None:
         """`deadline_s`: how long a connection waits for a token."""
         self._fetch, self._deadline_s, self._now = fetch, deadline_s, now
-        self._token, self._renew_s = "", 0.0
-        self._fetching = asyncio.Lock()
+        self._kept = Kept("", 0.0)
+        # Not asyncio's: that is one event loop's, and Faust's consumer has another than the worker.
+        self._fetching = threading.Lock()
 
     async def token(self) -> str:
         """A token that does not end soon."""
-        async with self._fetching:
-            if self._now() >= self._renew_s:
-                await self._renew()
-            return self._token
-
-    async def _renew(self) -> None:
+        kept = self._kept
+        if self._now() < kept.renew_s:
+            return kept.token
         try:
             async with asyncio.timeout(self._deadline_s):
-                token = await asyncio.to_thread(self._fetch)
+                return await asyncio.to_thread(self._renewed)
         except TimeoutError:
             raise KafkaConnectionError(f"no OAUTHBEARER token within {self._deadline_s:g} s") from None
         except Exception as error:
             # What is wrong is the provider's to say, and may pass; aiokafka would not try again after other errors.
             raise KafkaConnectionError(f"no OAUTHBEARER token: {error}") from error
-        now = self._now()
-        self._token, self._renew_s = token.value, now + KEPT_SHARE * (token.ends_s - now)
+
+    def _renewed(self) -> str:
+        if not self._fetching.acquire(timeout=self._deadline_s):
+            raise TimeoutError
+        try:
+            if self._now() >= self._kept.renew_s:  # else another connection has asked meanwhile
+                fresh, now = self._fetch(), self._now()
+                self._kept = Kept(fresh.value, now + KEPT_SHARE * (fresh.ends_s - now))
+            return self._kept.token
+        finally:
+            self._fetching.release()
 
 
 def token_provider(settings: Settings) -> KeptTokens:
