@@ -161,7 +161,7 @@ def bound_batches(max_bytes: int, passed_over: Callable[[str], bool]) -> None:
 
 def unread_batch(record: Any) -> str | None:
     """Why the batch that this record stands for was passed over; None of any other record."""
-    for name, value in record.headers or ():
+    for name, value in getattr(record, "headers", None) or ():  # records of other readers have none
         if name == UNREAD_HEADER and record.value is None:
             return str(value.decode(errors="replace"))
     return None
