@@ -80,7 +80,7 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
         configure_topic(
             broker.bootstrap_servers,
             settings.topic_recommendations,
-            {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"},  # compaction would drop answers
+            {"message.timestamp.type": "LogAppendTime", "min.compaction.lag.ms": "86400000"},  # it would drop answers
         )
         produce(broker.bootstrap_servers, settings.topic_items, catalogue())
         produce(
