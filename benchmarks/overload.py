@@ -102,7 +102,7 @@ def _drive(broker: Broker, name: str, deadline_s: float | None, options: argpars
     configure_topic(
         broker.bootstrap_servers,
         settings.topic_recommendations,
-        {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"},  # compaction would drop answers
+        {"message.timestamp.type": "LogAppendTime", "min.compaction.lag.ms": "86400000"},  # it would drop answers
     )
     produce(broker.bootstrap_servers, settings.topic_items, catalogue())
     history = spread_events(options.users * options.behaviours, options.users)
