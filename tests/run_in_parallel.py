@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-FAULTS = [str(TESTS / "system" / f"test_{name}_on_kafka.py") for name in ("faults", "membership")]
+FAULTS = [str(TESTS / "system" / f"test_{name}_on_kafka.py") for name in ("faults", "membership", "logs")]
 PARTS = (
-    ("faults and membership on Apache Kafka", FAULTS),
+    ("faults, membership and logs on Apache Kafka", FAULTS),
     ("the others on Apache Kafka", ["-m", "kafka", *(f"--ignore={path}" for path in FAULTS)]),
     ("without Apache Kafka", ["-m", "not kafka", *(f"--ignore={path}" for path in FAULTS)]),
 )

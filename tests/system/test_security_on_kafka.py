@@ -207,11 +207,11 @@ def test_what_a_quota_holds_back_is_told(guarded: Guarded) -> None:
     producer = RecordProducer(settings, held_s.append)
     deadline = time.monotonic() + TIMEOUT_S
 
-    while not held_s and time.monotonic() < deadline:
+    while max(held_s, default=0.0) <= 0.1 and time.monotonic() < deadline:  # the first are held for milliseconds only
         producer.send(TOPIC, None, os.urandom(50_000))
         asyncio.run(producer.flush())
 
-    assert 0.1 < max(held_s) < 30  # seconds
+    assert 0.1 < max(held_s) < 60, "seconds, no milliseconds"
 
 
 @pytest.mark.parametrize("kind", ["scram", "bearer"])
