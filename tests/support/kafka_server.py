@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -107,9 +108,16 @@ class KafkaServer:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on. All are held open at once, so that they differ."""
+    """Ports of 127.0.0.1 that nobody listens on. All are held open at once, so that they differ.
+
+    Below those that the system gives to outgoing connections: one of these would have the port while a broker restarts.
+    """
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        sockets: list[socket.socket] = []
+        while len(sockets) < count:
+            with suppress(OSError):
+                port = random.randrange(10_000, 32_000)
+                sockets.append(held.enter_context(socket.create_server(("127.0.0.1", port))))
         return [one.getsockname()[1] for one in sockets]
 
 
