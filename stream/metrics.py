@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, start_http_server
 
 from stream import __version__
 from stream.errors import UsageError
@@ -137,9 +137,7 @@ class WorkMetrics:
             "penchant_overlay_bytes", "Memory of states changed or read since the last commit"
         )
         self.expired_users = new.counter("penchant_users_expired", "Users who were forgotten after user_ttl_days")
-        self.memory_bytes = new.gauge(
-            "penchant_memory_bytes", "Memory in use, by part; `process` is all of it, as the system sees it", "part"
-        )
+        self.memory_bytes = new.gauge("penchant_memory_bytes", "Memory in use, by part", "part")
         self.commits = new.counter("penchant_commits", "Durable commits")
         self.commit_seconds = new.histogram(
             "penchant_commit_duration_seconds", "Time of a durable commit", buckets=DURATION_BUCKETS_S
@@ -293,6 +291,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # `process_resident_memory_bytes` and its kind, where there is /proc
         new = _New(self.registry)
         self.input, self.work, self.output = InputMetrics(new), WorkMetrics(new), OutputMetrics(new)
         self.texts, self.worker = TextMetrics(new), WorkerMetrics(new)

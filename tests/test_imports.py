@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 from places import ROOT
 
 TRAINING_ONLY = ("torch", "transformers", "tensorflow", "jax")
 DEADLINE_S = 60.0
+
+WITH_IMPLICIT = {"scipy", "threadpoolctl"}
+"""What the extra `evaluate` brings along, which is not installed here."""
 
 
 def run(code, *paths):
@@ -58,3 +67,39 @@ def test_importing_a_worker_connects_to_nothing_and_reads_no_setting():
     )
     done = run(code)
     assert done.returncode == 0, done.stderr
+
+
+def _normalised(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _shipped() -> set[str]:
+    """Distributions that a user has: those of the locks of `make demo`, and of the extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [each for extra in project["optional-dependencies"].values() for each in extra]
+    names = {re.split(r"[\[<>=;! ]", each)[0] for each in asked}
+    for lock in ("serve.txt", "encoder.txt"):
+        names |= set(re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "deploy/lock" / lock).read_text(), re.MULTILINE))
+    return {_normalised(name) for name in names} | WITH_IMPLICIT
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Packages that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_the_product_imports_nothing_that_only_its_developers_have() -> None:
+    """`make test` has everything installed and would not notice; `make demo` has not."""
+    shipped, distributions = _shipped(), packages_distributions()
+    missing = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for top in ("stream", "models")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        for name in sorted(set(_imported(path)) - sys.stdlib_module_names - {"stream", "models"})
+        if not shipped & {_normalised(each) for each in distributions.get(name, [name])}
+    ]
+    assert missing == []

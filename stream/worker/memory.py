@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import psutil
-
 from stream.worker.parts import WorkerParts
 
 LIST_BYTES: Final = 450
@@ -14,11 +12,9 @@ LIST_BYTES: Final = 450
 WAITING_BYTES: Final = 300
 """Of a user who waits for a list, about."""
 
-_PROCESS: Final = psutil.Process()
-
 
 def memory_by_part(parts: WorkerParts) -> dict[str, int]:
-    """Bytes by part; what no part names is Python's, the catalogue's and the libraries'."""
+    """Bytes by part. What the process has beyond them is Python's, the catalogue's and the libraries'."""
     tracker = parts.tracker
     texts, users = tracker.knowledge.texts, list(tracker.users.values())
     vectors = tracker.knowledge.vectors
@@ -30,8 +26,7 @@ def memory_by_part(parts: WorkerParts) -> dict[str, int]:
         "write_buffers": parts.directory.buffer_bytes,
         "statistics": tracker.knowledge.stats.nbytes,
         "vectors": 0 if vectors is None else vectors.size * vectors.dims * 4,
-        "queries": 0 if texts is None else getattr(texts.queries, "waiting_bytes", 0),
+        "queries": 0 if texts is None else texts.queries.waiting_bytes,
         "lists": len(tracker.lists) * LIST_BYTES,
         "waiting_users": len(tracker.queue) * WAITING_BYTES,
-        "process": int(_PROCESS.memory_info().rss),
     }

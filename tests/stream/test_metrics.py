@@ -8,10 +8,11 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import places
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import ProcessCollector, generate_latest
 
 from models.vocabulary import ACTIONS
 from stream.errors import UsageError
@@ -26,10 +27,15 @@ UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "par
 DEADLINE_S = 30.0
 
 
+def _own(metrics):
+    """Without the library's own of the process."""
+    return [each for each in metrics.registry._collector_to_names if not isinstance(each, ProcessCollector)]
+
+
 def exported():
     """`{name: (type, labels, help)}` of every metric, named as Prometheus sees it."""
     found = {}
-    for collector in Metrics().registry._collector_to_names:
+    for collector in _own(Metrics()):
         suffix = {"counter": "_total", "info": "_info"}.get(collector._type, "")
         labels = ("version", "python") if collector._type == "info" else collector._labelnames
         found[collector._name + suffix] = (collector._type, labels, collector._documentation)
@@ -150,7 +156,7 @@ def test_prometheus_own_linter_accepts_what_is_exported():
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not on PATH")
     metrics = Metrics()
-    for collector in metrics.registry._collector_to_names:
+    for collector in _own(metrics):
         if collector._type != "info" and collector._labelnames:
             collector.labels(*("x" for _ in collector._labelnames))
     done = subprocess.run(
@@ -164,3 +170,8 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the library reads /proc")
+def test_the_memory_of_the_whole_process_is_told():
+    assert Metrics().registry.get_sample_value("process_resident_memory_bytes") > 1 << 20
