@@ -55,7 +55,6 @@ class Overlay(Generic[R]):
 
     def __init__(self, store: PartitionStore, kind: type[R], prefix: bytes = b"") -> None:
         self._store, self._kind, self._prefix = store, kind, prefix
-        self._trial = kind(1)
         self.unreadable = UnreadableRecords()
         self._row_of: dict[bytes, int] = {}
         self._keys: list[bytes] = []
@@ -139,14 +138,15 @@ class Overlay(Generic[R]):
         try:
             self._take_in(keys, values)
         except CorruptStateError:  # of one or more of them; nothing was taken in
-            readable = [self._is_readable(key, value) for key, value in zip(keys, values, strict=True)]
+            trial = self._kind(1)  # here, and not once for all: however few its rows, it reserves much address space
+            readable = [self._is_readable(key, value, trial) for key, value in zip(keys, values, strict=True)]
             self._take_in(list(compress(keys, readable)), list(compress(values, readable)))
 
-    def _is_readable(self, key: bytes, value: bytes | None) -> bool:
+    def _is_readable(self, key: bytes, value: bytes | None, trial: R) -> bool:
         if value is None:
             return True
         try:
-            self._trial.unpack(np.zeros(1, np.int64), [value])
+            trial.unpack(np.zeros(1, np.int64), [value])
         except CorruptStateError as error:
             self.unreadable.met(key, value, str(error))
             return False
