@@ -13,10 +13,10 @@ from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 
 from models.encoder.opening import EncoderChoice
-from stream.errors import EncoderAwayError, InvariantError, PenchantError
+from stream.errors import InvariantError, PenchantError
 from stream.kafka.engine.engine import Engine, HandleChunk
+from stream.kafka.engine.fetching import Chunk
 from stream.kafka.engine.table import StoreOptions
-from stream.kafka.engine.transport import Chunk
 from stream.kafka.group import members_of, named, shared_topics
 from stream.kafka.log_rules import Logs, another_changelog, what_is_wrong
 from stream.kafka.logs import TopicLogs
@@ -30,8 +30,8 @@ from stream.params import batcher_options, encoder_choice
 from stream.settings import Settings
 from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
-from stream.texts.encoder_thread import DOWN_WAIT_MAX_S, DOWN_WAIT_S
 from stream.texts.serving import Texts, open_texts
+from stream.worker.awaited_texts import AwaitedTexts
 from stream.worker.collector import keep_for_life
 from stream.worker.commit import Committer
 from stream.worker.compiling import Compiling
@@ -54,7 +54,6 @@ logger = logging.getLogger(__name__)
 SWITCH_INTERVAL_S: Final = 0.001
 """How long a thread may run Python while others wait for their turn. Python's own 5 ms is what an event would wait for while a
 commit's thread writes, again and again: on its way to a list it changes threads some four times."""
-
 
 ASK_AT_END_S: Final = 3.0
 """How long the broker is asked whether it was the topics that stopped the worker."""
@@ -123,8 +122,7 @@ class Application:
             lambda: self.tracker.refresher.quarantine.share,
             settings.quarantined_max_share,
         )
-        self._texts: Texts | None = None
-        self._awaited_encoder: EncoderChoice | None = None
+        self._texts: AwaitedTexts | None = None
         self._wire_engine(user_stores, item_stores)
         self.on_stopping: Callable[[], None] | None = None
         """Called once, when the worker begins to stop."""
@@ -250,7 +248,10 @@ class Application:
         try:
             await asyncio.to_thread(self._models.load_own)
             if choice is not None:
-                await self._open_texts_if_there(choice)
+                self._texts = AwaitedTexts(
+                    partial(self._open_texts, choice), self.tracker, self.metrics.texts, self._vectors_swapped
+                )
+                await self._texts.open()
             await compiling.finished()
         finally:
             await compiling.stop()
@@ -297,29 +298,6 @@ class Application:
             on_query_ready=self._query_ready,
         )
 
-    async def _open_texts_if_there(self, choice: EncoderChoice) -> Texts | None:
-        """A service that is away at the start is waited for beside everything else: lists go without text until then."""
-        try:
-            self._texts = self.tracker.knowledge.texts = await self._open_texts(choice)
-        except EncoderAwayError as error:
-            logger.error("%s Lists are made without text until it answers.", error)
-            self.metrics.texts.encoder_alive.set(0)
-            self._awaited_encoder = choice
-        return self._texts
-
-    async def _run_texts(self) -> None:
-        """Until cancelled."""
-        texts, wait_s = self._texts, DOWN_WAIT_S
-        while texts is None and self._awaited_encoder is not None:
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, DOWN_WAIT_MAX_S)
-            texts = await self._open_texts_if_there(self._awaited_encoder)
-            if texts is not None:
-                texts.changed(range(len(self.tracker.knowledge.index)))  # the catalogue was read before
-                self._vectors_swapped()
-        if texts is not None:
-            await texts.run()
-
     def _started(self, starting: asyncio.Future[Any], seconds: float) -> None:
         if starting.cancelled():
             return
@@ -338,7 +316,7 @@ class Application:
                 self.worker.commit_forever(),
                 self.worker.measure_forever(self._signs.lag),
                 self._signs.watch_log_ends(),
-                self._run_texts(),
+                *([] if self._texts is None else [self._texts.run()]),
                 *([self._stale_lists.look_forever()] if self.settings.recommend else []),
                 *([Expiry(self._parts).look_forever()] if self.settings.user_ttl_days else []),
             )

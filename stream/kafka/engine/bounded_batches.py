@@ -48,14 +48,20 @@ class BoundedCodecs:
 
     def gzip_decode(self, payload: Any) -> bytes:
         """See the class."""
-        unpacking = zlib.decompressobj(_GZIP)
-        try:
-            unpacked = unpacking.decompress(bytes(payload), self._max_bytes)
-        except zlib.error as error:
-            raise UnreadableBatchError(f"it is no gzip: {error}") from error
-        if unpacking.unconsumed_tail:
-            raise self._too_large()
-        return unpacked
+        left, parts, room = bytes(payload), list[bytes](), self._max_bytes
+        while left:  # some producers' gzip is several, one behind another
+            unpacking = zlib.decompressobj(_GZIP)
+            try:
+                parts.append(unpacking.decompress(left, room + 1))
+            except zlib.error as error:
+                raise UnreadableBatchError(f"it is no gzip: {error}") from error
+            room -= len(parts[-1])
+            if room < 0:
+                raise self._too_large()
+            if not unpacking.eof:
+                raise UnreadableBatchError("it is no whole gzip")
+            left = unpacking.unused_data
+        return b"".join(parts)
 
     def snappy_decode(self, payload: Any) -> bytes:
         """See the class."""

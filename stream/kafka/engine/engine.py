@@ -8,8 +8,9 @@ from typing import Any
 
 from stream.errors import InvariantError
 from stream.kafka.engine.faust_app import make_faust_app
+from stream.kafka.engine.fetching import Chunk
 from stream.kafka.engine.table import StoreOptions
-from stream.kafka.engine.transport import Chunk, ChunkConsumer
+from stream.kafka.engine.transport import ChunkConsumer
 from stream.kafka.types import TopicPartition
 from stream.settings import Settings
 

@@ -19,7 +19,7 @@ from faust.streams import current_event
 from faust.types import TP
 
 from stream.errors import InvariantError
-from stream.kafka.engine.transport import Chunk
+from stream.kafka.engine.fetching import Chunk
 from stream.storage.rocks import PartitionStores
 
 logger = logging.getLogger(__name__)

@@ -35,6 +35,15 @@ def test_what_was_packed_comes_out(kind: str, data: bytes, times: int) -> None:
     assert decode(kind, KINDS[kind](data * times)) == data * times
 
 
+def test_a_gzip_of_several_is_their_contents_one_behind_another() -> None:
+    several = codec.gzip_encode(b"one ") + codec.gzip_encode(b"") + codec.gzip_encode(b"two")
+    assert decode("gzip", several) == b"one two"
+    with pytest.raises(UnreadableBatchError, match="more than"):
+        decode("gzip", codec.gzip_encode(bytes(3 * MIB)) + codec.gzip_encode(bytes(2 * MIB)))
+    with pytest.raises(UnreadableBatchError, match="no whole gzip"):
+        decode("gzip", codec.gzip_encode(b"some text " * 50)[:-9])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_exactly_the_bound_comes_out_and_a_byte_more_does_not(kind: str) -> None:
     for data in (bytes(4 * MIB), os.urandom(4 * MIB)):

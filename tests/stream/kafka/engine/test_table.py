@@ -12,8 +12,8 @@ import pytest
 from faust.types import TP
 
 from stream.errors import InvariantError
+from stream.kafka.engine.fetching import Chunk
 from stream.kafka.engine.table import ChangelogStore, StoreOptions
-from stream.kafka.engine.transport import Chunk
 from stream.storage.rocks import DataDirectory, PartitionStores
 
 MIB = 1 << 20
