@@ -78,7 +78,7 @@ def _gaps(settings: Settings, data: DataDirectory, options: argparse.Namespace) 
     gaps: list[float] = []
     reasons = 0
     for records in _chunks(settings, options):
-        tracker.apply(users, tracker.read(records), 0.0)
+        tracker.apply(users, tracker.read(users, records), 0.0)
         users.next_offset = records[-1].offset + 1
         deltas = users.take_deltas(settings.pair_decay, settings.forward_decay, tracker.knowledge.names)
         items.apply([_Record("", 0, n, 0, key, value) for n, (key, value) in enumerate(deltas)])

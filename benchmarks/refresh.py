@@ -283,7 +283,7 @@ def _apply(tracker: Tracker, users: UserPartition, events: Iterator[tuple[bytes,
             _Record(settings.topic_events, PARTITION, offset + i, FIRST_EVENT_MS, key, value)
             for i, (key, value) in enumerate(chunk)
         ]
-        tracker.apply(users, tracker.read(records), time.monotonic())
+        tracker.apply(users, tracker.read(users, records), time.monotonic())
         offset += len(chunk)
         users.next_offset = offset
 

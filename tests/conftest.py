@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 import pytest
 from hypothesis import settings
-from kafka_server import KafkaMissingError, KafkaServer
+from kafka_for_tests import running
+from kafka_server import KafkaServer
 
 from stream.kafka.embedded import EmbeddedBroker
 
@@ -30,11 +30,5 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
 
     Where Java 17, Maven or the jars are missing the test is skipped; with CI=true that is a failure.
     """
-    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
-    try:
-        server.start()
-    except KafkaMissingError as missing:
-        # CI must not turn green because it tested nothing.
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
-    yield server
-    server.stop()
+    with running(KafkaServer(tmp_path_factory.mktemp("kafka"))) as server:
+        yield server

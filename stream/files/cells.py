@@ -195,9 +195,9 @@ def _read_bool(cell: Any) -> Any:
     return _BOOLEANS.get(str(cell).strip().lower(), cell)
 
 
-def is_float_id(read: Callable[[Any], Any], cell: Any) -> bool:
-    """Whether this cell is an id that became a float, and is sent as a whole number without having been asked for as one."""
-    return isinstance(cell, float) and cell.is_integer() and read is _read_id
+def reads_ids(read: Callable[[Any], Any]) -> bool:
+    """Whether this reader, of `cell_reader`, makes whole numbers of floats without having been asked to."""
+    return read is _read_id
 
 
 def _read_categories(cell: Any) -> Any:

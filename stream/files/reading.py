@@ -10,7 +10,7 @@ row is yielded as `BadRow` and the rest goes on; only a file that is not what it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stream.errors import InputFileError
-from stream.files.cells import Times, is_float_id
+from stream.files.cells import Times, reads_ids
 from stream.files.formats import NOT_UTF_8, Table, open_table
 from stream.files.mapping import (
     EVENTS_AS_NAMED,
@@ -167,14 +167,13 @@ def _read(
 ) -> Iterator[FileRecord | BadRow]:
     with open_table(path, extensions) as table:
         steps = _bind(table, mapping, times, path)
+        ids = [step for step in steps if reads_ids(step.read)]
         for line, row, bytes_read in table.rows:
             result = row if isinstance(row, Rejected) else _decode_row(steps, row, decode)
             if isinstance(result, Rejected):
                 yield BadRow(line, result.reason, result.detail, bytes_read)
             else:
-                yield FileRecord(
-                    line, result.key, result.value, result.time_ms, bytes_read, _changes(steps, row, result)
-                )
+                yield FileRecord(line, result.key, result.value, result.time_ms, bytes_read, _changes(ids, row, result))
 
 
 def _bind(table: Table, mapping: Mapping, times: Times, path: Path) -> tuple[Step, ...]:
@@ -182,10 +181,13 @@ def _bind(table: Table, mapping: Mapping, times: Times, path: Path) -> tuple[Ste
     return bind(mapping, table.columns, times, str(path))
 
 
-def _changes(steps: tuple[Step, ...], row: Row, accepted: _Accepted) -> tuple[Change, ...]:
+def _changes(ids: Iterable[Step], row: Row, accepted: _Accepted) -> tuple[Change, ...]:
+    """`ids`: the steps that read ids."""
     mended = tuple(Change(field, MENDED) for field in accepted.mended)
-    whole = tuple(Change(step.field, FLOAT_ID) for step in steps if is_float_id(step.read, step.get(row)))
-    return mended + whole
+    cells = ((step.field, step.get(row)) for step in ids)
+    return mended + tuple(
+        Change(field, FLOAT_ID) for field, cell in cells if isinstance(cell, float) and cell.is_integer()
+    )
 
 
 def _is_no_text(cell: Any) -> bool:

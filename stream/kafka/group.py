@@ -15,7 +15,6 @@ from stream.settings.kafka import CHANGELOG_SUFFIX
 ASK_TIMEOUT_S: Final = 3.0
 NAMED_MAX: Final = 5
 
-
 OUR_ASSIGNOR: Final = "faust"
 """How Penchant's workers share partitions; all members of a group do it alike."""
 
@@ -53,7 +52,7 @@ def others_on(settings: Settings, topics: Collection[str]) -> dict[str, str]:
     """
     timeout_s = min(ASK_TIMEOUT_S, settings.connect_timeout_s)
     try:
-        admin = AdminClient(settings.client_config())
+        admin = AdminClient(settings.client_config("group"))
         found = [name for name in admin.list_topics(timeout=timeout_s).topics if name.endswith(CHANGELOG_SUFFIX)]
         groups = {name.removesuffix(CHANGELOG_SUFFIX) for name in found} - {"", settings.group_id}
         # confluent-kafka takes no empty question

@@ -27,7 +27,6 @@ NAMED: Final = -1
 OWN_ITEM: Final = -2
 """For a claim: the one behaviour that is named is with the item itself."""
 
-
 OF_ONE_TITLE: Final = len(ACTIONS) * CODES
 """Numbers of `Told.said` that a title has."""
 

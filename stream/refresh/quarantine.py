@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from stream.metrics import Metrics
+from stream.partitions.users import UserPartition
+from stream.storage.unreadable import UnreadableRecords
 
 logger = logging.getLogger(__name__)
 
@@ -19,8 +22,8 @@ not credited; `list`: no list; `reasons`: a list without reasons."""
 
 CAUSES: Final[tuple[Cause, ...]] = ("state", "ledger", "list", "reasons")
 
-RECENT_LISTS: Final = 2_000
-FEW_LISTS: Final = 100
+RECENT_USERS: Final = 1_000
+FEW_USERS: Final = 100
 """Fewer say nothing of how many are quarantined."""
 
 TOLD_MAX: Final = 10_000
@@ -38,6 +41,13 @@ class Quarantined(NamedTuple):
     """Of `state` and `ledger` what is stored; else JSON."""
 
 
+class _Asked(NamedTuple):
+    """Some users of whom lists were asked for."""
+
+    users: set[bytes]
+    bad: set[bytes]
+
+
 class Quarantine:
     """Counts every time that a user goes without something, and tells once of each user and cause."""
 
@@ -45,11 +55,12 @@ class Quarantine:
         self._counter = metrics.output.quarantined
         self._told: OrderedDict[tuple[bytes, Cause], None] = OrderedDict()
         self._waiting: list[Quarantined] = []
-        self._recent_lists = self._recent_bad = 0.0
+        self._recent, self._before = _Asked(set(), set()), _Asked(set(), set())
 
     def add(self, each: Quarantined) -> None:
         """A user goes without something this time."""
-        self._recent_bad += 1
+        self.asked_for((each.user,))
+        self._recent.bad.add(each.user)
         self._counter.labels(each.cause).inc()
         named = (each.user, each.cause)
         if named in self._told:
@@ -60,17 +71,31 @@ class Quarantine:
         logger.error("user %r is quarantined (%s): %s", each.user.decode(errors="replace")[:128], *each[1:3])
         self._waiting.append(each)
 
-    def asked_for(self, lists: int) -> None:
-        """So many lists were asked for."""
-        self._recent_lists += lists
-        if self._recent_lists > RECENT_LISTS:
-            self._recent_lists /= 2
-            self._recent_bad /= 2
+    def note_unreadable(self, users: UserPartition) -> None:
+        """Users of a partition whose stored bytes could not be read since the last look."""
+        unreadable: tuple[tuple[Cause, UnreadableRecords], ...] = (
+            ("state", users.overlay.unreadable),
+            ("ledger", users.outcomes.ledgers.unreadable),
+        )
+        for cause, records in unreadable:
+            for each in records.take():
+                self.add(Quarantined(each.user, cause, each.why, each.value))
+
+    def asked_for(self, users: Iterable[bytes]) -> None:
+        """Lists of these users were asked for."""
+        if len(self._recent.users) >= RECENT_USERS:
+            self._before, self._recent = self._recent, _Asked(set(), set())
+        self._recent.users.update(users)
 
     @property
     def share(self) -> float:
-        """Of the last lists, about: of how many something could not be had; 0 while there were few."""
-        return self._recent_bad / self._recent_lists if self._recent_lists >= FEW_LISTS else 0.0
+        """Of the users of the last lists, about: how many of them went without something; 0 while there were few.
+
+        Each counts once, whatever happens how often: one user who does something all day is one user.
+        """
+        recent, before = self._recent, self._before
+        users = len(recent.users) + len(before.users)
+        return (len(recent.bad) + len(before.bad)) / users if users >= FEW_USERS else 0.0
 
     def take(self) -> list[Quarantined]:
         """Those to be told of since the last call."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
-from msgspec.json import encode
 from numpy.typing import NDArray
 
 from models.arrays import F8, I8
@@ -23,7 +21,6 @@ from models.ranking.place_vectors import NO_VECTOR, PastTexts
 from models.ranking.rank import PARTS, RankedBatch, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
-from models.reasons.contributions import COMPLETENESS_GAP_MAX
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
 from models.vocabulary import QUERY
@@ -37,16 +34,16 @@ from stream.reasons.phrases import phrases_of
 from stream.refresh.counterfactuals import what_would_change, with_counterfactual
 from stream.refresh.exclusions import Exclusions
 from stream.refresh.knowledge import Knowledge
+from stream.refresh.list_checks import ListChecks
 from stream.refresh.lists import LastLists
 from stream.refresh.publish import ListHeader, Published, build_records, model_versions
-from stream.refresh.quarantine import Cause, Quarantine, Quarantined
+from stream.refresh.quarantine import Quarantine
 from stream.refresh.question import Behaviours, ages_s, behaviours_of, first_engagements, ranking_question
 from stream.refresh.queue import Due
 from stream.refresh.reasons import SentenceContext
 from stream.refresh.serving import Serving
 from stream.settings import Settings
 from stream.state.record import RING, States
-from stream.storage.unreadable import UnreadableRecords
 from stream.wire.codes import list_id_of
 from stream.wire.records import EventSource
 from stream.wire.times import parse_timezone
@@ -79,16 +76,6 @@ def is_published(made: Published, due: Due) -> bool:
     return made.changed or due.trigger == "event"
 
 
-def _list_json(ranked: RankedBatch, user: int) -> dict[str, object]:
-    """What was ranked for one user of a batch, with every number in full; what is none is null."""
-    return {
-        "items": ranked.items[user].tolist(),
-        "scores": ranked.scores[user].tolist(),
-        "parts": {name: values[user].tolist() for name, values in ranked.parts.items()},
-        "contributions": ranked.contributions[user].tolist(),
-    }
-
-
 class Refresher:
     """Makes lists of what is known and what serves. Everything is decided here, nothing is sent."""
 
@@ -104,6 +91,7 @@ class Refresher:
         self._phrases = phrases_of(languages_named(settings.explanation_languages))
         self._moments = Moments()
         self.quarantine = Quarantine(metrics)
+        self._checks = ListChecks(self.quarantine, metrics, serving)
 
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
@@ -167,9 +155,10 @@ class Refresher:
         Raises:
             PenchantError: not one user's matter: the store cannot be read, say.
         """
-        self.quarantine.asked_for(len(due))
-        rows = users.overlay.rows([d.key for d in due])
-        self.note_unreadable(users)
+        keys = [d.key for d in due]
+        self.quarantine.asked_for(keys)
+        rows = users.overlay.rows(keys)
+        self.quarantine.note_unreadable(users)
         readable = np.flatnonzero(rows >= 0)
         made: list[Published | None] = [None] * len(due)
         found = self._lists_of_rows(users, rows[readable], [due[i] for i in readable.tolist()], now_ms, now)
@@ -195,7 +184,7 @@ class Refresher:
                     *self._lists_of_rows(users, rows[half:], due[half:], now_ms, now),
                 ]
             logger.debug("a list cannot be made", exc_info=error)
-            self._cannot_be_made(users, rows[0], due[0], f"{type(error).__name__}: {error}")
+            self._checks.cannot_be_made(users, rows[0], due[0].key, f"{type(error).__name__}: {error}")
             return [None]
         # What is remembered becomes durable; an error in here is no user's alone.
         self._remember(users, due, ranked, published, now_ms, now)
@@ -209,10 +198,11 @@ class Refresher:
             asking = self.ask(users.overlay.states, rows, now_ms)
             explained = np.array([is_explained(d.key, self._settings.explained_users) for d in due], np.bool_)
             ranked = self._rank(users, asking, explained, now_ms)
-        sound = self._sound(users, asking, due, ranked)
+        keys = [d.key for d in due]
+        sound = self._checks.sound(users, rows, keys, ranked)
         with stage.labels("publish").time():
             published = self._publish(users, asking, due, explained, ranked, now_ms)
-            complete = self._complete(users, asking, due, ranked, published, sound)
+            complete = self._checks.complete(users, rows, keys, ranked, published, sound)
             if not complete.all():
                 published = self._publish(users, asking, due, explained & complete, ranked, now_ms)
         self._explain(users.overlay.states, asking, due, published, now_ms)
@@ -344,65 +334,6 @@ class Refresher:
             event_time_ms = int(states.time_ms[row, newest % RING] if newest >= 0 else states.last_ms[row])
         source = EventSource(self._settings.topic_events, users.partition, fence)
         return ListHeader(due.key.decode(), source, event_time_ms, due.trigger)
-
-    # --- check ---
-
-    def _sound(
-        self, users: UserPartition, asking: Asking, due: Sequence[Due], ranked: RankedBatch
-    ) -> NDArray[np.bool_]:
-        """(u,): whether all scores of a list are numbers; else there is no order that means anything."""
-        numbers = np.isfinite(ranked.scores) & np.isfinite(ranked.probability)
-        sound: NDArray[np.bool_] = np.all(numbers | (ranked.items < 0), axis=1)
-        for i in np.flatnonzero(~sound).tolist():
-            self._cannot_be_made(users, asking.rows[i], due[i], "a score is not a number", _list_json(ranked, i))
-        return sound
-
-    def _complete(
-        self,
-        users: UserPartition,
-        asking: Asking,
-        due: Sequence[Due],
-        ranked: RankedBatch,
-        published: Sequence[Published],
-        sound: NDArray[np.bool_],
-    ) -> NDArray[np.bool_]:
-        """(u,): whether the reasons of each list add up to its scores; where they do not, they are none."""
-        gaps = np.array([0.0 if each.reasons is None else each.reasons.gap for each in published])
-        self._metrics.output.completeness_gap.observe(float(gaps[sound].max(initial=0.0)))
-        complete: NDArray[np.bool_] = (gaps <= COMPLETENESS_GAP_MAX) | ~sound  # not the other way round: NaN is a gap
-        for i in np.flatnonzero(~complete).tolist():
-            detail = f"contributions and score of a list are {gaps[i]:g} of the score apart"
-            evidence = self._evidence(users, asking.rows[i], due[i], _list_json(ranked, i))
-            self.quarantine.add(Quarantined(due[i].key, "reasons", detail, evidence))
-        return complete
-
-    def _cannot_be_made(
-        self, users: UserPartition, row: int, due: Due, detail: str, listed: dict[str, object] | None = None
-    ) -> None:
-        self.quarantine.add(Quarantined(due.key, "list", detail, self._evidence(users, row, due, listed or {})))
-
-    def _evidence(self, users: UserPartition, row: int, due: Due, listed: dict[str, object]) -> bytes:
-        """What the list was made of: the user's state as it is stored, and the versions of what ranked."""
-        (state,) = users.overlay.states.pack(np.array([row]))
-        return encode(
-            {
-                "user_id": due.key.decode(errors="replace"),
-                "state": b64encode(state).decode(),
-                "ranker": self._serving.params.weights.version,
-                "sequence": self._serving.sequences.model_version,
-                **listed,
-            }
-        )
-
-    def note_unreadable(self, users: UserPartition) -> None:
-        """Users whose stored bytes could not be read since the last look."""
-        unreadable: tuple[tuple[Cause, UnreadableRecords], ...] = (
-            ("state", users.overlay.unreadable),
-            ("ledger", users.outcomes.ledgers.unreadable),
-        )
-        for cause, records in unreadable:
-            for each in records.take():
-                self.quarantine.add(Quarantined(each.user, cause, each.why, each.value))
 
     # --- explain ---
 

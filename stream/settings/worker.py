@@ -56,7 +56,8 @@ class WorkerSettings(BaseModel):
     )
     quarantined_max_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05,
-        description="A worker of whose last lists a larger share is quarantined is not ready (`/ready`); it goes on",
+        description="While a larger share of the users of a worker's last lists is quarantined it is not ready (`/ready`); "
+        "it goes on",
     )
     metrics_host: str = Field("127.0.0.1", description="Address of the Prometheus endpoint; 0.0.0.0 opens it to others")
     metrics_port: Port = Field(9464, description="Port of the Prometheus endpoint; 0 switches it off")

@@ -97,7 +97,8 @@ class SupervisedEncoder:
         """
         self._make_encoder, self._options, self._metrics = make_encoder, options, metrics
         self._on_answers, self._on_down, self._on_up, self._clock = on_answers, on_down, on_up, clock
-        self._down_times = 0
+        self._down_wait_s = 0.0
+        """How long it was waited for when it was away last; 0: it is not."""
         self._budget = Budget(options.max_tokens)
         self._fit = TimeFit()
         self._encoder: Encoder | None = None
@@ -299,8 +300,8 @@ class SupervisedEncoder:
             self._go_down(InvariantError(f"the encoder changed to {encoder.model_version} while running"))
             return
         self._encoder = encoder
-        if self._down_times:
-            self._down_times = 0
+        if self._down_wait_s:
+            self._down_wait_s = 0.0
             self._on_up()
         self._last_progress = self._clock()
         self._metrics.encoder_provider.labels(encoder.provider).set(1)
@@ -354,7 +355,7 @@ class SupervisedEncoder:
         if running is not None:
             self._retry(running.taken.entries, is_their_fault=not isinstance(error, EncoderBrokenError))
         self._restarts = [at for at in self._restarts if now - at < RESTART_WINDOW_S]
-        if len(self._restarts) >= MAX_RESTARTS or isinstance(error, ModelError) or self._down_times:
+        if len(self._restarts) >= MAX_RESTARTS or isinstance(error, ModelError) or self._down_wait_s:
             self._go_down(error)
             return
         wait_s = FIRST_RESTART_WAIT_S * 2 ** len(self._restarts) if self._restarts else 0.0
@@ -384,17 +385,16 @@ class SupervisedEncoder:
                 self.add(entry)
 
     def _go_down(self, error: BaseException) -> None:
-        wait_s = min(DOWN_WAIT_S * 2**self._down_times, DOWN_WAIT_MAX_S)
-        self._down_times += 1
+        self._down_wait_s = min(2 * self._down_wait_s, DOWN_WAIT_MAX_S) if self._down_wait_s else DOWN_WAIT_S
         logger.error(
             "the encoder is away (%s: %s); lists go without new texts, and it is tried again in %g s",
             type(error).__name__,
             error,
-            wait_s,
+            self._down_wait_s,
         )
         self._metrics.encoder_alive.set(0)
         self._on_down(error)
-        self._loop.call_later(wait_s, self._restart)
+        self._loop.call_later(self._down_wait_s, self._restart)
 
     async def _watch(self) -> None:
         """A thread that hangs cannot be ended, only left behind."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from stream.errors import InvariantError
-from stream.kafka.engine.transport import Chunk
+from stream.kafka.engine.fetching import Chunk
 from stream.kafka.types import TopicPartition
 from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
@@ -115,7 +115,7 @@ class ChunkHandler:
         if chunk.records:
             try:
                 now_ms = time.time_ns() // 1_000_000
-                intake = self._tracker.readable(users, self._tracker.read(chunk.records, now_ms), chunk.records)
+                intake = self._tracker.read(users, chunk.records, now_ms)
                 intake = self._foreign_keys.moved(users, intake, chunk.records, now_ms)
                 self._send_elsewhere(intake, users.base_offset)
                 if intake.keys:

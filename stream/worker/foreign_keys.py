@@ -37,10 +37,9 @@ class ForeignKeys:
         """The chunk `records` as it was read, with what is foreign to the partition among what goes elsewhere."""
         if users.log is None or not intake.keys:
             return intake
-        rows = users.overlay.rows(intake.keys)
-        new = np.flatnonzero(users.overlay.states.columns.fence[rows] == NEVER).tolist()
+        new = np.flatnonzero(users.overlay.states.columns.fence[intake.columns.row] == NEVER).tolist()
         partitions, partitioner = users.log.partitions, self._settings.partitioner
-        foreign = np.zeros(len(rows), bool)
+        foreign = np.zeros(len(intake.keys), bool)
         for i in new:
             foreign[i] = key_partition(intake.keys[i], partitions, partitioner) != users.partition
         if foreign.any():

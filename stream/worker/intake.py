@@ -49,7 +49,7 @@ class Intake(NamedTuple):
     keys: list[bytes]
     """User ids."""
     columns: EventColumns
-    """With row = 0 everywhere: the rows are the overlay's to give."""
+    """As `read_chunk` makes them with row = 0 everywhere: the rows are the overlay's to give, in `Tracker.read`."""
     timestamp_ms: NDArray[np.int64]
     """Kafka timestamps; `NO_TIMESTAMP_MS` where a record has none."""
     refused: list[DeadLetter]

@@ -1,8 +1,8 @@
 """What a supervisor may ask a worker over HTTP, beside the metrics: does it live, and is it ready?
 
 `/healthz` asks the event loop itself, each time: a worker whose loop does not turn does nothing. `/ready` is for rollouts: the
-worker has joined its group, has recovered its partitions, knows the catalogue and the statistics, and makes lists of which
-hardly any is quarantined.
+worker has joined its group, has recovered its partitions, knows the catalogue and the statistics, and hardly any
+user of its lists is quarantined.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Probes:
             is_stuck: whether the watchdog has said so.
             is_stopping: whether the worker is to end.
             is_read: whether what all workers know has been read to its end.
-            quarantined: share of the last lists of which something could not be had.
+            quarantined: share of the users of the last lists who went without something.
             quarantined_max: of which share on a worker is not ready, so that a rollout of what cannot be right stops.
         """
         self._vitals, self._is_stuck, self._is_stopping, self._is_read = vitals, is_stuck, is_stopping, is_read
@@ -79,4 +79,4 @@ class Probes:
         if not self._is_read():
             return "reading the catalogue and the statistics"
         share = self._quarantined()
-        return f"{share:.0%} of the last lists are quarantined" if share > self._quarantined_max else None
+        return f"{share:.0%} of the users of the last lists are quarantined" if share > self._quarantined_max else None

@@ -80,41 +80,42 @@ class Tracker:
 
     # --- events ---
 
-    def read(self, records: Sequence[Any], now_ms: int = FOREVER_MS) -> Intake:
-        """Decode a chunk of events; none is later than the wall clock `now_ms` allows."""
+    def read(self, users: UserPartition, records: Sequence[Any], now_ms: int = FOREVER_MS) -> Intake:
+        """Decode a chunk of events, none of which is later than the wall clock `now_ms` allows, and load their users.
+
+        Events of users whose stored state cannot be read are refused: nothing may be written over it.
+        """
         with self._metrics.work.stage_seconds.labels("decode").time():
             intake = read_chunk(records, self._limits.at(now_ms), self.knowledge.names)
         for name, n in intake.mended.items():
             self._metrics.input.mended.labels(name).inc(n)
-        return intake
-
-    def readable(self, users: UserPartition, intake: Intake, records: Sequence[Any]) -> Intake:
-        """Without the events of users whose stored state cannot be read, which are refused: nothing may be written over it."""
-        unreadable = users.overlay.rows(intake.keys) < 0
+        rows = users.overlay.rows(intake.keys)
+        intake = intake._replace(columns=intake.columns._replace(row=rows))
+        unreadable = rows < 0
         if not unreadable.any():
             return intake
-        self.refresher.note_unreadable(users)
+        self.refresher.quarantine.note_unreadable(users)
         return intake.refusing(unreadable, records, UNREADABLE_STATE)
 
     def apply(self, users: UserPartition, intake: Intake, now: float, now_ms: int = FOREVER_MS) -> Changes:
-        """Apply decoded events to the users' states and queue those users for refresh."""
+        """Apply events, as `read` has just returned them, to the users' states and queue those users for refresh."""
         texts = self.knowledge.texts
         with self._metrics.work.stage_seconds.labels("update").time():
-            rows = users.overlay.rows(intake.keys)
-            columns = intake.columns._replace(row=rows, offset=intake.columns.offset + users.base_offset)
+            columns = intake.columns._replace(offset=intake.columns.offset + users.base_offset)
             intake = intake._replace(columns=columns)
             changes = apply_events(users.overlay.states, columns, self._update)
             users.overlay.mark_dirty(changes.rows)
             told_ms = users.times.told(columns.time_ms, intake.timestamp_ms, now_ms)
-            changes = self._bounded(users, intake, changes._replace(first_time_ms=told_ms[changes.first_event]))
+            changes = changes._replace(first_time_ms=told_ms[changes.first_event])
             self.knowledge.heard_of(int(told_ms.max(initial=0)))
             if self._settings.recommend:
+                changes = self._bounded(users, intake, changes)
                 users.collect(changes)
                 if texts is not None and intake.queries:
                     texts.queries.asked(users.partition, intake.queries)
                 # Users of skipped events are queued too: the crash that makes them come again may have lost their list.
                 self.queue.add_events(
-                    users.partition, intake.keys, rows, columns.offset, columns.time_ms, intake.timestamp_ms, now
+                    users.partition, intake.keys, columns.row, columns.offset, columns.time_ms, intake.timestamp_ms, now
                 )
                 self._credit(users, intake, changes)
                 if self._settings.learn_clicks:

@@ -233,7 +233,7 @@ def shrink(script: Script, kafka: KafkaServer, directory: Path, until: float) ->
 
 
 def scripts(seed: int) -> Sequence[Script]:
-    """Endless: every move once before any comes again."""
+    """More than anybody plays: every move once before any comes again."""
     rng, left = random.Random(seed), list[str]()
     made: list[Script] = []
     for n in range(10_000):
@@ -279,9 +279,7 @@ def main(arguments: Sequence[str]) -> int:
         finally:
             kafka.stop()
     print(
-        json.dumps(
-            {"episodes": played, "moves": moves, "worker_exits": 0, "minutes": (time.monotonic() - started) / 60}
-        )
+        json.dumps({"episodes": played, "moves": moves, "problems": [], "minutes": (time.monotonic() - started) / 60})
     )
     return 0
 

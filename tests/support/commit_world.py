@@ -145,5 +145,5 @@ class World:
     def events(self, *users: str) -> None:
         start = self.users.next_offset or 0
         records = [event_record(start + i, user, action="click", item_id="cup") for i, user in enumerate(users)]
-        self.tracker.apply(self.users, self.tracker.read(records), 0.0)
+        self.tracker.apply(self.users, self.tracker.read(self.users, records), 0.0)
         self.users.next_offset = start + len(records)

@@ -60,7 +60,7 @@ class Shop(World):
             )
             for n, fields in enumerate(events)
         ]
-        intake = self.tracker.read(records)
+        intake = self.tracker.read(self.users, records)
         assert intake.refused == []
         self.tracker.apply(self.users, intake, 0.0)
         self.users.next_offset = first + len(records)

@@ -38,7 +38,7 @@ class Harness:
         self.directory.close()
 
     def chunk(self, records):
-        intake = self.tracker.read(records)
+        intake = self.tracker.read(self.users, records)
         if intake.keys:
             self.tracker.apply(self.users, intake, 0.0)
         self.users.next_offset = self.next_offset = records[-1].offset + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from collections.abc import Iterator
@@ -24,7 +23,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from kafka_checks import catalogue, check_everything, events
-from kafka_server import KafkaMissingError, KafkaServer
+from kafka_for_tests import running
+from kafka_server import KafkaServer
 from worker_process import TIMEOUT_S, Topics, WorkerProcess
 
 from stream.kafka.topics import create_topics
@@ -44,12 +44,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
         "allow.everyone.if.no.acl.found=true",
     )
-    try:
-        server.start()
-    except KafkaMissingError as missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
-    yield server
-    server.stop()
+    with running(server):
+        yield server
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from kafka_checks import catalogue, events, last_lists
-from kafka_server import KafkaMissingError, KafkaServer
+from kafka_for_tests import running
+from kafka_server import KafkaServer
 from places import ROOT
 from worker_process import TIMEOUT_S, Topics, WorkerProcess, is_user
 
@@ -46,12 +47,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     server = KafkaServer(
         tmp_path_factory.mktemp("logs"), "auto.create.topics.enable=true\nnum.partitions=3\nfile.delete.delay.ms=100"
     )
-    try:
-        server.start()
-    except KafkaMissingError as missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
-    yield server
-    server.stop()
+    with running(server):
+        yield server
 
 
 @pytest.fixture

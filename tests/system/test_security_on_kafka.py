@@ -23,7 +23,8 @@ from confluent_kafka.admin import (
 )
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from kafka_checks import catalogue, events
-from kafka_server import KafkaMissingError, KafkaServer, free_ports
+from kafka_for_tests import running
+from kafka_server import KafkaServer, free_ports
 from token_service import TokenService
 from worker_process import TIMEOUT_S, Topics, WorkerProcess
 
@@ -78,22 +79,17 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     }
     addresses = {name: f"{host}:{port}" for (name, host), port in zip(hosts.items(), ports, strict=True)}
     listeners = ",".join(f"{name}://{address}" for name, address in addresses.items())
-    server = KafkaServer(directory / "kafka", LISTENERS.format(listeners=listeners, keystore=keystore))
-    try:
-        server.start()
-    except KafkaMissingError as missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
-    admin = AdminClient({"bootstrap.servers": server.bootstrap_servers, "log_level": 0})
-    user = UserScramCredentialUpsertion(
-        "penchant", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), PASSWORD.encode()
-    )
-    for future in (
-        *admin.alter_user_scram_credentials([user]).values(),
-        *admin.create_topics([NewTopic(TOPIC, 1, 1)]).values(),
-    ):
-        future.result(TIMEOUT_S)
-    yield Guarded(server, addresses, authority)
-    server.stop()
+    with running(KafkaServer(directory / "kafka", LISTENERS.format(listeners=listeners, keystore=keystore))) as server:
+        admin = AdminClient({"bootstrap.servers": server.bootstrap_servers, "log_level": 0})
+        user = UserScramCredentialUpsertion(
+            "penchant", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), PASSWORD.encode()
+        )
+        for future in (
+            *admin.alter_user_scram_credentials([user]).values(),
+            *admin.create_topics([NewTopic(TOPIC, 1, 1)]).values(),
+        ):
+            future.result(TIMEOUT_S)
+        yield Guarded(server, addresses, authority)
 
 
 def certificates(directory: Path) -> tuple[Path, Path]:

@@ -182,7 +182,7 @@ class Lookup:
     ) -> Listing:
         key, now_ms = user_id.encode(), time.time_ns() // 1_000_000
         if behaviours:
-            tracker.apply(users, tracker.read([each.record for each in behaviours]), 0.0)
+            tracker.apply(users, tracker.read(users, [each.record for each in behaviours]), 0.0)
         newest = behaviours[-1] if behaviours else None
         due = Due(
             key, None, -1 if newest is None else newest.record.offset, 0 if newest is None else newest.time_ms, 0, 0.0,

@@ -58,7 +58,7 @@ def happened(shop, *events, now_ms=NOW_MS):
         event_record(start + n, user, timestamp=timestamp, action=action, item_id=item, event_time=time_ms)
         for n, (user, action, item, time_ms, timestamp) in enumerate(events)
     ]
-    intake = tracker.read(records, now_ms)
+    intake = tracker.read(shop.users, records, now_ms)
     if intake.keys:
         tracker.apply(shop.users, intake, 0.0, now_ms)
     shop.users.next_offset = shop.next_offset = start + len(records)

@@ -165,8 +165,8 @@ def stored(shop, key, value):
 
 def test_a_state_that_cannot_be_read_is_left_as_it_is_and_its_events_are_refused(shop):
     stored(shop, b"eve", b"\x09of a later release")
-    intake = shop.tracker.read([event_record(900 + n, user) for n, user in enumerate(("eve", "ann", "eve", "zoe"))])
-    kept = shop.tracker.readable(shop.users, intake, [event_record(900 + n, "x") for n in range(4)])
+    records = [event_record(900 + n, user) for n, user in enumerate(("eve", "ann", "eve", "zoe"))]
+    kept = shop.tracker.read(shop.users, records)
     assert kept.keys == [b"ann", b"zoe"]
     assert [(letter.record.offset, letter.why.reason) for letter in kept.refused] == [
         (900, "quarantined"),
@@ -201,15 +201,38 @@ def test_a_ledger_that_cannot_be_read_costs_its_user_the_credit_alone(shop):
     assert quarantined(shop)["ledger"] >= 1
 
 
-def test_the_share_is_of_the_last_lists_and_falls_again(shop):
+def named(start, n):
+    return [b"u%d" % k for k in range(start, start + n)]
+
+
+def test_the_share_is_of_the_users_of_the_last_lists_and_falls_again(shop):
     quarantine = Quarantine(shop.metrics)
-    quarantine.asked_for(50)
-    quarantine.add(Quarantined(b"ann", "list", "-", b""))
+    quarantine.asked_for(named(0, 50))
+    quarantine.add(Quarantined(b"u1", "list", "-", b""))
     assert quarantine.share == 0.0, "of too few to say"
-    quarantine.asked_for(50)
-    for _ in range(9):
-        quarantine.add(Quarantined(b"ann", "list", "-", b""))
+    quarantine.asked_for(named(50, 50))
+    for user in named(0, 10):
+        quarantine.add(Quarantined(user, "list", "-", b""))
     assert quarantine.share == 0.1
-    for _ in range(20):
-        quarantine.asked_for(1000)
-    assert quarantine.share < 0.001
+    for n in range(1, 5):
+        quarantine.asked_for(named(1000 * n, 1000))
+    assert quarantine.share == 0.0
+
+
+def test_one_user_who_is_quarantined_again_and_again_is_one(shop):
+    """A bot whose stored state cannot be read sends an event with every chunk: that is no reason to stop a rollout."""
+    quarantine = Quarantine(shop.metrics)
+    quarantine.asked_for(named(0, 200))
+    for _ in range(5_000):
+        quarantine.add(Quarantined(b"bot", "state", "-", b""))
+    assert quarantine.share == 1 / 201
+
+
+def test_where_all_lists_fail_again_and_again_all_users_are_bad(shop):
+    quarantine = Quarantine(shop.metrics)
+    for _ in range(40):
+        users = named(0, 150)
+        quarantine.asked_for(users)
+        for user in users:
+            quarantine.add(Quarantined(user, "list", "-", b""))
+    assert quarantine.share == 1.0

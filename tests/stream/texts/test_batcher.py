@@ -300,6 +300,26 @@ async def test_an_encoder_that_cannot_be_kept_alive_refuses_until_it_is_back(mon
         assert (await ask(made, ["three"]))[0].reason == "stopped"
 
 
+async def test_an_encoder_that_was_away_for_days_is_still_tried_again(monkeypatch):
+    monkeypatch.setattr(encoder_thread, "DOWN_WAIT_S", 1e-4)
+    monkeypatch.setattr(encoder_thread, "DOWN_WAIT_MAX_S", 1e-4)
+    encoders, tries = [], 0
+
+    def make():
+        nonlocal tries
+        tries += 1
+        if 1 < tries < 1200:  # a wait that was doubled so often is no number any more
+            raise ModelError("nobody answers.", "start it")
+        encoders.append(ScriptedEncoder())
+        return encoders[-1]
+
+    async with batcher(make=make) as made:
+        encoders[0].is_broken = True
+        assert (await ask(made, ["one"]))[0].reason == "encoder_down"
+        await until(lambda: made.health().is_alive)
+        same((await ask(made, ["two"]))[0], "two")
+
+
 async def test_an_encoder_that_comes_back_as_another_one_is_away_until_it_is_itself_again(monkeypatch):
     monkeypatch.setattr(encoder_thread, "DOWN_WAIT_S", 0.05)
     encoders, version = [], "fake/1"

@@ -292,7 +292,7 @@ async def test_an_item_that_nobody_has_touched_reaches_those_whose_interest_it_i
 async def test_what_was_searched_for_decides_and_is_said(harness):
     tasks = await with_texts(harness, TITLES)
     query = event_record(1, "ann", action="query", item_id=None, text="power saw")
-    intake = harness.tracker.read([query])
+    intake = harness.tracker.read(harness.users, [query])
     harness.tracker.apply(harness.users, intake, 0.0)
     await asyncio.sleep(0.1)
     (published,) = published_by(harness)

@@ -10,7 +10,7 @@ import pytest
 from commit_world import World
 from kafka_records import Record, event_record
 
-from stream.kafka.engine.transport import Chunk
+from stream.kafka.engine.fetching import Chunk
 from stream.kafka.types import TopicPartition
 from stream.worker.quantum import Quantum
 
@@ -27,7 +27,7 @@ async def test_between_two_slices_of_deltas_others_have_a_turn_and_the_offset_mo
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = [event_record(n, f"u{n}", action="click", item_id=f"i{n}") for n in range(10)]
-    world.tracker.apply(world.users, world.tracker.read(records), 0.0)
+    world.tracker.apply(world.users, world.tracker.read(world.users, records), 0.0)
     world.users.next_offset = 10
     await world.committer.commit()
     deltas = [(key, value) for topic, key, value in world.broker.values if topic == world.settings.topic_item_deltas]

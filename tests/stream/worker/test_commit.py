@@ -15,7 +15,7 @@ from kafka_records import NOW_MS, Record, event_record
 
 from models.items.record import unpack_deltas
 from stream.errors import DeliveryError, InvariantError
-from stream.kafka.engine.transport import Chunk
+from stream.kafka.engine.fetching import Chunk
 from stream.kafka.types import TopicPartition
 from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
@@ -157,7 +157,7 @@ async def test_what_is_read_again_after_a_crash_counts_once_for_items_however_it
                 counts[key] += count
         return counts
 
-    world.tracker.apply(world.users, world.tracker.read(records[:5]), 0.0)
+    world.tracker.apply(world.users, world.tracker.read(world.users, records[:5]), 0.0)
     world.users.next_offset = 5
     world.broker.fail_write = not committed
     if committed:
@@ -178,7 +178,7 @@ async def test_what_is_read_again_after_a_crash_counts_once_for_items_however_it
             TopicPartition(again.settings.topic_events, 0), Chunk(records[start:end], end, start), 1
         )
         await again.committer.commit()
-    never_crashed.tracker.apply(never_crashed.users, never_crashed.tracker.read(records), 0.0)
+    never_crashed.tracker.apply(never_crashed.users, never_crashed.tracker.read(never_crashed.users, records), 0.0)
     never_crashed.users.next_offset = 8
     await never_crashed.committer.commit()
     assert counted(world.broker, again.broker) == counted(never_crashed.broker)
@@ -297,10 +297,11 @@ async def test_after_a_batch_of_lists_all_else_has_many_turns_before_the_next(wo
     world.tracker.apply(
         world.users,
         world.tracker.read(
+            world.users,
             [
                 event_record(i, f"u{i}", action="click", item_id="cup")
                 for i in range(2 * world.settings.refresh_batch_users)
-            ]
+            ],
         ),
         0.0,
     )

@@ -10,7 +10,7 @@ import pytest
 from commit_world import World
 from kafka_records import event_record
 
-from stream.kafka.engine.transport import Chunk
+from stream.kafka.engine.fetching import Chunk
 from stream.kafka.partitioner import key_partition
 from stream.kafka.types import TopicPartition
 from stream.state.log_mark import LogMark

@@ -31,7 +31,7 @@ def serving() -> Vitals:
         (made(serving(), read=False), "reading the catalogue and the statistics"),
         (made(serving(), stopping=True), "stopping"),
         (made(serving(), bad=0.05), None),
-        (made(serving(), bad=0.07), "7% of the last lists are quarantined"),
+        (made(serving(), bad=0.07), "7% of the users of the last lists are quarantined"),
     ],
 )
 def test_a_worker_is_ready_when_it_reads_events_and_makes_lists(asked: Probes, why: str | None) -> None:

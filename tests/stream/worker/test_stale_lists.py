@@ -14,6 +14,7 @@ from outcome_shop import Shop, replicated
 
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
+from stream.partitions.users import UserPartition
 from stream.refresh.stored_lists import ByHalfHash, newest_lists
 from stream.state.ledger import LEDGER_PREFIX
 from stream.worker import stale_lists
@@ -70,6 +71,24 @@ async def test_what_was_withdrawn_while_nobody_served_is_found_when_a_partition_
     shop.tracker.replicate_items([replicated(b"pan", b'{"item_id":"pan","title":"p","available":false}')], 0.0)
     shop.tracker.lists.forget([0])
     assert set(await look(shop)) == {user for user, items in lists.items() if "pan" in items}
+
+
+async def test_where_items_are_withdrawn_all_the_time_each_partition_has_its_turn(shop: Shop) -> None:
+    class Restless(StaleLists):
+        def _look_at(self, *args: Any) -> None:
+            super()._look_at(*args)
+            shop.tracker.renewal.withdrawals += 1
+
+    second = shop.tracker.users[1] = UserPartition(1, shop.stores[1])
+    parts: Any = SimpleNamespace(tracker=shop.tracker, settings=shop.settings, replicas_caught_up=lambda: True)
+    looking = asyncio.ensure_future(Restless(parts, lambda: None).look_forever())
+    async with asyncio.timeout(30):
+        while second.looked_through is None or shop.users.looked_through is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        before = shop.users.looked_through, second.looked_through
+        while shop.users.looked_through == before[0] or second.looked_through == before[1]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    looking.cancel()
 
 
 async def test_lists_are_remembered_again_so_that_they_age_and_are_not_sent_for_nothing(shop: Shop) -> None:
