@@ -21,6 +21,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from stream.kafka.log_ends import log_bounds
+
 RUN_SH = Path(__file__).resolve().parents[1] / "deploy" / "kafka" / "run.sh"
 TIMEOUT_S = 60.0
 _NOT_YET = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE)
@@ -82,7 +84,8 @@ class GroupOffsets:
 
     def ends(self) -> dict[int, int]:
         """End offset by partition."""
-        return {tp.partition: self._consumer.get_watermark_offsets(tp, timeout=TIMEOUT_S)[1] for tp in self._partitions}
+        bounds = log_bounds(self._consumer, [(tp.topic, tp.partition) for tp in self._partitions], TIMEOUT_S)
+        return {p: end for (_, p), (_, end) in bounds.items()}
 
     def total(self) -> int:
         """Records in the topic."""

@@ -42,6 +42,7 @@ from benchmarks.measure import (
 from benchmarks.processes import Worker, settings_of, sum_of, wait_until_done
 from benchmarks.refresh import burst_rate
 from benchmarks.workload import catalogue, produce, spread_events
+from stream.kafka.log_ends import log_bounds
 from stream.kafka.topics import create_topics
 from stream.settings import Settings
 
@@ -230,10 +231,8 @@ def log_ends(settings: Settings, topic: str) -> dict[int, int]:
     """End offset of each partition."""
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "bench-ends"})
     try:
-        return {
-            p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=TIMEOUT_S)[1]
-            for p in range(settings.partitions)
-        }
+        bounds = log_bounds(consumer, [(topic, p) for p in range(settings.partitions)], TIMEOUT_S)
+        return {p: end for (_, p), (_, end) in bounds.items()}
     finally:
         consumer.close()
 

@@ -28,6 +28,7 @@ from benchmarks.engines import PEERS_MEASURED, NotInstallableError, measure
 from benchmarks.kafka import Broker, GroupOffsets, local_kafka
 from benchmarks.processes import TIMEOUT_S, Worker, wait_until_done
 from benchmarks.workload import catalogue, events, produce
+from stream.kafka.log_ends import log_bounds
 from stream.kafka.topics import create_topics
 from stream.settings import Settings, load_settings
 
@@ -131,9 +132,8 @@ def _plain_faust(broker: Broker, topic: str, events_given: int) -> dict[str, flo
 
 def _at_end(settings: Settings, topic: str) -> Consumer:
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "bench", "fetch.wait.max.ms": 10})
-    partitions = [TopicPartition(topic, p) for p in range(settings.partitions)]
-    ends = [consumer.get_watermark_offsets(tp, timeout=30)[1] for tp in partitions]
-    consumer.assign([TopicPartition(topic, tp.partition, end) for tp, end in zip(partitions, ends, strict=True)])
+    bounds = log_bounds(consumer, [(topic, p) for p in range(settings.partitions)], TIMEOUT_S)
+    consumer.assign([TopicPartition(topic, p, end) for (_, p), (_, end) in bounds.items()])
     return consumer
 
 

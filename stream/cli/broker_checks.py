@@ -13,6 +13,7 @@ from stream.cli.checks import Check, skipped
 from stream.display.terminal import count
 from stream.errors import BrokerUnreachableError, SettingsError
 from stream.kafka.group import OUR_ASSIGNOR, ask_group, named
+from stream.kafka.log_ends import log_bounds
 from stream.kafka.log_rules import Log, missing, unequal_partitions, wrong_policy
 from stream.kafka.logs import cleanup_policies
 from stream.kafka.partitioner import key_partition
@@ -136,12 +137,10 @@ def _newest_keys(settings: Settings, partitions: int) -> list[tuple[int, bytes]]
     consumer = Consumer(settings.client_config("doctor") | config)
     try:
         starts, wanted = [], 0
-        give_up = time.monotonic() + timeout_s
-        for partition in range(partitions):
-            if time.monotonic() > give_up:
-                break  # of so many partitions some will do
-            tp = TopicPartition(settings.topic_events, partition)
-            low, high = consumer.get_watermark_offsets(tp, timeout=timeout_s) or (0, 0)
+        bounds = log_bounds(
+            consumer, [(settings.topic_events, partition) for partition in range(partitions)], timeout_s
+        )
+        for (_, partition), (low, high) in bounds.items():
             sampled = min(high - low, max(1, KEYS_MAX // partitions))
             if sampled:
                 starts.append(TopicPartition(settings.topic_events, partition, high - sampled))

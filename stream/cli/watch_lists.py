@@ -21,6 +21,7 @@ from rich.console import Console
 from stream.cli.watch_screen import Wanted
 from stream.display.terminal import say
 from stream.errors import TopicsError
+from stream.kafka.log_ends import log_bounds
 from stream.kafka.logs import unreachable
 from stream.kafka.topics import list_topics
 from stream.params import decode_limits
@@ -153,18 +154,19 @@ def _starts(consumer: Consumer, settings: Settings, wanted: Wanted) -> list[Topi
     missing = [name for name in wanted_topics if name not in existing]
     if missing:
         raise TopicsError(f"missing topics: {', '.join(missing)}.", "run `penchant topics create`")
-    starts = []
-    for name in wanted_topics:
-        for partition in range(existing[name].partitions):
-            start = TopicPartition(name, partition, OFFSET_BEGINNING)
-            if not wanted.from_beginning and name != settings.topic_items:
-                start.offset = _end(consumer, start, settings)
-            starts.append(start)
+    starts = [
+        TopicPartition(name, partition, OFFSET_BEGINNING)
+        for name in wanted_topics
+        for partition in range(existing[name].partitions)
+    ]
+    if not wanted.from_beginning:
+        newer = [start for start in starts if start.topic != settings.topic_items]
+        try:
+            bounds = log_bounds(
+                consumer, [(start.topic, start.partition) for start in newer], settings.connect_timeout_s
+            )
+        except KafkaException as error:
+            raise unreachable(settings, error) from None
+        for start in newer:
+            start.offset = bounds[start.topic, start.partition][1]
     return starts
-
-
-def _end(consumer: Consumer, partition: TopicPartition, settings: Settings) -> int:
-    try:
-        return int(consumer.get_watermark_offsets(partition, timeout=settings.connect_timeout_s, cached=False)[1])
-    except KafkaException as error:
-        raise unreachable(settings, error) from None

@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from stream.demo.tally import Figures, Purchase, Tally
 from stream.errors import InvariantError, PenchantError
+from stream.kafka.log_ends import PASSING, log_bounds
 from stream.params import decode_limits
 from stream.settings import Settings
 from stream.wire.records import Recommendation
@@ -157,13 +158,13 @@ class Observer:
         if error is not None:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._at_end.add(at)
-            elif error.fatal() or not error.retriable():
+            elif error.fatal() or error.code() not in PASSING:
                 raise KafkaException(error)
             return
         missing = message.offset() - self._expected[at]
         if missing > 0 and at[0] == self._settings.topic_attributions:
             # Outcomes come in transactions, whose markers take offsets: lost is what lies before the oldest record.
-            oldest, _ = consumer.get_watermark_offsets(TopicPartition(*at), timeout=_OLDEST_S, cached=False)
+            oldest, _ = log_bounds(consumer, [at], _OLDEST_S)[at]
             missing = min(message.offset(), oldest) - self._expected[at]
         if missing > 0:
             self._lost[at[0]] = self._lost.get(at[0], 0) + missing

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.errors import BrokerUnreachableError, TopicsError
+from stream.kafka.log_ends import log_bounds
 from stream.kafka.logs import unreachable
 from stream.settings import Settings
 
@@ -106,11 +107,8 @@ def _assign(
     """Take every partition from its beginning or that time; `{partition: end offset now}` of those that hold something."""
     timeout_s = settings.connect_timeout_s
     partitions = [p for p in _partitions(consumer, settings, topic) if only is None or p in only]
-    ends = {}
-    for partition in partitions:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
-        if high > low:
-            ends[partition] = high
+    bounds = log_bounds(consumer, [(topic, partition) for partition in partitions], timeout_s)
+    ends = {partition: high for (_, partition), (low, high) in bounds.items() if high > low}
     starts = dict.fromkeys(ends, 0)
     if since_ms is not None and ends:
         asked = [TopicPartition(topic, partition, max(0, since_ms)) for partition in ends]

@@ -13,10 +13,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.errors import BrokerUnreachableError, StuckError, TopicsError, UsageError
+from stream.kafka.log_ends import log_bounds
 from stream.kafka.throttled import OnThrottled, telling
 from stream.settings import Settings
 
@@ -153,17 +153,12 @@ class TopicReplica:
 
     def _assign(self, consumer: Consumer) -> dict[int, int]:
         """Take every partition from its beginning; `{partition: end offset now}` of those that are not empty."""
-        give_up = time.monotonic() + self._settings.connect_timeout_s
-        while True:
-            try:
-                return self._try_to_assign(consumer)
-            except KafkaException as error:
-                # Of a topic that was just made nobody may be the leader yet.
-                if time.monotonic() < give_up and error.args[0].retriable() and not self._stop.wait(POLL_S):
-                    continue
-                raise BrokerUnreachableError(
-                    f"topic {self.topic} cannot be read: {error.args[0].str()}.", "see `penchant doctor`"
-                ) from error
+        try:
+            return self._try_to_assign(consumer)
+        except KafkaException as error:
+            raise BrokerUnreachableError(
+                f"topic {self.topic} cannot be read: {error.args[0].str()}.", "see `penchant doctor`"
+            ) from error
 
     def _try_to_assign(self, consumer: Consumer) -> dict[int, int]:
         timeout_s = self._settings.connect_timeout_s
@@ -174,19 +169,8 @@ class TopicReplica:
         consumer.assign([TopicPartition(self.topic, p, 0) for p in partitions])
         self._partitions = len(partitions)
         self._wanted_partitions = max(self._wanted_partitions, self._partitions)
-        admin = AdminClient(self._settings.client_config("replica"))
-        begins, ends = (self._offsets(admin, partitions, spec()) for spec in (OffsetSpec.earliest, OffsetSpec.latest))
-        return {p: end for p, end in ends.items() if end > begins[p]}
-
-    def _offsets(self, admin: AdminClient, partitions: list[int], spec: OffsetSpec) -> dict[int, int]:
-        """Of all partitions by one question: asked one by one, 256 of them take seven seconds on a busy machine."""
-        timeout_s = self._settings.connect_timeout_s
-        futures = admin.list_offsets(
-            {TopicPartition(self.topic, p): spec for p in partitions},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=timeout_s,
-        )
-        return {tp.partition: int(future.result(timeout_s).offset) for tp, future in futures.items()}
+        bounds = log_bounds(consumer, [(self.topic, p) for p in partitions], timeout_s)
+        return {partition: high for (_, partition), (low, high) in bounds.items() if high > low}
 
     def _take_up_partitions(self, consumer: Consumer) -> None:
         consumer.list_topics(self.topic, timeout=self._settings.connect_timeout_s)  # else it does not know of them yet

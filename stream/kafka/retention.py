@@ -16,6 +16,7 @@ from typing import Final, Self
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream.errors import BrokerUnreachableError, InvariantError, TopicsError
+from stream.kafka.log_ends import log_bounds
 
 _NO_COMMIT: Final = -1001  # librdkafka's OFFSET_INVALID: the group has committed nothing on this partition
 
@@ -58,7 +59,7 @@ class RetentionGuard:
         Raises:
             BrokerUnreachableError: no answer within `timeout_s`.
         """
-        return max(0, self._low_watermark(topic, partition) - next_offset)
+        return self._lost({(topic, partition): next_offset})[topic, partition]
 
     def check(self, positions: Mapping[tuple[str, int], int]) -> None:
         """Compare each reader's position: (topic, partition) -> next offset to read.
@@ -69,8 +70,8 @@ class RetentionGuard:
         """
         dropped = {
             f"{topic}[{partition}]": count
-            for (topic, partition), next_offset in sorted(positions.items())
-            if (count := self.lost(topic, partition, next_offset))
+            for (topic, partition), count in sorted(self._lost(positions).items())
+            if count
         }
         if dropped:
             raise InvariantError(
@@ -104,14 +105,12 @@ class RetentionGuard:
     ) -> None:
         self.close()
 
-    def _low_watermark(self, topic: str, partition: int) -> int:
+    def _lost(self, positions: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         try:
-            marks = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=self._timeout_s)
+            bounds = log_bounds(self._consumer, positions, self._timeout_s)
         except KafkaException as error:
             raise self._unreachable(error) from None
-        if marks is None:  # how confluent-kafka reports a timeout here
-            raise self._unreachable("timed out")
-        return int(marks[0])
+        return {at: max(0, low - positions[at]) for at, (low, _) in bounds.items()}
 
     def _partitions(self, topic: str) -> int:
         try:

@@ -1,16 +1,15 @@
-"""Questions to the broker: is it there, which topics has it, where do they end; and creating the topics."""
+"""Questions to the broker: is it there, which topics has it; and creating the topics."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream.errors import BrokerUnreachableError, TopicsError
+from stream.errors import TopicsError
 from stream.kafka.log_rules import Log, what_is_wrong
 from stream.kafka.logs import TopicLogs, unreachable
 from stream.kafka.specs import topic_specs
@@ -100,52 +99,6 @@ def check_topics(settings: Settings) -> dict[str, Log]:
     if (wrong := what_is_wrong(settings, logs)) is not None:
         raise wrong
     return logs
-
-
-class LogEnds:
-    """Ends of topic partitions, asked of the broker each time. Thread-safe."""
-
-    def __init__(self, settings: Settings, *, readable: bool = False) -> None:
-        """`readable`: the end of what may be read by now, before the oldest transaction that is still open; anybody's producer
-        may leave one open for long. Otherwise the very end: a transaction that was just committed may not be visible to
-        readers for a moment."""
-        self._timeout_s = settings.connect_timeout_s
-        self._lock = threading.Lock()
-        isolation = "read_committed" if readable else "read_uncommitted"
-        self._consumer = Consumer(
-            settings.client_config("log-ends")
-            | {"group.id": f"{settings.group_id}-log-ends", "isolation.level": isolation}
-        )
-
-    def __call__(self, topic: str, partition: int) -> int:
-        """Next offset to be written.
-
-        Raises:
-            BrokerUnreachableError: no answer within `connect_timeout_s`.
-        """
-        return self.bounds(topic, partition)[1]
-
-    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """Offset of the oldest record, and next offset to be written.
-
-        Raises:
-            BrokerUnreachableError: no answer within `connect_timeout_s`.
-        """
-        with self._lock:
-            try:
-                low, high = self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), timeout=self._timeout_s, cached=False
-                )
-            except KafkaException as error:
-                raise BrokerUnreachableError(
-                    f"the end of {topic} partition {partition} is not known: {error.args[0].str()}.",
-                    "see `penchant doctor`",
-                ) from error
-        return int(low), int(high)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._consumer.close()
 
 
 def _hint(error: KafkaException) -> str:

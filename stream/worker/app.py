@@ -18,11 +18,11 @@ from stream.kafka.engine.engine import Engine, HandleChunk
 from stream.kafka.engine.fetching import Chunk
 from stream.kafka.engine.table import StoreOptions
 from stream.kafka.group import members_of, named, shared_topics
+from stream.kafka.log_ends import LogEnds
 from stream.kafka.log_rules import Logs, another_changelog, what_is_wrong
 from stream.kafka.logs import TopicLogs
 from stream.kafka.producer import RecordProducer
 from stream.kafka.replica import TopicReplica, read_whole
-from stream.kafka.topics import LogEnds
 from stream.kafka.transactions import PartitionWriters
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics

@@ -12,9 +12,9 @@ from typing import Final
 from stream.errors import BrokerUnreachableError, PenchantError
 from stream.kafka.engine.engine import Engine
 from stream.kafka.group import others_on, two_groups
+from stream.kafka.log_ends import LogEnds
 from stream.kafka.log_rules import Logs, what_changed, what_is_wrong
 from stream.kafka.logs import TopicLogs
-from stream.kafka.topics import LogEnds
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.settings import Settings
@@ -164,11 +164,12 @@ class VitalSigns:
             return None
 
     def _records_behind(self, offsets: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
-        behind = {}
         try:
-            for tp, offset in offsets.items():
-                low, high = self._log_ends.bounds(tp.topic, tp.partition)
-                behind[tp] = max(0, high - max(low, offset))
+            bounds = self._log_ends.bounds_of([(tp.topic, tp.partition) for tp in offsets])
         except BrokerUnreachableError:  # then it is not this worker that is stuck; a commit will tell if that lasts
             return {}
+        behind = {}
+        for tp, offset in offsets.items():
+            low, high = bounds[tp.topic, tp.partition]
+            behind[tp] = max(0, high - max(low, offset))
         return behind

@@ -11,9 +11,9 @@ import time
 from typing import Final, NamedTuple
 
 from stream.errors import BrokerUnreachableError, TopicsError
+from stream.kafka.log_ends import LogEnds
 from stream.kafka.log_rules import Logs, another_events_log, partitions_changed, what_is_wrong
 from stream.kafka.logs import TopicLogs
-from stream.kafka.topics import LogEnds
 from stream.settings import Settings
 from stream.state.log_mark import LOG_KEY, MEANT_KEY, LogMark, read_log, read_meant
 from stream.storage.rocks import PartitionStore

@@ -36,7 +36,8 @@ from kafka_server import KafkaServer, free_ports
 from worker_process import Topics, WorkerProcess
 
 from models.reasons.contributions import COMPLETENESS_GAP_MAX
-from stream.kafka.topics import LogEnds, create_topics
+from stream.kafka.log_ends import LogEnds
+from stream.kafka.topics import create_topics
 from stream.state.record import States
 from stream.wire.reasons import Reasons
 from stream.wire.records import read_attribution, recommendation_decoder

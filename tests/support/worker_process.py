@@ -23,6 +23,7 @@ from places import ROOT
 from models.hashing import item_hash
 from models.items.co_occurrence import pair_increments
 from models.items.names import ItemNames
+from stream.kafka.log_ends import log_bounds
 from stream.outcomes.clicks import CLICKS_KEY
 from stream.outcomes.strategy_totals import TOTALS_PREFIX
 from stream.params import decode_limits
@@ -277,7 +278,8 @@ def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "ends", "log_level": 0})
     try:
         partitions = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
-        return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=TIMEOUT_S)[1] for p in partitions}
+        bounds = log_bounds(consumer, [(topic, p) for p in partitions], TIMEOUT_S)
+        return {p: end for (_, p), (_, end) in bounds.items()}
     finally:
         consumer.close()
 

@@ -13,7 +13,8 @@ from kafka_server import KafkaServer
 from worker_process import Topics
 
 from stream.errors import DeliveryError, InvariantError
-from stream.kafka.topics import LogEnds, create_topics
+from stream.kafka.log_ends import LogEnds
+from stream.kafka.topics import create_topics
 from stream.kafka.transactions import Keyed, PartitionWriters
 from stream.settings import load_settings
 
