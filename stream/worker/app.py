@@ -68,7 +68,7 @@ class Application:
         self.directory = DataDirectory(settings.data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
         self._log_ends, self._readable_ends = LogEnds(settings), LogEnds(settings, readable=True)
         self._topic_logs = TopicLogs(settings)
-        self._writers = PartitionWriters(settings, self._log_ends, self.metrics.worker.throttled.inc)
+        self._writers = PartitionWriters(settings, self._log_ends.bounds_of, self.metrics.worker.throttled.inc)
         self.engine = Engine(settings)
         self.tracker = Tracker(settings, self.metrics)
         producer = RecordProducer(settings, self.metrics.worker.throttled.inc)
@@ -161,7 +161,7 @@ class Application:
     def _store_options(self, table: str, source: str, stores: PartitionStores) -> StoreOptions:
         return StoreOptions(
             stores,
-            self._log_ends,
+            self._log_ends.bounds_of,
             self.lifecycle.fatal,
             source,
             self._writers.claim,
