@@ -36,7 +36,7 @@ from stream.worker.collector import keep_for_life
 from stream.worker.commit import Committer
 from stream.worker.compiling import Compiling
 from stream.worker.dead_letters import DeadLetters
-from stream.worker.expiry import Expiry
+from stream.worker.expiry import ItemExpiry, UserExpiry
 from stream.worker.followed_models import FollowedModels
 from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last, exit_now
 from stream.worker.log import log_to_stderr
@@ -318,7 +318,8 @@ class Application:
                 self._signs.watch_log_ends(),
                 *([] if self._texts is None else [self._texts.run()]),
                 *([self._stale_lists.look_forever()] if self.settings.recommend else []),
-                *([Expiry(self._parts).look_forever()] if self.settings.user_ttl_days else []),
+                *([UserExpiry(self._parts).look_forever()] if self.settings.user_ttl_days else []),
+                *([ItemExpiry(self._parts).look_forever()] if self.settings.unknown_item_ttl_days else []),
             )
 
     @asynccontextmanager
