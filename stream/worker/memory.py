@@ -25,7 +25,7 @@ def memory_by_part(parts: WorkerParts) -> dict[str, int]:
         "block_cache": parts.directory.cache_bytes,
         "write_buffers": parts.directory.buffer_bytes,
         "statistics": tracker.knowledge.stats.nbytes,
-        "vectors": 0 if vectors is None else vectors.size * vectors.dims * 4,
+        "vectors": 0 if vectors is None else vectors.nbytes,
         "queries": 0 if texts is None else texts.queries.waiting_bytes,
         "lists": len(tracker.lists) * LIST_BYTES,
         "waiting_users": len(tracker.queue) * WAITING_BYTES,
