@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -85,8 +85,15 @@ def _name(handle: Any) -> str:
     callback = getattr(handle, "_callback", None)  # None by the time that a handle was cancelled
     task = getattr(callback, "__self__", None)
     if isinstance(task, asyncio.Task):
-        return str(getattr(task.get_coro(), "__qualname__", task))
+        return " > ".join(_awaiting(task.get_coro()))
     return str(getattr(callback, "__qualname__", callback))[:100]
+
+
+def _awaiting(coroutine: Any) -> Iterator[str]:
+    """What waits for what, from the outermost on, where the step ended."""
+    while (name := getattr(coroutine, "__qualname__", None)) is not None:
+        yield str(name)
+        coroutine = getattr(coroutine, "cr_await", None)
 
 
 def _mark_reading(out: TextIO) -> None:

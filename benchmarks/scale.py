@@ -22,10 +22,12 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,14 +114,21 @@ def _measure(size: Size, options: argparse.Namespace) -> dict[str, float]:
         produced_s = _produce_world(settings, size)
         bench = _Bench(broker, settings, size, options, Path(directory))
         figures = {"users": float(size.users), "items": float(size.items), "produced_s": produced_s}
+        phases: list[Callable[[], dict[str, float]]] = [
+            partial(bench.start, "recovery"),
+            bench.burst,
+            partial(bench.under_load, "", again=False),
+            *([partial(bench.under_load, "again_", again=True)] if options.again else []),
+            bench.stop,
+            partial(bench.start, "warm"),
+        ]
         try:
-            figures |= bench.start("recovery")
-            figures |= bench.burst()
-            figures |= bench.under_load("", again=False)
-            if options.again:
-                figures |= bench.under_load("again_", again=True)
-            figures |= bench.stop()
-            figures |= bench.start("warm")
+            for phase in phases:
+                found = phase()
+                _say(
+                    json.dumps({name: round(value, 3) for name, value in found.items()})
+                )  # not lost if a later one fails
+                figures |= found
         finally:
             bench.worker.close()
         return figures

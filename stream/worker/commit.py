@@ -36,7 +36,7 @@ from stream.kafka.producer import RecordProducer
 from stream.kafka.transactions import Keyed
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
-from stream.partitions.items import due_first
+from stream.partitions.items import RECORDS_MAX_BYTES, due_first
 from stream.partitions.taken import Taken
 from stream.settings import Settings
 from stream.storage.rocks import PartitionStore
@@ -215,8 +215,9 @@ class Committer:
         for partition in users.values():
             partition.overlay.trim(share_bytes)
             partition.outcomes.ledgers.trim(share_bytes)
-        for items in self._tracker.items.values():
-            items.trim()
+        items = self._tracker.items
+        for each in items.values():
+            each.trim(RECORDS_MAX_BYTES // len(items))
 
 
 def _write_stores(changes: Sequence[_Change], changelog_offsets: Sequence[int], rest: float) -> None:
