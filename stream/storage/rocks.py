@@ -26,8 +26,8 @@ MAX_OPEN_FILES = 256
 """A database's; RocksDB's own default is unlimited, and aborts where the process runs out (rocksdict#573)."""
 
 ARENA_BLOCK_BYTES: Final = 64 << 10
-"""What a memtable takes at a time, and has as long as a single record is in it. RocksDB's own megabyte takes 512 MB for the tables
-of 256 partitions, whatever the budget: only the database that is written to makes room."""
+"""What a memtable takes at a time, and has as long as a single record is in it. RocksDB's own megabyte takes 512 MB for the
+tables of 256 partitions, whatever the budget: only the database that is written to makes room."""
 
 SLICE_BYTES: Final = 128 << 10
 """Of what is written at once. rocksdict keeps the interpreter's lock until RocksDB has done it, half a millisecond for so much:
