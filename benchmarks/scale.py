@@ -110,7 +110,13 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
 
 def _measure(size: Size, options: argparse.Namespace) -> dict[str, float]:
     with local_kafka() as broker, tempfile.TemporaryDirectory(prefix="penchant-bench-") as directory:
-        settings = settings_of(broker.bootstrap_servers, "scale", partitions=options.partitions, connect_timeout_s=60.0)
+        settings = settings_of(
+            broker.bootstrap_servers,
+            "scale",
+            partitions=options.partitions,
+            item_partitions=options.item_partitions,
+            connect_timeout_s=60.0,
+        )
         produced_s = _produce_world(settings, size)
         bench = _Bench(broker, settings, size, options, Path(directory))
         figures = {"users": float(size.users), "items": float(size.items), "produced_s": produced_s}
@@ -339,6 +345,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=1_000_000, help="items of its catalogue")
     parser.add_argument("--active", type=int, default=100_000, help="users that events are of, of each size")
     parser.add_argument("--partitions", type=int, default=256, help="of every topic, of each size")
+    parser.add_argument(
+        "--item-partitions", type=int, default=0, help="of the item topics; 0 = as a worker's own setting says"
+    )
     parser.add_argument("--events", type=int, default=20_000, help="events that come at once")
     parser.add_argument("--rate", type=float, default=100.0, help="events/s of the latency part")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the latency part")
