@@ -34,8 +34,8 @@ class TopicSettings(BaseModel):
     )
     item_partitions: Annotated[int, Field(ge=0, le=1024)] = Field(
         0,
-        description="Partitions that `topics create` makes of `topic_item_deltas` and `topic_item_stats`: the most workers that "
-        "share the statistics of items; 0 = as many as of events, 16 at most",
+        description="Partitions that `topics create` makes of `topic_item_deltas` and `topic_item_stats`: the most workers "
+        "that share the statistics of items; 0 = as many as of events, 16 at most",
     )
     replication_factor: Positive = Field(1, description="Replicas that `topics create` asks for; 3 in production")
 
