@@ -113,12 +113,14 @@ class ItemPartition:
         """Memory of the records held, in bytes."""
         return len(self._rows) * self._rows.row_bytes
 
-    def trim(self, max_bytes: int) -> None:
-        """Forget what the store has, once it is more; only when what was last taken has been written to it."""
-        if self.nbytes > max_bytes:
-            keys = list(self._changed)
-            self._rows.keep(np.array([self._row_of[key] for key in keys], np.int64))
-            self._row_of = {key: row for row, key in enumerate(keys)}
+    def trim(self, max_bytes: int) -> bool:
+        """Forget what the store has, once it is more; only when what was last taken has been written to it. Whether it was."""
+        if self.nbytes <= max_bytes:
+            return False
+        keys = list(self._changed)
+        self._rows.keep(np.array([self._row_of[key] for key in keys], np.int64))
+        self._row_of = {key: row for row, key in enumerate(keys)}
+        return True
 
 
 def due_first(partitions: Mapping[int, ItemPartition], now_s: float, since_s: float) -> list[int]:

@@ -134,7 +134,7 @@ class Committer:
         await self._producer.flush()
         await self._write_changelogs(written, whole)
         await self._commit_offsets(changes)
-        self._trim()
+        await self._trim(whole)
         self.last_completed_s = time.monotonic()
         self._metrics.work.commits.inc()
         self._metrics.work.commit_seconds.observe(self.last_completed_s - started)
@@ -209,15 +209,17 @@ class Committer:
             consumer.set_durable(durable)
             await consumer.commit()
 
-    def _trim(self) -> None:
-        users = self._tracker.users
+    async def _trim(self, whole: bool) -> None:
+        """What the stores have now, and is more than its share. What changes between two partitions stays, as always."""
+        users, items = self._tracker.users, self._tracker.items
         share_bytes = self._settings.overlay_max_bytes // (4 * max(1, len(users)))
-        for partition in users.values():
-            partition.overlay.trim(share_bytes)
-            partition.outcomes.ledgers.trim(share_bytes)
-        items = self._tracker.items
-        for each in items.values():
-            each.trim(RECORDS_MAX_BYTES // len(items))
+        for partition in list(users.values()):
+            if partition.overlay.trim(share_bytes) | partition.outcomes.ledgers.trim(share_bytes):
+                await self._let_others_run(whole)
+        share_bytes = RECORDS_MAX_BYTES // max(1, len(items))
+        for each in list(items.values()):
+            if each.trim(share_bytes):
+                await self._let_others_run(whole)
 
 
 def _write_stores(changes: Sequence[_Change], changelog_offsets: Sequence[int], rest: float) -> None:
