@@ -137,6 +137,9 @@ class WorkMetrics:
             "penchant_overlay_bytes", "Memory of states changed or read since the last commit"
         )
         self.expired_users = new.counter("penchant_users_expired", "Users who were forgotten after user_ttl_days")
+        self.expired_items = new.counter(
+            "penchant_items_expired", "Items whose statistics were forgotten after unknown_item_ttl_days"
+        )
         self.memory_bytes = new.gauge("penchant_memory_bytes", "Memory in use, by part", "part")
         self.commits = new.counter("penchant_commits", "Durable commits")
         self.commit_seconds = new.histogram(

@@ -54,6 +54,8 @@ class ItemStatistics:
         self._neighbours = GrowingArray(np.int32, neighbours_max, fill=NO_INDEX)
         self._neighbour_weights = GrowingArray(np.float64, neighbours_max)
         self._neighbour_forwards = GrowingArray(np.float64, neighbours_max)
+        self._free_rows: list[int] = []
+        """Rows of neighbours of items that are gone."""
         self._grow_neighbours(NO_NEIGHBOURS + 1)
 
     @property
@@ -161,12 +163,30 @@ class ItemStatistics:
         )
         self.version += 1
 
+    def remove(self, rows: ArrayLike) -> None:
+        """Nothing is known any more of the items with these dense indices, (n,) different int below `size`. Others keep them as
+        neighbours."""
+        at = np.asarray(rows, np.int64)
+        self.moment_totals -= self.moments[at].sum(axis=0)
+        for column in (self.count, self.trend_ms, self.trend, self.exposures, self.clicks, self.moments):
+            column[at] = 0
+        self.first_seen_ms[at] = NEVER_MS
+        freed = self.neighbour_row[at]
+        freed = freed[freed != NO_NEIGHBOURS]
+        self.neighbours[freed] = NO_INDEX
+        self.neighbour_weights[freed] = self.neighbour_forwards[freed] = 0.0
+        self._free_rows += freed.tolist()
+        self.neighbour_row[at] = NO_NEIGHBOURS
+        self.version += 1
+
     def _rows_of(self, items: NDArray[np.int64], has_some: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Rows of neighbours of these items, new ones for those that need one for the first time."""
+        """Rows of neighbours of these items, others' former or new ones for those that need one for the first time."""
         newcomers = items[has_some & (self.neighbour_row[items] == NO_NEIGHBOURS)]
-        used = len(self._neighbours)
-        self._grow_neighbours(used + len(newcomers))
-        self.neighbour_row[newcomers] = np.arange(used, used + len(newcomers))
+        again = self._free_rows[: len(newcomers)]
+        del self._free_rows[: len(newcomers)]
+        used, more = len(self._neighbours), len(newcomers) - len(again)
+        self._grow_neighbours(used + more)
+        self.neighbour_row[newcomers] = np.concatenate([np.array(again, np.int64), np.arange(used, used + more)])
         return self.neighbour_row[items].astype(np.int64)
 
     def _grow(self, size: int) -> None:

@@ -48,6 +48,10 @@ class ItemPartition:
         self._rows = ItemRows(neighbours_max)
         self._row_of: dict[bytes, int] = {}
         self._changed: set[bytes] = set()
+        self.expired: dict[bytes, None] = {}
+        """Items whose records the next commit deletes, unless a delta of theirs comes before it."""
+        self.looked_for_expiry_s = float("-inf")
+        """When its items were last looked through, by a monotonic clock."""
         self.taken_at_s = float("-inf")
         """When a commit last took what had changed, in its seconds."""
 
@@ -103,10 +107,20 @@ class ItemPartition:
         return len(self._changed) <= RECORDS_PER_S * waited_s or waited_s >= MAX_WAIT_S
 
     def take(self, now_s: float = 0.0) -> Taken:
-        """Everything since the last call that a commit writes."""
+        """Everything since the last call that a commit writes.
+
+        An item that expires loses its fences with its record. That is safe: a commit before this one has covered all of its
+        deltas, which are behind the committed offset and are not read again.
+        """
         self.taken_at_s = now_s
+        gone: list[tuple[bytes, bytes | None]] = [(key, None) for key in self.expired if key not in self._changed]
+        self.expired.clear()
+        # A delta that comes before the store has the tombstone must not find the record there.
+        empty = self._rows.add([None] * len(gone)).tolist()
+        self._row_of.update(zip((key for key, _ in gone), empty, strict=True))
         keys, self._changed = list(self._changed), set()
-        return Taken(Snapshot(keys, self._rows.pack(np.array([self._row_of[key] for key in keys], np.int64))))
+        stored = Snapshot(keys, self._rows.pack(np.array([self._row_of[key] for key in keys], np.int64)))
+        return Taken(stored, marks=gone)
 
     @property
     def nbytes(self) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.arrays import I4
 from models.calendar import DAY_MS
+from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
 from models.items.names import ItemNames
@@ -117,9 +118,11 @@ class Knowledge:
         return changes
 
     def replicate_stats(self, records: Sequence[Replicated], topic: str) -> RecordColumns:
-        """Statistics records of this topic, into the arrays; bytes that are no record are passed over. Returns the newest of
-        each item."""
-        latest = {record.key: record.value for record in records if record.key and record.value is not None}
+        """Statistics records of this topic, into the arrays; bytes that are no record are passed over, and an item with a
+        tombstone has expired. Returns the newest of each item."""
+        newest = {record.key: record.value for record in records if record.key}
+        latest = {key: value for key, value in newest.items() if value is not None}
+        self._forget_stats([key for key, value in newest.items() if value is None])
         try:
             columns = self._put_stats(latest)
         except ValueError:  # of a later release, say; each of those items stays as it was
@@ -139,6 +142,20 @@ class Knowledge:
         self._metrics.input.unknown_item_statistics.set(self._unknown.total(self.stats.count))
         self.heard_of(int(columns.trend_ms.max(initial=0)))
         return columns
+
+    def _forget_stats(self, keys: Sequence[bytes]) -> None:
+        if keys:
+            rows = self.index.lookup(self._hashes_of_keys(keys))
+            rows = np.unique(rows[(rows >= 0) & (rows < self.stats.size)])
+            self.stats.remove(rows)
+
+    def are_unknown(self, keys: Sequence[bytes]) -> NDArray[np.bool_]:
+        """(n,) which of these item ids the catalogue, as far as it has been read, does not have; none of them is remembered."""
+        return self._unknown.are_unknown(self.index.lookup(self._hashes_of_keys(keys)).astype(np.int64))
+
+    @staticmethod
+    def _hashes_of_keys(keys: Sequence[bytes]) -> NDArray[np.uint64]:
+        return np.array([item_hash(key.decode(errors="replace")) for key in keys], np.uint64)
 
     def counted(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """(m,) of which of these items statistics are kept."""

@@ -25,6 +25,14 @@ class UnknownItems:
         self._reach(int(indices.max(initial=-1)) + 1)
         self._listed.values[indices[inside]] = listed[inside]
 
+    def are_unknown(self, indices: I8) -> NDArray[np.bool_]:
+        """(m,) of which of these items by dense index the catalogue says nothing; -1 is an item that nobody has met."""
+        self._reach(int(indices.max(initial=-1)) + 1)
+        known = np.zeros(len(indices), np.bool_)
+        inside = indices >= 0
+        known[inside] = self._listed.values[indices[inside]]
+        return ~known
+
     def total(self, count: F8) -> int:
         """Items with statistics, `count` (n,) engagements each, that the catalogue does not know."""
         self._reach(len(count))

@@ -81,6 +81,7 @@ class CatalogueVectors:
         self._serving_file, self._catalog, self._is_read = serving_file, catalog, is_read
         self._metrics, self._on_swap = metrics, on_swap
         self._waiting: dict[int, None] = {}
+        self._looked_through = False
         self._work = asyncio.Event()
         new = ItemVectors(model_version, dims)
         last = _read(serving_file)
@@ -109,9 +110,11 @@ class CatalogueVectors:
             if not self._waiting:
                 self._work.clear()  # first: what changes while the rest goes on must not be overlooked
                 await self._swap()
+                await self._forget_unused()
                 await self._index_while_idle()
                 with suppress(TimeoutError):  # nothing says that the catalogue has been read to its end
-                    await asyncio.wait_for(self._work.wait(), None if self.spaces.coming is None else SWAP_POLL_S)
+                    is_done = self.spaces.coming is None and self._looked_through
+                    await asyncio.wait_for(self._work.wait(), None if is_done else SWAP_POLL_S)
                 continue
             some = list(islice(self._waiting, AT_ONCE))
             for index in some:
@@ -121,6 +124,16 @@ class CatalogueVectors:
             if again:
                 self._waiting.update(dict.fromkeys(again))
                 await asyncio.sleep(RETRY_S)
+
+    async def _forget_unused(self) -> None:
+        # Once, when all of the catalogue's have just been asked for: later nobody asks for those that serve from memory.
+        if self._looked_through or self.spaces.coming is not None or not self._is_read():
+            return
+        self._looked_through = True
+        serving = self.spaces.serving
+        deleted = await self._store.forget_unused(serving.model_version, serving.dims)
+        if deleted:
+            logger.info("%d vectors of texts that the catalogue has not had for long are gone from the disk", deleted)
 
     async def _index_while_idle(self) -> None:
         """Grow the graph of a large catalogue in slices."""

@@ -167,7 +167,9 @@ class Committer:
     def _change_of_items(self, p: int, now_s: float) -> _Change:
         settings, items = self._settings, self._tracker.items[p]
         source, changelog = TopicPartition(settings.topic_item_deltas, p), TopicPartition(settings.topic_item_stats, p)
-        return _Change(source, changelog, items.store, items.next_offset, items.take(now_s))
+        taken = items.take(now_s)
+        self._metrics.work.expired_items.inc(len(taken.marks))
+        return _Change(source, changelog, items.store, items.next_offset, taken)
 
     async def _write_changelogs(self, changes: Sequence[_Change], hurried: bool) -> None:
         # Each waits several times for the broker, so where somebody waits for the commit all go at once. A failure shows only

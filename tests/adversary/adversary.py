@@ -177,7 +177,7 @@ def _has_open_transactions(topics: Topics) -> bool:
     very, readable = LogEnds(topics.settings), LogEnds(topics.settings, readable=True)
     try:
         tps = [(topics.settings.topic_events, p) for p in topics.ends(topics.settings.topic_events)]
-        return any(very(*tp) != readable(*tp) for tp in tps)
+        return very.bounds_of(tps) != readable.bounds_of(tps)
     finally:
         very.close()
         readable.close()
