@@ -18,8 +18,9 @@ from stream.partitions.taken import Taken
 from stream.storage.overlay import Snapshot
 from stream.storage.rocks import PartitionStore
 
-CACHED_ITEMS = 20_000
-"""Item records that a partition keeps in memory between commits, about 1.8 KB each."""
+RECORDS_MAX_BYTES: Final = 256 << 20
+"""Of item records that all partitions of a worker together keep in memory between commits, some 8 KB each where 300 neighbours
+have room."""
 
 RECORDS_PER_S: Final = 250
 """Records a second that a partition writes without waiting, about 2 MB/s: each is sent to the broker, written to the changelog
@@ -121,12 +122,19 @@ class ItemPartition:
         stored = Snapshot(keys, self._rows.pack(np.array([self._row_of[key] for key in keys], np.int64)))
         return Taken(stored, marks=gone)
 
-    def trim(self) -> None:
-        """Forget what the store has, once there is much; only when what was last taken has been written to it."""
-        if len(self._rows) > CACHED_ITEMS:
-            keys = list(self._changed)
-            self._rows.keep(np.array([self._row_of[key] for key in keys], np.int64))
-            self._row_of = {key: row for row, key in enumerate(keys)}
+    @property
+    def nbytes(self) -> int:
+        """Memory of the records held, in bytes."""
+        return len(self._rows) * self._rows.row_bytes
+
+    def trim(self, max_bytes: int) -> bool:
+        """Forget what the store has, once it is more; only when what was last taken has been written to it. Whether it was."""
+        if self.nbytes <= max_bytes:
+            return False
+        keys = list(self._changed)
+        self._rows.keep(np.array([self._row_of[key] for key in keys], np.int64))
+        self._row_of = {key: row for row, key in enumerate(keys)}
+        return True
 
 
 def due_first(partitions: Mapping[int, ItemPartition], now_s: float, since_s: float) -> list[int]:

@@ -36,7 +36,7 @@ from stream.kafka.producer import RecordProducer
 from stream.kafka.transactions import Keyed
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
-from stream.partitions.items import due_first
+from stream.partitions.items import RECORDS_MAX_BYTES, due_first
 from stream.partitions.taken import Taken
 from stream.settings import Settings
 from stream.storage.rocks import PartitionStore
@@ -134,7 +134,7 @@ class Committer:
         await self._producer.flush()
         await self._write_changelogs(written, whole)
         await self._commit_offsets(changes)
-        self._trim()
+        await self._trim(whole)
         self.last_completed_s = time.monotonic()
         self._metrics.work.commits.inc()
         self._metrics.work.commit_seconds.observe(self.last_completed_s - started)
@@ -211,14 +211,17 @@ class Committer:
             consumer.set_durable(durable)
             await consumer.commit()
 
-    def _trim(self) -> None:
-        users = self._tracker.users
+    async def _trim(self, whole: bool) -> None:
+        """What the stores have now, and is more than its share. What changes between two partitions stays, as always."""
+        users, items = self._tracker.users, self._tracker.items
         share_bytes = self._settings.overlay_max_bytes // (4 * max(1, len(users)))
-        for partition in users.values():
-            partition.overlay.trim(share_bytes)
-            partition.outcomes.ledgers.trim(share_bytes)
-        for items in self._tracker.items.values():
-            items.trim()
+        for partition in list(users.values()):
+            if partition.overlay.trim(share_bytes) | partition.outcomes.ledgers.trim(share_bytes):
+                await self._let_others_run(whole)
+        share_bytes = RECORDS_MAX_BYTES // max(1, len(items))
+        for each in list(items.values()):
+            if each.trim(share_bytes):
+                await self._let_others_run(whole)
 
 
 def _write_stores(changes: Sequence[_Change], changelog_offsets: Sequence[int], rest: float) -> None:

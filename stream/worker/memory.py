@@ -24,6 +24,7 @@ def memory_by_part(parts: WorkerParts) -> dict[str, int]:
         "fetched": parts.membership.consumer.unapplied_bytes(),
         "block_cache": parts.directory.cache_bytes,
         "write_buffers": parts.directory.buffer_bytes,
+        "item_records": sum(each.nbytes for each in tracker.items.values()),
         "statistics": tracker.knowledge.stats.nbytes,
         "vectors": 0 if vectors is None else vectors.nbytes,
         "queries": 0 if texts is None else texts.queries.waiting_bytes,

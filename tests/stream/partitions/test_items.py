@@ -37,6 +37,21 @@ def test_the_first_change_waits_for_nothing_and_few_changes_for_a_part_of_a_seco
     assert items.is_due(100.5)
 
 
+def test_records_of_items_are_forgotten_beyond_so_many_bytes_but_for_those_not_yet_written(
+    items: ItemPartition,
+) -> None:
+    change(items, 10, 1)
+    stored = items.take(0.0).stored
+    items.store.write(zip(stored.keys, stored.values, strict=True), 1)
+    items.trim(items.nbytes)
+    assert items.nbytes > 0
+    ten_records = items.nbytes
+    change(items, 2, 2)
+    items.trim(ten_records - 1)
+    assert items.nbytes == ten_records / 5
+    assert items.n_changed == 2
+
+
 def test_many_changes_wait_in_one_record_each_but_never_longer_than_the_limit(items: ItemPartition) -> None:
     items.take(0.0)
     many = int(RECORDS_PER_S * MAX_WAIT_S) + 1
