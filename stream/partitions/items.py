@@ -123,6 +123,11 @@ class ItemPartition:
         """Memory of the records held, in bytes."""
         return len(self._rows) * self._rows.row_bytes
 
+    @property
+    def row_bytes(self) -> int:
+        """Memory of one record, in bytes."""
+        return self._rows.row_bytes
+
     def trim(self, max_bytes: int) -> bool:
         """Forget what the store has, once it is more; only when what was last taken has been written to it. Whether it was."""
         if self.nbytes <= max_bytes:

@@ -175,12 +175,15 @@ class ChunkHandler:
         # and the offset moves only after the last.
         start, behind = 0, (self._parts.membership.consumer.log_end(tp) or 0) - chunk.start_offset
         while start < len(chunk.records):
+            room = await self._room_for_records(items)
+            if self._is_revoked(generation):
+                return
             began = time.monotonic()
             n = self._quantum.deltas(began, behind, events_wait=self._tracker.queue.has_events)
             if n == 0:
                 await asyncio.sleep(DELTAS_POLL_S)
                 continue
-            part = chunk.records[start : start + n]
+            part = chunk.records[start : start + min(n, room)]
             with self._metrics.work.stage_seconds.labels("items").time():
                 refused = items.apply(part)
             for record, why in refused:  # one item goes without what it would have added
@@ -191,6 +194,14 @@ class ChunkHandler:
             if self._is_revoked(generation):
                 return
         items.next_offset = max(chunk.next_offset, items.next_offset or 0)
+
+    async def _room_for_records(self, items: ItemPartition) -> int:
+        """For how many more records of items there is room; a commit makes some where there is none."""
+        most = self._settings.item_records_max_bytes
+        while (used := sum(each.nbytes for each in self._tracker.items.values())) >= most:
+            await self._committer.commit()
+            await asyncio.sleep(0)
+        return max(1, (most - used) // items.row_bytes)
 
     async def _wait_for_room(self) -> None:
         """Back-pressure: no further chunk is applied, so Faust stops fetching, until there is room for it."""
