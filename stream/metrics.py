@@ -223,6 +223,9 @@ class TextMetrics:
         self.vectors_waiting = new.gauge(
             "penchant_item_vectors_waiting", "Items whose text vector is being looked up or made"
         )
+        self.vectors_without_room = new.gauge(
+            "penchant_item_vectors_without_room", "Items that go without a text vector, beyond vectors_max_bytes"
+        )
         self.encoder_queue_texts = new.gauge("penchant_encoder_queue_texts", "Texts waiting for the encoder")
         self.encoder_queue_tokens = new.gauge("penchant_encoder_queue_tokens", "Tokens waiting for the encoder")
         self.encoder_queue_age = new.gauge(
@@ -277,6 +280,9 @@ class WorkerMetrics:
     def __init__(self, new: _New) -> None:
         self.catalog_items = new.gauge("penchant_catalog_items", "Items in the catalogue")
         self.stats_items = new.gauge("penchant_statistics_items", "Items with statistics")
+        self.items_without_neighbours = new.gauge(
+            "penchant_items_without_neighbours", "Items whose neighbours have no room, beyond statistics_max_bytes"
+        )
         self.partitions = new.gauge("penchant_partitions", "Partitions of the events topic owned")
         self.stalled = new.gauge(
             "penchant_stalled_seconds", "How long nothing has moved that should; at watchdog_stall_s the worker exits"

@@ -18,10 +18,6 @@ from stream.partitions.taken import Taken
 from stream.storage.overlay import Snapshot
 from stream.storage.rocks import PartitionStore
 
-RECORDS_MAX_BYTES: Final = 256 << 20
-"""Of item records that all partitions of a worker together keep in memory between commits, some 8 KB each where 300 neighbours
-have room."""
-
 RECORDS_PER_S: Final = 250
 """Records a second that a partition writes without waiting, about 2 MB/s: each is sent to the broker, written to the changelog
 and the store, and read by every worker."""

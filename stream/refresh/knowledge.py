@@ -57,14 +57,20 @@ class Knowledge:
     """Replicated in every worker: what the catalogue and the statistics topic say, as of the last record read."""
 
     def __init__(
-        self, limits: DecodeLimits, neighbours_max: int, metrics: Metrics, unknown_items_max: int = 100_000
+        self,
+        limits: DecodeLimits,
+        neighbours_max: int,
+        metrics: Metrics,
+        unknown_items_max: int = 100_000,
+        statistics_max_bytes: int | None = None,
     ) -> None:
         self._limits, self._metrics = limits, metrics
+        self._is_full, self._lacks_neighbours = False, 0
         self._unknown = UnknownItems(unknown_items_max)
         self.names = ItemNames()
         self.index = ItemIndex()
         self.catalog = Catalog.empty(self.index)
-        self.stats = ItemStatistics(self.index, neighbours_max)
+        self.stats = ItemStatistics(self.index, neighbours_max, statistics_max_bytes)
         self.texts: TextSource | None = None
         """None: ranked without text."""
         self.newest_ms = 0
@@ -138,6 +144,7 @@ class Knowledge:
             )  # fmt: skip
             columns = self._put_stats({key: value for key, value in latest.items() if key not in refused})
         self._metrics.worker.stats_items.set(self.stats.size)
+        self._tell_of_neighbours()
         self.engagements = float(self.stats.count.sum())
         self._metrics.input.unknown_item_statistics.set(self._unknown.total(self.stats.count))
         self.heard_of(int(columns.trend_ms.max(initial=0)))
@@ -159,10 +166,30 @@ class Knowledge:
 
     def counted(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """(m,) of which of these items statistics are kept."""
-        kept = self._unknown.counted(self.index.lookup(hashes).astype(np.int64), self.stats.count)
+        rows = self.index.lookup(hashes).astype(np.int64)
+        kept = self._unknown.counted(rows, self.stats.count, is_full=self._is_at_bound())
         if not kept.all():
             self._metrics.input.items_uncounted.inc(int((~kept).sum()))
         return kept
+
+    def _is_at_bound(self) -> bool:
+        was_full, self._is_full = self._is_full, self.stats.is_full
+        if self._is_full and not was_full:
+            logger.warning(
+                "items have reached a quarter of statistics_max_bytes: those that the catalogue does not know get no "
+                "statistics any more. Give this worker more memory (memory_max_bytes)"
+            )
+        return self._is_full
+
+    def _tell_of_neighbours(self) -> None:
+        lacking = self.stats.without_neighbours
+        if lacking and not self._lacks_neighbours:
+            logger.warning(
+                "item statistics have reached statistics_max_bytes: further items have no neighbours. Give this worker more "
+                "memory (memory_max_bytes), or keep fewer neighbours of each (neighbours_max)"
+            )
+        self._lacks_neighbours = lacking
+        self._metrics.worker.items_without_neighbours.set(lacking)
 
     def _put_stats(self, latest: dict[bytes, bytes]) -> RecordColumns:
         hashes = np.array([self.names.hash_of(key.decode()) for key in latest], np.uint64)

@@ -79,6 +79,7 @@ async def open_texts(
     on_swap: Callable[[], None],
     on_query_ready: Callable[[int, bytes], None],
     vector_ttl_days: int = 0,
+    vectors_max_bytes: int | None = None,
 ) -> Texts:
     """Load the encoder and put everything together.
 
@@ -91,6 +92,7 @@ async def open_texts(
         catalog_is_read: whether the items topic has been read to its end.
         on_swap: called when the vectors of another model serve from now on.
         on_query_ready: called with the partition and the user of a query that has its vector now.
+        vectors_max_bytes: of the catalogue's vectors in memory; None: no bound.
         vector_ttl_days: how long vectors on disk stay after their last use; 0: for ever.
 
     Raises:
@@ -123,6 +125,7 @@ async def open_texts(
         catalog_is_read,
         metrics,
         on_swap,
+        vectors_max_bytes,
     )
     queries = QueryVectors(
         batcher.encode,

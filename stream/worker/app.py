@@ -295,6 +295,7 @@ class Application:
             catalog=lambda: self.tracker.knowledge.catalog,
             catalog_is_read=self._replicas_caught_up,
             on_swap=self._vectors_swapped,
+            vectors_max_bytes=self.settings.vectors_max_bytes,
             vector_ttl_days=self.settings.text_vector_ttl_days,
             on_query_ready=self._query_ready,
         )

@@ -36,7 +36,7 @@ from stream.kafka.producer import RecordProducer
 from stream.kafka.transactions import Keyed
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
-from stream.partitions.items import RECORDS_MAX_BYTES, due_first
+from stream.partitions.items import due_first
 from stream.partitions.taken import Taken
 from stream.settings import Settings
 from stream.storage.rocks import PartitionStore
@@ -218,7 +218,7 @@ class Committer:
         for partition in list(users.values()):
             if partition.overlay.trim(share_bytes) | partition.outcomes.ledgers.trim(share_bytes):
                 await self._let_others_run(whole)
-        share_bytes = RECORDS_MAX_BYTES // max(1, len(items))
+        share_bytes = self._settings.item_records_max_bytes // max(1, len(items))
         for each in list(items.values()):
             if each.trim(share_bytes):
                 await self._let_others_run(whole)

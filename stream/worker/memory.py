@@ -26,7 +26,7 @@ def memory_by_part(parts: WorkerParts) -> dict[str, int]:
         "write_buffers": parts.directory.buffer_bytes,
         "item_records": sum(each.nbytes for each in tracker.items.values()),
         "statistics": tracker.knowledge.stats.nbytes,
-        "vectors": 0 if vectors is None else vectors.size * vectors.dims * 4,
+        "vectors": 0 if vectors is None else vectors.nbytes,
         "queries": 0 if texts is None else texts.queries.waiting_bytes,
         "lists": len(tracker.lists) * LIST_BYTES,
         "waiting_users": len(tracker.queue) * WAITING_BYTES,

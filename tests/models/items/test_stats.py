@@ -402,3 +402,21 @@ def test_an_item_that_is_removed_is_as_if_nobody_had_met_it_and_its_row_of_neigh
 def test_the_newest_engagement_is_told_without_reading_the_rest():
     assert newest_ms(pack_record(RECORD)) == NOW
     assert newest_ms(b"") is newest_ms(b"\x07" + pack_record(RECORD)[1:]) is None
+
+
+def test_neighbours_beyond_the_bound_of_memory_have_no_room_until_an_item_goes():
+    index = ItemIndex()
+    stats = ItemStatistics(index, 4, max_bytes=3 * 4 * 20 + 4 * 253)  # three rows, of which one is the empty one
+    rows = index.intern(np.array([101, 102, 103], np.uint64))
+    values = [pack_record(replace(RECORD, count=n, neighbours={7: 1.0}, forwards={})) for n in (1, 2, 3)]
+    stats.put(rows, values)
+    assert (stats.neighbour_row[rows] != NO_NEIGHBOURS).tolist() == [True, True, False]
+    assert stats.count[rows].tolist() == [1, 2, 3]
+    assert stats.without_neighbours == 1
+    stats.put(rows, values)
+    assert (len(stats.neighbours), stats.without_neighbours) == (3, 1)
+    stats.remove(rows[:1])
+    stats.put(rows[2:], values[2:])
+    assert (stats.neighbour_row[rows] != NO_NEIGHBOURS).tolist() == [False, True, True]
+    assert (len(stats.neighbours), stats.without_neighbours) == (3, 0)
+    assert stats.neighbours[stats.neighbour_row[rows[2]]].max() == index.lookup(np.array([7], np.uint64))[0]

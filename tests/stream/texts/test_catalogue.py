@@ -16,6 +16,7 @@ from models.encoder.text import HASH_BYTES, clean_text, item_text, text_hash
 from models.hashing import query_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
+from models.items.vectors import vector_bytes
 from stream.metrics import Metrics
 from stream.storage.rocks import DataDirectory
 from stream.texts.batch import Refused
@@ -306,6 +307,38 @@ async def test_queries_that_nobody_has_needed_for_long_go_from_the_disk(director
     with suppress(TimeoutError):
         await forgotten(opened())
     assert left() == set()
+
+
+async def test_at_the_bound_of_memory_further_items_go_without_a_vector_and_a_new_model_serves_all_the_same(directory):
+    world = World(directory)
+    metrics = Metrics()
+
+    def vectors_of(model, most):
+        stores = directory.stores(f"bounded-{model}")
+        return CatalogueVectors(
+            world.batcher.encode, model, 32, 64, VectorStore(stores[0], LastUsed(0)), directory.path / "bounded.json",
+            lambda: world.catalog, lambda: True, metrics.texts, world.on_swap, max_bytes=most * vector_bytes(32),
+        )  # fmt: skip
+
+    def without_room():
+        return metrics.registry.get_sample_value("penchant_item_vectors_without_room")
+
+    world.vectors = vectors_of("m1", 3)
+    task = asyncio.ensure_future(world.vectors.run())
+    world.change(**{f"i{n}": f"Item {n}" for n in range(5)})
+    await asyncio.sleep(0.2)
+    assert (world.vectors.spaces.serving.size, without_room()) == (3, 2)
+    world.change(i0=None, i4="Item four")  # one goes, and one that had no room comes again
+    await asyncio.sleep(0.2)
+    assert (world.vectors.spaces.serving.size, without_room()) == (3, 1)
+    task.cancel()
+
+    world.vectors = vectors_of("m2", 2)
+    task = asyncio.ensure_future(world.vectors.run())
+    world.vectors.changed(range(5))
+    await asyncio.sleep(0.3)
+    assert world.vectors.spaces.serving.model_version == "m2"
+    task.cancel()
 
 
 # --- in the tracker
