@@ -63,7 +63,6 @@ def moment(steps: Sequence[Step], what: str) -> float | None:
 def longest(steps: Sequence[Step], since: float, until: float) -> list[Step]:
     """Those that ended in a time, the one that used the processor longest first; without marks."""
     inside = [step for step in steps if since <= step.at <= until and step.wall_ms]
-    inside = [step for step in inside if not step.what.startswith(COLLECTION)]  # a part of a step
     return sorted(inside, key=lambda step: -step.cpu_ms)
 
 
@@ -88,7 +87,7 @@ def _time_steps(out: TextIO) -> None:
 
 
 def _time_collections(out: TextIO) -> None:
-    """Python's collector runs within a step of whoever made the last object."""
+    """Python's collector runs in the thread that made the last object, and all others stand still."""
     began = [0.0, 0.0]
 
     def timed(phase: str, info: dict[str, int]) -> None:

@@ -282,6 +282,7 @@ class Application:
 
     async def _read_what_all_know(self) -> None:
         """Catalogue, statistics and models, while the partitions are still another's, who makes their lists meanwhile."""
+        keep_for_life()  # else modules and compiled code are looked through again and again: for a million items twenty times
         for replica in self._replicas:
             replica.start()
         await read_whole(self._replicas, self.settings.delivery_timeout_s)
