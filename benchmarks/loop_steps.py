@@ -61,8 +61,8 @@ def moment(steps: Sequence[Step], what: str) -> float | None:
 
 
 def longest(steps: Sequence[Step], since: float, until: float) -> list[Step]:
-    """Those that ended in a time, the one that used the processor longest first; without marks."""
-    inside = [step for step in steps if since <= step.at <= until and step.wall_ms]
+    """Those that began and ended in a time, the one that used the processor longest first; without marks."""
+    inside = [step for step in steps if since <= step.at - step.wall_ms / 1000 and step.at <= until and step.wall_ms]
     return sorted(inside, key=lambda step: -step.cpu_ms)
 
 
