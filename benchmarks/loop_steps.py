@@ -10,6 +10,7 @@ statistics and models. `cpu_ms` is the loop's thread alone; the rest of `wall_ms
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from typing import Any, TextIO
 import msgspec
 
 READ_BEGINS, READ_ENDS = "read begins", "read ends"
+COLLECTION = "collection of garbage, generation"
 NOTED_MS = 5.0
 
 
@@ -36,6 +38,7 @@ def main() -> None:
     """The process."""
     out = Path(sys.argv[1]).open("a", encoding="utf-8")  # noqa: SIM115  (as long as the process lives)
     _time_steps(out)
+    _time_collections(out)
     _mark_reading(out)
     sys.argv = ["penchant", "worker"]
     from stream.cli.main import main as penchant  # noqa: PLC0415  (after the loop is prepared)
@@ -58,8 +61,8 @@ def moment(steps: Sequence[Step], what: str) -> float | None:
 
 
 def longest(steps: Sequence[Step], since: float, until: float) -> list[Step]:
-    """Those that ended in a time, the one that used the processor longest first; without marks."""
-    inside = [step for step in steps if since <= step.at <= until and step.wall_ms]
+    """Those that began and ended in a time, the one that used the processor longest first; without marks."""
+    inside = [step for step in steps if since <= step.at - step.wall_ms / 1000 and step.at <= until and step.wall_ms]
     return sorted(inside, key=lambda step: -step.cpu_ms)
 
 
@@ -81,6 +84,22 @@ def _time_steps(out: TextIO) -> None:
             _write(out, Step(time.monotonic(), _name(handle), wall_ms, cpu_ms))
 
     asyncio.events.Handle._run = timed  # type: ignore[assignment, method-assign]
+
+
+def _time_collections(out: TextIO) -> None:
+    """Python's collector runs in the thread that made the last object, and all others stand still."""
+    began = [0.0, 0.0]
+
+    def timed(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            began[:] = time.perf_counter(), time.thread_time()
+            return
+        wall_ms = 1000 * (time.perf_counter() - began[0])
+        if wall_ms > NOTED_MS:
+            cpu_ms = 1000 * (time.thread_time() - began[1])
+            _write(out, Step(time.monotonic(), f"{COLLECTION} {info['generation']}", wall_ms, cpu_ms))
+
+    gc.callbacks.append(timed)
 
 
 def _name(handle: Any) -> str:

@@ -32,7 +32,7 @@ from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.texts.serving import Texts, open_texts
 from stream.worker.awaited_texts import AwaitedTexts
-from stream.worker.collector import keep_for_life
+from stream.worker.collector import keep_for_life, young_only
 from stream.worker.commit import Committer
 from stream.worker.compiling import Compiling
 from stream.worker.dead_letters import DeadLetters
@@ -282,9 +282,10 @@ class Application:
 
     async def _read_what_all_know(self) -> None:
         """Catalogue, statistics and models, while the partitions are still another's, who makes their lists meanwhile."""
-        for replica in self._replicas:
-            replica.start()
-        await read_whole(self._replicas, self.settings.delivery_timeout_s)
+        with young_only():
+            for replica in self._replicas:
+                replica.start()
+            await read_whole(self._replicas, self.settings.delivery_timeout_s)
 
     async def _open_texts(self, choice: EncoderChoice) -> Texts:
         return await open_texts(
