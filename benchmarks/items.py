@@ -21,11 +21,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from benchmarks.large_world import descriptions
 from benchmarks.workload import FIRST_EVENT_MS, ITEMS
 from models.hashing import item_hash
 from models.items.catalog import Catalog
@@ -184,7 +184,7 @@ def _catalogue(n: int) -> dict[str, float]:
     compute_priors(nothing, ItemStatistics(nothing.index, 1), candidates_each=1, new_items=1, now_ms=0)
     knowledge = Knowledge(decode_limits(load_settings()), load_settings().neighbours_max, Metrics())
     figures = {"items": float(n), "before_mib": _memory_mib()}
-    figures |= _stalls("catalogue", (partial(knowledge.replicate_items, each) for each in _batches(_descriptions(n))))
+    figures |= _stalls("catalogue", (partial(knowledge.replicate_items, each) for each in _batches(descriptions(n))))
     figures["catalogue_mib"] = _memory_mib()
     statistics = _batches(_statistics(n, n // 10))
     figures |= _stalls("statistics", (partial(knowledge.replicate_stats, each, "item-stats") for each in statistics))
@@ -226,12 +226,6 @@ def _memory_mib() -> float:
 def _batches(records: Iterator[tuple[bytes, bytes]]) -> Iterator[list[Replicated]]:
     while batch := [Replicated(key, value, 0, 0, 0) for key, value in islice(records, BATCH_RECORDS)]:
         yield batch
-
-
-def _descriptions(n: int) -> Iterator[tuple[bytes, bytes]]:
-    for i in range(n):
-        item = {"item_id": f"i{i}", "title": f"Item number {i}", "categories": [f"c{i % 100}"], "price": i / 100}
-        yield f"i{i}".encode(), msgspec.json.encode(item)
 
 
 def _statistics(n: int, known: int) -> Iterator[tuple[bytes, bytes]]:

@@ -1,6 +1,6 @@
 """A producer process of its own, open loop: event i is due at start + i / rate, whatever becomes of the ones before.
 
-    python -m benchmarks.load BOOTSTRAP_SERVERS TOPIC RATE[,RATE..] SECONDS USERS SEED OUT
+    python -m benchmarks.load BOOTSTRAP_SERVERS TOPIC RATE[,RATE..] SECONDS USERS SEED OUT [ITEMS]
 
 Several rates are stages of so many seconds each. Writes to OUT (.npz) which user each event is of, where it went, and when it
 was due. Latency is counted from that time: a producer that falls behind makes events late, it does not hide that they are
@@ -21,7 +21,7 @@ from confluent_kafka import Message, Producer
 
 from benchmarks.measure import Events, staged_schedule_s
 from benchmarks.processes import ROOT
-from benchmarks.workload import spread_events
+from benchmarks.workload import ITEMS, spread_events
 
 LINGER_MS = 1
 FLUSH_TIMEOUT_S = 60.0
@@ -29,11 +29,13 @@ FLUSH_TIMEOUT_S = 60.0
 
 def main() -> int:
     """The process."""
-    servers, topic, rates, seconds, users, seed, out = sys.argv[1:]
+    servers, topic, rates, seconds, users, seed, out, *items = sys.argv[1:]
+    items_known = int(items[0]) if items else ITEMS
     due_s = staged_schedule_s(list(map(float, rates.split(","))), float(seconds)).tolist()
     user = np.zeros(len(due_s), np.int64)
     offset = np.full(len(due_s), -1, np.int64)
-    records = list(spread_events(len(due_s), int(users), int(seed), time.time_ns() // 1_000_000))
+    now_ms = time.time_ns() // 1_000_000
+    records = list(spread_events(len(due_s), int(users), int(seed), now_ms, items_known=items_known))
     producer = Producer(
         {"bootstrap.servers": servers, "linger.ms": LINGER_MS, "partitioner": "murmur2_random", "acks": "all"}
     )
@@ -89,10 +91,17 @@ class Load:
 
 @contextmanager
 def running_load(
-    bootstrap_servers: str, topic: str, rates: Sequence[float], seconds: float, users: int, seed: int, out: Path
+    bootstrap_servers: str,
+    topic: str,
+    rates: Sequence[float],
+    seconds: float,
+    users: int,
+    seed: int,
+    out: Path,
+    items_known: int = ITEMS,
 ) -> Iterator[Load]:
     """Starts a load, `seconds` at each of the rates; it is stopped at the end if it has not ended by then."""
-    values = (bootstrap_servers, topic, ",".join(map(str, rates)), seconds, users, seed, out)
+    values = (bootstrap_servers, topic, ",".join(map(str, rates)), seconds, users, seed, out, items_known)
     command = [sys.executable, "-m", "benchmarks.load", *map(str, values)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:

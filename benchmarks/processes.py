@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -41,9 +41,11 @@ def settings_of(bootstrap_servers: str, prefix: str, **overrides: object) -> Set
 class Worker:
     """`penchant worker` with a data directory and a metrics port of its own."""
 
-    def __init__(self, settings: Settings, data_dir: Path, root: Path = ROOT) -> None:
-        """`root`: checkout whose worker it is."""
-        self.data_dir, self._root = data_dir, root
+    def __init__(
+        self, settings: Settings, data_dir: Path, root: Path = ROOT, command: Sequence[str] = ("-m", "stream", "worker")
+    ) -> None:
+        """`root`: checkout whose worker it is; `command`: what Python is to run."""
+        self.data_dir, self._root, self._command = data_dir, root, command
         self._port = free_ports(1)[0]
         self._log = data_dir.with_name(data_dir.name + ".log")
         chosen = {name: getattr(settings, name) for name in settings.model_fields_set}
@@ -71,7 +73,7 @@ class Worker:
         started = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream", "worker"],
+                [sys.executable, *self._command],
                 cwd=self._root,
                 env=self._environment,
                 stdout=log,
@@ -122,7 +124,14 @@ class Worker:
         """Resident memory."""
         return float(psutil.Process(self._own().pid).memory_info().rss) / 2**20
 
-    def wait_for(self, what: str, condition: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> float:
+    def peak_mib(self) -> float:
+        """Most memory that was resident since it started."""
+        lines = Path(f"/proc/{self._own().pid}/status").read_text().splitlines()
+        return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+    def wait_for(
+        self, what: str, condition: Callable[[], bool], timeout_s: float = TIMEOUT_S, poll_s: float = POLL_S
+    ) -> float:
         """Until `condition()`; when, in monotonic seconds.
 
         Raises:
@@ -133,7 +142,7 @@ class Worker:
             self.check(what)
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{what}: not within {timeout_s:g} s\n{self._log_tail()}")
-            time.sleep(POLL_S)
+            time.sleep(poll_s)
         return time.monotonic()
 
     def check(self, what: str) -> None:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks import plots
 from benchmarks.kafka import Broker, GroupOffsets, local_kafka
+from benchmarks.large_world import changelog
 from benchmarks.measure import growth
 from benchmarks.processes import Worker, can_switch_recommending_off, settings_of
 from benchmarks.workload import ITEMS, catalogue, passing_users, produce, spread_events
@@ -87,10 +88,10 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
 # --- states ---
 
 
-def make_states(users: int, seed: int = 0) -> list[bytes]:
+def make_states(users: int, seed: int = 0, items_known: int = ITEMS) -> list[bytes]:
     """Packed states of users with realistic histories, each as if none of the events topic were applied yet."""
     rng = np.random.default_rng(seed)
-    items = np.array([item_hash(f"i{i}") for i in range(ITEMS)], np.uint64)
+    items = np.array([item_hash(f"i{i}") for i in range(items_known)], np.uint64)
     settings = load_settings()
     params = UpdateParams(np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window)
     packed: list[bytes] = []
@@ -110,23 +111,19 @@ def _history(rng: np.random.Generator, users: int, items: NDArray[np.uint64]) ->
     n = len(row)
     time_ms = START_MS + rng.integers(0, SPAN_DAYS * DAY_MS, n)
     in_order = np.argsort(time_ms)
-    share = 1.0 / np.arange(1, ITEMS + 1) ** 0.8
+    share = 1.0 / np.arange(1, len(items) + 1) ** 0.8
     codes = np.array([ACTIONS.index(action) for action in SHARES], np.uint8)
     return EventColumns(
         row=row[in_order],
         offset=np.arange(n),
         time_ms=time_ms[in_order],
-        item=items[rng.choice(ITEMS, n, p=share / share.sum())],
+        item=items[rng.choice(len(items), n, p=share / share.sum())],
         action=rng.choice(codes, n, p=list(SHARES.values())),
         context=rng.integers(0, 8, n).astype(np.uint8),
         dwell=dwell_code(rng.integers(0, 60_000, n)),
         event_id=rng.integers(1, 1 << 24, n).astype(np.uint32),
         slot=rng.integers(0, 20, n).astype(np.uint8),
     )
-
-
-def _changelog(packed: Sequence[bytes], users: int) -> Iterator[tuple[bytes, bytes]]:
-    return ((f"u{i}".encode(), packed[i % len(packed)]) for i in range(users))
 
 
 # --- recovery ---
@@ -167,7 +164,7 @@ def _seconds_to_serving(worker: Worker, settings: Settings, users: int, seed: in
 def _deployment(broker: Broker, prefix: str, packed: Sequence[bytes], users: int, **overrides: object) -> Settings:
     settings = settings_of(broker.bootstrap_servers, prefix, **overrides)
     create_topics(settings)
-    produce(broker.bootstrap_servers, settings.changelog_topic, _changelog(packed, users))
+    produce(broker.bootstrap_servers, settings.changelog_topic, changelog(packed, users))
     return settings
 
 

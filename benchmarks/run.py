@@ -36,6 +36,7 @@ BENCHMARKS = (
     "freshness",
     "completeness",
     "items",
+    "scale",
 )
 RESULTS = Path(__file__).parent / "results"
 PEERS = Path(__file__).parent / "peers"

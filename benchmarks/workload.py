@@ -29,15 +29,15 @@ def events(n: int, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:
 
 
 def spread_events(
-    n: int, users: int, seed: int = 0, at_ms: int = FIRST_EVENT_MS, stride: int = 1
+    n: int, users: int, seed: int = 0, at_ms: int = FIRST_EVENT_MS, stride: int = 1, items_known: int = ITEMS
 ) -> Iterator[tuple[bytes, bytes]]:
     """`(user_id, JSON)` of n events: user after user in turn, so that no list answers for two; items with a mild tail.
 
     Everyone has one event before anyone has the next, in an order that changes every time round. Users are u0, u`stride`, ...
     """
     rng = np.random.default_rng(seed)
-    share = 1.0 / np.arange(1, ITEMS + 1) ** 0.8
-    items = rng.choice(ITEMS, n, p=share / share.sum()).tolist()
+    share = 1.0 / np.arange(1, items_known + 1) ** 0.8
+    items = rng.choice(items_known, n, p=share / share.sum()).tolist()
     actions = rng.choice(len(ACTIONS), n, p=ACTION_SHARES).tolist()
     rounds = -(-n // users)
     order = np.concatenate([rng.permutation(users) for _ in range(rounds)])[:n].tolist()

@@ -137,6 +137,9 @@ class WorkMetrics:
             "penchant_overlay_bytes", "Memory of states changed or read since the last commit"
         )
         self.expired_users = new.counter("penchant_users_expired", "Users who were forgotten after user_ttl_days")
+        self.expired_items = new.counter(
+            "penchant_items_expired", "Items whose statistics were forgotten after unknown_item_ttl_days"
+        )
         self.memory_bytes = new.gauge("penchant_memory_bytes", "Memory in use, by part", "part")
         self.commits = new.counter("penchant_commits", "Durable commits")
         self.commit_seconds = new.histogram(
@@ -220,6 +223,9 @@ class TextMetrics:
         self.vectors_waiting = new.gauge(
             "penchant_item_vectors_waiting", "Items whose text vector is being looked up or made"
         )
+        self.vectors_without_room = new.gauge(
+            "penchant_item_vectors_without_room", "Items that go without a text vector, beyond vectors_max_bytes"
+        )
         self.encoder_queue_texts = new.gauge("penchant_encoder_queue_texts", "Texts waiting for the encoder")
         self.encoder_queue_tokens = new.gauge("penchant_encoder_queue_tokens", "Tokens waiting for the encoder")
         self.encoder_queue_age = new.gauge(
@@ -274,6 +280,9 @@ class WorkerMetrics:
     def __init__(self, new: _New) -> None:
         self.catalog_items = new.gauge("penchant_catalog_items", "Items in the catalogue")
         self.stats_items = new.gauge("penchant_statistics_items", "Items with statistics")
+        self.items_without_neighbours = new.gauge(
+            "penchant_items_without_neighbours", "Items whose neighbours have no room, beyond statistics_max_bytes"
+        )
         self.partitions = new.gauge("penchant_partitions", "Partitions of the events topic owned")
         self.stalled = new.gauge(
             "penchant_stalled_seconds", "How long nothing has moved that should; at watchdog_stall_s the worker exits"

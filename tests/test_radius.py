@@ -51,6 +51,7 @@ CLASS = {
     "stream/kafka/engine/bounded_batches.py": RECORD,
     "stream/kafka/engine/table.py": WORKER,
     "stream/kafka/engine/tokens.py": WORKER,
+    "stream/kafka/log_ends.py": WORKER,
     "stream/kafka/logs.py": WORKER,
     "stream/kafka/noting.py": START,
     "stream/kafka/security.py": START,

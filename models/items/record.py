@@ -190,6 +190,14 @@ def unpack_records(values: Sequence[bytes]) -> RecordColumns:
     )
 
 
+def newest_ms(value: bytes) -> int | None:
+    """Time of the newest engagement in a packed record, 0 where nobody has engaged with the item; None of bytes that are no
+    record of the current version. Nothing else is read."""
+    if value[:1] != bytes([_VERSION]) or len(value) < _RECORD_DTYPE.itemsize:
+        return None
+    return int(np.frombuffer(value, _RECORD_DTYPE, 1)["trend_ms"][0])
+
+
 def unreadable(values: Sequence[bytes], *, deltas: bool) -> dict[int, str]:
     """Why each of `values` that is no delta (or else no record) is none, by its place."""
     found = {}

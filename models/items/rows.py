@@ -75,6 +75,11 @@ class ItemRows:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def row_bytes(self) -> int:
+        """Memory of one row."""
+        return sum(column[:1].nbytes for column in _arrays(self._columns))
+
     def add(self, values: Sequence[bytes | None]) -> NDArray[np.int64]:
         """New rows (m,) for packed records; None is an item nobody has met.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,8 @@ from models.items.record import (
 )
 from models.items.rows import Neighbours, keep_heaviest
 
+_NEIGHBOUR_BYTES: Final = 4 + 8 + 8
+
 NO_NEIGHBOURS = 0
 """Row of `ItemStatistics.neighbours` that is empty."""
 
@@ -33,9 +36,16 @@ class ItemStatistics:
     has a row of them, and `neighbour_row` says which.
     """
 
-    def __init__(self, index: ItemIndex, neighbours_max: int) -> None:
-        """`index` numbers items and their neighbours; at most `neighbours_max` (W) neighbours are kept per item."""
-        self._index = index
+    def __init__(self, index: ItemIndex, neighbours_max: int, max_bytes: int | None = None) -> None:
+        """Empty.
+
+        Args:
+            index: numbers items and their neighbours.
+            neighbours_max: W, how many neighbours are kept of an item at most.
+            max_bytes: of memory. What the items leave of it is for neighbours; an item for which they have no room has none
+                here. None: no bound.
+        """
+        self._index, self._max_bytes = index, max_bytes
         self._width = neighbours_max
         self.size = 0
         """Number of items."""
@@ -54,12 +64,30 @@ class ItemStatistics:
         self._neighbours = GrowingArray(np.int32, neighbours_max, fill=NO_INDEX)
         self._neighbour_weights = GrowingArray(np.float64, neighbours_max)
         self._neighbour_forwards = GrowingArray(np.float64, neighbours_max)
+        self._free_rows: list[int] = []
+        """Rows of neighbours of items that are gone."""
+        self._lacks_row = GrowingArray(np.bool_)
         self._grow_neighbours(NO_NEIGHBOURS + 1)
 
     @property
     def nbytes(self) -> int:
         """Memory of the rows in use, in bytes."""
-        items = (
+        neighbours = (self._neighbours, self._neighbour_weights, self._neighbour_forwards)
+        return self._items_nbytes + sum(column.values.nbytes for column in neighbours)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether items have a quarter of the memory by themselves, so that no more should come that need not."""
+        return self._max_bytes is not None and self._items_nbytes >= self._max_bytes // 4
+
+    @property
+    def without_neighbours(self) -> int:
+        """Items whose neighbours have no room."""
+        return int(np.count_nonzero(self._lacks_row.values))
+
+    @property
+    def _items_nbytes(self) -> int:
+        columns = (
             self._count,
             self._first_seen_ms,
             self._trend,
@@ -67,9 +95,10 @@ class ItemStatistics:
             self._exposures,
             self._clicks,
             self._moments,
+            self._neighbour_row,
+            self._lacks_row,
         )
-        neighbours = (self._neighbours, self._neighbour_weights, self._neighbour_forwards)
-        return sum(column.values.nbytes for column in (*items, self._neighbour_row, *neighbours))
+        return sum(column.values.nbytes for column in columns)
 
     @property
     def count(self) -> NDArray[np.float64]:
@@ -161,18 +190,43 @@ class ItemStatistics:
         )
         self.version += 1
 
+    def remove(self, rows: ArrayLike) -> None:
+        """Nothing is known any more of the items with these dense indices, (n,) different int below `size`. Others keep them as
+        neighbours."""
+        at = np.asarray(rows, np.int64)
+        self.moment_totals -= self.moments[at].sum(axis=0)
+        for column in (self.count, self.trend_ms, self.trend, self.exposures, self.clicks, self.moments):
+            column[at] = 0
+        self.first_seen_ms[at] = NEVER_MS
+        freed = self.neighbour_row[at]
+        freed = freed[freed != NO_NEIGHBOURS]
+        self.neighbours[freed] = NO_INDEX
+        self.neighbour_weights[freed] = self.neighbour_forwards[freed] = 0.0
+        self._free_rows += freed.tolist()
+        self.neighbour_row[at] = NO_NEIGHBOURS
+        self._lacks_row.values[at] = False
+        self.version += 1
+
     def _rows_of(self, items: NDArray[np.int64], has_some: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Rows of neighbours of these items, new ones for those that need one for the first time."""
+        """Rows of neighbours of these items, others' former or new ones for those that need one for the first time."""
         newcomers = items[has_some & (self.neighbour_row[items] == NO_NEIGHBOURS)]
-        used = len(self._neighbours)
-        self._grow_neighbours(used + len(newcomers))
-        self.neighbour_row[newcomers] = np.arange(used, used + len(newcomers))
+        if self._max_bytes is not None:
+            room_bytes = self._max_bytes - self._items_nbytes
+            rows = room_bytes // (self._width * _NEIGHBOUR_BYTES)
+            room = max(0, rows - len(self._neighbours) + len(self._free_rows))
+            newcomers, refused = newcomers[:room], newcomers[room:]
+            self._lacks_row.values[newcomers], self._lacks_row.values[refused] = False, True
+        again = self._free_rows[: len(newcomers)]
+        del self._free_rows[: len(newcomers)]
+        used, more = len(self._neighbours), len(newcomers) - len(again)
+        self._grow_neighbours(used + more)
+        self.neighbour_row[newcomers] = np.concatenate([np.array(again, np.int64), np.arange(used, used + more)])
         return self.neighbour_row[items].astype(np.int64)
 
     def _grow(self, size: int) -> None:
         self.size = max(self.size, size)
         for column in (self._count, self._first_seen_ms, self._trend, self._trend_ms, self._exposures, self._clicks,
-                       self._moments, self._neighbour_row):  # fmt: skip
+                       self._moments, self._neighbour_row, self._lacks_row):  # fmt: skip
             column.grow(self.size)
 
     def _grow_neighbours(self, rows: int) -> None:

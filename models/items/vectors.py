@@ -41,6 +41,11 @@ class Nearest(NamedTuple):
     """(u, k) float32: dot products, so cosines for unit vectors."""
 
 
+def vector_bytes(dims: int) -> int:
+    """Memory of one vector: float16, and float32 where it is kept ready as `centred`."""
+    return 6 * dims
+
+
 class ItemVectors:
     """Grows in place; all calls from one thread."""
 
@@ -65,6 +70,11 @@ class ItemVectors:
         self._mean_of = self._changed = 0
         self._centred: NDArray[np.float32] | None = None
         self.near = NearItems()
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the vectors, without the graph's, in bytes."""
+        return self.size * (2 * self.dims if self._centred is None else vector_bytes(self.dims))
 
     def put(self, indices: NDArray[np.int32], vectors: NDArray[Any]) -> None:
         """Set or replace vectors: (n,) distinct dense indices >= 0, (n, dims) rows of length 1.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
@@ -39,6 +39,9 @@ ASK_AGAIN_S: Final = 0.05
 
 Bounds = dict[tuple[str, int], tuple[int, int]]
 """(topic, partition) -> offset of the oldest record, and next offset to be written."""
+
+AskBounds = Callable[[Sequence[tuple[str, int]]], Bounds]
+"""`LogEnds.bounds_of`, or what stands for it in a test."""
 
 
 def log_bounds(consumer: Consumer, where: Iterable[tuple[str, int]], timeout_s: float) -> Bounds:
@@ -78,13 +81,16 @@ def _ask(consumer: Consumer, where: Sequence[tuple[str, int]], which: int, timeo
 
 
 class LogEnds:
-    """Ends of topic partitions, asked of the broker each time. Thread-safe."""
+    """Ends of topic partitions, asked of the broker each time. Thread-safe.
+
+    A worker asks in the middle of its work, so it waits as long as for anything that it writes.
+    """
 
     def __init__(self, settings: Settings, *, readable: bool = False) -> None:
         """`readable`: the end of what may be read by now, before the oldest transaction that is still open; anybody's producer
         may leave one open for long. Otherwise the very end: a transaction that was just committed may not be visible to
         readers for a moment."""
-        self._timeout_s = settings.connect_timeout_s
+        self._timeout_s = settings.delivery_timeout_s
         self._lock = threading.Lock()
         isolation = "read_committed" if readable else "read_uncommitted"
         self._consumer = Consumer(
@@ -92,19 +98,11 @@ class LogEnds:
             | {"group.id": f"{settings.group_id}-log-ends", "isolation.level": isolation}
         )
 
-    def __call__(self, topic: str, partition: int) -> int:
-        """Next offset to be written.
-
-        Raises:
-            BrokerUnreachableError: no answer within `connect_timeout_s`.
-        """
-        return self.bounds(topic, partition)[1]
-
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Offset of the oldest record, and next offset to be written.
 
         Raises:
-            BrokerUnreachableError: no answer within `connect_timeout_s`.
+            BrokerUnreachableError: no answer within `delivery_timeout_s`.
         """
         return self.bounds_of([(topic, partition)])[topic, partition]
 
@@ -112,7 +110,7 @@ class LogEnds:
         """`bounds` of all of them.
 
         Raises:
-            BrokerUnreachableError: no answer within `connect_timeout_s`.
+            BrokerUnreachableError: no answer within `delivery_timeout_s`.
         """
         with self._lock:
             try:

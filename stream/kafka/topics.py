@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -16,6 +16,11 @@ from stream.kafka.specs import topic_specs
 from stream.settings import Settings
 
 _SEEN_POLL_S = 0.1
+
+ITEM_PARTITIONS_MAX: Final = 16
+"""Unless a setting says otherwise. The events of one partition are about items of all, so its commit is a transaction on all
+partitions of the item deltas, and writes a marker to each: with as many of them as of events that is their square, 65,536
+markers and 44 s a commit where they are 256."""
 
 
 class Topic(NamedTuple):
@@ -73,13 +78,14 @@ def create_topics(settings: Settings) -> list[str]:
 
 
 def _partitions(settings: Settings, existing: Mapping[str, Topic], name: str) -> int:
-    """Of a topic to be made: as many as the one that it belongs to, else as many as the events."""
-    pairs = (settings.topic_events, settings.changelog_topic), (settings.topic_item_deltas, settings.topic_item_stats)
-    own = next((pair for pair in pairs if name in pair), ())
-    for other in (*own, *pairs[0]):
-        if other in existing:
-            return existing[other].partitions
-    return settings.partitions
+    """Of a topic to be made: as many as the one that it belongs to; what is of items few, all else as many as the events."""
+    items = settings.topic_item_deltas, settings.topic_item_stats
+    of_items = next((existing[topic].partitions for topic in items if topic in existing), settings.item_partitions)
+    users = settings.topic_events, settings.changelog_topic
+    of_users = next((existing[topic].partitions for topic in users if topic in existing), settings.partitions)
+    if name in items:
+        return of_items or min(of_users, ITEM_PARTITIONS_MAX)
+    return of_users
 
 
 def _wait_until_seen(settings: Settings, names: set[str]) -> None:

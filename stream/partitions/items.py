@@ -18,9 +18,6 @@ from stream.partitions.taken import Taken
 from stream.storage.overlay import Snapshot
 from stream.storage.rocks import PartitionStore
 
-CACHED_ITEMS = 20_000
-"""Item records that a partition keeps in memory between commits, about 1.8 KB each."""
-
 RECORDS_PER_S: Final = 250
 """Records a second that a partition writes without waiting, about 2 MB/s: each is sent to the broker, written to the changelog
 and the store, and read by every worker."""
@@ -47,6 +44,10 @@ class ItemPartition:
         self._rows = ItemRows(neighbours_max)
         self._row_of: dict[bytes, int] = {}
         self._changed: set[bytes] = set()
+        self.expired: dict[bytes, None] = {}
+        """Items whose records the next commit deletes, unless a delta of theirs comes before it."""
+        self.looked_for_expiry_s = float("-inf")
+        """When its items were last looked through, by a monotonic clock."""
         self.taken_at_s = float("-inf")
         """When a commit last took what had changed, in its seconds."""
 
@@ -102,17 +103,34 @@ class ItemPartition:
         return len(self._changed) <= RECORDS_PER_S * waited_s or waited_s >= MAX_WAIT_S
 
     def take(self, now_s: float = 0.0) -> Taken:
-        """Everything since the last call that a commit writes."""
-        self.taken_at_s = now_s
-        keys, self._changed = list(self._changed), set()
-        return Taken(Snapshot(keys, self._rows.pack(np.array([self._row_of[key] for key in keys], np.int64))))
+        """Everything since the last call that a commit writes.
 
-    def trim(self) -> None:
-        """Forget what the store has, once there is much; only when what was last taken has been written to it."""
-        if len(self._rows) > CACHED_ITEMS:
-            keys = list(self._changed)
-            self._rows.keep(np.array([self._row_of[key] for key in keys], np.int64))
-            self._row_of = {key: row for row, key in enumerate(keys)}
+        An item that expires loses its fences with its record. That is safe: a commit before this one has covered all of its
+        deltas, which are behind the committed offset and are not read again.
+        """
+        self.taken_at_s = now_s
+        gone: list[tuple[bytes, bytes | None]] = [(key, None) for key in self.expired if key not in self._changed]
+        self.expired.clear()
+        # A delta that comes before the store has the tombstone must not find the record there.
+        empty = self._rows.add([None] * len(gone)).tolist()
+        self._row_of.update(zip((key for key, _ in gone), empty, strict=True))
+        keys, self._changed = list(self._changed), set()
+        stored = Snapshot(keys, self._rows.pack(np.array([self._row_of[key] for key in keys], np.int64)))
+        return Taken(stored, marks=gone)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the records held, in bytes."""
+        return len(self._rows) * self._rows.row_bytes
+
+    def trim(self, max_bytes: int) -> bool:
+        """Forget what the store has, once it is more; only when what was last taken has been written to it. Whether it was."""
+        if self.nbytes <= max_bytes:
+            return False
+        keys = list(self._changed)
+        self._rows.keep(np.array([self._row_of[key] for key in keys], np.int64))
+        self._row_of = {key: row for row, key in enumerate(keys)}
+        return True
 
 
 def due_first(partitions: Mapping[int, ItemPartition], now_s: float, since_s: float) -> list[int]:

@@ -22,8 +22,8 @@ class Taken(NamedTuple):
     strategies: Sequence[tuple[bytes, bytes]] = ()
     """What strategies earned: key and record."""
     marks: Sequence[tuple[bytes, bytes | None]] = ()
-    """Of users who are owed a list, and of what was told of the catalogue, into the changelog and the store; None deletes
-    one."""
+    """Of users who are owed a list, of what was told of the catalogue, and of what has expired, into the changelog and the
+    store; None deletes one."""
     expired: Sequence[bytes] = ()
     """Users of whom `marks` delete everything, and whose published list is to be deleted as well."""
 

@@ -49,6 +49,9 @@ class UserPartition:
         """Of the log that is applied; None where nobody asked which it is."""
         self.is_new_log = False
         """Whether it took the place of another, and no commit has marked that yet."""
+        self.unreflected = 0
+        """First engagements applied here that the item statistics do not include yet. All partitions are asked with every batch
+        of lists, so it is counted as they come and go."""
         self._pending: list[Changes] = []
         self._pending_bytes = 0
         self._sent: deque[tuple[int, int]] = deque()
@@ -70,6 +73,7 @@ class UserPartition:
     def collect(self, changes: Changes) -> None:
         """Keep what the events say about items until the next commit."""
         self._pending.append(changes)
+        self.unreflected += len(changes.first_item)
         self._pending_bytes += sum(column.nbytes for column in changes if isinstance(column, np.ndarray))
 
     def expire(self, user: bytes) -> None:
@@ -90,12 +94,7 @@ class UserPartition:
     def reflected(self, source_offset: int) -> None:
         """The item statistics include what events up to this offset say."""
         while self._sent and self._sent[0][0] <= source_offset:
-            self._sent.popleft()
-
-    @property
-    def unreflected(self) -> int:
-        """First engagements applied here that the item statistics do not include yet."""
-        return sum(len(c.first_item) for c in self._pending) + sum(n for _, n in self._sent)
+            self.unreflected -= self._sent.popleft()[1]
 
     def take(
         self,
@@ -136,9 +135,10 @@ class UserPartition:
     ) -> list[tuple[bytes, bytes]]:
         """`(item_id, packed delta)` of everything collected since the last call; see `take`."""
         pending, self._pending, self._pending_bytes = self._pending, [], 0
-        if not pending or self.next_offset is None:
-            return []
         engagements = sum(len(changes.first_item) for changes in pending)
+        if not pending or self.next_offset is None:
+            self.unreflected -= engagements
+            return []
         if engagements:
             self._sent.append((self.base_offset + self.next_offset - 1, engagements))
         items, deltas = batch_deltas(

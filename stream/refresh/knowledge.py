@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.arrays import I4
 from models.calendar import DAY_MS
+from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
 from models.items.names import ItemNames
@@ -56,14 +57,20 @@ class Knowledge:
     """Replicated in every worker: what the catalogue and the statistics topic say, as of the last record read."""
 
     def __init__(
-        self, limits: DecodeLimits, neighbours_max: int, metrics: Metrics, unknown_items_max: int = 100_000
+        self,
+        limits: DecodeLimits,
+        neighbours_max: int,
+        metrics: Metrics,
+        unknown_items_max: int = 100_000,
+        statistics_max_bytes: int | None = None,
     ) -> None:
         self._limits, self._metrics = limits, metrics
+        self._is_full, self._lacks_neighbours = False, 0
         self._unknown = UnknownItems(unknown_items_max)
         self.names = ItemNames()
         self.index = ItemIndex()
         self.catalog = Catalog.empty(self.index)
-        self.stats = ItemStatistics(self.index, neighbours_max)
+        self.stats = ItemStatistics(self.index, neighbours_max, statistics_max_bytes)
         self.texts: TextSource | None = None
         """None: ranked without text."""
         self.newest_ms = 0
@@ -117,9 +124,11 @@ class Knowledge:
         return changes
 
     def replicate_stats(self, records: Sequence[Replicated], topic: str) -> RecordColumns:
-        """Statistics records of this topic, into the arrays; bytes that are no record are passed over. Returns the newest of
-        each item."""
-        latest = {record.key: record.value for record in records if record.key and record.value is not None}
+        """Statistics records of this topic, into the arrays; bytes that are no record are passed over, and an item with a
+        tombstone has expired. Returns the newest of each item."""
+        newest = {record.key: record.value for record in records if record.key}
+        latest = {key: value for key, value in newest.items() if value is not None}
+        self._forget_stats([key for key, value in newest.items() if value is None])
         try:
             columns = self._put_stats(latest)
         except ValueError:  # of a later release, say; each of those items stays as it was
@@ -135,17 +144,52 @@ class Knowledge:
             )  # fmt: skip
             columns = self._put_stats({key: value for key, value in latest.items() if key not in refused})
         self._metrics.worker.stats_items.set(self.stats.size)
+        self._tell_of_neighbours()
         self.engagements = float(self.stats.count.sum())
         self._metrics.input.unknown_item_statistics.set(self._unknown.total(self.stats.count))
         self.heard_of(int(columns.trend_ms.max(initial=0)))
         return columns
 
+    def _forget_stats(self, keys: Sequence[bytes]) -> None:
+        if keys:
+            rows = self.index.lookup(self._hashes_of_keys(keys))
+            rows = np.unique(rows[(rows >= 0) & (rows < self.stats.size)])
+            self.stats.remove(rows)
+
+    def are_unknown(self, keys: Sequence[bytes]) -> NDArray[np.bool_]:
+        """(n,) which of these item ids the catalogue, as far as it has been read, does not have; none of them is remembered."""
+        return self._unknown.are_unknown(self.index.lookup(self._hashes_of_keys(keys)).astype(np.int64))
+
+    @staticmethod
+    def _hashes_of_keys(keys: Sequence[bytes]) -> NDArray[np.uint64]:
+        return np.array([item_hash(key.decode(errors="replace")) for key in keys], np.uint64)
+
     def counted(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """(m,) of which of these items statistics are kept."""
-        kept = self._unknown.counted(self.index.lookup(hashes).astype(np.int64), self.stats.count)
+        rows = self.index.lookup(hashes).astype(np.int64)
+        kept = self._unknown.counted(rows, self.stats.count, is_full=self._is_at_bound())
         if not kept.all():
             self._metrics.input.items_uncounted.inc(int((~kept).sum()))
         return kept
+
+    def _is_at_bound(self) -> bool:
+        was_full, self._is_full = self._is_full, self.stats.is_full
+        if self._is_full and not was_full:
+            logger.warning(
+                "items have reached a quarter of statistics_max_bytes: those that the catalogue does not know get no "
+                "statistics any more. Give this worker more memory (memory_max_bytes)"
+            )
+        return self._is_full
+
+    def _tell_of_neighbours(self) -> None:
+        lacking = self.stats.without_neighbours
+        if lacking and not self._lacks_neighbours:
+            logger.warning(
+                "item statistics have reached statistics_max_bytes: further items have no neighbours. Give this worker more "
+                "memory (memory_max_bytes), or keep fewer neighbours of each (neighbours_max)"
+            )
+        self._lacks_neighbours = lacking
+        self._metrics.worker.items_without_neighbours.set(lacking)
 
     def _put_stats(self, latest: dict[bytes, bytes]) -> RecordColumns:
         hashes = np.array([self.names.hash_of(key.decode()) for key in latest], np.uint64)

@@ -54,6 +54,9 @@ class EncoderSettings(BaseModel):
     encoder_cache_max_texts: Annotated[int, Field(ge=0)] = Field(
         20_000, description="Vectors of recent texts kept in memory, 1.5 KB each"
     )
+    text_vector_ttl_days: Annotated[int, Field(ge=0)] = Field(
+        90, description="How long vectors of texts and queries stay on disk after they were last of use; 0 = for ever"
+    )
     encoder_quarantine_s: Annotated[float, Field(ge=0)] = Field(
         600.0, description="How long a text that broke the encoder is refused at once"
     )

@@ -44,6 +44,12 @@ class EventSettings(BaseModel):
         "ones change their users' states only",
     )
 
+    unknown_item_ttl_days: Annotated[int, Field(ge=0)] = Field(
+        90,
+        description="Statistics of an item that the catalogue does not have, or has no more, are forgotten when nobody has "
+        "engaged with it for so many days of event time; 0 = never",
+    )
+
     @field_validator("event_time_earliest")
     @classmethod
     def _rfc3339(cls, value: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from stream.settings.bounds import Positive
+
 MIB: Final = 1 << 20
 
 PARTS: Final = {
@@ -15,9 +17,12 @@ PARTS: Final = {
     "block_cache_bytes": (0.20, 256 * MIB),
     "write_buffer_bytes": (0.10, 128 * MIB),
     "fetch_buffer_max_bytes": (0.10, 128 * MIB),
+    "item_records_max_bytes": (0.05, 256 * MIB),
 }
-"""By setting: its share of the budget, and the most that it is given where nobody says otherwise: more brings nothing. What is
-left is for the catalogue, statistics and vectors, which every worker has whole, and for Python."""
+"""By setting: its share of the budget, and the most that it is given where nobody says otherwise: more brings nothing."""
+
+OF_THE_REST: Final = {"statistics_max_bytes": 0.5, "vectors_max_bytes": 0.25}
+"""What every worker has whole, by setting: its share of what the others leave. The rest is for the catalogue and Python."""
 
 DEFAULT_SHARE: Final = 0.5
 """Of the memory that the machine, or the container, has."""
@@ -45,6 +50,19 @@ class MemorySettings(BaseModel):
         description="Memory that a worker's states, caches and buffers are divided from where they are not set one by one; "
         "half of the machine's, or of the container's",
     )
+    item_records_max_bytes: Positive = Field(
+        256 << 20, description="Records of changed items kept between commits, over all partitions"
+    )
+    statistics_max_bytes: Positive = Field(
+        4 << 30,
+        description="Item statistics, of which every worker has all; at the bound further items have no neighbours. Half of "
+        "what the other parts leave of the budget",
+    )
+    vectors_max_bytes: Positive = Field(
+        2 << 30,
+        description="Text vectors of items, of which every worker has all; at the bound further items go without. A quarter of "
+        "what the other parts leave of the budget",
+    )
 
     @model_validator(mode="after")
     def _divided(self) -> Self:
@@ -56,4 +74,8 @@ class MemorySettings(BaseModel):
             if name not in given:
                 # Not an assignment: what was not given stays a default.
                 object.__setattr__(self, name, min(most, max(MIB, int(share * budget))))
+        rest = max(0, budget - sum(getattr(self, name) for name in PARTS))
+        for name, share in OF_THE_REST.items():
+            if name not in self.model_fields_set:
+                object.__setattr__(self, name, max(MIB, int(share * rest)))
         return self

@@ -32,6 +32,11 @@ class TopicSettings(BaseModel):
     partitions: Annotated[int, Field(gt=0, le=1024)] = Field(
         4, description="Partitions that `topics create` makes; the most workers that can share the work"
     )
+    item_partitions: Annotated[int, Field(ge=0, le=1024)] = Field(
+        0,
+        description="Partitions that `topics create` makes of `topic_item_deltas` and `topic_item_stats`: the most workers "
+        "that share the statistics of items; 0 = as many as of events, 16 at most",
+    )
     replication_factor: Positive = Field(1, description="Replicas that `topics create` asks for; 3 in production")
 
     @model_validator(mode="after")

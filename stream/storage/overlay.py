@@ -98,13 +98,13 @@ class Overlay(Generic[R]):
         self._dirty[rows] = False
         return Snapshot(self._stored(self.keys_of(rows)), self.states.pack(rows))
 
-    def trim(self, max_bytes: int) -> None:
-        """If the overlay is larger than `max_bytes`, forget those longest unused, down to half of it.
+    def trim(self, max_bytes: int) -> bool:
+        """If the overlay is larger than `max_bytes`, forget those longest unused, down to half of it; whether it was.
 
         To be called when the last snapshot is in the store: it then has everyone who is not dirty, and those stay here.
         """
         if self.nbytes <= max_bytes:
-            return
+            return False
         n = len(self._keys)
         room = max_bytes // (2 * self.states.row_bytes)
         kept = self._dirty[:n].copy()
@@ -119,6 +119,7 @@ class Overlay(Generic[R]):
             np.concatenate([column[rows], np.zeros(capacity - len(rows), column.dtype)])
             for column in (self._dirty, self._used)
         )
+        return True
 
     @property
     def nbytes(self) -> int:

@@ -25,6 +25,10 @@ _OFFSET_KEY = b"\x00penchant.changelog-offset".ljust(MAX_ID_BYTES + 1, b"\x00")
 MAX_OPEN_FILES = 256
 """A database's; RocksDB's own default is unlimited, and aborts where the process runs out (rocksdict#573)."""
 
+ARENA_BLOCK_BYTES: Final = 64 << 10
+"""What a memtable takes at a time, and has as long as a single record is in it. RocksDB's own megabyte takes 512 MB for the
+tables of 256 partitions, whatever the budget: only the database that is written to makes room."""
+
 SLICE_BYTES: Final = 128 << 10
 """Of what is written at once. rocksdict keeps the interpreter's lock until RocksDB has done it, half a millisecond for so much:
 20 MB of item records in one batch stopped the event loop, and with it every list, for 80 ms."""
@@ -205,6 +209,7 @@ class PartitionStores:
         options.create_if_missing(True)
         options.set_max_open_files(MAX_OPEN_FILES)
         options.set_write_buffer_manager(self._buffers)
+        options.set_arena_block_size(ARENA_BLOCK_BYTES)
         options.set_keep_log_file_num(2)
         blocks = rocksdict.BlockBasedOptions()
         blocks.set_block_cache(self._cache)

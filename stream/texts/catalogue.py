@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from models.encoder.contract import Role
 from models.encoder.text import clean_text, item_text, text_hash
 from models.items.catalog import Catalog
-from models.items.vectors import ItemVectors, VectorSpaces
+from models.items.vectors import ItemVectors, VectorSpaces, vector_bytes
 from stream.metrics import TextMetrics
 from stream.texts.backlog import Priority
 from stream.texts.batch import POISONED, Answer
@@ -64,6 +64,7 @@ class CatalogueVectors:
         is_read: Callable[[], bool],
         metrics: TextMetrics,
         on_swap: Callable[[], None],
+        max_bytes: int | None = None,
     ) -> None:
         """Nothing is encoded before `run`.
 
@@ -76,11 +77,15 @@ class CatalogueVectors:
             is_read: whether that has been read to its end; before, no set of vectors can be complete.
             metrics: the worker's.
             on_swap: called when another model's vectors have begun to serve.
+            max_bytes: of the vectors in memory; at the bound further items go without. None: none.
         """
+        self._most = None if max_bytes is None else max_bytes // vector_bytes(dims)
+        self._without_room: set[int] = set()
         self._encode, self._max_tokens, self._store = encode, max_tokens, store
         self._serving_file, self._catalog, self._is_read = serving_file, catalog, is_read
         self._metrics, self._on_swap = metrics, on_swap
         self._waiting: dict[int, None] = {}
+        self._looked_through = False
         self._work = asyncio.Event()
         new = ItemVectors(model_version, dims)
         last = _read(serving_file)
@@ -109,9 +114,11 @@ class CatalogueVectors:
             if not self._waiting:
                 self._work.clear()  # first: what changes while the rest goes on must not be overlooked
                 await self._swap()
+                await self._forget_unused()
                 await self._index_while_idle()
                 with suppress(TimeoutError):  # nothing says that the catalogue has been read to its end
-                    await asyncio.wait_for(self._work.wait(), None if self.spaces.coming is None else SWAP_POLL_S)
+                    is_done = self.spaces.coming is None and self._looked_through
+                    await asyncio.wait_for(self._work.wait(), None if is_done else SWAP_POLL_S)
                 continue
             some = list(islice(self._waiting, AT_ONCE))
             for index in some:
@@ -121,6 +128,16 @@ class CatalogueVectors:
             if again:
                 self._waiting.update(dict.fromkeys(again))
                 await asyncio.sleep(RETRY_S)
+
+    async def _forget_unused(self) -> None:
+        # Once, when all of the catalogue's have just been asked for: later nobody asks for those that serve from memory.
+        if self._looked_through or self.spaces.coming is not None or not self._is_read():
+            return
+        self._looked_through = True
+        serving = self.spaces.serving
+        deleted = await self._store.forget_unused(serving.model_version, serving.dims)
+        if deleted:
+            logger.info("%d vectors of texts that the catalogue has not had for long are gone from the disk", deleted)
 
     async def _index_while_idle(self) -> None:
         """Grow the graph of a large catalogue in slices."""
@@ -139,8 +156,14 @@ class CatalogueVectors:
         catalog = self._catalog()
         items = [catalog.item(index) for index in indices.tolist()]
         gone = indices[[item is None for item in items]]
+        self._without_room.difference_update(gone.tolist())
         for vectors in (self.spaces.serving, self._current):
             vectors.remove(gone)
+        refused_room = self._beyond_bound(indices[[item is not None for item in items]])
+        if refused_room:
+            items = [
+                None if index in refused_room else item for index, item in zip(indices.tolist(), items, strict=True)
+            ]
         indices = indices[[item is not None for item in items]]
         texts = [clean_text(item_text(item), self._max_tokens) for item in items if item is not None]
         hashes = [text_hash(text) for text in texts]
@@ -169,6 +192,22 @@ class CatalogueVectors:
             logger.warning("%d items have no text vector: %s", len(lost), lost[0])
         return [int(indices[i]) for i, answer in refused if not _is_final(answer.reason)]
 
+    def _beyond_bound(self, indices: NDArray[np.int32]) -> set[int]:
+        """Those of these items that there is no room for."""
+        if self._most is None:
+            return set()
+        new = indices[~self._current.has(indices)].tolist()
+        refused = new[max(0, self._most - self._current.size) :]
+        if refused and not self._without_room:
+            logger.warning(
+                "text vectors have reached vectors_max_bytes (%d items): further items are ranked without text. Give this "
+                "worker more memory (memory_max_bytes)",
+                self._most,
+            )
+        self._without_room = (self._without_room - set(new)).union(refused)
+        self._metrics.vectors_without_room.set(len(self._without_room))
+        return set(refused)
+
     async def _load(self, into: ItemVectors, indices: NDArray[np.int32], hashes: list[bytes]) -> NDArray[np.int64]:
         """Put what the disk has; positions of what it has not."""
         vectors, found = await asyncio.to_thread(self._store.get, hashes, into.model_version, into.dims)
@@ -176,7 +215,11 @@ class CatalogueVectors:
         return np.flatnonzero(~found)
 
     async def _swap(self) -> None:
-        if not self._is_read() or not self.spaces.swap_if_complete(self._catalog().recommendable):
+        wanted = self._catalog().recommendable
+        if self._without_room:
+            wanted = wanted.copy()
+            wanted[[index for index in self._without_room if index < len(wanted)]] = False
+        if not self._is_read() or not self.spaces.swap_if_complete(wanted):
             return
         serving = self.spaces.serving
         _write(self._serving_file, serving)

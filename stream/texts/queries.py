@@ -10,7 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from stream.metrics import TextMetrics
 from stream.storage.rocks import PartitionStore
 from stream.texts.backlog import Priority
 from stream.texts.catalogue import Encode
+from stream.texts.last_used import DAY_BYTES, LastUsed, look_through
 
 REMEMBERED = 50_000
 MAX_WAITING = 10_000
@@ -33,12 +34,19 @@ MAX_ENCODED = 8_000
 MAX_TEXT = 200
 """Characters of a query kept for explanations."""
 
+FORGOTTEN_EVERY_S: Final = 86_400.0
+
+_STAMPED: Final = b"\xff"
+"""Between a query's text, which is UTF-8 and so never has it, and the day."""
+
 
 class Query(NamedTuple):
     """What was searched for."""
 
     text: str
     vector: NDArray[np.float32]
+    stamp: bytes | None = None
+    """When it was last of use, as the disk has it; None: an earlier release wrote it."""
 
 
 class QueryVectors:
@@ -53,10 +61,12 @@ class QueryVectors:
         hash_of: Callable[[str], int],
         on_ready: Callable[[int, bytes], None],
         metrics: TextMetrics,
+        last_used: LastUsed,
     ) -> None:
         """`on_ready(partition, user_id)` is called when a query of that user has got its vector."""
         self._encode, self.model_version, self._dims, self._store = encode, model_version, dims, store
         self._hash_of, self._on_ready, self._metrics = hash_of, on_ready, metrics
+        self._last_used = last_used
         self._prefix = b"query" + blake2b(model_version.encode(), digest_size=8).digest()
         self._known: OrderedDict[int, Query | None] = OrderedDict()
         self._waiting: asyncio.Queue[tuple[int, bytes, int, str]] = asyncio.Queue(MAX_WAITING)
@@ -81,8 +91,31 @@ class QueryVectors:
         if unknown:
             for each, value in zip(unknown, self._store.get_many([self._key(e) for e in unknown]), strict=True):
                 self._remember(each, None if value is None else self._unpack(value))
-        found = {each: self._known.get(each) for each in hashes}
-        return {each: query for each, query in found.items() if query is not None}
+        found = {each: query for each in hashes if (query := self._known.get(each)) is not None}
+        self._use([each for each, query in found.items() if self._last_used.is_old(query.stamp)])
+        return found
+
+    def _use(self, hashes: Sequence[int]) -> None:
+        """Of use today: their vectors on disk stay for so long from now on."""
+        if not hashes:
+            return
+        used = {each: query._replace(stamp=self._last_used.stamp()) for each in hashes if (query := self._known[each])}
+        for each, query in used.items():
+            self._remember(each, query)
+        self._store.write([(self._key(each), self._pack(query)) for each, query in used.items()], None)
+
+    async def forget_unused(self) -> None:
+        """Delete what was of no use for long, every day, until cancelled. An earlier release's begin their time now."""
+
+        def judged(value: bytes) -> bytes | None:
+            _, stamp = _split(value)
+            if stamp is None:
+                return value + _STAMPED + self._last_used.stamp()
+            return None if self._last_used.is_over(stamp) else value
+
+        while self._last_used.ttl_days:
+            await look_through(self._store, b"", judged)
+            await asyncio.sleep(FORGOTTEN_EVERY_S)
 
     async def run(self) -> None:
         """Encode what is asked for, until cancelled."""
@@ -99,7 +132,7 @@ class QueryVectors:
                 if not isinstance(answer, np.ndarray):
                     continue
                 if each not in known:
-                    query = Query(text[:MAX_TEXT], answer.astype(np.float32))
+                    query = Query(text[:MAX_TEXT], answer.astype(np.float32), self._last_used.stamp())
                     self._remember(each, query)
                     made.append((self._key(each), self._pack(query)))
                 self._on_ready(partition, user)
@@ -116,8 +149,16 @@ class QueryVectors:
         return self._prefix + each.to_bytes(8, "big")
 
     def _pack(self, query: Query) -> bytes:
-        return query.vector.astype("<f2").tobytes() + query.text.encode()
+        stamp = b"" if query.stamp is None else _STAMPED + query.stamp
+        return query.vector.astype("<f2").tobytes() + query.text.encode() + stamp
 
     def _unpack(self, value: bytes) -> Query:
-        size = 2 * self._dims
-        return Query(value[size:].decode(errors="replace"), np.frombuffer(value, "<f2", self._dims).astype(np.float32))
+        text, stamp = _split(value[2 * self._dims :])
+        vector = np.frombuffer(value, "<f2", self._dims).astype(np.float32)
+        return Query(text.decode(errors="replace"), vector, stamp)
+
+
+def _split(value: bytes) -> tuple[bytes, bytes | None]:
+    """What ends with a query's text: that without the day, and the day; None where an earlier release wrote it."""
+    at = len(value) - DAY_BYTES
+    return (value[: at - 1], value[at:]) if value[at - 1 : at] == _STAMPED else (value, None)

@@ -15,6 +15,7 @@ from stream.metrics import TextMetrics
 from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.texts.batcher import BatcherOptions, MicroBatcher
 from stream.texts.catalogue import CatalogueVectors
+from stream.texts.last_used import LastUsed
 from stream.texts.options import open_encoder_of
 from stream.texts.queries import QueryVectors
 from stream.texts.vector_store import VectorStore
@@ -53,7 +54,7 @@ class Texts:
 
     async def run(self) -> None:
         """Keep everything up to date."""
-        await asyncio.gather(self._catalogue.run(), self._queries.run(), self._measure())
+        await asyncio.gather(self._catalogue.run(), self._queries.run(), self._queries.forget_unused(), self._measure())
 
     async def _measure(self, interval_s: float = 1.0) -> None:
         while True:
@@ -77,6 +78,8 @@ async def open_texts(
     catalog_is_read: Callable[[], bool],
     on_swap: Callable[[], None],
     on_query_ready: Callable[[int, bytes], None],
+    vector_ttl_days: int = 0,
+    vectors_max_bytes: int | None = None,
 ) -> Texts:
     """Load the encoder and put everything together.
 
@@ -89,6 +92,8 @@ async def open_texts(
         catalog_is_read: whether the items topic has been read to its end.
         on_swap: called when the vectors of another model serve from now on.
         on_query_ready: called with the partition and the user of a query that has its vector now.
+        vectors_max_bytes: of the catalogue's vectors in memory; None: no bound.
+        vector_ttl_days: how long vectors on disk stay after their last use; 0: for ever.
 
     Raises:
         EncoderAwayError: nobody answers where the encoder is said to be; it may come back.
@@ -107,20 +112,29 @@ async def open_texts(
         )
     await batcher.start()
     vectors, texts = directory.stores("vectors"), directory.stores("queries")
+    last_used = LastUsed(vector_ttl_days)
 
     catalogue = CatalogueVectors(
         batcher.encode,
         encoder.model_version,
         encoder.dims,
         encoder.max_tokens,
-        VectorStore(vectors[ONLY]),
+        VectorStore(vectors[ONLY], last_used),
         directory.path / "vectors" / "serving.json",
         catalog,
         catalog_is_read,
         metrics,
         on_swap,
+        vectors_max_bytes,
     )
     queries = QueryVectors(
-        batcher.encode, encoder.model_version, encoder.dims, texts[ONLY], query_hash, on_query_ready, metrics
+        batcher.encode,
+        encoder.model_version,
+        encoder.dims,
+        texts[ONLY],
+        query_hash,
+        on_query_ready,
+        metrics,
+        last_used,
     )
     return Texts(batcher, catalogue, queries, (vectors, texts))

@@ -36,7 +36,7 @@ from stream.worker.collector import keep_for_life
 from stream.worker.commit import Committer
 from stream.worker.compiling import Compiling
 from stream.worker.dead_letters import DeadLetters
-from stream.worker.expiry import Expiry
+from stream.worker.expiry import ItemExpiry, UserExpiry
 from stream.worker.followed_models import FollowedModels
 from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last, exit_now
 from stream.worker.log import log_to_stderr
@@ -68,7 +68,7 @@ class Application:
         self.directory = DataDirectory(settings.data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
         self._log_ends, self._readable_ends = LogEnds(settings), LogEnds(settings, readable=True)
         self._topic_logs = TopicLogs(settings)
-        self._writers = PartitionWriters(settings, self._log_ends, self.metrics.worker.throttled.inc)
+        self._writers = PartitionWriters(settings, self._log_ends.bounds_of, self.metrics.worker.throttled.inc)
         self.engine = Engine(settings)
         self.tracker = Tracker(settings, self.metrics)
         producer = RecordProducer(settings, self.metrics.worker.throttled.inc)
@@ -161,7 +161,7 @@ class Application:
     def _store_options(self, table: str, source: str, stores: PartitionStores) -> StoreOptions:
         return StoreOptions(
             stores,
-            self._log_ends,
+            self._log_ends.bounds_of,
             self.lifecycle.fatal,
             source,
             self._writers.claim,
@@ -295,6 +295,8 @@ class Application:
             catalog=lambda: self.tracker.knowledge.catalog,
             catalog_is_read=self._replicas_caught_up,
             on_swap=self._vectors_swapped,
+            vectors_max_bytes=self.settings.vectors_max_bytes,
+            vector_ttl_days=self.settings.text_vector_ttl_days,
             on_query_ready=self._query_ready,
         )
 
@@ -318,7 +320,8 @@ class Application:
                 self._signs.watch_log_ends(),
                 *([] if self._texts is None else [self._texts.run()]),
                 *([self._stale_lists.look_forever()] if self.settings.recommend else []),
-                *([Expiry(self._parts).look_forever()] if self.settings.user_ttl_days else []),
+                *([UserExpiry(self._parts).look_forever()] if self.settings.user_ttl_days else []),
+                *([ItemExpiry(self._parts).look_forever()] if self.settings.unknown_item_ttl_days else []),
             )
 
     @asynccontextmanager

@@ -77,7 +77,8 @@ class ChunkHandler:
             )
             if self._parts.which_log is not None:
                 committed = membership.consumer.committed_offset(tp)
-                verdict = await self._parts.which_log.check(tp.partition, users.store, committed, generation)
+                owned = [each.partition for each in membership.consumer.owned((tp.topic,))]
+                verdict = await self._parts.which_log.check(tp.partition, users.store, committed, generation, owned)
                 if self._is_revoked(generation):
                     return None
                 users.log, users.is_new_log = verdict.mark, verdict.is_anew

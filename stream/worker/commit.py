@@ -134,7 +134,7 @@ class Committer:
         await self._producer.flush()
         await self._write_changelogs(written, whole)
         await self._commit_offsets(changes)
-        self._trim()
+        await self._trim(whole)
         self.last_completed_s = time.monotonic()
         self._metrics.work.commits.inc()
         self._metrics.work.commit_seconds.observe(self.last_completed_s - started)
@@ -167,7 +167,9 @@ class Committer:
     def _change_of_items(self, p: int, now_s: float) -> _Change:
         settings, items = self._settings, self._tracker.items[p]
         source, changelog = TopicPartition(settings.topic_item_deltas, p), TopicPartition(settings.topic_item_stats, p)
-        return _Change(source, changelog, items.store, items.next_offset, items.take(now_s))
+        taken = items.take(now_s)
+        self._metrics.work.expired_items.inc(len(taken.marks))
+        return _Change(source, changelog, items.store, items.next_offset, taken)
 
     async def _write_changelogs(self, changes: Sequence[_Change], hurried: bool) -> None:
         # Each waits several times for the broker, so where somebody waits for the commit all go at once. A failure shows only
@@ -209,14 +211,17 @@ class Committer:
             consumer.set_durable(durable)
             await consumer.commit()
 
-    def _trim(self) -> None:
-        users = self._tracker.users
+    async def _trim(self, whole: bool) -> None:
+        """What the stores have now, and is more than its share. What changes between two partitions stays, as always."""
+        users, items = self._tracker.users, self._tracker.items
         share_bytes = self._settings.overlay_max_bytes // (4 * max(1, len(users)))
-        for partition in users.values():
-            partition.overlay.trim(share_bytes)
-            partition.outcomes.ledgers.trim(share_bytes)
-        for items in self._tracker.items.values():
-            items.trim()
+        for partition in list(users.values()):
+            if partition.overlay.trim(share_bytes) | partition.outcomes.ledgers.trim(share_bytes):
+                await self._let_others_run(whole)
+        share_bytes = self._settings.item_records_max_bytes // max(1, len(items))
+        for each in list(items.values()):
+            if each.trim(share_bytes):
+                await self._let_others_run(whole)
 
 
 def _write_stores(changes: Sequence[_Change], changelog_offsets: Sequence[int], rest: float) -> None:

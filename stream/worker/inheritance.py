@@ -49,6 +49,7 @@ class Inheritance:
                 users = await self._opened(tp)
                 if users is not None and not users.are_owed_read:
                     await self._read(users)
+                    await asyncio.sleep(0)  # to open one takes a millisecond, 256 of them what a list may not wait for
 
     async def _read(self, users: UserPartition) -> None:
         tracker, last = self._parts.tracker, None

@@ -51,7 +51,13 @@ class Tracker:
         self._settings, self._metrics = settings, metrics
         self._limits, self._update = decode_limits(settings), update_params(settings)
         self._crediting = credit_params(settings)
-        self.knowledge = Knowledge(self._limits, settings.neighbours_max, metrics, settings.unknown_items_max)
+        self.knowledge = Knowledge(
+            self._limits,
+            settings.neighbours_max,
+            metrics,
+            settings.unknown_items_max,
+            settings.statistics_max_bytes,
+        )
         self.serving = Serving(ranking_params(settings, default_weights()), settings.strategy_feedback_max, metrics)
         self.lists = LastLists()
         self.queue = RefreshQueue()

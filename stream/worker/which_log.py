@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from stream.errors import BrokerUnreachableError, TopicsError
-from stream.kafka.log_ends import LogEnds
+from stream.errors import BrokerUnreachableError, TopicsError, UsageError
+from stream.kafka.log_ends import Bounds, LogEnds
 from stream.kafka.log_rules import Logs, another_events_log, partitions_changed, what_is_wrong
 from stream.kafka.logs import TopicLogs
 from stream.settings import Settings
@@ -84,24 +85,35 @@ class WhichLog:
 
     def __init__(self, settings: Settings, topic_logs: TopicLogs, log_ends: LogEnds) -> None:
         self._settings, self._topic_logs, self._log_ends = settings, topic_logs, log_ends
-        self._asked: tuple[int, asyncio.Future[Logs]] | None = None
+        self._asked: tuple[int, asyncio.Future[tuple[Logs, Bounds]]] | None = None
 
-    async def check(self, partition: int, store: PartitionStore, committed: int | None, generation: int) -> Verdict:
-        """`committed`: the group's offset; `generation`: of the group, in which the topics are looked at once.
+    async def check(
+        self,
+        partition: int,
+        store: PartitionStore,
+        committed: int | None,
+        generation: int,
+        owned: Collection[int] = (),
+    ) -> Verdict:
+        """`committed`: the group's offset; `generation`: of the group, in which the topics are looked at once; `owned`: other
+        partitions that will be asked about in it, and may as well be looked at now.
 
         Raises:
             TopicsError: the worker cannot go on with these topics.
             BrokerUnreachableError: it did not answer within `delivery_timeout_s`.
         """
-        logs = await self._logs(generation)
+        logs, bounds = await self._look(generation, {partition, *owned})
         stored, meant_stored = store.get_many([LOG_KEY, MEANT_KEY])
         mark = None if stored is None else read_log(stored)
         meant = None if meant_stored is None else (read_meant(meant_stored),)
         events, deltas = logs[self._settings.topic_events], logs[self._settings.topic_item_deltas]
         give_up = time.monotonic() + self._settings.connect_timeout_s
+        known = bounds.get((self._settings.topic_events, partition))
         while True:
-            low, high = await asyncio.to_thread(self._log_ends.bounds, self._settings.topic_events, partition)
-            found = Found(events.topic_id, events.partitions, deltas.partitions, low, high)
+            if known is None:
+                known = await asyncio.to_thread(self._log_ends.bounds, self._settings.topic_events, partition)
+            found = Found(events.topic_id, events.partitions, deltas.partitions, *known)
+            known = None
             try:
                 return judge(self._settings, mark, committed, meant, found)
             except TopicsError:
@@ -111,27 +123,27 @@ class WhichLog:
                     raise
             await asyncio.sleep(ASK_AGAIN_S)
 
-    async def _logs(self, generation: int) -> Logs:
+    async def _look(self, generation: int, partitions: Collection[int]) -> tuple[Logs, Bounds]:
         if self._asked is None or self._asked[0] != generation:
-            self._asked = generation, asyncio.ensure_future(self._ask())
+            self._asked = generation, asyncio.ensure_future(self._ask(partitions))
         try:
             return await asyncio.shield(self._asked[1])
         except (TopicsError, BrokerUnreachableError):
             self._asked = None
             raise
 
-    async def _ask(self) -> Logs:
+    async def _ask(self, partitions: Collection[int]) -> tuple[Logs, Bounds]:
         give_up = time.monotonic() + self._settings.delivery_timeout_s
         while True:
             try:
                 logs = await asyncio.to_thread(self._topic_logs.ask)
-            except BrokerUnreachableError:
-                if time.monotonic() > give_up:
-                    raise
-            else:
-                wrong = what_is_wrong(self._settings, logs)
+                wrong: UsageError | None = what_is_wrong(self._settings, logs)
                 if wrong is None:
-                    return logs
-                if time.monotonic() > give_up:
-                    raise wrong
+                    events = self._settings.topic_events
+                    where = [(events, p) for p in partitions if p < logs[events].partitions]
+                    return logs, await asyncio.to_thread(self._log_ends.bounds_of, where)
+            except BrokerUnreachableError as error:
+                wrong = error
+            if time.monotonic() > give_up:
+                raise wrong
             await asyncio.sleep(ASK_AGAIN_S)

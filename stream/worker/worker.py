@@ -19,6 +19,10 @@ from stream.worker.parts import WorkerParts
 from stream.worker.refused_items import TELLER
 
 MEASURE_INTERVAL_S: Final = 1.0
+TOGETHER_S: Final = 0.01
+"""Batches follow each other so long before all else has its turns. A batch is of one partition, so with 256 of them nearly all
+are of one user, 2 ms; and each turn may wait a millisecond for Python's lock, while Faust's thread reads."""
+
 TURNS_AFTER_BATCH: Final = 20
 """Of the event loop, for all else. Events pass some ten of them from the fetch to the queue; with one turn after each batch
 they would wait for as many batches, and be late before anybody knows of them. A turn in which nobody has anything to do costs
@@ -53,7 +57,7 @@ class Worker:
             while due:
                 # A list from a worker that has lost its partitions, and does not know it yet, would replace a newer one.
                 if self._parts.membership.consumer.is_member():
-                    due = self.refresh_once()
+                    due = self.refresh_some()
                     for _ in range(TURNS_AFTER_BATCH if due else 0):
                         await asyncio.sleep(0)
                 else:
@@ -63,19 +67,28 @@ class Worker:
         """Something became due that no event announced."""
         self._due.set()
 
-    def refresh_once(self) -> bool:
-        """Rank and publish one batch; False when nobody is due."""
+    def refresh_some(self) -> bool:
+        """One batch, or several small ones; False when nobody is due any more."""
+        until, users = time.monotonic() + TOGETHER_S, 0
+        while n := self.refresh_once():
+            users += n
+            if users >= self._settings.refresh_batch_users or time.monotonic() >= until:
+                return True
+        return False
+
+    def refresh_once(self) -> int:
+        """Rank and publish one batch; how many users are in it, 0 when nobody is due."""
         started, scheduler, late_before = time.monotonic(), self._scheduler, self._scheduler.late_lists
         batch = scheduler.next_batch(started)
         self._metrics.output.late.inc(scheduler.late_lists - late_before)
         if batch is None:
-            return False
+            return 0
         self._publish(batch, self._tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, started))
         for each in self._tracker.refresher.quarantine.take():
             self._parts.dead_letters.quarantined(batch.partition, each)
         scheduler.took(batch, time.monotonic() - started)
         self._metrics.output.owed_users.set(self._tracker.queue.owed_users)
-        return True
+        return len(batch.due)
 
     def _publish(self, batch: Batch, published: Sequence[Published | None]) -> None:
         for due, each in zip(batch.due, published, strict=True):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from confluent_kafka import Producer
+from item_records import unpack_record
 from kafka_checks import catalogue, differences
 from kafka_server import KafkaServer, free_ports
 from worker_process import Topics, WorkerProcess
@@ -181,6 +182,46 @@ def test_a_batch_that_unpacks_to_more_than_a_worker_may_hold_is_a_dead_letter(
         assert b"unpacks to more than 8388608 bytes" in headers["detail"]
         assert worker.metrics()['penchant_events_total{action="click"}'] == 2
         assert worker.process.poll() is None
+
+
+def test_items_that_expire_are_tombstones_and_gone_from_a_disk_that_is_made_of_the_changelog(
+    topics: Topics, tmp_path: Path
+) -> None:
+    settings = topics.settings
+    catalogue(topics, 2)
+    two_days_ago = time.time_ns() // 1_000_000 - 2 * 86_400_000
+    junk = [
+        {"user_id": f"u{n}", "item_id": f"junk{n}", "action": "click", "event_time": two_days_ago} for n in range(9)
+    ]
+    topics.produce(settings.topic_events, [(e["user_id"].encode(), json.dumps(e).encode()) for e in junk])  # type: ignore[attr-defined]
+    click(topics, "ann", "i1")
+
+    def records() -> dict[bytes, int]:
+        newest = {m.key(): m.value() for m in topics.read(settings.topic_item_stats)}
+        return {key: unpack_record(value).count for key, value in newest.items() if value is not None}
+
+    with WorkerProcess(settings, tmp_path / "a") as worker:
+        worker.wait_for("everything", topics.all_committed)
+        worker.wait_for("the statistics", topics.deltas_committed)
+        assert records() == {b"i1": 1} | {b"junk%d" % n: 1 for n in range(9)}
+        assert worker.terminate() < 15
+    wanted = {b"wanted%d" % n: 1 for n in range(20)}
+    with WorkerProcess(settings, tmp_path / "a", unknown_item_ttl_days=1) as worker:
+        for n in range(20):  # in every partition something happens
+            click(topics, f"bob{n}", f"wanted{n}")
+        worker.wait_for("expiry", lambda: worker.metrics().get("penchant_items_expired_total", 0) == 9)
+        worker.wait_for("its commit", lambda: records() == wanted | {b"i1": 1})
+        worker.wait_for("all workers", lambda: worker.metrics().get("penchant_unknown_item_statistics") == 20)
+        click(topics, "bob", "junk3")
+        worker.wait_for("everything", topics.all_committed)
+        worker.wait_for("the statistics", topics.deltas_committed)
+        assert records() == wanted | {b"i1": 1, b"junk3": 1}
+        worker.kill()
+    with WorkerProcess(settings, tmp_path / "b") as worker:  # an empty disk
+        click(topics, "cid", "junk3")
+        worker.wait_for("everything", topics.all_committed)
+        worker.wait_for("the statistics", topics.deltas_committed)
+        assert records() == wanted | {b"i1": 1, b"junk3": 2}
 
 
 def test_users_who_expire_are_tombstones_in_the_changelog_and_gone_from_a_disk_that_is_made_of_it(

@@ -31,7 +31,7 @@ def topics(kafka: KafkaServer) -> Topics:
 
 
 def writers_of(topics: Topics) -> PartitionWriters:
-    return PartitionWriters(topics.settings, LogEnds(topics.settings))
+    return PartitionWriters(topics.settings, LogEnds(topics.settings).bounds_of)
 
 
 def content(topics: Topics, topic: str) -> list[tuple[bytes | None, bytes | None]]:
@@ -41,12 +41,12 @@ def content(topics: Topics, topic: str) -> list[tuple[bytes | None, bytes | None
 def test_the_earlier_owner_of_a_partition_can_write_no_more(topics: Topics) -> None:
     changelog, deltas = topics.settings.changelog_topic, topics.settings.topic_item_deltas
     sleeper, owner = writers_of(topics), writers_of(topics)
-    sleeper.claim(changelog, 0)
-    sleeper.claim(changelog, 1)
+    sleeper.claim(changelog, [0])
+    sleeper.claim(changelog, [1])
     assert sleeper.write(changelog, 0, [(b"ann", b"1"), (b"bob", b"1")], [Keyed(deltas, b"cup", b"1")]) == 2, (
         "the marker"
     )
-    owner.claim(changelog, 0)
+    owner.claim(changelog, [0])
     owner.write(changelog, 0, [(b"ann", b"2")], [Keyed(deltas, b"cup", b"2")])
     with pytest.raises(InvariantError, match="claimed by another worker"):
         sleeper.write(changelog, 0, [(b"ann", b"late")], [Keyed(deltas, b"cup", b"late")])
@@ -58,12 +58,12 @@ def test_the_earlier_owner_of_a_partition_can_write_no_more(topics: Topics) -> N
 def test_what_an_owner_left_unfinished_is_never_seen_and_holds_nobody_up(topics: Topics) -> None:
     changelog = topics.settings.changelog_topic
     dead, owner = writers_of(topics), writers_of(topics)
-    dead.claim(changelog, 0)
+    dead.claim(changelog, [0])
     producer = dead._claimed[changelog, 0]
     producer.begin_transaction()
     producer.produce(changelog, b"unfinished", b"ann", 0)
     assert producer.flush(60) == 0
-    owner.claim(changelog, 0)
+    owner.claim(changelog, [0])
     owner.write(changelog, 0, [(b"bob", b"1")])
     assert content(topics, changelog) == [(b"bob", b"1")]
 
@@ -72,16 +72,19 @@ def test_only_what_is_claimed_may_be_written_to(topics: Topics) -> None:
     writers = writers_of(topics)
     with pytest.raises(InvariantError, match="not this worker's"):
         writers.write(topics.settings.changelog_topic, 0, [(b"ann", b"1")])
-    writers.claim(topics.settings.changelog_topic, 0)
+    writers.claim(topics.settings.changelog_topic, [0])
     writers.release(topics.settings.changelog_topic, 0)
     with pytest.raises(InvariantError, match="not this worker's"):
         writers.write(topics.settings.changelog_topic, 0, [(b"ann", b"1")])
 
 
 def test_a_claim_without_a_broker_fails_within_the_deadline() -> None:
-    writers = PartitionWriters(load_settings(bootstrap_servers="127.0.0.1:1", delivery_timeout_s=1.5), lambda *_: 0)
+    writers = PartitionWriters(
+        load_settings(bootstrap_servers="127.0.0.1:1", delivery_timeout_s=1.5),
+        lambda where: dict.fromkeys(where, (0, 0)),
+    )
     with pytest.raises(DeliveryError, match="could not be claimed"):
-        writers.claim("changelog", 0)
+        writers.claim("changelog", [0])
 
 
 def test_what_somebodys_open_transaction_hides_is_not_behind(topics: Topics) -> None:
@@ -125,15 +128,14 @@ def forgetful(tmp_path: Path) -> Iterator[Topics]:
 def test_a_partition_that_was_idle_until_the_broker_forgot_its_writer_is_claimed_again(forgetful: Topics) -> None:
     changelog = forgetful.settings.changelog_topic
     writers, other = writers_of(forgetful), writers_of(forgetful)
-    for partition in range(3):
-        writers.claim(changelog, partition)
+    writers.claim(changelog, range(3))
     writers.write(changelog, 0, [(b"ann", b"1")])
     time.sleep(FORGOTTEN_S)
     assert writers.write(changelog, 0, [(b"ann", b"2")]) == 3
     assert writers.write(changelog, 1, [(b"bob", b"1")]) == 1, "one that was never written to"
     assert writers.write(changelog, 0, [(b"ann", b"3")]) == 5
     # Forgotten, and then another's: whoever comes too late must see it, although both are asked the same way.
-    other.claim(changelog, 2)
+    other.claim(changelog, [2])
     other.write(changelog, 2, [(b"cid", b"theirs")])
     with pytest.raises(InvariantError, match="written by another worker"):
         writers.write(changelog, 2, [(b"cid", b"late")])

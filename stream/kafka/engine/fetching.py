@@ -130,6 +130,9 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> dict[TP, list[Chunk]]:
+        # Faust's own set, which its thread changes when it pauses and resumes partitions. Copying it cannot be interrupted; a
+        # walk through it can, and then raises, which with 256 partitions stopped a worker.
+        active_partitions = active_partitions.copy()
         if type(consumer._fetcher._records) is not _Prefetched:
             consumer._fetcher._records = _Prefetched(consumer._fetcher._records, self._budget)
         self._budget.left = self._chunk_max_bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from faust.types import TP
 
 from stream.errors import InvariantError
 from stream.kafka.engine.fetching import Chunk
+from stream.kafka.log_ends import AskBounds
 from stream.storage.rocks import PartitionStores
 
 logger = logging.getLogger(__name__)
@@ -33,14 +34,14 @@ class StoreOptions:
     """What a `ChangelogStore` is given through the table's `options`."""
 
     stores: PartitionStores
-    log_end: Callable[[str, int], int]
-    """Blocking: next offset to be written to a topic's partition."""
+    ask_bounds: AskBounds
+    """Blocking: where partitions begin and end."""
     fatal: Callable[[BaseException], Awaitable[None]]
     """Crashes the worker."""
     source_topic: str
     """Who owns a partition of this topic owns that of the table."""
-    claim: Callable[[str, int], None]
-    """Blocking: shuts out who wrote to this changelog partition before; see `writers`."""
+    claim: Callable[[str, Collection[int]], None]
+    """Blocking: shuts out who wrote to these partitions of the changelog before; see `stream.kafka.transactions`."""
     release: Callable[[str, int], None]
     restored: Callable[[int], object]
     """Hears how many changelog records were written to the store."""
@@ -119,33 +120,35 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
         for tp in revoked:
             if tp.topic in topics:
                 self._stores.close(tp.partition)
-        for tp in newly_assigned:
-            if tp.topic not in topics:
-                continue
-            end = await asyncio.to_thread(self._given.log_end, tp.topic, tp.partition)
-            offset = self._stores[tp.partition].changelog_offset()
-            if offset is None and next(self._stores[tp.partition].items(), None) is not None:
+        new = sorted((tp.topic, tp.partition) for tp in newly_assigned if tp.topic in topics)
+        bounds = await asyncio.to_thread(self._given.ask_bounds, new)
+        for topic, partition in new:
+            # To open a database is tens of milliseconds on a busy disk, and this is one of hundreds.
+            await asyncio.sleep(0)
+            _, end = bounds[topic, partition]
+            offset = self._stores[partition].changelog_offset()
+            if offset is None and next(self._stores[partition].items(), None) is not None:
                 # A crash in the middle of the first write. Of which log it is nobody can say; there is little to read again.
-                self._stores.wipe(tp.partition)
+                self._stores.wipe(partition)
             elif offset is not None and offset >= end:
-                if (why := self._given.ahead(tp.topic)) is not None:
+                if (why := self._given.ahead(topic)) is not None:
                     await self._given.fatal(why)
                     raise why
                 logger.warning(
                     "local state of %s partition %d includes offset %d but the changelog ends at %d: rebuilding it",
-                    tp.topic,
-                    tp.partition,
+                    topic,
+                    partition,
                     offset,
                     end,
                 )
-                self._stores.wipe(tp.partition)
+                self._stores.wipe(partition)
 
     def begin_claims(self, assigned: set[TP]) -> None:
         """Claim what is owned. All tables begin at once, before Faust comes to them one after another: a claim waits half a
         second for a transaction that its last owner has only just committed."""
         (changelog,) = self.table.changelog_topic.topics
         owned = [tp.partition for tp in assigned if tp.topic == self._given.source_topic]
-        self._claiming = asyncio.gather(*(asyncio.to_thread(self._given.claim, changelog, p) for p in owned))
+        self._claiming = asyncio.ensure_future(asyncio.to_thread(self._given.claim, changelog, owned))
 
     async def claimed(self) -> None:
         """Returns once what `begin_claims` began is claimed."""

@@ -21,7 +21,7 @@ from places import GOLDEN
 
 from models.items.co_occurrence import batch_deltas, moment_bins, pair_increments
 from models.items.index import ItemIndex
-from models.items.record import NEVER_MS, pack_deltas
+from models.items.record import NEVER_MS, newest_ms, pack_deltas
 from models.items.rows import DAY_MS, ItemRows, _bar_of_few, smallest
 from models.items.stats import NO_NEIGHBOURS, ItemStatistics
 
@@ -374,3 +374,49 @@ def test_the_smallest_at_a_place_is_what_sorting_puts_there(values: list[float],
 
     assert smallest.py_func(np.array(values), at) == sorted(values)[at]
     assert _bar_of_few.py_func(np.array(values), at + 1) == sorted(values)[at]
+
+
+def test_an_item_that_is_removed_is_as_if_nobody_had_met_it_and_its_row_of_neighbours_is_used_again():
+    index = ItemIndex()
+    stats = ItemStatistics(index, 4)
+    given_records = [replace(RECORD, count=n, neighbours={7: 1.0 + n}, forwards={}) for n in (1, 2, 3)]
+    rows = index.intern(np.array([101, 102, 103], np.uint64))
+    stats.put(rows, [pack_record(record) for record in given_records])
+    rows_before, row_of_102 = len(stats.neighbours), stats.neighbour_row[rows[1]]
+    stats.remove(rows[1:2])
+
+    other = ItemStatistics(index, 4)
+    other.put(rows[[0, 2]], [pack_record(given_records[0]), pack_record(given_records[2])])
+    for name in ("count", "first_seen_ms", "trend", "trend_ms", "exposures", "clicks", "moments", "moment_totals"):
+        assert getattr(stats, name).tolist() == getattr(other, name).tolist(), name
+    assert stats.neighbour_row[rows[1]] == NO_NEIGHBOURS
+    assert set(stats.neighbours[row_of_102].tolist()) == {-1}
+
+    new = index.intern(np.array([104, 105], np.uint64))
+    stats.put(new, [pack_record(replace(RECORD, neighbours={7: 9.0}, forwards={}))] * 2)
+    assert stats.neighbour_row[new[0]] == row_of_102
+    assert len(stats.neighbours) == rows_before + 1
+    assert stats.neighbour_weights[stats.neighbour_row[new]].max(axis=1).tolist() == [9.0, 9.0]
+
+
+def test_the_newest_engagement_is_told_without_reading_the_rest():
+    assert newest_ms(pack_record(RECORD)) == NOW
+    assert newest_ms(b"") is newest_ms(b"\x07" + pack_record(RECORD)[1:]) is None
+
+
+def test_neighbours_beyond_the_bound_of_memory_have_no_room_until_an_item_goes():
+    index = ItemIndex()
+    stats = ItemStatistics(index, 4, max_bytes=3 * 4 * 20 + 4 * 253)  # three rows, of which one is the empty one
+    rows = index.intern(np.array([101, 102, 103], np.uint64))
+    values = [pack_record(replace(RECORD, count=n, neighbours={7: 1.0}, forwards={})) for n in (1, 2, 3)]
+    stats.put(rows, values)
+    assert (stats.neighbour_row[rows] != NO_NEIGHBOURS).tolist() == [True, True, False]
+    assert stats.count[rows].tolist() == [1, 2, 3]
+    assert stats.without_neighbours == 1
+    stats.put(rows, values)
+    assert (len(stats.neighbours), stats.without_neighbours) == (3, 1)
+    stats.remove(rows[:1])
+    stats.put(rows[2:], values[2:])
+    assert (stats.neighbour_row[rows] != NO_NEIGHBOURS).tolist() == [False, True, True]
+    assert (len(stats.neighbours), stats.without_neighbours) == (3, 0)
+    assert stats.neighbours[stats.neighbour_row[rows[2]]].max() == index.lookup(np.array([7], np.uint64))[0]

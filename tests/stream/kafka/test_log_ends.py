@@ -34,7 +34,7 @@ def test_partitions_of_several_topics_are_one_question(
 
     where = [("b", 0), ("a", 0), ("a", 2)]
     assert ends.bounds_of(where) == {("b", 0): (0, 1), ("a", 0): (0, 0), ("a", 2): (0, 5)}
-    assert ends("a", 2) == 5
+    assert ends.bounds("a", 2) == (0, 5)
     assert ends.bounds_of([]) == {}
     ends.close()
 
@@ -88,7 +88,7 @@ def test_a_refusal_that_stays_is_told_at_once_and_one_that_passes_at_the_deadlin
 
 
 def test_a_broker_that_does_not_answer_is_one_line_that_names_the_partitions() -> None:
-    ends = LogEnds(Settings(bootstrap_servers="127.0.0.1:1", connect_timeout_s=0.3))
+    ends = LogEnds(Settings(bootstrap_servers="127.0.0.1:1", delivery_timeout_s=0.3))
     with pytest.raises(BrokerUnreachableError, match=r"the end of a partition 0 and 1 more is not known"):
         ends.bounds_of([("a", 0), ("a", 1)])
     ends.close()
@@ -112,7 +112,7 @@ def test_kafka_tells_of_a_topic_that_was_just_made_and_of_what_is_readable(kafka
     produce(boot, topic, 3, 2)
     settings = Settings(bootstrap_servers=boot)
     very, readable = LogEnds(settings), LogEnds(settings, readable=True)
-    assert (very(topic, 3), readable(topic, 3)) == (3, 0)
+    assert (very.bounds(topic, 3), readable.bounds(topic, 3)) == ((0, 3), (0, 0))
     left_open.abort_transaction(DEADLINE_S)
     for client in (consumer, very, readable):
         client.close()

@@ -60,26 +60,38 @@ def test_a_bot_that_goes_round_65_items_is_new_to_them_a_bounded_number_of_times
         assert harness.count("engagements_uncounted") == 520
 
 
+people = count()
+
+
+def shared(harness, *items):
+    """New people engage with them, and a commit shares what that says of them."""
+    harness.events(*[(f"u{next(people)}", "click", item) for item in items])
+    taken = harness.tracker.take(harness.users)
+    harness.items.apply([type("R", (), {"key": k, "value": v}) for k, v in taken.deltas])
+    stored = harness.items.take().stored
+    harness.tracker.replicate_stats([replicated(k, v) for k, v in zip(*stored, strict=True)], 0.0)
+
+
 def test_statistics_of_items_that_no_catalogue_knows_are_kept_up_to_a_bound(tmp_path):
     with opened(tmp_path, unknown_items_max=3) as harness:
         harness.catalogue("cup")
 
-        people = count()
-
-        def shared(*items):
-            harness.events(*[(f"u{next(people)}", "click", item) for item in items])
-            taken = harness.tracker.take(harness.users)
-            harness.items.apply([type("R", (), {"key": k, "value": v}) for k, v in taken.deltas])
-            stored = harness.items.take().stored
-            harness.tracker.replicate_stats([replicated(k, v) for k, v in zip(*stored, strict=True)], 0.0)
-
-        shared("junk1", "junk2", "cup")
-        shared("junk3", "junk4", "junk5", "cup")
-        shared("junk1", "junk6")
+        shared(harness, "junk1", "junk2", "cup")
+        shared(harness, "junk3", "junk4", "junk5", "cup")
+        shared(harness, "junk1", "junk6")
         assert [count_of(harness, item) for item in ("junk1", "junk2", "cup")] == [2.0, 1.0, 2.0]
         assert sum(count_of(harness, f"junk{n}") > 0 for n in (3, 4, 5, 6)) == 1
         assert harness.count("items_uncounted") == 3
         assert harness.metrics.registry.get_sample_value("penchant_unknown_item_statistics") == 3
         harness.catalogue("junk1")  # it is known now, and makes room
-        shared("junk7")
+        shared(harness, "junk7")
         assert count_of(harness, "junk7") == 1.0
+
+
+def test_at_the_bound_of_memory_items_that_no_catalogue_knows_get_no_statistics_and_others_go_on(tmp_path):
+    with opened(tmp_path, statistics_max_bytes=1000) as harness:
+        harness.catalogue("cup", "pan")
+        shared(harness, "cup")
+        shared(harness, "cup", "pan", "pot")
+        assert [count_of(harness, item) for item in ("cup", "pan", "pot")] == [2.0, 1.0, 0.0]
+        assert harness.count("items_uncounted") == 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from item_records import ItemDelta, pack_delta
+from item_records import ItemDelta, pack_delta, unpack_record
 from kafka_records import Record
 
 from stream.partitions.items import MAX_WAIT_S, RECORDS_PER_S, ItemPartition, due_first
@@ -35,6 +35,21 @@ def test_the_first_change_waits_for_nothing_and_few_changes_for_a_part_of_a_seco
     change(items, RECORDS_PER_S // 2, 2)
     assert not items.is_due(100.4)
     assert items.is_due(100.5)
+
+
+def test_records_of_items_are_forgotten_beyond_so_many_bytes_but_for_those_not_yet_written(
+    items: ItemPartition,
+) -> None:
+    change(items, 10, 1)
+    stored = items.take(0.0).stored
+    items.store.write(zip(stored.keys, stored.values, strict=True), 1)
+    items.trim(items.nbytes)
+    assert items.nbytes > 0
+    ten_records = items.nbytes
+    change(items, 2, 2)
+    items.trim(ten_records - 1)
+    assert items.nbytes == ten_records / 5
+    assert items.n_changed == 2
 
 
 def test_many_changes_wait_in_one_record_each_but_never_longer_than_the_limit(items: ItemPartition) -> None:
@@ -101,3 +116,33 @@ def test_the_stored_statistics_of_a_later_release_are_left_as_they_are(items: It
         records = [Record(offset, key, GOOD) for key in (b"a", b"b", b"a")]
         assert [each.record.key for each in items.apply(records)] == [b"a", b"a"]
         assert items.take().stored.keys == [b"b"]
+
+
+def count_of(value: bytes) -> int:
+    return unpack_record(value).count
+
+
+def test_an_item_that_expires_is_a_tombstone_unless_something_new_of_it_waits(items: ItemPartition) -> None:
+    change(items, 3, 1)
+    written = items.take(0.0)
+    items.store.write(written.values, 1)
+    items.expired = dict.fromkeys([b"i0", b"i1"])
+    change(items, 1, 2)  # of i0
+    taken = items.take(1.0)
+    assert (list(taken.stored.keys), taken.marks) == ([b"i0"], [(b"i1", None)])
+    assert count_of(taken.stored.values[0]) == 2
+    items.store.write(taken.values, 2)
+    assert items.store.get_many([b"i1"]) == [None]
+    assert items.take(2.0).marks == []
+
+
+def test_what_comes_of_an_expired_item_before_the_store_has_its_tombstone_begins_anew(items: ItemPartition) -> None:
+    change(items, 2, 1)
+    items.store.write(items.take(0.0).values, 1)
+    again = ItemPartition(items.store, 10)  # it has nothing in memory
+    again.expired = dict.fromkeys([b"i0"])
+    tombstones = again.take(1.0)
+    change(again, 1, 2)
+    again.store.write(tombstones.values, 2)
+    taken = again.take(2.0)
+    assert [count_of(value) for value in taken.stored.values] == [1]

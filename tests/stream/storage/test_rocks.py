@@ -38,6 +38,12 @@ def test_values_come_back_in_the_order_asked_and_none_where_there_is_none(stores
     assert stores[0].get_many([]) == []
 
 
+def test_many_partitions_with_little_each_stay_within_the_budget_of_write_buffers(directory, stores):
+    for partition in range(32):
+        stores[partition].write([(b"a", bytes(5000))], 0)
+    assert directory.buffer_bytes < 4 * MIB
+
+
 def test_none_deletes(stores):
     stores[0].write([(b"a", b"1"), (b"b", b"2")], 0)
     stores[0].write([(b"a", None)], 1)

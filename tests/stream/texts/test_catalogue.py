@@ -12,14 +12,16 @@ from kafka_records import event_record
 from tracker_harness import Harness
 
 from models.encoder.hashing_encoder import HashingEncoder
-from models.encoder.text import clean_text, text_hash
+from models.encoder.text import HASH_BYTES, clean_text, item_text, text_hash
 from models.hashing import query_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
+from models.items.vectors import vector_bytes
 from stream.metrics import Metrics
 from stream.storage.rocks import DataDirectory
 from stream.texts.batch import Refused
 from stream.texts.catalogue import CatalogueVectors
+from stream.texts.last_used import LastUsed
 from stream.texts.queries import QueryVectors
 from stream.texts.vector_store import VectorStore
 from stream.wire.reasons import item_reasons
@@ -57,7 +59,7 @@ class World:
         self.swaps = 0
         self.is_read = True
         self.vectors = CatalogueVectors(
-            self.batcher.encode, model, dims, 64, VectorStore(directory.stores("vectors")[0]),
+            self.batcher.encode, model, dims, 64, VectorStore(directory.stores("vectors")[0], LastUsed(0)),
             directory.path / "vectors" / "serving.json", lambda: self.catalog, lambda: self.is_read, Metrics().texts,
             self.on_swap,
         )  # fmt: skip
@@ -194,7 +196,14 @@ async def test_a_query_gets_its_vector_once_and_keeps_its_text(directory):
 
     def opened():
         return QueryVectors(
-            batcher.encode, "m1", 32, stores[1], query_hash, lambda p, user: ready.append((p, user)), Metrics().texts
+            batcher.encode,
+            "m1",
+            32,
+            stores[1],
+            query_hash,
+            lambda p, user: ready.append((p, user)),
+            Metrics().texts,
+            LastUsed(0),
         )
 
     queries = opened()
@@ -219,10 +228,117 @@ async def test_queries_beyond_the_bound_are_counted_as_refused(directory, monkey
     monkeypatch.setattr("stream.texts.queries.MAX_WAITING", 1)
     metrics = Metrics()
     queries = QueryVectors(
-        FakeBatcher().encode, "m1", 32, directory.stores("queries")[0], query_hash, lambda *_: None, metrics.texts
+        FakeBatcher().encode,
+        "m1",
+        32,
+        directory.stores("queries")[0],
+        query_hash,
+        lambda *_: None,
+        metrics.texts,
+        LastUsed(0),
     )
     queries.asked(0, [(b"ann", "tea"), (b"bob", "cup"), (b"eve", " ")])
     assert metrics.registry.get_sample_value("penchant_encoder_texts_refused_total", {"reason": "queue_full"}) == 1
+
+
+async def test_vectors_of_texts_that_the_catalogue_has_not_had_for_long_go_from_the_disk_after_a_start(directory):
+    stores, day = directory.stores("aged"), 1000
+    world = World(directory)
+
+    def opened():
+        used = LastUsed(90, lambda: day)
+        world.catalog = Catalog.empty(ItemIndex())
+        world.vectors = CatalogueVectors(
+            world.batcher.encode, "m1", 32, 64, VectorStore(stores[0], used), directory.path / "serving.json",
+            lambda: world.catalog, lambda: world.is_read, Metrics().texts, world.on_swap,
+        )  # fmt: skip
+        return world
+
+    async def served(world, **titles):
+        world.change(**titles)
+        task = asyncio.ensure_future(world.vectors.run())
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if not world.vectors.waiting and world.vectors._looked_through:
+                break
+        await asyncio.sleep(0.1)
+        task.cancel()
+
+    await served(opened(), cup="Red cup", pan="Iron pan")
+    day += 89
+    await served(opened(), cup="Red cup", pan="Steel pan")  # the text of before is of no use any more
+    assert len(list(stores[0].items())) == 3
+    day += 30
+    await served(opened(), cup="Red cup", pan="Steel pan")
+    texts = [clean_text(item_text(CatalogItem(item_id="x", title=title)), 64) for title in ("Red cup", "Steel pan")]
+    left = {key[-HASH_BYTES:] for key, _ in stores[0].items()}
+    assert left == {text_hash(text) for text in texts}
+
+
+async def test_queries_that_nobody_has_needed_for_long_go_from_the_disk(directory):
+    batcher, stores, day = FakeBatcher(), directory.stores("queries"), 1000
+
+    def opened():
+        return QueryVectors(
+            batcher.encode, "m1", 32, stores[0], query_hash, lambda *_: None, Metrics().texts, LastUsed(90, lambda: day)
+        )
+
+    def forgotten(queries):
+        return asyncio.wait_for(asyncio.ensure_future(queries.forget_unused()), 0.2)
+
+    def left():
+        return {query.text for query in opened().get([query_hash(text) for text in ("tea", "cup", "pan")]).values()}
+
+    queries = opened()
+    queries.asked(0, [(b"ann", "tea"), (b"bob", "cup")])
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.ensure_future(queries.run()), 0.3)
+    (_key, value), *_ = stores[0].items()
+    written_by_0_2 = value[:-3]
+    day += 60
+    assert set(queries.get([query_hash("tea")])) == {query_hash("tea")}  # a list needs it, from memory
+    stores[0].write([(queries._key(query_hash("pan")), written_by_0_2[:64] + b"pan")], None)
+    day += 60
+    with suppress(TimeoutError):
+        await forgotten(opened())
+    day -= 60  # else to look would be of use
+    assert {query.text for query in map(queries._unpack, (value for _, value in stores[0].items()))} == {"tea", "pan"}
+    day += 160
+    with suppress(TimeoutError):
+        await forgotten(opened())
+    assert left() == set()
+
+
+async def test_at_the_bound_of_memory_further_items_go_without_a_vector_and_a_new_model_serves_all_the_same(directory):
+    world = World(directory)
+    metrics = Metrics()
+
+    def vectors_of(model, most):
+        stores = directory.stores(f"bounded-{model}")
+        return CatalogueVectors(
+            world.batcher.encode, model, 32, 64, VectorStore(stores[0], LastUsed(0)), directory.path / "bounded.json",
+            lambda: world.catalog, lambda: True, metrics.texts, world.on_swap, max_bytes=most * vector_bytes(32),
+        )  # fmt: skip
+
+    def without_room():
+        return metrics.registry.get_sample_value("penchant_item_vectors_without_room")
+
+    world.vectors = vectors_of("m1", 3)
+    task = asyncio.ensure_future(world.vectors.run())
+    world.change(**{f"i{n}": f"Item {n}" for n in range(5)})
+    await asyncio.sleep(0.2)
+    assert (world.vectors.spaces.serving.size, without_room()) == (3, 2)
+    world.change(i0=None, i4="Item four")  # one goes, and one that had no room comes again
+    await asyncio.sleep(0.2)
+    assert (world.vectors.spaces.serving.size, without_room()) == (3, 1)
+    task.cancel()
+
+    world.vectors = vectors_of("m2", 2)
+    task = asyncio.ensure_future(world.vectors.run())
+    world.vectors.changed(range(5))
+    await asyncio.sleep(0.3)
+    assert world.vectors.spaces.serving.model_version == "m2"
+    task.cancel()
 
 
 # --- in the tracker
@@ -243,12 +359,19 @@ def harness(tmp_path):
 async def with_texts(harness, titles):
     batcher = FakeBatcher(64)
     vectors = CatalogueVectors(
-        batcher.encode, "m1", 64, 64, VectorStore(harness.directory.stores("vectors")[0]),
+        batcher.encode, "m1", 64, 64, VectorStore(harness.directory.stores("vectors")[0], LastUsed(0)),
         harness.directory.path / "serving.json", lambda: harness.tracker.knowledge.catalog, lambda: True, Metrics().texts,
         lambda: None,
     )  # fmt: skip
     queries = QueryVectors(
-        batcher.encode, "m1", 64, harness.directory.stores("queries")[0], query_hash, lambda *_: None, Metrics().texts
+        batcher.encode,
+        "m1",
+        64,
+        harness.directory.stores("queries")[0],
+        query_hash,
+        lambda *_: None,
+        Metrics().texts,
+        LastUsed(0),
     )
     harness.tracker.knowledge.texts = SimpleNamespace(
         items=vectors.spaces.serving, queries=queries, changed=vectors.changed

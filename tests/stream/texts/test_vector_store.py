@@ -7,16 +7,20 @@ import pytest
 
 from models.encoder.text import text_hash
 from stream.storage.rocks import DataDirectory
+from stream.texts.last_used import LastUsed
 from stream.texts.vector_store import VectorStore
 
 HASHES = [text_hash(f"text {i}") for i in range(5)]
 ROWS = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
+
+day = [1000]
 
 
 @pytest.fixture
 def open_store(tmp_path):
     """Opens the same directory again and again, as restarts do."""
     opened = []
+    day[0] = 1000
 
     def opening():
         for stores, directory in opened:
@@ -26,7 +30,7 @@ def open_store(tmp_path):
         directory = DataDirectory(tmp_path / "data", 1 << 20, 1 << 20)
         stores = directory.stores("vectors")
         opened.append((stores, directory))
-        return VectorStore(stores[0])
+        return VectorStore(stores[0], LastUsed(90, lambda: day[0]))
 
     yield opening
     for stores, directory in opened:
@@ -64,3 +68,37 @@ def test_nothing_is_nothing(open_store):
     vectors, found = store.get([], "model", 8)
     assert (vectors.shape, found.shape) == ((0, 8), (0,))
     assert store.forget_others("model") == 0
+
+
+async def test_what_was_of_no_use_for_long_is_forgotten_and_what_was_read_meanwhile_is_not(open_store):
+    store = open_store()
+    store.put(HASHES, ROWS, "model")
+    store.put(HASHES, ROWS, "other")
+    day[0] += 60
+    store.get(HASHES[:2], "model", 8)
+    day[0] += 60
+    assert await store.forget_unused("model", 8) == 3
+    assert store.get(HASHES, "model", 8)[1].tolist() == [True, True, False, False, False]
+    assert store.get(HASHES, "other", 8)[1].all()
+
+
+async def test_a_vector_of_an_earlier_release_is_found_and_stays_from_then_on(open_store):
+    store = open_store()
+    store.put(HASHES[:2], ROWS[:2], "model")
+    undated = [(key, value[:16]) for key, value in store._store.items()]
+    store._store.write(undated, None)
+    vectors, found = store.get(HASHES[:1], "model", 8)
+    assert found.all()
+    np.testing.assert_array_equal(vectors, ROWS[:1].astype(np.float16))
+    assert await store.forget_unused("model", 8) == 1
+    assert store.get(HASHES[:2], "model", 8)[1].tolist() == [True, False]
+
+
+def test_a_day_in_the_future_is_a_wrong_clock_s_and_is_mended():
+    used = LastUsed(90, lambda: 1000)
+    assert not used.is_over((1500).to_bytes(2, "little"))
+    assert used.is_old((1500).to_bytes(2, "little"))
+    assert used.is_old((970).to_bytes(2, "little"))
+    assert not used.is_old((980).to_bytes(2, "little"))
+    assert used.is_over((909).to_bytes(2, "little"))
+    assert not LastUsed(0, lambda: 1000).is_over((1).to_bytes(2, "little"))

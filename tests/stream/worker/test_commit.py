@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from stream.kafka.types import TopicPartition
 from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
 from stream.state.owed import OWED_PREFIX, read_mark
+from stream.worker import worker as worker_module
 from stream.worker.worker import TURNS_AFTER_BATCH
 
 
@@ -313,6 +315,22 @@ async def test_after_a_batch_of_lists_all_else_has_many_turns_before_the_next(wo
         waiting.append(len(world.tracker.queue))
     refreshing.cancel()
     assert waiting.count(world.settings.refresh_batch_users) >= TURNS_AFTER_BATCH
+
+
+async def test_small_batches_of_many_partitions_follow_each_other_as_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "TOGETHER_S", math.inf)
+    worker, tracker = world.worker(), world.tracker
+    partitions = world.settings.refresh_batch_users + 2
+    for p in range(partitions):
+        tracker.users[p] = users = UserPartition(p, world.stores[p])
+        record = event_record(0, f"u{p}", action="click", item_id="cup")
+        tracker.apply(users, tracker.read(users, [record]), 0.0)
+    assert worker.refresh_some()
+    assert len(tracker.queue) == 2
+    assert not worker.refresh_some()
+    assert len(tracker.queue) == 0
 
 
 async def test_a_commit_without_changes_writes_nothing(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Users who have done nothing for long are forgotten, by the commit of everything else; nobody else is."""
+"""What nobody has had to do with for long is forgotten, by the commit of everything else; nothing else is."""
 
 from __future__ import annotations
 
@@ -9,21 +9,30 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kafka_records import NOW_MS
+from item_records import unpack_record
+from kafka_records import NOW_MS, Record, event_record
 from outcome_shop import Shop
+from tracker_harness import Harness, opened, replicated
 
+from models.calendar import DAY_MS
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.owed import OWED_PREFIX
 from stream.worker import expiry
-from stream.worker.expiry import Expiry
+from stream.worker.expiry import ItemExpiry, UserExpiry
 
-DAY_MS = 86_400_000
+
+@pytest.fixture
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
+    monkeypatch.setattr(expiry, "REST_S", 0.0)
+    monkeypatch.setattr(expiry, "KEYS_AT_ONCE", 7)
+    with opened(tmp_path, unknown_item_ttl_days=30) as made:
+        yield made
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.setattr(expiry, "REST_S", 0.0)
-    monkeypatch.setattr(expiry, "USERS_AT_ONCE", 7)
+    monkeypatch.setattr(expiry, "KEYS_AT_ONCE", 7)
     made = Shop(tmp_path / "data", user_ttl_days=30)
     yield made
     made.stores.close_all()
@@ -46,7 +55,7 @@ async def passed(shop: Shop, days: int) -> None:
 
 async def look_once(shop: Shop) -> None:
     parts: Any = SimpleNamespace(tracker=shop.tracker, settings=shop.settings)
-    looking = asyncio.ensure_future(Expiry(parts).look_forever())
+    looking = asyncio.ensure_future(UserExpiry(parts).look_forever())
     for _ in range(200):
         await asyncio.sleep(0)
     looking.cancel()
@@ -97,3 +106,74 @@ async def test_who_comes_back_after_it_is_new(shop: Shop) -> None:
     shop.happens({"action": "click", "user": "old-5", "item_id": "pan"})
     row = shop.users.overlay.rows([b"old-5"])
     assert int(shop.users.overlay.states.events[row][0]) == 1
+
+
+def engaged(harness: Harness, at_ms: int, *items: str) -> None:
+    """One user with all of them, each once, then; and what a commit does."""
+    start = harness.next_offset
+    harness.chunk(
+        [event_record(start + n, f"u{start}", item_id=item, event_time=at_ms) for n, item in enumerate(items)]
+    )
+    deltas = harness.tracker.take(harness.users).deltas
+    harness.items.apply([Record(start, key, value) for key, value in deltas])
+    commit_items(harness)
+
+
+def commit_items(harness: Harness) -> dict[bytes, bytes | None]:
+    written = dict(harness.items.take().values)
+    harness.items.store.write(written.items(), 1)
+    harness.tracker.replicate_stats([replicated(key, value) for key, value in written.items()], 0.0)
+    return written
+
+
+async def look_at_items(harness: Harness, caught_up: bool = True) -> None:
+    parts: Any = SimpleNamespace(
+        tracker=harness.tracker, settings=harness.settings, replicas_caught_up=lambda: caught_up
+    )
+    looking = asyncio.ensure_future(ItemExpiry(parts).look_forever())
+    for _ in range(200):
+        await asyncio.sleep(0)
+    looking.cancel()
+
+
+def known_counts(harness: Harness) -> dict[str, float]:
+    """By id, of all items that a worker has statistics of."""
+    knowledge = harness.tracker.knowledge
+    counts = zip(knowledge.index.hashes.tolist(), knowledge.stats.count.tolist(), strict=False)
+    return {str(knowledge.names.id_of(hashed)): count for hashed, count in counts if count}
+
+
+async def test_statistics_of_items_that_no_catalogue_has_and_nobody_wants_any_more_are_forgotten(
+    harness: Harness,
+) -> None:
+    harness.catalogue("cup", "pan")
+    junk = [f"junk{n}" for n in range(20)]
+    engaged(harness, NOW_MS - 31 * DAY_MS, "cup", "pan", "junk-wanted", *junk)
+    engaged(harness, NOW_MS, "cup", "junk-wanted")
+    await look_at_items(harness)
+    assert commit_items(harness) == dict.fromkeys(each.encode() for each in junk)
+    assert known_counts(harness) == {"cup": 2, "pan": 1, "junk-wanted": 2}
+    assert {key for key, _ in harness.items.store.items()} == {b"cup", b"pan", b"junk-wanted"}
+    assert harness.metrics.registry.get_sample_value("penchant_unknown_item_statistics") == 1
+
+    engaged(harness, NOW_MS, "junk3")  # and is new when it comes back
+    assert unpack_record(dict(harness.items.store.items())[b"junk3"]).count == 1
+
+
+async def test_a_withdrawn_item_expires_once_the_catalogue_has_it_no_more(harness: Harness) -> None:
+    harness.catalogue("cup")
+    engaged(harness, NOW_MS - 40 * DAY_MS, "cup")
+    engaged(harness, NOW_MS, "pan")
+    harness.tracker.replicate_items([replicated(b"cup", None)], 0.0)
+    await look_at_items(harness)
+    assert commit_items(harness) == {b"cup": None}
+
+
+async def test_nothing_expires_before_the_catalogue_has_been_read_or_its_time_has_come(harness: Harness) -> None:
+    engaged(harness, NOW_MS - 60 * DAY_MS, "cup")
+    engaged(harness, NOW_MS - 31 * DAY_MS, "pan")
+    await look_at_items(harness)
+    engaged(harness, NOW_MS, "pan")
+    harness.items.looked_for_expiry_s = float("-inf")
+    await look_at_items(harness, caught_up=False)
+    assert commit_items(harness) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,18 @@ async def test_users_who_were_owed_a_list_at_a_crash_get_it_although_no_event_co
     assert [key for key, _ in world.store.items() if not key.startswith(LEDGER_PREFIX)] == [b"ann"]
     assert not any(step[0] == "durable" for step in world.broker.steps), "no event was read"
     assert world.broker.steps.index(("flush",)) < [step[0] for step in world.broker.steps].index("transaction")
+
+
+async def test_many_partitions_are_opened_one_a_turn_of_the_loop(world: World) -> None:
+    worker, owned = world.worker(), {TopicPartition(world.settings.topic_events, p): 0 for p in range(4)}
+    measuring = asyncio.ensure_future(worker.measure_forever(lambda: owned))
+    opened = [0]
+    for _ in range(100):
+        await asyncio.sleep(0)
+        opened.append(len(world.tracker.users))
+    measuring.cancel()
+    assert opened[-1] == 4
+    assert max(after - before for before, after in itertools.pairwise(opened)) == 1
 
 
 async def test_a_partition_is_opened_only_when_it_is_recovered_and_still_this_workers(world: World) -> None:

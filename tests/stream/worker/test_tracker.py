@@ -384,10 +384,10 @@ def test_item_statistics_that_were_trimmed_are_read_from_the_store(harness):
     fresh = ItemPartition(harness.items.store, 100)
     fresh.store.write([(b"x", pack_record(ItemRecord(41)))], 0)
     fresh.apply([Record(0, key, value) for key, value in deltas])
-    fresh.trim()
+    fresh.trim(0)
     (value,) = fresh.take().stored.values
     fresh.store.write([(b"x", value)], 1)
-    fresh.trim()
+    fresh.trim(0)
     harness.tracker.replicate_stats([replicated(b"x", value)], 0.0)
     assert harness.tracker.knowledge.stats.count[harness.tracker.knowledge.index.lookup([item_hash("x")])].tolist() == [
         42

@@ -49,6 +49,30 @@ async def test_what_is_read_after_a_seek_into_a_waiting_fetch_begins_where_was_s
     assert (chunk.start_offset, chunk.next_offset, len(chunk.records)) == (10, 20 + n_records, n_records)
 
 
+async def test_partitions_may_be_paused_while_a_fetch_looks_at_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = {TP("t", p) for p in range(3)}  # Faust's, and changed in another thread than the one that fetches
+
+    def state_value(tp: TP) -> Any:
+        shared.discard(tp)
+        return SimpleNamespace(position=7, has_valid_position=True)
+
+    consumer: Any = SimpleNamespace(
+        _subscription=SimpleNamespace(
+            subscription=SimpleNamespace(assignment=SimpleNamespace(state_value=state_value))
+        ),
+        _fetcher=SimpleNamespace(_records={}),
+    )
+    thread = object.__new__(ChunkConsumerThread)
+    thread._chunk_ends, thread._sought, thread._chunk_max_bytes, thread._budget = {}, {}, 100, _Budget()
+
+    async def fetch(*_: Any) -> dict[TP, list[Any]]:
+        return {}
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    await thread._fetch_records(consumer, shared)
+    assert len(thread._chunk_ends) == 3
+
+
 def fetch_result(tp: TP, sizes: list[int], start: int = 0) -> Any:
     """What aiokafka holds of a partition: records of these sizes."""
     records = iter([SimpleNamespace(key=b"", value=bytes(size), offset=start + i) for i, size in enumerate(sizes)])

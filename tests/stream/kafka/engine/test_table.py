@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from faust.types import TP
 from stream.errors import InvariantError
 from stream.kafka.engine.fetching import Chunk
 from stream.kafka.engine.table import ChangelogStore, StoreOptions
+from stream.kafka.log_ends import Bounds
 from stream.storage.rocks import DataDirectory, PartitionStores
 
 MIB = 1 << 20
@@ -25,10 +27,10 @@ class World:
         app = faust.App("table", broker="kafka://127.0.0.1:1")
         options = StoreOptions(
             stores,
-            lambda topic, partition: self.log_end,
+            lambda where: dict.fromkeys(where, (0, self.log_end)),
             self.fatal,
             "events",
-            lambda *partition: self.claims.append(partition),
+            lambda topic, partitions: self.claims.extend((topic, p) for p in partitions),
             lambda *partition: self.claims.remove(partition),
             lambda records: None,
         )
@@ -107,7 +109,12 @@ async def test_a_claim_that_has_begun_before_faust_comes_to_the_table_is_not_mad
 async def test_a_partition_is_claimed_before_anybody_asks_where_its_changelog_ends(world: World) -> None:
     world.stores[0].write([(b"ann", b"1")], 9)  # at the end and not before it: not of this changelog
     asked = []
-    world.store._given = replace(world.store._given, log_end=lambda *_: asked.append(list(world.claims)) or 9)
+
+    def ask(where: Sequence[tuple[str, int]]) -> Bounds:
+        asked.append(list(world.claims))
+        return dict.fromkeys(where, (0, 9))
+
+    world.store._given = replace(world.store._given, ask_bounds=ask)
     assigned = {TP("events", 0), TP("changelog", 0)}
     await world.store.on_rebalance(assigned, set(), assigned)
     assert asked == [[("changelog", 0)]]
