@@ -218,9 +218,9 @@ def colliding_items() -> tuple[tuple[str, str], ...]:
 def colliding_event_ids() -> tuple[str, str]:
     """Two whose 24 bits are the same."""
     seen: dict[int, str] = {}
-    for n in range(100_000):
-        if seen.setdefault(event_id_hash(f"x{n}"), f"x{n}") != f"x{n}":
-            return seen[event_id_hash(f"x{n}")], f"x{n}"
+    for name in (f"{item_hash(str(n)):x}" for n in range(100_000)):
+        if seen.setdefault(event_id_hash(name), name) != name:
+            return seen[event_id_hash(name)], name
     raise AssertionError
 
 
