@@ -79,6 +79,7 @@ class TopicsSeen:
                 self._settings, reader.outcomes, reader.exposures, outcomes, list(self._strategies.values())
             ),
             "numbers": _no_numbers(lists, self._attributions),
+            "lists": _mostly_empty(lists),
         }
         return [line for what, lines in found.items() for line in _first(what, lines)]
 
@@ -130,6 +131,14 @@ def _no_numbers(lists: Iterable[Recommendation], attributions: Iterable[Attribut
     for record in attributions:
         if isinstance(record, Reasons) and not record.gap <= COMPLETENESS_GAP_MAX:
             yield f"reasons of {record.user_id} are {record.gap} apart from the scores"
+
+
+def _mostly_empty(lists: Iterable[Recommendation]) -> Iterator[str]:
+    """Whoever was answered while the catalogue was away has nothing until their next event; that is not everybody."""
+    last = {one.user_id: one for one in lists if one.user_id.startswith("good-")}
+    empty = [user for user, one in last.items() if not one.items]
+    if 2 * len(empty) > len(last):
+        yield f"{len(empty)} of {len(last)} good users have an empty one"
 
 
 def _first(what: str, lines: Iterable[str]) -> Iterator[str]:
