@@ -13,45 +13,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
-import re
-import signal
 import sys
 import tempfile
-import threading
 import time
+import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from hashlib import blake2b
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-from hostile_moves import ITEMS, MOVES, Scene, good_events
-from kafka_checks import differences
-from kafka_server import KafkaServer, free_ports
-from worker_process import Topics, WorkerProcess
-
-from models.reasons.contributions import COMPLETENESS_GAP_MAX
-from stream.kafka.log_ends import LogEnds
-from stream.kafka.topics import create_topics
-from stream.state.record import States
-from stream.wire.reasons import Reasons
-from stream.wire.records import read_attribution, recommendation_decoder
+from episode import HERE, Episode, Wrong
+from hostile_moves import MOVES
+from kafka_server import KafkaServer
+from scene import ITEMS, Scene
 
 MOVES_AN_EPISODE: Final = 8
+MOVES_A_CHECK: Final = 4
 GOOD_A_MOVE: Final = 60
-SETTLE_S: Final = 120.0
-SUSPENDED_S: Final = 4.0
-LOST: Final = re.compile(r"claimed by another worker|not this worker's to write|no longer a member|written by another")
-"""How a worker ends that was suspended until its partitions were another's, or its own next life's: it has to."""
-
-DIMS: Final = 16
-HERE: Final = Path(".adversary")
-_names = count()
 
 
 class Script(NamedTuple):
@@ -61,162 +39,29 @@ class Script(NamedTuple):
     moves: tuple[str, ...]
 
 
-class _Embeddings(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        texts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"]
-        vectors = [[b - 127.5 for b in blake2b(t.encode(errors="replace"), digest_size=DIMS).digest()] for t in texts]
-        body = json.dumps({"data": [{"embedding": v, "index": i} for i, v in enumerate(vectors)]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with suppress(OSError):
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-class Steps:
-    """What a move may do to a worker and to what it needs."""
-
-    def __init__(self, worker: WorkerProcess, port: int) -> None:
-        self.worker, self._port = worker, port
-        self.exits: list[str] = []
-        self._service: ThreadingHTTPServer | None = None
-        self.service_back()
-
-    def service_away(self) -> None:
-        if self._service is not None:
-            self._service.shutdown()
-            self._service.server_close()
-            self._service = None
-
-    def service_back(self) -> None:
-        if self._service is None:
-            ThreadingHTTPServer.allow_reuse_address = True
-            self._service = ThreadingHTTPServer(("127.0.0.1", self._port), _Embeddings)
-            threading.Thread(target=self._service.serve_forever, daemon=True).start()
-
-    def kill(self) -> None:
-        self.supervise()
-        self.worker.kill()
-        self.worker.start()
-
-    def restart(self) -> None:
-        self.supervise()
-        self.worker.terminate()
-        if self.worker.process.returncode not in (0, -signal.SIGTERM):  # the latter: before it had begun
-            self._note()
-        self.worker.start()
-
-    def suspend(self) -> None:
-        self.supervise()
-        self.worker.process.send_signal(signal.SIGSTOP)
-        time.sleep(SUSPENDED_S)
-        self.worker.process.send_signal(signal.SIGCONT)
-
-    def supervise(self) -> None:
-        """Start a worker that ended; it should not have."""
-        if self.worker.process.poll() is not None:
-            self._note()
-            self.worker.start()
-
-    def _note(self) -> None:
-        last = next((line for line in reversed(self.worker.log.splitlines()) if line.startswith("penchant: ")), "?")
-        if not LOST.search(last):
-            HERE.mkdir(exist_ok=True)
-            (HERE / "worker.log").write_text(self.worker.log[-20_000:])
-            self.exits.append(f"exit code {self.worker.process.returncode}: {last[:300]} (see {HERE / 'worker.log'})")
-
-
 def play(script: Script, kafka: KafkaServer, directory: Path) -> list[str]:
     """What was wrong; nothing, if all held."""
-    topics = Topics(kafka.bootstrap_servers, f"adv{next(_names)}-{time.time_ns():x}", commit_interval_s=0.3)
-    create_topics(topics.settings)
-    rng, port = random.Random(script.seed), free_ports(1)[0]
-    remote = {
-        "encoder_model": "m",
-        "encoder_remote_url": f"http://127.0.0.1:{port}/v1",
-        "fetch_buffer_max_bytes": 32 << 20,
-    }
-    worker = WorkerProcess(topics.settings, directory / f"w{script.seed}-{time.time_ns():x}", **remote)
-    with ExitStack() as stack:
-        steps = Steps(worker, port)
-        stack.callback(steps.service_away)
-        stack.enter_context(worker)
-        scene = Scene(topics.settings, topics.producer, steps)
-        for n in range(ITEMS // 2):
-            scene.item(f"i{n}")
-        for name in script.moves:
-            for user, fields in good_events(rng, GOOD_A_MOVE):
-                scene.event(user, **fields)
-            MOVES[name](scene, rng)
-            for user, fields in good_events(rng, GOOD_A_MOVE):
-                scene.event(user, **fields)
-            topics.producer.flush(60)
-            time.sleep(rng.random())
-            steps.supervise()
-        problem = _settle(topics, steps)
-        return steps.exits + ([problem] if problem else _problems(topics, worker))
-
-
-def _settle(topics: Topics, steps: Steps) -> str | None:
-    deadline = time.monotonic() + SETTLE_S
-    while _has_open_transactions(topics) or not topics.all_committed():
-        steps.supervise()
-        if steps.exits:
-            return "it ended by itself"
-        if time.monotonic() > deadline:
-            return f"not everything was committed within {SETTLE_S:g} s: {steps.worker.log[-1500:]}"
-        time.sleep(0.2)
-    return None
-
-
-def _has_open_transactions(topics: Topics) -> bool:
-    """Somebody's producer has not ended one: what lies behind its beginning can be read by nobody yet."""
-    very, readable = LogEnds(topics.settings), LogEnds(topics.settings, readable=True)
+    rng, episode = random.Random(script.seed), Episode(kafka.bootstrap_servers, directory)
+    scene = Scene(episode)
     try:
-        tps = [(topics.settings.topic_events, p) for p in topics.ends(topics.settings.topic_events)]
-        return very.bounds_of(tps) != readable.bounds_of(tps)
+        for n in range(ITEMS):
+            scene.item(f"i{n}")
+        for n, name in enumerate(script.moves):
+            scene.good_events(rng, GOOD_A_MOVE)
+            MOVES[name](scene, rng)
+            scene.good_events(rng, GOOD_A_MOVE)
+            scene.flush()
+            time.sleep(rng.random())
+            episode.supervise()
+            if n % MOVES_A_CHECK == MOVES_A_CHECK - 1 or n == len(script.moves) - 1:
+                episode.check()
+    except Wrong as wrong:
+        return [*episode.exits, str(wrong)]
+    except Exception:  # noqa: BLE001 - an hour of others must not be lost, and it can be made smaller, too
+        return [*episode.exits, f"a move or a check failed: {traceback.format_exc()[-1500:]}"]
     finally:
-        very.close()
-        readable.close()
-
-
-def _problems(topics: Topics, worker: WorkerProcess) -> list[str]:
-    found = []
-    wrong = differences(topics.reference()[0], topics.state())
-    if wrong:
-        some = "; ".join(
-            f"{user.decode()} {_told(expected)} / {_told(got)}" for user, (expected, got) in sorted(wrong.items())[:8]
-        )
-        found.append(f"states of {len(wrong)} users differ, as they should be / are: {some}")
-    lists = {}
-    for message in topics.read(topics.settings.topic_recommendations):
-        if message.value() is not None:
-            made = recommendation_decoder.decode(message.value())
-            lists[made.user_id] = made
-    found += [f"{user} has no list" for user in sorted({f"good-{n}" for n in range(30)} - lists.keys())][:3]
-    found += [
-        f"a score of {u} is no number" for u, m in lists.items() if not all(math.isfinite(i.score) for i in m.items)
-    ][:3]
-    for message in topics.read(topics.settings.topic_attributions):
-        record = read_attribution(message.value())
-        if isinstance(record, Reasons) and not record.gap <= COMPLETENESS_GAP_MAX:
-            found.append(f"reasons of {record.user_id} are {record.gap} apart from the scores")
-    quarantined = {k: v for k, v in worker.metrics().items() if k.startswith("penchant_quarantined_total") and v}
-    if quarantined:
-        found.append(f"somebody was quarantined: {quarantined}")
-    return found
-
-
-def _told(state: bytes | None) -> str:
-    """What of a packed state says where it differs."""
-    if state is None:
-        return "none"
-    states = States(1)
-    states.unpack(np.zeros(1, np.int64), [state])
-    return f"{states.events[0]} events up to offset {states.fence[0]}"
+        episode.close()
+    return episode.exits
 
 
 def shrink(script: Script, kafka: KafkaServer, directory: Path, until: float) -> Script:

@@ -5,55 +5,22 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from functools import cache
+from typing import Final
 
-from confluent_kafka import Producer
+from hostile_administrators import ADMINISTRATORS
+from scene import ACTIONS, ITEMS, Move, Scene, event, good_event, somebody
 
-from stream.settings import Settings
+from models.hashing import item_hash
+from stream.wire.codes import event_id_hash
 
-ITEMS: Final = 40
 DAY_MS: Final = 86_400_000
-
-Fields = dict[str, Any]
-Move = Callable[["Scene", random.Random], None]
-
-
-class Scene(NamedTuple):
-    """Where a move is made. `steps` does what needs a worker or a service."""
-
-    settings: Settings
-    producer: Producer
-    steps: Any
-
-    def send(self, topic: str, key: bytes | None, value: bytes | None, **how: Any) -> None:
-        """Queue a record."""
-        self.producer.produce(topic, value, key, **how)
-        self.producer.poll(0)
-
-    def event(self, user: str, **fields: Any) -> None:
-        """An event of somebody."""
-        fields = {"user_id": user, "action": "click", "item_id": "i1"} | fields
-        key = user.encode(errors="surrogatepass")
-        self.send(self.settings.topic_events, key, json.dumps(fields).encode())
-
-    def item(self, item_id: str, **fields: Any) -> None:
-        """A catalogue record."""
-        value = json.dumps({"item_id": item_id, "title": f"Title {item_id}"} | fields).encode()
-        self.send(self.settings.topic_items, item_id.encode(), value)
-
-
-ACTIONS: Final = ("view", "click", "like", "dislike", "cart", "purchase", "refund", "impression")
-
-
-def _somebody(rng: random.Random) -> str:
-    return f"bad-{rng.randrange(10_000)}"
 
 
 def gains_that_cancel(scene: Scene, rng: random.Random) -> None:
     """What people like and dislike in turn adds up to about nothing."""
     for _ in range(20):
-        user, item = _somebody(rng), f"i{rng.randrange(ITEMS)}"
+        user, item = somebody(rng), f"i{rng.randrange(ITEMS)}"
         done = rng.choice(
             [
                 ["view"] * 10 + ["dislike"],
@@ -93,9 +60,7 @@ def odd_numbers(scene: Scene, rng: random.Random) -> None:
     """Huge, tiny, denormal, negative, text, nothing."""
     for name in ("value", "dwell_ms", "slot", "event_id", "recommendation_id"):
         for number in NUMBERS:
-            scene.event(
-                _somebody(rng), action=rng.choice(ACTIONS), item_id=f"i{rng.randrange(ITEMS)}", **{name: number}
-            )
+            scene.event(somebody(rng), action=rng.choice(ACTIONS), item_id=f"i{rng.randrange(ITEMS)}", **{name: number})
     for text in (b"NaN", b"Infinity", b"1e999", b"-0"):
         value = b'{"user_id":"bad-n","action":"purchase","item_id":"i1","value":%b}' % text
         scene.send(scene.settings.topic_events, b"bad-n", value)
@@ -109,12 +74,12 @@ def odd_times(scene: Scene, rng: random.Random) -> None:
         "2025-10-26T02:30:00+02:00", "2025-10-26T02:30:00+01:00", "9999-12-31T23:59:59Z", "yesterday",
     ]  # fmt: skip
     for moment in moments:
-        user = _somebody(rng)
+        user = somebody(rng)
         scene.event(user, event_time=moment)
         scene.event(user, event_time=moment, action="impression", slot=1)
     at_once = now_ms - rng.randrange(DAY_MS)
     for n in range(200):
-        scene.event(_somebody(rng), event_time=at_once, item_id=f"i{n % ITEMS}")
+        scene.event(somebody(rng), event_time=at_once, item_id=f"i{n % ITEMS}")
     for timestamp_ms in (1, 946_684_800_000, 4_070_908_800_000):
         value = json.dumps({"user_id": "bad-t", "action": "click", "item_id": "i2"}).encode()
         scene.send(scene.settings.topic_events, b"bad-t", value, timestamp=timestamp_ms)
@@ -130,7 +95,7 @@ def odd_ids(scene: Scene, rng: random.Random) -> None:
     """URLs, emoji, NUL, right to left, the longest and one byte longer; keys that are another's or none."""
     for name in IDS:
         scene.event(name or "?", item_id=f"i{rng.randrange(ITEMS)}")
-        scene.event(_somebody(rng), item_id=name)
+        scene.event(somebody(rng), item_id=name)
         scene.item(name or "?", title=name)
     good = json.dumps({"user_id": "bad-key", "action": "click", "item_id": "i1"}).encode()
     for key in (None, b"", b"another", b"\xff\xfe", b"k" * 2000):
@@ -140,10 +105,10 @@ def odd_ids(scene: Scene, rng: random.Random) -> None:
 
 
 def one_bot(scene: Scene, rng: random.Random) -> None:
-    """One user with very many events, on more items than anybody remembers."""
-    user = _somebody(rng)
-    for n in range(4_000):
-        scene.event(user, action=rng.choice(ACTIONS), item_id=f"i{n % (2 * ITEMS)}")
+    """One user with very many events, on more items than anybody remembers: how much of that counts is bounded by the day."""
+    user = somebody(rng)
+    for n in range(rng.choice([4_000, 4_000, 20_000])):
+        scene.event(user, action=rng.choice(ACTIONS), item_id=f"bot-{n % (2 * ITEMS)}")
 
 
 def a_crowd(scene: Scene, rng: random.Random) -> None:
@@ -176,7 +141,7 @@ def a_restless_catalogue(scene: Scene, rng: random.Random) -> None:
     scene.send(scene.settings.topic_items, b"i7", b'{"item_id":"another","title":"t"}')
     scene.send(scene.settings.topic_items, None, b'{"item_id":"i8","title":"t"}')
     for _ in range(50):
-        scene.event(_somebody(rng), item_id=f"late-{rng.randrange(100)}")
+        scene.event(somebody(rng), item_id=f"late-{rng.randrange(100)}")
     for n in range(100):
         scene.item(f"late-{n}")
 
@@ -184,7 +149,7 @@ def a_restless_catalogue(scene: Scene, rng: random.Random) -> None:
 def giants(scene: Scene, rng: random.Random) -> None:
     """Records that compress to little and unpack to much, by every codec."""
     kind = rng.choice(["gzip", "snappy", "lz4", "zstd"])
-    producer = _other(scene, {"compression.type": kind, "message.max.bytes": 200_000_000})
+    producer = scene.other_producer(compression_type=kind, message_max_bytes=200_000_000)
     text = "x" * rng.choice([2_000_000, 15_000_000])
     value = json.dumps({"user_id": "bad-big", "action": "view", "item_id": "i1", "text": text}).encode()
     producer.produce(scene.settings.topic_events, value, b"bad-big")
@@ -195,7 +160,7 @@ def giants(scene: Scene, rng: random.Random) -> None:
 
 def other_producers_transactions(scene: Scene, rng: random.Random) -> None:
     """Committed, aborted, and left open for a while."""
-    producer = _other(scene, {"transactional.id": f"other-{rng.randrange(10**9)}", "transaction.timeout.ms": 5_000})
+    producer = scene.other_producer(transactional_id=f"other-{rng.randrange(10**9)}", transaction_timeout_ms=5_000)
     producer.init_transactions(30)
     for n in range(6):
         producer.begin_transaction()
@@ -217,38 +182,111 @@ def strangers_on_internal_topics(scene: Scene, rng: random.Random) -> None:
             settings.topic_models,
             settings.topic_strategy_stats,
         ):
-            scene.send(topic, rng.choice([b"i1", b"ranker", b"sequence", b"\xff"]), value)
+            scene.send(topic, rng.choice([b"spoilt", b"ranker", b"sequence", b"\xff"]), value)
     scene.send(settings.topic_item_deltas, None, None)
+
+
+def every_codec(scene: Scene, rng: random.Random) -> None:
+    """Good people's events, compressed by each in turn, with headers."""
+    for kind in ("none", "gzip", "snappy", "lz4", "zstd"):
+        producer = scene.other_producer(compression_type=kind, linger_ms=50)
+        for _ in range(20):
+            done = good_event(rng)
+            key, value = event(done.pop("user"), **done)
+            producer.produce(scene.settings.topic_events, value, key, headers=[("traceparent", b"00-1"), ("", None)])
+        producer.flush(60)
+
+
+def another_partitioner(scene: Scene, rng: random.Random) -> None:
+    """Of a producer whose library has another default: good people in partitions that are not theirs."""
+    producer = scene.other_producer(partitioner="consistent_random")
+    for n in range(30):
+        key, value = event(f"moved-{rng.randrange(40)}", item_id=f"i{rng.randrange(ITEMS)}", event_id=f"m{n}")
+        producer.produce(scene.settings.topic_events, value, key)
+    producer.flush(60)
+
+
+@cache
+def colliding_items() -> tuple[tuple[str, str], ...]:
+    """Pairs of ids with the same upper 32 bits of their hashes, which is what ledgers keep."""
+    seen: dict[int, str] = {}
+    names = (f"c{n}" for n in range(200_000))
+    return tuple((seen[top], name) for name in names if seen.setdefault(top := item_hash(name) >> 32, name) != name)
+
+
+@cache
+def colliding_event_ids() -> tuple[str, str]:
+    """Two whose 24 bits are the same."""
+    seen: dict[int, str] = {}
+    for name in (f"{item_hash(str(n)):x}" for n in range(100_000)):
+        if seen.setdefault(event_id_hash(name), name) != name:
+            return seen[event_id_hash(name)], name
+    raise AssertionError
+
+
+def ids_that_collide(scene: Scene, rng: random.Random) -> None:
+    """Items that ledgers take for one, event ids that states take for one, and users that differ by what cannot be seen."""
+    for one, other in colliding_items():
+        user = somebody(rng)
+        for item in (one, other):
+            scene.item(item)
+            for action in ("impression", "click", "purchase", "refund"):
+                scene.event(user, action=action, item_id=item, recommendation_id="both", slot=1, value=3)
+    for event_id in colliding_event_ids():
+        scene.event("bad-twice", item_id="i4", action="purchase", event_id=event_id)
+    for user in ("é", "e\u0301", "a\u200b", "a", "A", "\u212b", "\xc5", "ａ"):
+        scene.event(user, item_id=f"i{rng.randrange(ITEMS)}")
+
+
+def clocks_of_phones(scene: Scene, rng: random.Random) -> None:
+    """A phone that is reset to 1970 and to 2000, is put right, flies, and lives through summer time."""
+    now_ms, user = time.time_ns() // 1_000_000, somebody(rng)
+    times = [now_ms, 0, 946_684_800_000, now_ms - 1_000, 946_684_800_001, now_ms + 20 * 3_600_000, now_ms]
+    local = ["2026-03-29T01:59:59+01:00", "2026-03-29T03:00:00+02:00", "2025-10-26T02:59:59+02:00",
+             "2025-10-26T02:00:00+01:00", "2025-03-09T01:59:59-05:00", "2025-03-09T03:00:00-04:00", "2026-01-01T12:00:00+14:00",
+             "2026-01-01T12:00:00-12:00", "2025-10-26T02:30:00", "2016-12-31T23:59:60Z"]  # fmt: skip
+    for moment in [*times, *local]:
+        for action in ("impression", "click", "purchase"):
+            scene.event(user, event_time=moment, action=action, item_id=f"i{rng.randrange(ITEMS)}", slot=2)
+
+
+def a_catalogue_that_vanishes(scene: Scene, rng: random.Random) -> None:
+    """All of it, while people go on; and it comes back."""
+    for n in range(ITEMS):
+        scene.send(scene.settings.topic_items, f"i{n}".encode(), None)
+    scene.good_events(rng, 30)
+    scene.flush()
+    if rng.random() < 0.5:
+        scene.episode.stop()
+        scene.episode.worker.start()
+    else:
+        time.sleep(1.0)
+    for n in range(ITEMS):
+        scene.item(f"i{n}", description=f"back {rng.random()} " * rng.choice([1, 1, 1, 35_000]))
 
 
 def a_worker_dies(scene: Scene, _: random.Random) -> None:
     """kill -9, and a supervisor."""
-    scene.steps.kill()
+    scene.episode.kill()
 
 
 def a_worker_is_asked_to_end(scene: Scene, _: random.Random) -> None:
     """SIGTERM, and a new one."""
-    scene.steps.restart()
+    scene.episode.stop()
+    scene.episode.worker.start()
 
 
 def a_worker_is_suspended(scene: Scene, _: random.Random) -> None:
     """For longer than its session."""
-    scene.steps.suspend()
+    scene.episode.suspend()
 
 
 def the_embeddings_service_goes_and_comes(scene: Scene, rng: random.Random) -> None:
     """Refused connections, then answers again."""
-    scene.steps.service_away()
+    scene.episode.service.stop()
     scene.item(f"i{rng.randrange(ITEMS)}", description=f"new words {rng.random()}")
-    scene.event(_somebody(rng), action="query", item_id=None, text="some words")
-    scene.steps.service_back()
-
-
-def _other(scene: Scene, config: dict[str, Any]) -> Producer:
-    return Producer(
-        {"bootstrap.servers": scene.settings.bootstrap_servers, "log_level": 0, "partitioner": "murmur2_random"}
-        | config
-    )
+    scene.event(somebody(rng), action="query", item_id=None, text="some words")
+    scene.episode.service.start()
 
 
 MOVES: Final[dict[str, Move]] = {
@@ -256,13 +294,7 @@ MOVES: Final[dict[str, Move]] = {
     for move in (
         gains_that_cancel, odd_numbers, odd_times, odd_ids, one_bot, a_crowd, junk, a_restless_catalogue, giants,
         other_producers_transactions, strangers_on_internal_topics, a_worker_dies, a_worker_is_asked_to_end,
-        a_worker_is_suspended, the_embeddings_service_goes_and_comes,
+        a_worker_is_suspended, the_embeddings_service_goes_and_comes, every_codec, another_partitioner, ids_that_collide,
+        clocks_of_phones, a_catalogue_that_vanishes, *ADMINISTRATORS,
     )
 }  # fmt: skip
-
-
-def good_events(rng: random.Random, n: int) -> Iterator[tuple[str, Fields]]:
-    """Of thirty people who do nothing odd."""
-    for _ in range(n):
-        user = f"good-{rng.randrange(30)}"
-        yield user, {"action": rng.choice(["view", "click", "cart", "purchase"]), "item_id": f"i{rng.randrange(ITEMS)}"}

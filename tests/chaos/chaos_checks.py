@@ -11,13 +11,19 @@ from typing import Any
 
 from chaos_load import Load
 from confluent_kafka import Message
+from sequential_reader import Items
+from topic_checks import (
+    confused_ids,
+    header,
+    item_differences,
+    list_differences,
+    missing_reasons,
+    state_differences,
+)
 from worker_process import Topics, is_user
 
-from stream.state.record import HEADER
 from stream.storage.rocks import DataDirectory
-from stream.wire.reasons import item_places
 from stream.wire.records import (
-    Attribution,
     OutcomeAttribution,
     Recommendation,
     read_attribution,
@@ -27,10 +33,6 @@ from stream.worker.chunks import REKEYED_HEADER
 
 SHOWN = 5
 """Differences of one kind that are told one by one; of the rest only the number."""
-TOLERANCE = 1.5e-9
-"""Of a sum: 1e-9, and what rounding both sides to nine places may add."""
-
-Items = dict[str, tuple[int, int, int, dict[str, float]]]
 
 
 @dataclass
@@ -53,7 +55,7 @@ def check_everything(topics: Topics, load: Load, state: dict[bytes, bytes], item
     findings = Findings()
     events = topics.read(settings.topic_events)
     partition_of = {m.key(): m.partition() for m in events if m.key() in state}
-    last_offset = {user: _header(packed)["fence"] for user, packed in state.items()}
+    last_offset = {user: header(packed)["fence"] for user, packed in state.items()}
 
     findings.add("user state", state_differences(state, topics.state()))
     findings.add("item statistics", item_differences(items, topics.items()))
@@ -118,81 +120,6 @@ def check_disks(topics: Topics, directories: Iterable[Path], expected: dict[byte
     return findings
 
 
-def state_differences(expected: dict[bytes, bytes], found: dict[bytes, bytes]) -> Iterator[str]:
-    """Packed states that are not the same to the byte."""
-    for user in sorted(expected.keys() | found.keys()):
-        if expected.get(user) == found.get(user):
-            continue
-        if user not in found:
-            yield f"{_name(user)} has none; expected {_header(expected[user])}"
-        elif user not in expected:
-            yield f"{_name(user)} should have none; found {_header(found[user])}"
-        else:
-            wanted, got = _header(expected[user]), _header(found[user])
-            fields = {k: (v, got[k]) for k, v in wanted.items() if v != got[k]}
-            what = ", ".join(f"{k} expected {v}, found {g}" for k, (v, g) in fields.items())
-            yield f"{_name(user)}: {what or 'the bytes after the header differ'}"
-
-
-def item_differences(expected: Items, found: Items) -> Iterator[str]:
-    """Counts that are not equal, weights that differ by more than rounding."""
-    for item in sorted(expected.keys() | found.keys()):
-        if item not in expected or item not in found:
-            yield f"{item}: {'missing' if item in expected else 'nobody met it'}"
-            continue
-        *counts, neighbours = expected[item]
-        *found_counts, found_neighbours = found[item]
-        for name, wanted, got in zip(("first engagements", "exposures", "clicks"), counts, found_counts, strict=True):
-            if wanted != got:
-                yield f"{item}: {name} expected {wanted}, found {got}"
-        apart = [
-            (other, neighbours.get(other, 0.0), found_neighbours.get(other, 0.0))
-            for other in sorted(neighbours.keys() | found_neighbours.keys())
-            if abs(neighbours.get(other, 0.0) - found_neighbours.get(other, 0.0)) > TOLERANCE
-        ]
-        if apart:
-            other, wanted_w, got_w = apart[0]
-            yield f"{item}: weight of {other} expected {wanted_w}, found {got_w} ({len(apart)} neighbours differ)"
-
-
-def list_differences(
-    lists: list[Recommendation], last_offset: dict[bytes, int], partition_of: dict[bytes, int]
-) -> Iterator[str]:
-    """Users whose last list does not reflect their last accepted event."""
-    last = {one.user_id.encode(): one.source for one in lists}
-    for user in sorted(last_offset.keys() | last.keys()):
-        if user not in last or user not in last_offset:
-            yield f"{_name(user)}: {'has no list' if user in last_offset else 'has a list but no event'}"
-        elif (last[user].partition, last[user].offset) != (partition_of[user], last_offset[user]):
-            yield (
-                f"{_name(user)}: the last list is of partition {last[user].partition} offset {last[user].offset}, the "
-                f"last event at partition {partition_of[user]} offset {last_offset[user]}"
-            )
-
-
-def missing_reasons(lists: list[Recommendation], attributions: Iterable[Attribution]) -> Iterator[str]:
-    """Places of last lists of which nobody said why."""
-    known = {
-        (a.recommendation_id, place.rank, place.item_id)
-        for a in attributions
-        if not isinstance(a, OutcomeAttribution)
-        for place in item_places(a)
-    }
-    for user, one in sorted({one.user_id: one for one in lists}.items()):
-        missing = [i.rank for i in one.items if (one.recommendation_id, i.rank, i.item_id) not in known]
-        if missing:
-            yield f"{user}, list {one.recommendation_id}: no reason for ranks {missing}"
-
-
-def confused_ids(lists: Iterable[Recommendation]) -> Iterator[str]:
-    """Ids that name lists of different users or events, or lists of other items."""
-    named: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
-    for one in lists:
-        items = [item.item_id for item in one.items]
-        named[one.recommendation_id].add((one.user_id, one.source.partition, one.source.offset, *items))
-    return (f"{list_id} names {sorted(of)}" for list_id, of in named.items() if len(of) > 1)
-
-
 def credit_differences(outcomes: Iterable[OutcomeAttribution]) -> Iterator[str]:
     """Outcomes credited twice in different ways, or credits that are not one whole."""
     by_id: dict[str, OutcomeAttribution] = {}
@@ -237,7 +164,7 @@ def stale_records(changelog: Iterable[Message]) -> int:
     for message in changelog:
         if not is_user(message.key()):
             continue
-        fence = _header(message.value())["fence"]
+        fence = header(message.value())["fence"]
         stale += fence < newest.get(message.key(), -1)
         newest[message.key()] = max(fence, newest.get(message.key(), -1))
     return stale
@@ -266,12 +193,6 @@ def _repeats(ids: Iterable[Any]) -> int:
     return sum(n - 1 for n in Counter(ids).values())
 
 
-def _header(packed: bytes) -> dict[str, int]:
-    values = HEADER.unpack_from(packed)
-    names = ("version", "flags", "behaviours", "exposures", "points", "bought")
-    return dict(zip((*names, "events", "fence", "first_s", "last_ms", "older_s"), values, strict=True))
-
-
 def _header_of(message: Message, name: str) -> bytes | None:
     return dict(message.headers() or []).get(name)
 
@@ -283,7 +204,3 @@ def _place(message: Message) -> tuple[str, int, int]:
 def _origin(letter: Message) -> tuple[str, int, int]:
     headers = dict(letter.headers() or [])
     return headers["topic"].decode(), int(headers["partition"]), int(headers["offset"])
-
-
-def _name(user: bytes) -> str:
-    return user.decode(errors="replace")

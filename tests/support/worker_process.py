@@ -8,34 +8,25 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from item_records import unpack_record
 from kafka_server import free_ports
 from outcome_checks import outcome_problems
 from places import ROOT
+from sequential_reader import SequentialReader
 
 from models.hashing import item_hash
-from models.items.co_occurrence import pair_increments
-from models.items.names import ItemNames
 from stream.kafka.log_ends import log_bounds
 from stream.outcomes.clicks import CLICKS_KEY
 from stream.outcomes.strategy_totals import TOTALS_PREFIX
-from stream.params import decode_limits
 from stream.settings import Settings, load_settings
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.log_mark import LOG_PREFIX
 from stream.state.owed import OWED_PREFIX, read_mark
-from stream.state.record import States
 from stream.state.told import TOLD_PREFIX
-from stream.state.update import Changes, UpdateParams, apply_events
-from stream.storage.overlay import Overlay
-from stream.worker.intake import read_chunk
 
 START_TIMEOUT_S = 60
 TIMEOUT_S = 60
@@ -44,7 +35,10 @@ TIMEOUT_S = 60
 class WorkerProcess:
     """`penchant worker` with a data directory and a metrics port of its own."""
 
-    def __init__(self, settings: Settings, data_dir: Path, **overrides: object) -> None:
+    def __init__(
+        self, settings: Settings, data_dir: Path, environment: Mapping[str, str] | None = None, **overrides: object
+    ) -> None:
+        """`environment`: what the process has beside its settings; a PYTHONPATH goes before the product's."""
         self.data_dir = data_dir
         self.port = free_ports(1)[0]
         self.log_path = data_dir.with_suffix(".log")
@@ -52,7 +46,8 @@ class WorkerProcess:
         changed = {"encoder_model": "none"} | changed | {"data_dir": data_dir, "metrics_port": self.port}
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("PENCHANT_")}
         self._env |= {f"PENCHANT_{name.upper()}": str(value) for name, value in changed.items()}
-        self._env |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
+        self._env |= {"PYTHONWARNINGS": "default"} | dict(environment or {})
+        self._env["PYTHONPATH"] = ":".join(filter(None, ((environment or {}).get("PYTHONPATH"), str(ROOT))))
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> WorkerProcess:
@@ -201,63 +196,14 @@ class Topics:
 
     def reference(self) -> tuple[dict[bytes, bytes], dict[str, tuple[int, int, int, dict[str, float]]]]:
         """`state()` and `items()` as one sequential reader of the events topic would have them."""
-        settings = self.settings
-        limits = decode_limits(settings).at(time.time_ns() // 1_000_000)
-        params = UpdateParams(np.array(settings.strengths()), float(settings.dwell_saturation_ms), settings.pair_window)
-        by_partition: dict[int, list[Message]] = {}
-        for message in self.read(settings.topic_events):
-            by_partition.setdefault(message.partition(), []).append(message)
-        packed: dict[bytes, bytes] = {}
-        names, changes = ItemNames(), []
-        for messages in by_partition.values():
-            overlay = Overlay(_EmptyStore(), States)
-            for message in messages:
-                intake = read_chunk([_record(message)], limits, names)
-                if intake.keys:
-                    rows = overlay.rows(intake.keys)
-                    changes.append(apply_events(overlay.states, intake.columns._replace(row=rows), params))
-                    overlay.mark_dirty(rows)
-            packed |= dict(zip(*overlay.snapshot(), strict=True))
-        return packed, _item_reference(changes, names, settings.pair_decay, settings.forward_decay)
+        reader = SequentialReader(self.settings)
+        reader.feed(self.read(self.settings.topic_events), time.time_ns() // 1_000_000)
+        return reader.states(), reader.items()
 
 
 def is_user(key: bytes) -> bool:
     """Whether a key of the changelog is a user's, and none of a ledger, a strategy's totals, a click model or a mark."""
     return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY, OWED_PREFIX, TOLD_PREFIX, LOG_PREFIX))
-
-
-def _item_reference(
-    changes: list[Changes], names: ItemNames, pair_decay: float, forward_decay: float
-) -> dict[str, tuple[int, int, int, dict[str, float]]]:
-    first, exposed, clicked = (
-        Counter(np.concatenate([getattr(c, name) for c in changes]).tolist())
-        for name in ("first_item", "exposed_item", "clicked_item")
-    )
-    neighbours: dict[int, dict[str, float]] = {}
-    history = np.concatenate([c.first_history for c in changes])
-    pairs = pair_increments(np.concatenate([c.first_item for c in changes]), history, pair_decay, forward_decay)
-    for source, destination, weight, _ in zip(*(column.tolist() for column in pairs), strict=True):
-        neighbours.setdefault(source, {})[str(names.id_of(destination))] = round(weight, 9)
-    return {
-        str(names.id_of(h)): (first[h], exposed[h], clicked[h], neighbours.get(h, {}))
-        for h in {*first, *exposed, *clicked}
-    }
-
-
-class _EmptyStore:
-    def get_many(self, keys: list[bytes]) -> list[None]:
-        return [None] * len(keys)
-
-
-class _Record:
-    def __init__(self, message: Message) -> None:
-        self.topic, self.partition, self.offset = message.topic(), message.partition(), message.offset()
-        self.key, self.value, self.timestamp = message.key(), message.value(), message.timestamp()[1]
-        self.headers = message.headers()
-
-
-def _record(message: Message) -> Any:
-    return _Record(message)
 
 
 def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
