@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 from places import ROOT
@@ -22,6 +25,12 @@ HEAP = "-Xmx384m"  # of the 512 MB a test broker may take; the JVM's own memory 
 COMMAND_TIMEOUT_S = 150  # longer than run.sh's own deadline of 60 s, because the first start may fetch the jars
 DEATH_TIMEOUT_S = 10
 MISSING_PREREQUISITE = 3  # run.sh's exit code
+
+
+_ANY = random.SystemRandom()  # several runs may have seeded the common one alike
+_RESERVED = Path(tempfile.gettempdir()) / "penchant-test-ports"
+_RESERVED.mkdir(exist_ok=True)
+_held: list[IO[str]] = []
 
 
 class KafkaMissingError(Exception):
@@ -108,17 +117,25 @@ class KafkaServer:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on. All are held open at once, so that they differ.
+    """Ports of 127.0.0.1 that nobody listens on, and that no other run of tests gets while this process lives.
 
-    Below those that the system gives to outgoing connections: one of these would have the port while a broker restarts.
+    Another would have a broker's port while that restarts. So would an outgoing connection: they are below its range.
     """
-    with ExitStack() as held:
-        sockets: list[socket.socket] = []
-        while len(sockets) < count:
-            with suppress(OSError):
-                port = random.randrange(10_000, 32_000)
-                sockets.append(held.enter_context(socket.create_server(("127.0.0.1", port))))
-        return [one.getsockname()[1] for one in sockets]
+    found: list[int] = []
+    while len(found) < count:
+        port = _ANY.randrange(10_000, 32_000)
+        with suppress(OSError):
+            # Held until the process ends.
+            reserved = (_RESERVED / str(port)).open("a")
+            try:
+                fcntl.flock(reserved, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                socket.create_server(("127.0.0.1", port)).close()
+            except OSError:
+                reserved.close()
+                raise
+            _held.append(reserved)
+            found.append(port)
+    return found
 
 
 def _is_alive(process: psutil.Process) -> bool:

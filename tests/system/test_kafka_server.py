@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from kafka_server import RUN_SH, KafkaMissingError, KafkaServer, free_ports
+from places import ROOT
 
 DEADLINE_S = 30.0
 
@@ -179,3 +181,16 @@ def which(name: str) -> str:
         if path.is_file():
             return str(path)
     raise FileNotFoundError(name)
+
+
+def test_a_port_that_one_run_of_tests_has_no_other_gets_even_while_nobody_listens() -> None:
+    ports = set(free_ports(400))
+    code = "import kafka_server; print(*kafka_server.free_ports(400))"
+    others = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests" / "support")},
+    )
+    assert ports.isdisjoint(map(int, others.stdout.split()))
