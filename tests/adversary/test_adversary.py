@@ -24,7 +24,7 @@ def test_no_move_stops_a_worker_or_costs_a_good_user_anything(kafka: KafkaServer
 
 
 def test_every_move_comes_before_any_comes_again() -> None:
-    made = [move for script in scripts(3)[:30] for move in script.moves]
+    made = [move for script in scripts(3)[: 10 * len(MOVES)] for move in script.moves]
     for at in range(0, len(MOVES) * 10, len(MOVES)):
         assert sorted(made[at : at + len(MOVES)]) == sorted(MOVES)
     assert scripts(3)[:5] == scripts(3)[:5] != scripts(4)[:5]
