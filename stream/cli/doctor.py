@@ -29,6 +29,7 @@ app = command_app()
 def doctor(
     bootstrap_servers: options.BootstrapServers = None,
     group_id: options.GroupId = None,
+    shadow: options.Shadow = None,
     data_dir: options.DataDir = None,
     metrics_host: options.MetricsHost = None,
     metrics_port: options.MetricsPort = None,
@@ -38,6 +39,7 @@ def doctor(
         {
             "bootstrap_servers": bootstrap_servers,
             "group_id": group_id,
+            "shadow": shadow,
             "data_dir": data_dir,
             "metrics_host": metrics_host,
             "metrics_port": metrics_port,

@@ -33,6 +33,14 @@ BootstrapServers = Annotated[str | None, optional("Kafka brokers. Default 127.0.
 GroupId = Annotated[
     str | None, optional("Consumer group; also the prefix of the changelog topic. Default penchant.", KAFKA, "NAME")
 ]
+Shadow = Annotated[
+    str | None,
+    optional(
+        "Beside the workers that serve: the same events, and a group, topics and a directory with this name behind theirs.",
+        KAFKA,
+        "NAME",
+    ),
+]
 Partitions = Annotated[
     int | None, optional("Partitions of each topic: the most workers that can share the work. Default 4.", KAFKA, "N")
 ]

@@ -35,12 +35,14 @@ app = group_app("The topics that Penchant reads and writes: create them, list th
 def create(
     bootstrap_servers: options.BootstrapServers = None,
     group_id: options.GroupId = None,
+    shadow: options.Shadow = None,
     partitions: options.Partitions = None,
     replication_factor: options.ReplicationFactor = None,
 ) -> None:
     settings = connected(
         bootstrap_servers=bootstrap_servers,
         group_id=group_id,
+        shadow=shadow,
         partitions=partitions,
         replication_factor=replication_factor,
     )

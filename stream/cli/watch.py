@@ -38,8 +38,9 @@ def watch(
     lang: options.Language = "en",
     json_: Annotated[bool, flag("--json", "One JSON object per list and line.")] = False,
     bootstrap_servers: options.BootstrapServers = None,
+    shadow: options.Shadow = None,
 ) -> None:
-    settings = connected(bootstrap_servers=bootstrap_servers)
+    settings = connected(bootstrap_servers=bootstrap_servers, shadow=shadow)
     raise typer.Exit(_run(settings, Wanted(user, from_beginning, limit, top, lang, json_)))
 
 

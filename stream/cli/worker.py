@@ -25,6 +25,7 @@ app = command_app()
 def worker(
     bootstrap_servers: options.BootstrapServers = None,
     group_id: options.GroupId = None,
+    shadow: options.Shadow = None,
     data_dir: options.DataDir = None,
     commit_interval_s: options.CommitIntervalS = None,
     standby_replicas: options.StandbyReplicas = None,
@@ -37,6 +38,7 @@ def worker(
     settings = connected(
         bootstrap_servers=bootstrap_servers,
         group_id=group_id,
+        shadow=shadow,
         data_dir=data_dir,
         commit_interval_s=commit_interval_s,
         standby_replicas=standby_replicas,

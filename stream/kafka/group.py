@@ -79,8 +79,8 @@ def two_groups(settings: Settings, others: Mapping[str, str]) -> UsageError | No
     return UsageError(
         f"group {group} ({member}) works on {settings.topic_item_deltas}, too: beside it {settings.group_id} would count items "
         "a second time and overwrite its lists.",
-        "stop those workers first; to run beside them, on purpose, name topics of its own in topic_item_deltas, "
-        "topic_item_stats, topic_recommendations, topic_attributions and topic_strategy_stats and run `penchant topics create`",
+        "stop those workers first; to run beside them, on purpose: `penchant topics create --shadow NAME`, then "
+        "`penchant worker --shadow NAME`",
     )
 
 

@@ -18,6 +18,12 @@ class KafkaSettings(BaseModel):
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, `host:port[,host:port]`")
     group_id: TopicName = Field("penchant", description="Consumer group; also the prefix of the changelog topic")
+    shadow: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_-]{1,40}$",
+        description="Run beside the workers that serve, to try something out: the same events and catalogue, and a group, "
+        "topics and a data directory of its own, all with this name behind theirs",
+    )
     client_id_prefix: str = Field(
         "penchant",
         pattern=r"^[A-Za-z0-9._-]{1,100}$",

@@ -30,6 +30,16 @@ from stream.settings.worker import WorkerSettings
 DEFAULT_CONFIG_FILE = "penchant.toml"
 ENV_PREFIX = "PENCHANT_"
 
+SHADOWED_TOPICS: Final = (
+    "topic_recommendations",
+    "topic_attributions",
+    "topic_strategy_stats",
+    "topic_dead_letter",
+    "topic_item_deltas",
+    "topic_item_stats",
+)
+"""What a worker writes. Of events, catalogue and models it is only a reader."""
+
 _OF_SERVICES: Final = re.compile(
     r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)", re.IGNORECASE
 )
@@ -54,6 +64,19 @@ class Settings(
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
+
+    @model_validator(mode="after")
+    def _shadow_is_apart(self) -> Self:
+        """Whatever a shadow writes has its name behind it, and so collides with nothing."""
+        if self.shadow is None:
+            return self
+        suffix = f".{self.shadow}"
+        for name in ("group_id", *SHADOWED_TOPICS):
+            if not getattr(self, name).endswith(suffix):  # settings that were made of settings have it already
+                object.__setattr__(self, name, getattr(self, name) + suffix)
+        if self.data_dir.name != self.shadow:
+            object.__setattr__(self, "data_dir", self.data_dir / self.shadow)
+        return self
 
     @model_validator(mode="after")
     def _watchdog_waits_longer(self) -> Self:

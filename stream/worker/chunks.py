@@ -240,6 +240,8 @@ class ChunkHandler:
         their user's key."""
         for record, why in intake.refused:
             self._parts.dead_letters.refused(record, why)
+        if self._settings.shadow is not None:
+            return  # the workers that serve send them
         for record, event in intake.keyless:
             origin = f"{record.partition}-{base_offset + record.offset}"
             # Time and id are fixed here, so that producing it twice (a crash before the commit) changes nothing.

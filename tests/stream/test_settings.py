@@ -587,3 +587,20 @@ def test_a_container_has_what_it_may_have(tmp_path):
     junk.write_text("")
     assert available_bytes((none, junk, tmp_path / "missing", limit)) == 300_000_000
     assert available_bytes((none,)) > 300_000_000
+
+
+def test_a_shadow_writes_to_nothing_that_anybody_else_has():
+    live, shadow = Settings(), Settings(shadow="next")
+    assert shadow.group_id == "penchant.next"
+    assert shadow.changelog_topic != live.changelog_topic
+    assert shadow.data_dir == live.data_dir / "next"
+    read = {"topic_events", "topic_items", "topic_models"}
+    for name in (name for name in Settings.model_fields if name.startswith("topic_")):
+        expected = getattr(live, name) + ("" if name in read else ".next")
+        assert getattr(shadow, name) == expected
+    again = Settings(**{name: getattr(shadow, name) for name in Settings.model_fields})
+    assert again.group_id == shadow.group_id
+    assert again.topic_item_stats == shadow.topic_item_stats
+    assert again.data_dir == shadow.data_dir
+    with pytest.raises(ValidationError):
+        Settings(shadow="a b")

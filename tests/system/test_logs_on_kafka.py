@@ -23,7 +23,7 @@ from confluent_kafka.admin import (
     NewTopic,
     ResourceType,
 )
-from kafka_checks import catalogue, events, last_lists
+from kafka_checks import catalogue, differences, events, last_lists
 from kafka_for_tests import running
 from kafka_server import KafkaServer
 from places import ROOT
@@ -31,6 +31,7 @@ from worker_process import TIMEOUT_S, Topics, WorkerProcess, is_user
 
 from stream.kafka.specs import topic_specs
 from stream.kafka.topics import create_topics
+from stream.settings import load_settings
 from stream.storage.rocks import DataDirectory
 from stream.wire.codes import EPOCH_OFFSETS
 
@@ -326,7 +327,7 @@ def test_a_second_group_on_the_same_item_topics_is_refused_and_one_with_its_own_
     with WorkerProcess(second, tmp_path / "b") as green:
         said = ends_with(green, 2)
         assert f"group {topics.settings.group_id} (" in said
-        assert "topic_item_deltas, topic_item_stats, topic_recommendations" in said
+        assert "penchant worker --shadow NAME" in said
     assert worker.process.poll() is None
     apart = second.model_copy(update=own)
     create_topics(apart)
@@ -335,3 +336,31 @@ def test_a_second_group_on_the_same_item_topics_is_refused_and_one_with_its_own_
     worker.terminate()
     with WorkerProcess(second, tmp_path / "d") as green:  # who takes up the work of a group that has ended
         green.wait_for("its partitions", lambda: green.metrics().get("penchant_partitions") == 4)
+
+
+def test_a_shadow_has_states_statistics_and_lists_of_its_own_and_changes_nothing_of_those_that_serve(
+    topics: Topics, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    settings = topics.settings
+    given = {name: getattr(settings, name) for name in settings.model_fields_set if name != "shadow"}
+    shadow = load_settings(**given, shadow="next")
+    create_topics(shadow)
+    shadows = Topics(settings.bootstrap_servers, "unused")
+    shadows.settings = shadow
+    with WorkerProcess(shadow, tmp_path / "b") as beside:
+        # Some have no key, so one of the two has to send them again under it, and not both.
+        topics.produce(settings.topic_events, [(None, value) for _, value in events(200, 30, 20, seed=2)])
+        worker.wait_for("everything", topics.all_committed)
+        beside.wait_for("everything", shadows.all_committed)
+        worker.wait_for("everything that was sent again", topics.all_committed)
+        worker.wait_for("the statistics", topics.deltas_committed)
+        beside.wait_for("its statistics", shadows.deltas_committed)
+        again = [m for m in topics.read(settings.topic_events) if m.headers()]
+        assert len(again) == worker.metrics()["penchant_events_rekeyed_total"] > 100
+        assert beside.metrics().get("penchant_events_rekeyed_total", 0) == 0
+    state, items = topics.reference()
+    assert differences(state, topics.state()) == differences(state, shadows.state()) == {}
+    assert differences(items, topics.items()) == differences(items, shadows.items()) == {}
+    users = {m.key() for m in topics.read(settings.topic_recommendations)}
+    assert users == {m.key() for m in topics.read(shadow.topic_recommendations)}
+    assert shadow.topic_recommendations == settings.topic_recommendations + ".next"

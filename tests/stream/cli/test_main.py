@@ -168,7 +168,9 @@ def test_the_defaults_that_the_help_tells_are_those_of_the_settings() -> None:
     for path, command in COMMANDS:
         for parameter in command.params:
             field = Settings.model_fields.get(parameter.name or "")
-            if field is not None and path[0] != "evaluate":  # its --sequence-model is no setting
+            if (
+                field is not None and field.default is not None and path[0] != "evaluate"
+            ):  # its --sequence-model is none
                 default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
                 default = default.lower() if isinstance(field.default, bool) else default
                 assert str(parameter.help).endswith(f"Default {default}."), (path, parameter.name)
