@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from stream.demo.tally import Figures, Purchase, Tally
 from stream.errors import InvariantError, PenchantError
-from stream.kafka.log_ends import PASSING, log_bounds
+from stream.kafka.log_ends import PASSING, LogEnds
 from stream.params import decode_limits
 from stream.settings import Settings
 from stream.wire.records import Recommendation
@@ -25,7 +25,6 @@ GRACE_MS: Final = 1_000
 
 _BATCH: Final = 1_000
 _POLL_S: Final = 0.1
-_OLDEST_S: Final = 5.0
 """Longest wait for the answer which record of a partition is the oldest."""
 
 
@@ -141,18 +140,21 @@ class Observer:
                 "log_level": 0,
             }
         )
+        # Not asked of the consumer that reads: a question would wait behind its fetch, 100 ms where nothing comes.
+        ends = LogEnds(self._settings)
         try:
             consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for topic, p in self._expected])
             while not self._stop.is_set():
                 messages = consumer.consume(_BATCH, _POLL_S)
                 with self.lock:
                     for message in messages:
-                        self._take(message, consumer)
+                        self._take(message, ends)
                     self._tally.advance(self._complete_until_ms())
         finally:
             consumer.close()
+            ends.close()
 
-    def _take(self, message: Message, consumer: Consumer) -> None:
+    def _take(self, message: Message, ends: LogEnds) -> None:
         at = (message.topic(), message.partition())
         error = message.error()
         if error is not None:
@@ -164,7 +166,7 @@ class Observer:
         missing = message.offset() - self._expected[at]
         if missing > 0 and at[0] == self._settings.topic_attributions:
             # Outcomes come in transactions, whose markers take offsets: lost is what lies before the oldest record.
-            oldest, _ = log_bounds(consumer, [at], _OLDEST_S)[at]
+            oldest, _ = ends.bounds(*at)
             missing = min(message.offset(), oldest) - self._expected[at]
         if missing > 0:
             self._lost[at[0]] = self._lost.get(at[0], 0) + missing

@@ -45,7 +45,8 @@ AskBounds = Callable[[Sequence[tuple[str, int]]], Bounds]
 
 
 def log_bounds(consumer: Consumer, where: Iterable[tuple[str, int]], timeout_s: float) -> Bounds:
-    """Of these partitions; a partition without a leader is asked of again.
+    """Of these partitions; a partition without a leader is asked of again. `consumer` should not be reading: a question waits
+    behind its fetches, and with it the thread.
 
     The end is the one that the consumer's `isolation.level` makes visible: `read_committed` ends before an open transaction.
 

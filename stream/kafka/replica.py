@@ -166,10 +166,11 @@ class TopicReplica:
         partitions = sorted(metadata.topics[self.topic].partitions)
         if not partitions:
             raise TopicsError(f"topic {self.topic} does not exist.", "run `penchant topics create`")
+        # Before it reads: afterwards a question would wait behind its fetch.
+        bounds = log_bounds(consumer, [(self.topic, p) for p in partitions], timeout_s)
         consumer.assign([TopicPartition(self.topic, p, 0) for p in partitions])
         self._partitions = len(partitions)
         self._wanted_partitions = max(self._wanted_partitions, self._partitions)
-        bounds = log_bounds(consumer, [(self.topic, p) for p in partitions], timeout_s)
         return {partition: high for (_, partition), (low, high) in bounds.items() if high > low}
 
     def _take_up_partitions(self, consumer: Consumer) -> None:
