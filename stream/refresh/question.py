@@ -18,14 +18,14 @@ from models.ranking.features import Question
 from models.ranking.recent import RecentItems, recent_items
 from models.sequence.history import FirstEngagements
 from models.vocabulary import QUERY
-from stream.state.record import ACTION_MASK, CONTEXT_SHIFT, FIRST_BIT, RING, States
+from stream.state.record import ACTION_MASK, CONTEXT_SHIFT, FIRST_BIT, RING, StateColumns, States
 from stream.state.update import UpdateParams, gain_of
 
 NEVER_MS = np.iinfo(np.int64).min
 
 
 class Behaviours(NamedTuple):
-    """Behaviours in the rings of u users, (u, R) each, oldest first, as they are given to the ranking."""
+    """Behaviours in the rings of u users, (u, R) each, first come first, as they are given to the ranking."""
 
     item: NDArray[np.uint64]
     time_ms: NDArray[np.int64]
@@ -36,7 +36,7 @@ class Behaviours(NamedTuple):
 
 def behaviours_of(states: States, rows: NDArray[np.int64], params: UpdateParams) -> Behaviours:
     """Behaviours of `rows` (u,)."""
-    slots, lengths = states.chronological(rows)
+    slots, lengths = states.by_arrival(rows)
     at = (rows[:, None], slots)
     used = np.arange(RING) < lengths[:, None]
     action = states.kind[at] & ACTION_MASK
@@ -59,16 +59,28 @@ def ranking_question(
     The context is the newest behaviour's: where somebody was a moment ago is where they are.
     """
     recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, window)
-    newest = (states.n_ring[rows] - 1) % RING
-    context = np.where(states.n_ring[rows] > 0, states.kind[rows, newest] >> CONTEXT_SHIFT, 0).astype(np.uint8)
+    context = (_kind_of_newest(states.columns, rows) >> CONTEXT_SHIFT).astype(np.uint8)
     idle_s = np.maximum(now_ms - states.last_ms[rows], 0) / 1000.0
     bins = moment_bins(now_ms, context)
     return recent, Question(index.lookup(recent.items), recent.gains, excluded, now_ms, idle_s, bins)
 
 
+@compiled
+def _kind_of_newest(c: StateColumns, rows: I8) -> NDArray[np.uint8]:
+    """(u,): of the behaviour with the newest event time (of equals the one that came last); 0 of a user without any."""
+    kinds = np.zeros(len(rows), np.uint8)
+    for u in range(len(rows)):
+        r, newest_ms = rows[u], np.int64(NEVER_MS)
+        n = c.n_ring[r]
+        for k in range(max(np.int64(0), n - RING), n):
+            if c.time_ms[r, k % RING] >= newest_ms:
+                newest_ms, kinds[u] = c.time_ms[r, k % RING], c.kind[r, k % RING]
+    return kinds
+
+
 def first_engagements(states: States, rows: NDArray[np.int64], length: int) -> FirstEngagements:
     """The newest `length` first engagements of `rows` (u,)."""
-    slots, used = states.chronological(rows)
+    slots, used = states.by_arrival(rows)
     at = (rows[:, None], slots)
     place = np.arange(RING)
     is_first = (place < used[:, None]) & ((states.kind[at] & FIRST_BIT) != 0)

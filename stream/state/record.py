@@ -7,7 +7,7 @@ Packed record, version 1, little endian, at most `MAX_PACKED_BYTES`; only used s
     header    36 B  version u8, flags u8 (0), counts of behaviours, exposures, points, bought u8 each, 2 B zero,
                     events u32 (all ever accepted), fence i64 (last applied offset), first_seen u32 s, last_seen i64 ms,
                     older_time u32 s (reference time of the histogram)
-    behaviour 19 B  x <= 64, oldest first: item u64, event time u48 ms, kind u8 (action, first, context), dwell code u8,
+    behaviour 19 B  x <= 64, first come first: item u64, event time u48 ms, kind u8 (action, first, context), dwell code u8,
                     event-id hash u24 (0 = it had none)
     exposure  11 B  x <= 32, oldest first: item u32 (hash's upper half: it is only ever compared), time u32 s, slot u8,
                     strategy u8, propensity u8 (in 255ths)
@@ -16,7 +16,8 @@ Packed record, version 1, little endian, at most `MAX_PACKED_BYTES`; only used s
                     (Monday first), 4 context buckets, 1 total; decayed to `older_time`
     bought     2 B  x <= 58, oldest first: upper 16 bits of the hash of purchases and dislikes older than the ring
 
-The ring holds the last 64 behaviours in the order of the topic. Points, histogram and bought hold everything older: they
+The ring holds the 64 behaviours with the newest event times (the one that came last always among them), in the order of the
+topic. Points, histogram and bought hold everything older: they
 change only when a behaviour leaves the ring, one at a time, rounding after each, so their bits do not depend on how the
 topic was cut into chunks.
 """
@@ -142,7 +143,7 @@ _COLUMNS: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...] = tuple(
 class States:
     """States of many users as arrays, one row a user; `(n, …)` with n = capacity.
 
-    The ring of row r holds its newest behaviour at slot `(n_ring[r] - 1) % RING`; exposures and bought likewise.
+    The ring of row r holds the behaviour that came last at slot `(n_ring[r] - 1) % RING`; exposures and bought likewise.
     """
 
     row_bytes = sum(kind.itemsize * math.prod(shape) for _, shape, kind in _COLUMNS)
@@ -188,8 +189,8 @@ class States:
         """See `unpack`."""
         unpack(self, rows, values)
 
-    def chronological(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """`(slots (m, RING), lengths (m,))`: ring slots of each row, oldest first; the first `length` are in use."""
+    def by_arrival(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`(slots (m, RING), lengths (m,))`: ring slots of each row, first come first; the first `length` are in use."""
         lengths = np.minimum(self.n_ring[rows], RING)
         slots = (self.n_ring[rows] - lengths)[:, None] + np.arange(RING)
         return slots % RING, lengths

@@ -204,6 +204,7 @@ def _apply(
             m += 1
         slot = c.n_ring[r] % RING
         if c.n_ring[r] >= RING:
+            _clear_for_the_next(c, r, slot)
             kind = c.kind[r, slot]
             left = np.uint8(kind & ACTION_MASK)
             fold(
@@ -221,6 +222,35 @@ def _apply(
         c.dwell[r, slot], c.event_id[r, slot] = e.dwell[i], e.event_id[i]
         c.n_ring[r] += 1
     return m
+
+
+@compiled_part
+def _clear_for_the_next(c: StateColumns, r: int, slot: np.int64) -> None:
+    """Bring the behaviour with the oldest event time (of equals the first that came) to `slot`, that of the first that came.
+
+    The others keep the order of their arrival. So events that come late leave each other's place, not that of what the
+    person does now.
+    """
+    oldest = 0
+    for k in range(1, RING):
+        if c.time_ms[r, (slot + k) % RING] < c.time_ms[r, (slot + oldest) % RING]:
+            oldest = k
+    if oldest == 0:
+        return
+    at = (slot + oldest) % RING
+    item, time_ms, kind, dwell, event_id = (
+        c.item[r, at],
+        c.time_ms[r, at],
+        c.kind[r, at],
+        c.dwell[r, at],
+        c.event_id[r, at],
+    )
+    for k in range(oldest, 0, -1):
+        to, source = (slot + k) % RING, (slot + k - 1) % RING
+        c.item[r, to], c.time_ms[r, to], c.kind[r, to] = c.item[r, source], c.time_ms[r, source], c.kind[r, source]
+        c.dwell[r, to], c.event_id[r, to] = c.dwell[r, source], c.event_id[r, source]
+    c.item[r, slot], c.time_ms[r, slot], c.kind[r, slot] = item, time_ms, kind
+    c.dwell[r, slot], c.event_id[r, slot] = dwell, event_id
 
 
 @compiled_part

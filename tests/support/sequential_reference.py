@@ -148,7 +148,9 @@ class Reference:
             padded = earlier + [0] * (self.pair_window - len(earlier))
             self.firsts.append(First(event.item, event.time_ms, tuple(padded)))
         if len(user.ring) == 64:
-            self._fold(user, user.ring.popleft())
+            oldest = min(user.ring, key=lambda b: b.time_ms)  # of equal times the first that came
+            user.ring.remove(oldest)
+            self._fold(user, oldest)
         user.ring.append(
             Behaviour(event.item, event.time_ms, event.action, is_first, event.context, event.dwell, event.event_id)
         )

@@ -105,7 +105,7 @@ def test_somebody_with_endless_events_is_one_user_with_as_much_state_as_others(s
         sizes.append(len(dict(zip(*shop.commit(), strict=True))[b"bot"]))
         assert_lists_are_right(shop, "bot", "v1", "v2")
     assert sizes[0] == sizes[-1]
-    _, lengths = shop.users.overlay.states.chronological(shop.users.overlay.rows([b"bot"]))
+    _, lengths = shop.users.overlay.states.by_arrival(shop.users.overlay.rows([b"bot"]))
     assert lengths.tolist() == [RING]
 
 

@@ -82,7 +82,7 @@ def test_what_is_packed_is_what_is_unpacked(seed, n, users, items):
 
 
 def ring_of(states, row):
-    slots, lengths = states.chronological(np.array([row]))
+    slots, lengths = states.by_arrival(np.array([row]))
     slots = slots[0, : lengths[0]]
     return [getattr(states, name)[row, slots] for name in ("item", "time_ms", "kind", "dwell", "event_id")]
 

@@ -165,3 +165,21 @@ def test_only_interest_in_an_item_makes_a_first_engagement_and_a_history():
     assert changes.first_item.tolist() == [1, 2, 5]
     assert [row[:3] for row in changes.first_history.tolist()] == [[0, 0, 0], [1, 0, 0], [2, 1, 0]]
     assert changes.exposed_item.tolist() == [4]
+
+
+def test_events_that_come_late_push_each_other_out_and_nothing_newer():
+    fresh = [Event(0, i, NOW_MS + i, 1000 + i, "view") for i in range(RING)]
+    late = [Event(0, RING + i, NOW_MS - 10_000_000 + i, 5000 + i, "purchase") for i in range(3 * RING)]
+    states = States(1)
+    apply_in_chunks(states, fresh + late, [50])
+    remembered = set(states.item[0].tolist())
+    assert remembered == {event.item for event in fresh[1:]} | {late[-1].item}
+    assert states.last_ms[0] == fresh[-1].time_ms
+
+
+def test_of_equal_times_the_first_that_came_leaves_first():
+    events = [Event(0, i, NOW_MS, 1000 + i, "view") for i in range(RING + 5)]
+    states = States(1)
+    apply_in_chunks(states, events, [7])
+    slots, _ = states.by_arrival(np.zeros(1, np.int64))
+    assert states.item[0, slots[0]].tolist() == [event.item for event in events[5:]]

@@ -1,0 +1,42 @@
+"""stream/refresh/question.py: what is asked does not depend on what came late."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sequential_reference import Event
+from update_events import NOW_MS, PARAMS, apply_in_chunks
+
+from models.items.co_occurrence import moment_bins
+from models.items.index import ItemIndex
+from stream.refresh.question import behaviours_of, ranking_question
+from stream.state.record import RING, States
+
+USERS = np.arange(3)
+
+
+def asked(events):
+    states = States(len(USERS))
+    apply_in_chunks(states, events, [len(events)])
+    now_ms, nothing = np.full(len(USERS), NOW_MS + 60_000), np.zeros((len(USERS), 0), np.int32)
+    behaviours = behaviours_of(states, USERS, PARAMS)
+    return ranking_question(states, USERS, behaviours, RING, ItemIndex(), nothing, now_ms)
+
+
+@pytest.mark.parametrize("n", [3, RING - 1, RING, 2 * RING])
+def test_the_context_is_that_of_the_newest_behaviour_not_of_the_one_that_came_last(n):
+    events = [Event(0, i, NOW_MS + i, 100 + i, "view", context=1 + (i == n - 1)) for i in range(n)]
+    late = Event(0, n, NOW_MS - 86_400_000, 7, "view", context=3)
+    _, question = asked([*events, late])
+    assert question.bins.tolist() == moment_bins(np.full(3, NOW_MS + 60_000), np.array([2, 0, 0], np.uint8)).tolist()
+
+
+def test_of_equal_times_the_context_is_that_of_the_one_that_came_last():
+    _, question = asked([Event(0, i, NOW_MS, 100 + i, "view", context=1 + i) for i in range(3)])
+    assert question.bins.tolist() == moment_bins(np.full(3, NOW_MS + 60_000), np.array([3, 0, 0], np.uint8)).tolist()
+
+
+def test_a_late_event_is_behind_what_is_newer():
+    events = [Event(0, i, NOW_MS + i, 100 + i, "view") for i in range(3)]
+    recent, _ = asked([*events, Event(0, 3, NOW_MS - 86_400_000, 7, "view")])
+    assert recent.items[0, :5].tolist() == [102, 101, 100, 7, 0]
