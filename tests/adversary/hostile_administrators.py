@@ -127,6 +127,10 @@ def offsets_are_set_forward(scene: Scene, rng: random.Random) -> None:
 def offsets_beyond_the_end(scene: Scene, rng: random.Random) -> None:
     """As after a topic that was restored: it is refused, and gone on with when the offset is mended."""
     episode, topic = scene.episode, scene.settings.topic_events
+    scene.good_events(rng, 20)  # a group that never committed has no offset that could be wrong
+    scene.flush()
+    episode.settle()
+    episode.catch_up()
     read = _stopped(episode)
     partition = rng.choice(sorted(read))
     _set_offsets(episode, topic, {partition: read[partition] + 1_000})
