@@ -129,8 +129,6 @@ def offsets_beyond_the_end(scene: Scene, rng: random.Random) -> None:
     episode, topic = scene.episode, scene.settings.topic_events
     scene.good_events(rng, 20)  # a group that never committed has no offset that could be wrong
     scene.flush()
-    episode.settle()
-    episode.catch_up()
     read = _stopped(episode)
     partition = rng.choice(sorted(read))
     _set_offsets(episode, topic, {partition: read[partition] + 1_000})
@@ -141,9 +139,11 @@ def offsets_beyond_the_end(scene: Scene, rng: random.Random) -> None:
     episode.worker.start()
 
 
-def offsets_that_expire(scene: Scene, _: random.Random) -> None:
+def offsets_that_expire(scene: Scene, rng: random.Random) -> None:
     """As of a group that was away for a week: all that is left is read again."""
     episode = scene.episode
+    scene.good_events(rng, 20)  # nobody has heard of a group that never committed, once its only member has left
+    scene.flush()
     _stopped(episode)
     group = scene.settings.group_id
     _until("the group is empty", lambda: _done(episode.admin.delete_consumer_groups([group])[group]))
