@@ -32,7 +32,7 @@ from models.items.catalog import Catalog
 from models.items.co_occurrence import moment_bins
 from models.items.index import ItemIndex
 from models.items.priors import SLICE_ITEMS, compute_priors
-from models.items.record import MOMENTS, RecordColumns, pack_records
+from models.items.record import ENTRY_DAYS, MOMENTS, TREND_DAYS, RecordColumns, pack_records
 from models.items.stats import ItemStatistics
 from models.items.warm_up import warm_up
 from models.ranking.features import items_of
@@ -171,7 +171,7 @@ def _changes(
     return Changes(
         rows=zeros, n_applied=n, n_fenced=0, n_repeats=0, applied=zeros == 0, first_item=hashes[items[:, 0]],
         first_time_ms=FIRST_EVENT_MS + np.arange(n), first_event=np.arange(n), first_context=zeros.astype(np.uint8),
-        first_history=history, exposed_item=none, clicked_item=none,
+        first_is_entry=np.logical_not(history.any(axis=1)), first_history=history, exposed_item=none, clicked_item=none,
     )  # fmt: skip
 
 
@@ -237,7 +237,8 @@ def _statistics(n: int, known: int) -> Iterator[tuple[bytes, bytes]]:
         near = np.sort(hashes[(rng.integers(1, known // 20, (m, 20)).cumsum(axis=1) + begin) % known], axis=1)
         counts = rng.integers(1, 100, m)
         columns = RecordColumns(
-            counts, np.full(m, FIRST_EVENT_MS), np.full(m, FIRST_EVENT_MS), rng.random((m, 3)) * 9, counts, counts,
+            counts, np.full(m, FIRST_EVENT_MS), np.full(m, FIRST_EVENT_MS), rng.random((m, len(TREND_DAYS))) * 9,
+            rng.random((m, len(ENTRY_DAYS))), counts, counts,
             rng.integers(0, 9, (m, MOMENTS)), 20 * np.arange(m + 1), near.reshape(-1), rng.random(20 * m),
             rng.random(20 * m), np.arange(m + 1), np.zeros(m, np.int64), np.arange(m),
         )  # fmt: skip

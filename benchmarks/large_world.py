@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.workload import FIRST_EVENT_MS
 from models.hashing import item_hash
-from models.items.record import MOMENTS, RecordColumns, pack_records
+from models.items.record import ENTRY_DAYS, MOMENTS, TREND_DAYS, RecordColumns, pack_records
 
 AT_ONCE = 500
 """Records packed together."""
@@ -58,7 +58,8 @@ def _records(rng: np.random.Generator, numbers: NDArray[np.int64], hashes: NDArr
     weights = rng.random(len(near)) * 20
     return RecordColumns(
         count=counts, first_seen_ms=np.full(m, FIRST_EVENT_MS), trend_ms=np.full(m, FIRST_EVENT_MS),
-        trend=rng.random((m, 3)) * counts[:, None], exposures=counts * 20, clicks=counts,
+        trend=rng.random((m, len(TREND_DAYS))) * counts[:, None],
+        entry=rng.random((m, len(ENTRY_DAYS))), exposures=counts * 20, clicks=counts,
         moments=rng.integers(0, 9, (m, MOMENTS)), neighbour_start=starts, neighbours=near,
         neighbour_weights=weights, neighbour_forwards=weights * rng.random(len(near)),
         fence_start=np.zeros(m + 1, np.int64), fence_partition=np.zeros(0, np.int64), fence_offset=np.zeros(0, np.int64),

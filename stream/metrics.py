@@ -190,6 +190,20 @@ class OutputMetrics:
             "Impressions that the click probabilities of a partition's users were learned from, since the beginning",
             "partition",
         )
+        self.newcomers = new.gauge(
+            "penchant_newcomers", "Newcomers whose first choices say which list newcomers get; older ones count less"
+        )
+        self.newcomer_list = new.gauge(
+            "penchant_newcomer_list", "1 for the count that makes the lists of people without history", "expert"
+        )
+        self.newcomer_gain = new.gauge(
+            "penchant_newcomer_gain",
+            "Mean NDCG@10 that newcomers' first choices had in each list, above that by all-time counts",
+            "expert",
+        )
+        self.newcomer_gain_error = new.gauge(
+            "penchant_newcomer_gain_error", "Standard error of penchant_newcomer_gain", "expert"
+        )
         self.strategy_feedback = new.gauge(
             "penchant_strategy_feedback",
             "What ranking adds to the score of an item of a strategy for what the strategy earned, as log-odds",

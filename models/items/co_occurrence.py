@@ -17,7 +17,7 @@ from models.calendar import DAY_MS, EPOCH_WEEKDAY, HOUR_MS
 from models.compiled import compiled
 from models.hashing import NO_ITEM
 from models.items.record import MOMENT_STARTS, MOMENTS, NEVER_MS, DeltaColumns
-from models.items.rows import TREND_MS
+from models.items.rows import ENTRY_MS, TREND_MS
 
 
 class CoOccurrences(NamedTuple):
@@ -101,6 +101,7 @@ def batch_deltas(
     new_item: U64,
     new_item_ms: NDArray[np.int64],
     new_context: NDArray[np.uint8],
+    is_entry: NDArray[np.bool_],
     history: U64,
     pair_decay: float,
     forward_decay: float,
@@ -116,6 +117,7 @@ def batch_deltas(
         new_item: (m,) uint64, the items of first-time engagements.
         new_item_ms: (m,) int64, their event times.
         new_context: (m,) uint8, their context buckets, 0 to 7.
+        is_entry: (m,) bool, whether each was the first of its user with anything.
         history: (m, H) uint64, as in `pair_increments`.
         pair_decay, forward_decay: as in `pair_increments`.
         exposed: (e,) uint64, one per exposure.
@@ -132,7 +134,12 @@ def batch_deltas(
     trend_ms = np.zeros(items.size, np.int64)
     np.maximum.at(trend_ms, at, times_ms)
     age_ms = (trend_ms[at] - times_ms).astype(np.float64)
-    trend = [np.bincount(at, weights=np.exp(-age_ms / constant), minlength=items.size) for constant in TREND_MS]
+    entered = is_entry[engaged]
+
+    def decayed(of: NDArray[np.bool_], constants: tuple[float, ...]) -> NDArray[np.float64]:
+        sums = [np.bincount(at[of], weights=np.exp(-age_ms[of] / each), minlength=items.size) for each in constants]
+        return np.stack(sums, axis=1)
+
     starts = np.append(np.searchsorted(source, items), source.size)
     moments = np.zeros((items.size, MOMENTS), np.int64)
     np.add.at(moments, (at[:, None], moment_bins(times_ms, new_context[engaged])), 1)
@@ -142,7 +149,8 @@ def batch_deltas(
         count=_counted(new_item, items),
         first_seen_ms=first_seen_ms,
         trend_ms=trend_ms,
-        trend=np.stack(trend, axis=1),
+        trend=decayed(np.ones(at.size, np.bool_), TREND_MS),
+        entry=decayed(entered, ENTRY_MS),
         exposures=_counted(exposed, items),
         clicks=_counted(clicked, items),
         moments=moments,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calendar import DAY_MS
-from models.items.record import NEVER_MS
+from models.items.record import NEVER_MS, TREND_DAYS
 from models.items.rows import TREND_MS
 from models.items.stats import ItemStatistics
 
@@ -35,6 +35,7 @@ ALL_FACTS: Final = NEW | THIS_WEEK | LATELY | MANY_PEOPLE | SOMEBODY
 FEW, MANY = 3.0, 20.0
 NEW_MS: Final = 30 * DAY_MS
 WEEK_MS, SIXTY_DAYS_MS = 7 * DAY_MS, 60 * DAY_MS
+_DAY, _WEEK = TREND_DAYS.index(1.0), TREND_DAYS.index(7.0)
 
 
 def item_facts(items: NDArray[np.int32], stats: ItemStatistics, now_ms: int) -> NDArray[np.uint8]:
@@ -48,8 +49,8 @@ def item_facts(items: NDArray[np.int32], stats: ItemStatistics, now_ms: int) -> 
     is_new = (count < NEW_BELOW) & ((first_ms == NEVER_MS) | (now_ms - first_ms <= NEW_MS))
     facts = (
         np.where(is_new, NEW, 0)
-        | np.where(_at_least(trend, 0, WEEK_MS) >= FEW, THIS_WEEK, 0)
-        | np.where(_at_least(trend, 1, SIXTY_DAYS_MS) > 0.0, LATELY, 0)
+        | np.where(_at_least(trend, _DAY, WEEK_MS) >= FEW, THIS_WEEK, 0)
+        | np.where(_at_least(trend, _WEEK, SIXTY_DAYS_MS) > 0.0, LATELY, 0)
         | np.where(count >= MANY, MANY_PEOPLE, 0)
         | np.where(count > 0, SOMEBODY, 0)
     )

@@ -11,7 +11,7 @@ from models.arrays import F8, I8, U64
 from models.compiled import compiled, compiled_part
 from models.items.catalog import Catalog
 from models.items.record import MOMENT_STARTS, MOMENTS
-from models.items.rows import TREND_MS
+from models.items.rows import ENTRY_MS, TREND_MS
 from models.items.stats import ItemStatistics
 
 PRIOR_CANDIDATES = 200
@@ -21,11 +21,26 @@ PRIOR_CANDIDATES = 200
 NEW_CANDIDATES = 50
 """Items that nobody has engaged with, proposed to everyone: the ones that came last."""
 
-SLICE_ITEMS: Final = 500_000
-"""Items that are looked at in one go: some 4 ms."""
+SLICE_ITEMS: Final = 100_000
+"""Items that are looked at in one go: some 5 ms."""
 
 
-_TREND = 1  # the 7-day one of TREND_DAYS
+EXPERTS: Final = (
+    "popularity",
+    "trend_hour",
+    "trend_6_hours",
+    "trend_day",
+    "trend_week",
+    "trend_2_months",
+    "trend_year",
+    "entry_3_days",
+    "entry_month",
+    "entry_year",
+)
+"""Single counts by which everything can be put in order for somebody of whom nothing is known; named as features are."""
+
+_POPULARITY = EXPERTS.index("popularity")
+_TREND_WEEK = EXPERTS.index("trend_week")
 
 
 class Priors(NamedTuple):
@@ -33,6 +48,10 @@ class Priors(NamedTuple):
 
     candidates: NDArray[np.int32]
     """(c,) int32 ascending, distinct: the recommendable items that lead by trend or popularity or are new, proposed to all."""
+    with_leaders: tuple[NDArray[np.int32], ...]
+    """The same with those that lead by each of `EXPERTS`: proposed to all while newcomers get that expert's list."""
+    leaders: NDArray[np.int32]
+    """(E, k) int32: the items that lead by each of `EXPERTS`, best first, -1 pads."""
     moment_shares: NDArray[np.float64]
     """(MOMENTS,) float64: share of each bin in its group, over all engagements; 0 where there are none."""
     stats_version: int
@@ -41,14 +60,15 @@ class Priors(NamedTuple):
 
 
 class _Leaders(NamedTuple):
-    """The k items that lead by some value, best first; places from `n[0]` on are empty."""
+    """The k items that lead by each of `EXPERTS`, best first; places from `n` on are empty."""
 
     value: F8
+    """(E, k); likewise below."""
     count: F8  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     hashed: U64
     item: I8
     n: I8
-    """(1,)."""
+    """(E,)."""
 
 
 class PriorsInTheMaking:
@@ -61,7 +81,7 @@ class PriorsInTheMaking:
         """See `compute_priors`."""
         self._catalog, self._stats, self._now_ms = catalog, stats, now_ms
         self._versions = stats.version, catalog.version
-        self._by_trend, self._by_count = _leaders(candidates_each), _leaders(candidates_each)
+        self._leaders = _leaders(candidates_each)
         self._newest = np.full(new_items, -1, np.int64)
         self._met = np.zeros(1, np.int64)
         self._at = 0
@@ -72,14 +92,19 @@ class PriorsInTheMaking:
         stats, begin = self._stats, self._at
         self._at = min(begin + items, self._end)
         _look(
-            begin, self._at, self._catalog.recommendable, self._catalog.index.hashes, stats.count, stats.trend,
-            stats.trend_ms, self._now_ms, self._by_trend, self._by_count, self._newest, self._met,
+            begin, self._at, self._catalog.recommendable, self._catalog.index.hashes, stats.count, stats.trend, stats.entry,
+            stats.trend_ms, self._now_ms, self._leaders, self._newest, self._met,
         )  # fmt: skip
-        if self._at < self._end:
-            return None
-        leading = [each.item[: each.n[0]] for each in (self._by_trend, self._by_count)]
-        candidates = np.unique(np.concatenate((*leading, self._newest[self._newest >= 0]))).astype(np.int32)
-        return Priors(candidates, _moment_shares(stats), *self._versions, self._now_ms)
+        return None if self._at < self._end else self._made()
+
+    def _made(self) -> Priors:
+        items, used = self._leaders.item, self._leaders.n
+        leading = [row[:n] for row, n in zip(items, used.tolist(), strict=True)]
+        always = np.concatenate((leading[_TREND_WEEK], leading[_POPULARITY], self._newest[self._newest >= 0]))
+        candidates = np.unique(always).astype(np.int32)
+        with_leaders = tuple(np.union1d(candidates, row).astype(np.int32) for row in leading)
+        leaders = np.where(np.arange(items.shape[1]) < used[:, None], items, -1).astype(np.int32)
+        return Priors(candidates, with_leaders, leaders, _moment_shares(self._stats), *self._versions, self._now_ms)
 
 
 def compute_priors(
@@ -97,7 +122,14 @@ def compute_priors(
 
 
 def _leaders(k: int) -> _Leaders:
-    return _Leaders(np.zeros(k), np.zeros(k), np.zeros(k, np.uint64), np.zeros(k, np.int64), np.zeros(1, np.int64))
+    shape = len(EXPERTS), k
+    return _Leaders(
+        np.zeros(shape),
+        np.zeros(shape),
+        np.zeros(shape, np.uint64),
+        np.zeros(shape, np.int64),
+        np.zeros(len(EXPERTS), np.int64),
+    )
 
 
 def _moment_shares(stats: ItemStatistics) -> NDArray[np.float64]:
@@ -116,35 +148,43 @@ def _look(
     hashes: U64,
     count: F8,
     trend: F8,
+    entry: F8,
     trend_ms: I8,
     now_ms: int,
-    by_trend: _Leaders,
-    by_count: _Leaders,
+    leaders: _Leaders,
     newest: I8,
     met: I8,
 ) -> None:
     """Let items `begin` to `end` take part; beyond the statistics nobody has engaged. `newest` is filled round and round."""
     # Arrays one by one: a tuple of arrays costs two atomic counts an array each time.
-    t_value, t_count, t_hashed, t_item, t_n = by_trend.value, by_trend.count, by_trend.hashed, by_trend.item, by_trend.n
-    c_value, c_count, c_hashed, c_item, c_n = by_count.value, by_count.count, by_count.hashed, by_count.item, by_count.n
-    last = len(t_value) - 1
+    led, counts, hashed, items, used = leaders.value, leaders.count, leaders.hashed, leaders.item, leaders.n
+    last = led.shape[1] - 1
     known, place = len(count), met[0]
+    values = np.zeros(len(led))
     for j in range(begin, end):
         if not allowed[j]:
             continue
-        n, trending = 0.0, 0.0
-        if j < known:
-            n = count[j]
-            if trend[j, _TREND] != 0.0:
-                trending = trend[j, _TREND] * np.exp(-max(now_ms - trend_ms[j], 0) / TREND_MS[_TREND])
-        if t_n[0] <= last or (last >= 0 and trending >= t_value[last]):
-            _enter(t_value, t_count, t_hashed, t_item, t_n, trending, n, hashes[j], j)
-        if c_n[0] <= last or (last >= 0 and n >= c_value[last]):
-            _enter(c_value, c_count, c_hashed, c_item, c_n, n, n, hashes[j], j)
+        values[:] = 0.0
+        n = count[j] if j < known else 0.0
+        if n > 0.0:
+            _judge(n, trend[j], entry[j], max(now_ms - trend_ms[j], 0), values)
+        for e in range(len(values)):
+            if used[e] <= last or (last >= 0 and values[e] >= led[e, last]):
+                _enter(led[e], counts[e], hashed[e], items[e], used[e : e + 1], values[e], n, hashes[j], j)
         if n == 0.0 and len(newest):
             newest[place] = j
             place = place + 1 if place + 1 < len(newest) else 0
     met[0] = place
+
+
+@compiled_part
+def _judge(count: float, trend: F8, entry: F8, since_ms: int, values: F8) -> None:
+    """Fill (E,) `values`, in the order of `EXPERTS`."""
+    values[0] = count
+    for t in range(len(TREND_MS)):
+        values[1 + t] = trend[t] * np.exp(-since_ms / TREND_MS[t])
+    for t in range(len(ENTRY_MS)):
+        values[1 + len(TREND_MS) + t] = entry[t] * np.exp(-since_ms / ENTRY_MS[t])
 
 
 @compiled_part

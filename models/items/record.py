@@ -2,14 +2,15 @@
 
 Everything is little endian without padding; the last four bytes are CRC-32 (zlib) of all bytes before them.
 
-    record, version 2                             delta, version 2
-    u8     version = 2                            u8     version = 2
+    record, version 3                             delta, version 3
+    u8     version = 3                            u8     version = 3
     u64    count                                  u16    source_partition
     i64    first_seen_ms                          i64    source_offset
     i64    trend_ms                               u64    count
-    f64x3  trend, one per TREND_DAYS              i64    first_seen_ms
-    u64    exposures                              i64    trend_ms
-    u64    clicks                                 f64x3  trend
+    f64x6  trend, one per TREND_DAYS              i64    first_seen_ms
+    f64x3  entry, one per ENTRY_DAYS              i64    trend_ms
+    u64    exposures                              f64x6  trend
+    u64    clicks                                 f64x3  entry
     u32x23 moments, see MOMENTS                   u64    exposures
     u32    n, number of neighbours                u64    clicks
     u16    m, number of fences                    u32x23 moments
@@ -21,7 +22,7 @@ Everything is little endian without padding; the last four bytes are CRC-32 (zli
     u32    CRC-32
 
 Equal values have equal bytes. The item itself is the key of the Kafka record and not in the value. Version 1 had neither
-moments nor forward weights; it is read as if they were 0.
+moments nor forward weights, and version 2 only the trends of 1, 7 and 60 days and no entry; what they lack is read as 0.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ from numpy.typing import NDArray
 
 from models.items.record_bytes import RecordParts, fill_bytes, take_parts
 
-TREND_DAYS = (1.0, 7.0, 60.0)
+TREND_DAYS = (1 / 24, 0.25, 1.0, 7.0, 60.0, 365.0)
 """Time constants of the decayed counts: an engagement of age t counts exp(-t / constant)."""
+
+ENTRY_DAYS = (3.0, 30.0, 365.0)
+"""The same of entries: engagements that were the first of their user with anything."""
 
 NEVER_MS = 2**63 - 1
 """`first_seen_ms` of an item that nobody has engaged with."""
@@ -50,7 +54,7 @@ context buckets (0 = none told). Each engagement counts once in each of the thre
 MOMENT_STARTS = (0, 8, 15)
 """First bin of each group; the last one ends at `MOMENTS`."""
 
-_VERSION = 2
+_VERSION = 3
 _MOMENTS_BYTES = 4 * MOMENTS
 _NEIGHBOUR_BYTES = 8 + 8 + 8
 _FENCE_BYTES = 2 + 8
@@ -65,7 +69,8 @@ _DELTA_DTYPE = np.dtype(
         ("count", "<u8"),
         ("first_seen_ms", "<i8"),
         ("trend_ms", "<i8"),
-        ("trend", "<f8", 3),
+        ("trend", "<f8", len(TREND_DAYS)),
+        ("entry", "<f8", len(ENTRY_DAYS)),
         ("exposures", "<u8"),
         ("clicks", "<u8"),
         ("moments", "<u4", MOMENTS),
@@ -79,7 +84,8 @@ _RECORD_DTYPE = np.dtype(
         ("count", "<u8"),
         ("first_seen_ms", "<i8"),
         ("trend_ms", "<i8"),
-        ("trend", "<f8", 3),
+        ("trend", "<f8", len(TREND_DAYS)),
+        ("entry", "<f8", len(ENTRY_DAYS)),
         ("exposures", "<u8"),
         ("clicks", "<u8"),
         ("moments", "<u4", MOMENTS),
@@ -99,7 +105,9 @@ class DeltaColumns(NamedTuple):
     first_seen_ms: NDArray[np.int64]
     trend_ms: NDArray[np.int64]
     trend: NDArray[np.float64]
-    """(n, 3) float64."""
+    """(n, len(TREND_DAYS)) float64."""
+    entry: NDArray[np.float64]
+    """(n, len(ENTRY_DAYS)) float64."""
     exposures: NDArray[np.int64]
     clicks: NDArray[np.int64]
     moments: NDArray[np.int64]
@@ -122,9 +130,11 @@ class RecordColumns(NamedTuple):
     first_seen_ms: NDArray[np.int64]
     """Earliest of these engagements (event time); `NEVER_MS` where there is none."""
     trend_ms: NDArray[np.int64]
-    """Time to which `trend` is decayed: the newest of these engagements."""
+    """Time to which `trend` and `entry` are decayed: the newest of these engagements."""
     trend: NDArray[np.float64]
-    """(n, 3) float64: the same engagements decayed with each of `TREND_DAYS`."""
+    """(n, len(TREND_DAYS)) float64: the same engagements decayed with each of `TREND_DAYS`."""
+    entry: NDArray[np.float64]
+    """(n, len(ENTRY_DAYS)) float64: those that were the first of their user with anything, with each of `ENTRY_DAYS`."""
     exposures: NDArray[np.int64]
     clicks: NDArray[np.int64]
     moments: NDArray[np.int64]
@@ -216,7 +226,8 @@ def ragged(starts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     return row, np.arange(row.size) - starts[row]
 
 
-_SHARED = ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments")
+_SHARED = ("count", "first_seen_ms", "trend_ms", "trend", "entry", "exposures", "clicks", "moments")
+_FRACTIONS = ("trend", "entry")
 
 
 def _heads(dtype: np.dtype[Any], columns: DeltaColumns | RecordColumns) -> NDArray[np.void]:
@@ -228,7 +239,7 @@ def _heads(dtype: np.dtype[Any], columns: DeltaColumns | RecordColumns) -> NDArr
 
 
 def _shared(heads: NDArray[np.void]) -> dict[str, NDArray[Any]]:
-    return {name: heads[name].astype(np.float64 if name == "trend" else np.int64) for name in _SHARED}
+    return {name: heads[name].astype(np.float64 if name in _FRACTIONS else np.int64) for name in _SHARED}
 
 
 _NO_FENCES = np.empty(0, np.int64), np.empty(0, np.int64)
@@ -333,13 +344,19 @@ def _sealed(body: bytes) -> bytes:
 def _current(value: bytes, head_size: int, what: str) -> bytes:
     """The value, checked, in the current version."""
     version = value[0] if value else None
-    if version not in (1, _VERSION):
+    if version not in (1, 2, _VERSION):
         raise ValueError(f"{what}: version {version}, this release reads up to {_VERSION}")
+    head_size -= _SINCE_VERSION_3 if version < _VERSION else 0
     if len(value) < head_size + _CRC.size - (_MOMENTS_BYTES if version == 1 else 0):
         raise ValueError(f"{what}: {len(value)} bytes are too few")
     if _CRC.unpack_from(value, len(value) - _CRC.size)[0] != crc32(memoryview(value)[: -_CRC.size]):
         raise ValueError(f"{what}: checksum does not match")
-    return _from_version_1(value, head_size, what) if version == 1 else value
+    if version == 1:
+        value = _from_version_1(value, head_size, what)
+    return _from_version_2(value, what) if value[0] == 2 else value
+
+
+_SINCE_VERSION_3 = 8 * (len(TREND_DAYS) - 3 + len(ENTRY_DAYS))
 
 
 def _from_version_1(value: bytes, head_size: int, what: str) -> bytes:
@@ -350,5 +367,15 @@ def _from_version_1(value: bytes, head_size: int, what: str) -> bytes:
     pairs_end = old_head + 16 * n
     if pairs_end > len(value) - _CRC.size:
         raise ValueError(f"{what}: {len(value)} bytes where its counts ask for more")
-    head = bytes([_VERSION]) + value[1:at] + bytes(_MOMENTS_BYTES) + value[at:old_head]
+    head = bytes([2]) + value[1:at] + bytes(_MOMENTS_BYTES) + value[at:old_head]
     return _sealed(head + value[old_head:pairs_end] + bytes(8 * n) + value[pairs_end : -_CRC.size])
+
+
+def _from_version_2(value: bytes, what: str) -> bytes:
+    """With the trends of 1, 7 and 60 days in their places among the others, which begin at 0."""
+    fields = (_DELTA_DTYPE if what == "item delta" else _RECORD_DTYPE).fields
+    assert fields is not None, "it has names"
+    at = fields["trend"][1]
+    faster, slower = TREND_DAYS.index(1.0), len(TREND_DAYS) - TREND_DAYS.index(60.0) - 1
+    head = bytes([_VERSION]) + value[1:at] + bytes(8 * faster)
+    return _sealed(head + value[at : at + 24] + bytes(8 * (slower + len(ENTRY_DAYS))) + value[at + 24 : -_CRC.size])

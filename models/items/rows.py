@@ -20,6 +20,7 @@ from models.arrays import F8, I8, U64
 from models.calendar import DAY_MS
 from models.compiled import compiled, compiled_part
 from models.items.record import (
+    ENTRY_DAYS,
     MOMENTS,
     NEVER_MS,
     TREND_DAYS,
@@ -34,6 +35,9 @@ from models.items.record import (
 TREND_MS = tuple(days * DAY_MS for days in TREND_DAYS)
 """`TREND_DAYS` in milliseconds."""
 
+ENTRY_MS = tuple(days * DAY_MS for days in ENTRY_DAYS)
+"""`ENTRY_DAYS` in milliseconds."""
+
 FEW = 32
 """Neighbours too many that are looked for one by one."""
 
@@ -47,7 +51,9 @@ class _Columns(NamedTuple):
     first_seen_ms: I8
     trend_ms: I8
     trend: F8
-    """(n, 3)."""
+    """(n, len(TREND_DAYS))."""
+    entry: F8
+    """(n, len(ENTRY_DAYS))."""
     exposures: I8
     clicks: I8
     moments: I8
@@ -93,7 +99,7 @@ class ItemRows:
         self._reserve(self._size + len(values), longest, int(records.fence_partition.max(initial=0)) + 1)
         self._size += len(values)
         at, c = rows[stored], self._columns
-        for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments"):
+        for name in ("count", "first_seen_ms", "trend_ms", "trend", "entry", "exposures", "clicks", "moments"):
             getattr(c, name)[at] = getattr(records, name)
         c.length[at] = np.diff(records.neighbour_start)
         owner, place = ragged(records.neighbour_start)
@@ -139,6 +145,7 @@ class ItemRows:
             first_seen_ms=c.first_seen_ms[rows],
             trend_ms=c.trend_ms[rows],
             trend=c.trend[rows],
+            entry=c.entry[rows],
             exposures=c.exposures[rows],
             clicks=c.clicks[rows],
             moments=c.moments[rows],
@@ -179,6 +186,7 @@ def _empty(rows: int, neighbours: int, partitions: int) -> _Columns:
         first_seen_ms=zeros(),
         trend_ms=zeros(),
         trend=zeros(len(TREND_DAYS), kind="f8"),
+        entry=zeros(len(ENTRY_DAYS), kind="f8"),
         exposures=zeros(),
         clicks=zeros(),
         moments=zeros(MOMENTS),
@@ -260,10 +268,13 @@ def _add_counts(c: _Columns, r: int, d: DeltaColumns, i: int) -> None:
     for m in range(c.moments.shape[1]):
         c.moments[r, m] += d.moments[i, m]
     latest = max(c.trend_ms[r], d.trend_ms[i])
-    for t in range(3):
-        kept = c.trend[r, t] * np.exp(-(latest - c.trend_ms[r]) / TREND_MS[t])
-        more = d.trend[i, t] * np.exp(-(latest - d.trend_ms[i]) / TREND_MS[t]) if d.count[i] else 0.0
-        c.trend[r, t] = kept + more
+    aged, late = latest - c.trend_ms[r], latest - d.trend_ms[i]
+    for t in range(len(TREND_MS)):
+        more = d.trend[i, t] * np.exp(-late / TREND_MS[t]) if d.count[i] else 0.0
+        c.trend[r, t] = c.trend[r, t] * np.exp(-aged / TREND_MS[t]) + more
+    for t in range(len(ENTRY_MS)):
+        more = d.entry[i, t] * np.exp(-late / ENTRY_MS[t]) if d.count[i] else 0.0
+        c.entry[r, t] = c.entry[r, t] * np.exp(-aged / ENTRY_MS[t]) + more
     c.trend_ms[r] = latest
     if d.count[i]:
         c.first_seen_ms[r] = min(c.first_seen_ms[r], d.first_seen_ms[i])

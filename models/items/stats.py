@@ -14,6 +14,7 @@ from models.compiled import compiled
 from models.items.growing import GrowingArray
 from models.items.index import NO_INDEX, ItemIndex
 from models.items.record import (
+    ENTRY_DAYS,
     MOMENTS,
     NEVER_MS,
     TREND_DAYS,
@@ -54,6 +55,7 @@ class ItemStatistics:
         self._count = GrowingArray(np.float64)
         self._first_seen_ms = GrowingArray(np.int64, fill=NEVER_MS)
         self._trend = GrowingArray(np.float64, len(TREND_DAYS))
+        self._entry = GrowingArray(np.float64, len(ENTRY_DAYS))
         self._trend_ms = GrowingArray(np.int64)
         self._exposures = GrowingArray(np.int64)
         self._clicks = GrowingArray(np.int64)
@@ -91,6 +93,7 @@ class ItemStatistics:
             self._count,
             self._first_seen_ms,
             self._trend,
+            self._entry,
             self._trend_ms,
             self._exposures,
             self._clicks,
@@ -112,8 +115,14 @@ class ItemStatistics:
 
     @property
     def trend(self) -> NDArray[np.float64]:
-        """(n, 3) float64: engagements decayed with each of `TREND_DAYS`, as of `trend_ms`."""
+        """(n, len(TREND_DAYS)) float64: engagements decayed with each of `TREND_DAYS`, as of `trend_ms`."""
         return self._trend.values
+
+    @property
+    def entry(self) -> NDArray[np.float64]:
+        """(n, len(ENTRY_DAYS)) float64: those that were their user's first with anything, decayed with each of `ENTRY_DAYS`, as
+        of `trend_ms`."""
+        return self._entry.values
 
     @property
     def trend_ms(self) -> NDArray[np.int64]:
@@ -182,7 +191,7 @@ class ItemStatistics:
         found = self._index.intern(neighbours.hashes)
         self._grow(max(len(self._index), int(at.max()) + 1))
         self.moment_totals += records.moments.sum(axis=0) - self.moments[at].sum(axis=0)
-        for name in ("count", "first_seen_ms", "trend_ms", "trend", "exposures", "clicks", "moments"):
+        for name in ("count", "first_seen_ms", "trend_ms", "trend", "entry", "exposures", "clicks", "moments"):
             getattr(self, name)[at] = getattr(records, name)
         rows_of = self._rows_of(at, np.diff(starts) > 0)
         _put_neighbours(
@@ -195,7 +204,7 @@ class ItemStatistics:
         neighbours."""
         at = np.asarray(rows, np.int64)
         self.moment_totals -= self.moments[at].sum(axis=0)
-        for column in (self.count, self.trend_ms, self.trend, self.exposures, self.clicks, self.moments):
+        for column in (self.count, self.trend_ms, self.trend, self.entry, self.exposures, self.clicks, self.moments):
             column[at] = 0
         self.first_seen_ms[at] = NEVER_MS
         freed = self.neighbour_row[at]
@@ -225,8 +234,8 @@ class ItemStatistics:
 
     def _grow(self, size: int) -> None:
         self.size = max(self.size, size)
-        for column in (self._count, self._first_seen_ms, self._trend, self._trend_ms, self._exposures, self._clicks,
-                       self._moments, self._neighbour_row, self._lacks_row):  # fmt: skip
+        for column in (self._count, self._first_seen_ms, self._trend, self._entry, self._trend_ms, self._exposures,
+                       self._clicks, self._moments, self._neighbour_row, self._lacks_row):  # fmt: skip
             column.grow(self.size)
 
     def _grow_neighbours(self, rows: int) -> None:

@@ -18,6 +18,7 @@ def warm_up() -> None:
         one,
         np.ones(1, np.int64),
         np.zeros(1, np.uint8),
+        np.ones(1, np.bool_),
         one[:, None] + one,
         1.0,
         1.0,

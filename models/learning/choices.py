@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8
-from models.ranking.features import AGE, FEATURES
+from models.ranking.features import AGE, FEATURES, FOR_NEWCOMERS
 
 BEST_BY_EACH = 40
 AT_RANDOM = 40
 
-_PROPOSING = np.array([f for f in range(len(FEATURES)) if f < AGE])
+_PROPOSING = np.array([f for f, name in enumerate(FEATURES) if f < AGE and name not in FOR_NEWCOMERS])
 """Features whose largest values make an item a candidate; age and being new do not."""
 
 

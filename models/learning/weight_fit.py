@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.arrays import F4, F8
 from models.learning.choices import Choices
-from models.ranking.features import FEATURES, PART_OF, PARTS, POPULARITY, TREND
+from models.ranking.features import FEATURES, FOR_NEWCOMERS, PART_OF, PARTS, POPULARITY, TREND
 from models.ranking.weights import Calibration, RankingWeights, make_weights, open_gates, user_weights
 
 ROBUSTNESS = 0.4
@@ -104,7 +104,7 @@ def newcomer_weights(choices: Choices, start: F8, options: FitOptions | None = N
     fitted = _descend(
         choices.take(older), np.ones((len(older), 1), np.float32), counts[None, :], _IMPERSONAL, options or FitOptions()
     )[0]
-    contenders = [counts, *(_single(TREND + t) for t in range(3)), fitted]
+    contenders = [counts, *(_single(t) for t in range(TREND, POPULARITY)), fitted]
     held_out = choices.take(newer)
     gains = np.stack([_ndcg(held_out, weights) for weights in contenders])
     better = gains - gains[0]
@@ -152,7 +152,7 @@ def ndcg(choices: Choices, weights: RankingWeights) -> F8:
 
 
 def _of_parts(parts: tuple[str, ...]) -> NDArray[np.bool_]:
-    return np.array([PARTS[part] in parts for part in PART_OF])
+    return np.array([PARTS[part] in parts for part in PART_OF]) & ~np.isin(FEATURES, FOR_NEWCOMERS)
 
 
 def _single(feature: int) -> F8:

@@ -17,11 +17,12 @@ from models.calendar import HOUR_MS
 from models.compiled import compiled
 from models.items.facts import NEW_BELOW
 from models.items.record import MOMENT_STARTS, NEVER_MS
-from models.items.rows import TREND_MS
+from models.items.rows import ENTRY_MS, TREND_MS
 from models.ranking.candidates import Proposed, gather
 from models.ranking.features import (
     AGE,
     CONTEXT,
+    ENTRY,
     FEATURES,
     MOMENT_SMOOTHING,
     NEAR_UNIT,
@@ -114,10 +115,12 @@ def score_everything(
 
 def _fill_impersonal(x: F8, items: ItemArrays, now_ms: int, bins: I8, moment_shares: F8) -> None:
     """As `models.ranking.features.fill_impersonal`, of all items: compiled what goes into a logarithm, NumPy the logarithm."""
-    trend, logged = x[TREND:POPULARITY], x[TREND : AGE + 1]
-    _fill_ages(items.trend_ms, now_ms, trend)
-    np.exp(trend, out=trend)
-    _fill_counts(items.count, items.first_seen_ms, items.trend, now_ms, x)
+    trend, entry, logged = x[TREND:POPULARITY], x[ENTRY:AGE], x[TREND : AGE + 1]
+    for decayed, sums, constants_ms in ((trend, items.trend, TREND_MS), (entry, items.entry, ENTRY_MS)):
+        _fill_ages(items.trend_ms, now_ms, np.array(constants_ms), decayed)
+        np.exp(decayed, out=decayed)
+        _fill_decayed(sums, decayed)
+    _fill_counts(items.count, items.first_seen_ms, now_ms, x)
     np.log1p(logged, out=logged)
     for g, b in enumerate(bins.tolist()):
         # The first bin of the last group says that nobody told a context.
@@ -127,17 +130,21 @@ def _fill_impersonal(x: F8, items: ItemArrays, now_ms: int, bins: I8, moment_sha
 
 
 @compiled
-def _fill_ages(trend_ms: I8, now_ms: int, ages: F8) -> None:
-    for t in range(len(TREND_MS)):
+def _fill_ages(trend_ms: I8, now_ms: int, constants_ms: F8, ages: F8) -> None:
+    for t in range(len(constants_ms)):
         for j in range(len(trend_ms)):
-            ages[t, j] = -max(now_ms - trend_ms[j], 0) / TREND_MS[t]
+            ages[t, j] = -max(now_ms - trend_ms[j], 0) / constants_ms[t]
 
 
 @compiled
-def _fill_counts(count: F8, first_seen_ms: I8, trend: F8, now_ms: int, x: F8) -> None:
-    for t in range(len(TREND_MS)):
-        for j in range(len(count)):
-            x[TREND + t, j] = trend[j, t] * x[TREND + t, j] / TREND_UNIT
+def _fill_decayed(sums: F8, decayed: F8) -> None:
+    for t in range(len(decayed)):
+        for j in range(len(sums)):
+            decayed[t, j] = sums[j, t] * decayed[t, j] / TREND_UNIT
+
+
+@compiled
+def _fill_counts(count: F8, first_seen_ms: I8, now_ms: int, x: F8) -> None:
     for j in range(len(count)):
         x[POPULARITY, j] = count[j]
         x[AGE, j] = 0.0 if first_seen_ms[j] == NEVER_MS else max(now_ms - first_seen_ms[j], 0) / HOUR_MS

@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
-from models.calendar import DAY_MS, HOUR_MS
+from models.calendar import HOUR_MS
 from models.compiled import compiled, compiled_part
 from models.items.near import dot
 from models.items.record import MOMENT_STARTS
+from models.items.rows import ENTRY_MS, TREND_MS
 from models.ranking.candidates import Candidates
 from models.ranking.choosing import MARGIN, ROUNDING, bound_scores, is_certain, keep_best
 from models.ranking.features import (
     AGE,
+    ENTRY,
     FEATURES,
     FORWARD,
     NEAR_UNIT,
@@ -37,6 +39,10 @@ from models.ranking.semantics import TextArrays
 from models.ranking.weights import weight_class
 
 _PERSONAL, _INTEREST = tuple(PARTS.index(name) for name in PERSONAL), PARTS.index("interest")
+
+
+_FADING = np.array([*range(TREND, TREND + len(TREND_MS)), *range(ENTRY, ENTRY + len(ENTRY_MS))])
+_FADE_PER_MS = 1.0 / np.array((*TREND_MS, *ENTRY_MS))
 
 
 class ListArrays(NamedTuple):
@@ -78,8 +84,8 @@ def bounds_of(moment: ItemMoment | None, question: Question, usable: I8, weights
     ahead_ms = question.now_ms - moment.moment_ms
     fits = (ahead_ms >= 0) & (ahead_ms <= moment.good_for_ms) & (question.bins[:, :2] == moment.bins).all(axis=1)
     absolute = np.abs(weights)
-    # Trends fade by days at the fastest, and the logarithm of an age in hours grows by 1 an hour at the most.
-    drift = absolute[:, TREND : TREND + 3].sum(axis=1) * ahead_ms / DAY_MS + absolute[:, AGE] * ahead_ms / HOUR_MS
+    # A logarithm of what fades by a factor e in some time, and of an age in hours, changes by 1 in that time at the most.
+    drift = (absolute[:, _FADING] @ _FADE_PER_MS + absolute[:, AGE] / HOUR_MS) * ahead_ms
     tolerance = ROUNDING * absolute.sum(axis=1) + drift
     return Bounds(moment.base, moment.scene, np.where(fits, weight_class(usable, question.idle_s), -1), tolerance)
 
@@ -93,6 +99,7 @@ def list_best(
     weights: F8,
     feedback: F8,
     moment_shares: F8,
+    wanted: NDArray[np.bool_],
     bounds: Bounds,
     explained: NDArray[np.bool_],
     listed: ListArrays,
@@ -107,6 +114,7 @@ def list_best(
         weights: (u, F).
         feedback: (u, 2) what is added to a score without and with something personal.
         moment_shares: `Priors.moment_shares`.
+        wanted: `RankingWeights.wanted`.
         bounds: spare most candidates an exact score; the lists are the same without.
         explained: (u,) whose contributions are wanted.
         listed: out.
@@ -115,7 +123,7 @@ def list_best(
     k, most, has_text = listed.items.shape[1], 0, len(text.wanted) > 0
     for u in range(len(question.history)):
         most = max(most, found.start[u + 1] - found.start[u])
-    x, parts = np.empty(len(FEATURES)), np.empty(listed.parts.shape[2])
+    x, parts = np.zeros(len(FEATURES)), np.empty(listed.parts.shape[2])
     counts = np.empty((question.history.shape[1], len(SCALES)))
     scratch, bound = np.empty((2, len(SCALES) * most), np.float32), np.empty(most, np.float32)
     kept, every, at = np.empty(k + MARGIN, np.int64), np.arange(most), np.empty(k, np.int64)
@@ -125,29 +133,41 @@ def list_best(
     for u in range(len(question.history)):
         lo, hi = found.start[u], found.start[u + 1]
         m, c = hi - lo, bounds.user_class[u]
-        wanted = text.wanted[u] if has_text else nothing
+        by_meaning = text.wanted[u] if has_text else nothing
         chosen = every[:m]
         left_out = -np.inf
         if c >= 0 and m > len(kept):
             b = question.bins[u, 2] - MOMENT_STARTS[2]
             bound_scores(
                 found.item[lo:hi], found.near[lo:hi], found.sequence[lo:hi], weights[u], feedback[u], bounds.base[c],
-                bounds.scene[b] if b > 0 else nowhere, wanted, text.row[lo:hi], text.table, scratch, kept, bound[:m],
+                bounds.scene[b] if b > 0 else nowhere, by_meaning, text.row[lo:hi], text.table, scratch, kept, bound[:m],
                 items.count, items.hashes,
             )  # fmt: skip
             left_out = keep_best(bound[:m], found.item[lo:hi], items.count, items.hashes, kept)
             chosen = kept
-        _features_by_text(wanted, text.row[lo:hi], text.table, chosen, by_text)
+        _features_by_text(by_meaning, text.row[lo:hi], text.table, chosen, by_text)
         n, last = _best(
-            question, items, found, by_text, u, chosen, weights[u], feedback[u], moment_shares, x, parts, at
+            question, items, found, by_text, u, chosen, weights[u], feedback[u], moment_shares, wanted, x, parts, at
         )
         if left_out > -np.inf and not is_certain(last, left_out, bounds.tolerance[u]):
-            _features_by_text(wanted, text.row[lo:hi], text.table, every[:m], by_text)
+            _features_by_text(by_meaning, text.row[lo:hi], text.table, every[:m], by_text)
             n, last = _best(
-                question, items, found, by_text, u, every[:m], weights[u], feedback[u], moment_shares, x, parts, at
+                question,
+                items,
+                found,
+                by_text,
+                u,
+                every[:m],
+                weights[u],
+                feedback[u],
+                moment_shares,
+                wanted,
+                x,
+                parts,
+                at,
             )
         for r in range(n):
-            _fill(question, items, found, by_text, u, at[r], moment_shares, x)
+            _fill(question, items, found, by_text, u, at[r], moment_shares, wanted, x)
             _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
             listed.items[u, r] = found.item[at[r]]
         if explained[u]:
@@ -215,6 +235,7 @@ def _best(
     weights: F8,
     feedback: F8,
     moment_shares: F8,
+    wanted: NDArray[np.bool_],
     x: F8,
     parts: F8,
     at: I8,
@@ -224,14 +245,22 @@ def _best(
     n = 0
     for i in chosen:
         c = found.start[u] + i
-        _fill(question, items, found, by_text, u, c, moment_shares, x)
+        _fill(question, items, found, by_text, u, c, moment_shares, wanted, x)
         n = _insert(best, at, n, _parts_and_score(x, weights, feedback, parts), c, items, found)
     return n, best[n - 1] if n else -np.inf
 
 
 @compiled_part
 def _fill(
-    question: Question, items: ItemArrays, found: Candidates, by_text: F4, u: int, c: int, moment_shares: F8, x: F8
+    question: Question,
+    items: ItemArrays,
+    found: Candidates,
+    by_text: F4,
+    u: int,
+    c: int,
+    moment_shares: F8,
+    wanted: NDArray[np.bool_],
+    x: F8,
 ) -> None:
     fill_features(
         x,
@@ -243,6 +272,7 @@ def _fill(
         question.now_ms[u],
         question.bins[u],
         moment_shares,
+        wanted,
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I8
 from models.compiled import compiled
@@ -78,7 +79,7 @@ class Moments:
             bins: (2,) hour and weekday of `now_ms`.
             statistics_version: `Priors.stats_version`.
         """
-        of, n = (weights.version, *bins.tolist()), len(items.count)
+        of, n = (weights.version, weights.cold_expert, *bins.tolist()), len(items.count)
         last = self._last if self._last is not None and self._last.holds(of, n, now_ms) else None
         if last is not None:
             last.step(items, moment_shares)
@@ -99,6 +100,7 @@ class _Making:
 
     def __init__(self, moment: ItemMoment, of: tuple[object, ...], classes: F8, statistics_version: int = 0) -> None:
         self._moment, self._of, self._classes = moment, of, classes
+        self._wanted = np.any(classes != 0.0, axis=0)
         self._statistics_version = statistics_version
         self._at = self._answers = 0
 
@@ -133,6 +135,7 @@ class _Making:
             items,
             moment_shares,
             self._classes,
+            self._wanted,
             moment.moment_ms,
             moment.bins,
             begin,
@@ -163,6 +166,7 @@ def _fill(
     items: ItemArrays,
     moment_shares: F8,
     classes: F8,
+    wanted: NDArray[np.bool_],
     now_ms: int,
     bins: I8,
     begin: int,
@@ -172,11 +176,21 @@ def _fill(
 ) -> None:
     x = np.zeros(len(FEATURES))
     without_scene = np.array([bins[0], bins[1], -1])
-    count, moments, trend = items.count, items.moments, items.trend
+    count, moments, trend, entry = items.count, items.moments, items.trend, items.entry
     trend_ms, first_seen_ms = items.trend_ms, items.first_seen_ms
     for j in range(begin, end):
         fill_impersonal(
-            x, count[j], moments[j], trend[j], trend_ms[j], first_seen_ms[j], now_ms, without_scene, moment_shares
+            x,
+            count[j],
+            moments[j],
+            trend[j],
+            entry[j],
+            trend_ms[j],
+            first_seen_ms[j],
+            now_ms,
+            without_scene,
+            moment_shares,
+            wanted,
         )
         for c in range(len(classes)):
             total = 0.0

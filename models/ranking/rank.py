@@ -20,7 +20,7 @@ from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
 from models.items.catalog import Catalog
 from models.items.index import NO_INDEX
-from models.items.priors import Priors
+from models.items.priors import EXPERTS, Priors
 from models.items.stats import ItemStatistics
 from models.ranking.candidates import Candidates, GatherScratch, Proposed, gather
 from models.ranking.features import (
@@ -176,7 +176,11 @@ def score_all(
     With `neighbours_limit` also for what `rank` would not score.
     """
     items = items_of(catalog, stats)
-    scored = full_scope(items) if neighbours_limit is None else (neighbours_limit, priors.candidates)
+    scored = (
+        full_scope(items)
+        if neighbours_limit is None
+        else (neighbours_limit, priors.with_leaders[EXPERTS.index(weights.cold_expert)])
+    )
     candidates, x = features_of(question, items, priors, scored, semantics, sequence)
     scores = np.full((len(question.history), len(items.count)), -np.inf)
     user = np.repeat(np.arange(len(question.history)), np.diff(candidates.start))
@@ -196,7 +200,9 @@ def features_of(
     limit, common = candidates
     found = gather(question, items, _proposed(len(question.history), common, semantics, sequence), limit)
     x = np.empty((len(found.item), len(FEATURES)))
-    _all_features(x, question, items, found, _text(found, semantics), priors.moment_shares)
+    _all_features(
+        x, question, items, found, _text(found, semantics), priors.moment_shares, np.ones(len(FEATURES), np.bool_)
+    )
     return found, x
 
 
@@ -207,7 +213,7 @@ def full_scope(items: ItemArrays) -> tuple[int, I4]:
 
 def served_scope(priors: Priors, params: RankingParams) -> tuple[int, I4]:
     """For `features_of`: what `rank` scores."""
-    return params.neighbours_limit, priors.candidates
+    return params.neighbours_limit, priors.with_leaders[EXPERTS.index(params.weights.cold_expert)]
 
 
 def weights_of(question: Question, items: ItemArrays, weights: RankingWeights, semantics: Semantics | None) -> F8:
@@ -267,7 +273,10 @@ def _rank(
     feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
     text = no_text(len(found.item)) if semantics is None else semantics.arrays(found.item)
     bounds = bounds_of(moment, question, usable, weights)
-    list_best(question, items, found, text, weights, feedback, priors.moment_shares, bounds, explained, listed)
+    list_best(
+        question, items, found, text, weights, feedback, priors.moment_shares, params.weights.wanted, bounds, explained,
+        listed,
+    )  # fmt: skip
     return _to_batch(listed, usable > 0, params)
 
 
@@ -313,10 +322,18 @@ def _joined(batches: list[RankedBatch]) -> RankedBatch:
 
 
 @compiled
-def _all_features(x: F8, question: Question, items: ItemArrays, found: Candidates, text: F4, moment_shares: F8) -> None:
+def _all_features(
+    x: F8,
+    question: Question,
+    items: ItemArrays,
+    found: Candidates,
+    text: F4,
+    moment_shares: F8,
+    wanted: NDArray[np.bool_],
+) -> None:
     for u in range(len(question.history)):
         for c in range(found.start[u], found.start[u + 1]):
             fill_features(
                 x[c], items, found.item[c], found.near[c], text[c], found.sequence[c], question.now_ms[u], question.bins[u],
-                moment_shares,
+                moment_shares, wanted,
             )  # fmt: skip

@@ -44,6 +44,14 @@ class RankingWeights(NamedTuple):
     calibration: Calibration
     version: str
     """Of the numbers: the same ones have the same version."""
+    cold_expert: str = "popularity"
+    """Whose list `cold` makes where it is not the version's own: of `models.items.priors.EXPERTS`."""
+
+    @property
+    def wanted(self) -> NDArray[np.bool_]:
+        """(F,) bool: features that count for anybody."""
+        counts: NDArray[np.bool_] = np.any(self.table != 0.0, axis=0) | (self.cold != 0.0)
+        return counts
 
 
 class _Wire(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from models.items.vectors import ItemVectors
 from models.learning.choices import ChoiceLog, Choices, sample_candidates, together
 from models.ranking.everything import everything, score_everything
 from models.ranking.features import ItemArrays, Question, items_of
+from models.ranking.newcomers import choose, gains, no_evidence, remember, with_expert
 from models.ranking.place_vectors import past_of_items
 from models.ranking.rank import RankingParams, SequenceScores, score_all, usable_places
 from models.ranking.semantics import Semantics, semantics
@@ -37,7 +38,7 @@ from stream.params import interest_params, update_params
 from stream.refresh.question import ages_s, behaviours_of, first_engagements, ranking_question
 from stream.settings import Settings
 from stream.state.record import States, dwell_code
-from stream.state.update import EventColumns, apply_events
+from stream.state.update import Changes, EventColumns, apply_events
 
 CHUNK = 2000
 """Events learned at once where nothing is asked in between."""
@@ -83,14 +84,26 @@ class ReplayedWorker:
         self.applied = 0
         self._priors: Priors | None = None
         self._priors_at = 0
+        self.newcomers = no_evidence()
+        """What the first choices of newcomers said of the lists that they could have had."""
+        firsts = np.flatnonzero(stream.first)
+        self._entries = np.sort(firsts[np.unique(stream.user[firsts], return_index=True)[1]])
+        """(e,) positions of the events that bring newcomers."""
 
     def advance(self, to: int) -> None:
         """Apply the events before `to`."""
         while self.applied < to:
-            self._apply(slice(self.applied, min(to, self.applied + CHUNK)))
+            # A newcomer judges what leads, which may not be much older than a worker's would be.
+            entry = np.searchsorted(self._entries, self.applied)
+            near = entry < len(self._entries) and self._entries[entry] < self.applied + PRIORS_EVERY
+            most = PRIORS_EVERY if near else CHUNK
+            if entry < len(self._entries) and not near:
+                most = min(CHUNK, int(self._entries[entry]) - self.applied)
+            self._apply(slice(self.applied, min(to, self.applied + most)))
 
     def _apply(self, events: slice) -> None:
         changes = apply_events(self.states, self._columns.take(np.arange(events.start, events.stop)), self._params)
+        self._judge(changes)
         self.applied = events.stop
         if not (len(changes.first_item) or len(changes.exposed_item) or len(changes.clicked_item)):
             return
@@ -98,6 +111,7 @@ class ReplayedWorker:
             changes.first_item,
             changes.first_time_ms,
             changes.first_context,
+            changes.first_is_entry,
             changes.first_history,
             self._settings.pair_decay,
             self._settings.forward_decay,
@@ -109,6 +123,12 @@ class ReplayedWorker:
         at = self.index.lookup(items).astype(np.int64)
         self._rows.apply_columns(at, deltas)
         self.stats.put_columns(at, self._rows.records(at))
+
+    def _judge(self, changes: Changes) -> None:
+        taken = changes.first_item[changes.first_is_entry]
+        if len(taken):
+            leaders = self.priors(int(changes.first_time_ms[changes.first_is_entry][0])).leaders
+            self.newcomers = remember(self.newcomers, gains(leaders, self.index.lookup(taken).astype(np.int64)))
 
     def inputs(
         self,
@@ -179,6 +199,7 @@ class ReplayedWorker:
     ) -> NDArray[np.float64]:
         """(n_items,) float64: the score of every item of the stream; -inf for what is excluded, or is no candidate."""
         priors = self.priors(int(inputs.question.now_ms[0]))
+        weights = with_expert(weights, choose(self.newcomers).expert)
         if candidates_only:
             scores = score_all(
                 inputs.question,

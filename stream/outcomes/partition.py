@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.outcomes import newcomers
 from stream.outcomes.crediting import CreditParams, Lists, Referrals, concerns_lists, credit, note_lists
+from stream.outcomes.newcomers import PartitionNewcomers
 from stream.outcomes.publish import outcome_records
 from stream.outcomes.strategy_totals import StrategyTotals, record_key
 from stream.state.ledger import LEDGER_PREFIX, Ledgers
@@ -42,6 +44,7 @@ class PartitionOutcomes:
         self.partition = partition
         self.ledgers = Overlay(store, Ledgers, LEDGER_PREFIX)
         self.totals = StrategyTotals(store)
+        self.newcomers = PartitionNewcomers(partition, store)
         self._waiting: list[Record] = []
         self._waiting_bytes = 0
 
@@ -92,5 +95,10 @@ class PartitionOutcomes:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         keys, values = self.ledgers.snapshot()
         stored, strategies = self.totals.take_changed(self.partition)
+        records = [(record_key(each), encode(each)) for each in strategies]
+        if (changed := self.newcomers.take_changed()) is not None:
+            value = encode(changed)
+            stored.append((newcomers.NEWCOMERS_KEY, value))
+            records.append((newcomers.record_key(changed), value))
         keys, values = keys + [key for key, _ in stored], values + [value for _, value in stored]
-        return Durable(Snapshot(keys, values), waiting, [(record_key(each), encode(each)) for each in strategies])
+        return Durable(Snapshot(keys, values), waiting, records)

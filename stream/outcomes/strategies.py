@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from models.credit.off_policy import CellSums, Estimates, add_up, estimates
 from models.credit.strategy_feedback import strategy_feedback
+from models.ranking.newcomers import Evidence
+from models.ranking.newcomers import add_up as add_up_newcomers
 from models.vocabulary import STRATEGIES
-from stream.wire.records import Estimate, StrategyStats, strategy_stats_decoder
+from stream.outcomes.newcomers import RECORD_PREFIX, evidence_of
+from stream.wire.records import Estimate, StrategyStats, newcomer_stats_decoder, strategy_stats_decoder
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ class Strategies:
 
     def __init__(self) -> None:
         self._cells: dict[bytes, StrategyStats] = {}
+        self._newcomers: dict[bytes, Evidence] = {}
 
     def replicate(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """Keys and values of the topic, in its order. Bytes that are no such record are passed over, with a warning: ranking
@@ -34,11 +38,19 @@ class Strategies:
                 continue
             if value is None:
                 self._cells.pop(key, None)
+                self._newcomers.pop(key, None)
                 continue
             try:
+                if key.startswith(RECORD_PREFIX):
+                    self._newcomers[key] = evidence_of(newcomer_stats_decoder.decode(value))
+                    continue
                 self._cells[key] = strategy_stats_decoder.decode(value)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 logger.warning("a record of what strategies earned is passed over: %s", error)
+
+    def newcomers(self) -> Evidence:
+        """What newcomers of all partitions said."""
+        return add_up_newcomers(self._newcomers.values())
 
     def sums(self) -> CellSums:
         """Of every cell, its partitions added up."""

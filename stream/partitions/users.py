@@ -145,6 +145,7 @@ class UserPartition:
             np.concatenate([c.first_item for c in pending]),
             np.concatenate([c.first_time_ms for c in pending]),
             np.concatenate([c.first_context for c in pending]),
+            np.concatenate([c.first_is_entry for c in pending]),
             np.concatenate([c.first_history for c in pending]),
             pair_decay,
             forward_decay,

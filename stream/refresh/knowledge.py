@@ -266,6 +266,11 @@ class Knowledge:
         assert self._priors is not None, "they have been made"
         return self._priors
 
+    @property
+    def leaders(self) -> I4 | None:
+        """What led when that was last asked for, as `Priors.leaders`; None if it never was."""
+        return None if self._priors is None else self._priors.leaders
+
     def hashes_of(self, item_ids: Iterable[str]) -> NDArray[np.uint64]:
         """(n,) uint64."""
         return np.array([self.names.hash_of(item_id) for item_id in item_ids], np.uint64)

@@ -27,9 +27,11 @@ from stream.wire.records import (
 )
 
 
-def model_versions(ranker: str, encoder: str | None = None, sequence: str | None = None) -> ModelVersions:
+def model_versions(
+    ranker: str, encoder: str | None = None, sequence: str | None = None, newcomers: str = "popularity"
+) -> ModelVersions:
     """What a list was made with."""
-    return ModelVersions(encoder=encoder, sequence=sequence, ranker=ranker)
+    return ModelVersions(encoder=encoder, sequence=sequence, ranker=ranker, newcomers=newcomers)
 
 
 class ListHeader(NamedTuple):

@@ -319,7 +319,12 @@ class Refresher:
             knowledge.naming,
             now_ms,
             self._settings.contributions_max,
-            model_versions(serving.params.weights.version, encoder, serving.sequences.model_version),
+            model_versions(
+                serving.params.weights.version,
+                encoder,
+                serving.sequences.model_version,
+                serving.params.weights.cold_expert,
+            ),
             SentenceContext(
                 item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone, self._phrases
             ),

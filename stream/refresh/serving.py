@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
+from models.items.priors import EXPERTS
+from models.ranking.newcomers import Choice, choose, with_expert
 from models.ranking.rank import RankingParams
 from models.ranking.weights import RankingWeights
 from models.sequence.model import SequenceModel
@@ -15,23 +19,34 @@ from stream.outcomes.strategies import Strategies
 from stream.refresh.sequence import Sequences
 from stream.refresh.versions import RankerModel, weights_of
 
+logger = logging.getLogger(__name__)
+
+FOLLOWED: Final = "auto"
+"""For the list of newcomers: the one that those before them took most from."""
+
 
 class Serving:
     """Swapped between two batches, never within one."""
 
-    def __init__(self, params: RankingParams, strategy_feedback_max: float, metrics: Metrics) -> None:
+    def __init__(
+        self, params: RankingParams, strategy_feedback_max: float, metrics: Metrics, newcomer_lists: str = FOLLOWED
+    ) -> None:
+        """`newcomer_lists`: the expert whose list newcomers get, or `FOLLOWED`."""
         self.params = params
         """How lists are made now."""
         self.sequences = Sequences(metrics)
-        self._own_weights = params.weights
+        self._own_weights = self._weights = params.weights
         self._feedback_max, self._metrics = strategy_feedback_max, metrics
         self._strategies = Strategies()
         self._strategies_changed = False
+        self._expert = 0 if newcomer_lists == FOLLOWED else EXPERTS.index(newcomer_lists)
+        self._is_followed = newcomer_lists == FOLLOWED
+        self._serve(params.weights)
 
     def start_with(self, weights: RankingWeights) -> None:
         """Rank with these until the models topic names others."""
         self._own_weights = weights
-        self.params = replace(self.params, weights=weights)
+        self._serve(weights)
 
     def use_ranker(self, model: RankerModel | None) -> bool:
         """Rank with this version from now on; None: withdrawn, back to what the worker started with. Whether
@@ -39,8 +54,12 @@ class Serving:
         weights = self._own_weights if model is None else weights_of(model)
         if weights.version == self.params.weights.version:
             return False
-        self.params = replace(self.params, weights=weights)
+        self._serve(weights)
         return True
+
+    def _serve(self, weights: RankingWeights) -> None:
+        self._weights = weights
+        self.params = replace(self.params, weights=with_expert(weights, self._expert))
 
     def use_sequence(self, model: SequenceModel | None) -> bool:
         """Expect with this model from now on. Whether that changes it."""
@@ -64,3 +83,21 @@ class Serving:
             self._metrics.output.strategy_feedback.labels(strategy).set(added)
         interest, popular, cold_start, *_ = feedback.tolist()
         self.params = replace(self.params, feedback=(interest, popular, cold_start))
+        self._follow(choose(self._strategies.newcomers()))
+
+    def _follow(self, choice: Choice) -> None:
+        """Newcomers get the list that those before them took most from."""
+        if self._is_followed and choice.expert != self._expert:
+            logger.info(
+                "people without history now get %s: NDCG@10 %+.4f over all-time counts, standard error %.4f, by the "
+                "first choices of %.0f newcomers",
+                choice.name, choice.better[choice.expert], choice.error[choice.expert], choice.newcomers,
+            )  # fmt: skip
+            self._expert = choice.expert
+            self._serve(self._weights)
+        output = self._metrics.output
+        output.newcomers.set(choice.newcomers)
+        for at, name in enumerate(EXPERTS):
+            output.newcomer_list.labels(name).set(at == self._expert)
+            output.newcomer_gain.labels(name).set(choice.better[at])
+            output.newcomer_gain_error.labels(name).set(choice.error[at])

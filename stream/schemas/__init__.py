@@ -12,7 +12,15 @@ import json
 from importlib.resources import files
 from typing import Any
 
-NAMES: tuple[str, ...] = ("event", "item", "recommendation", "attribution", "strategy-stats", "dead-letter")
+NAMES: tuple[str, ...] = (
+    "event",
+    "item",
+    "recommendation",
+    "attribution",
+    "strategy-stats",
+    "newcomer-stats",
+    "dead-letter",
+)
 """One schema each. `dead-letter` describes the headers: the key and value of a dead letter are the original bytes."""
 
 SCHEMAS_DIR = files(__name__)

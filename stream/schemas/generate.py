@@ -31,7 +31,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KAFKA_BINDING = "0.5.0"
 
 # The types whose records Penchant writes: these always carry `schema_version`.
-WRITTEN = ("Recommendation", "Reasons", "OutcomeAttribution", "StrategyStats")
+WRITTEN = ("Recommendation", "Reasons", "OutcomeAttribution", "StrategyStats", "NewcomerStats")
 
 # Of before 0.3: still read, and on topics as long as their retention lasts.
 ONCE_WRITTEN = ("RecommendationAttribution",)
@@ -74,7 +74,14 @@ def main(arguments: list[str]) -> int:
 def schemas() -> dict[str, Json]:
     """Every JSON Schema by the name of its file."""
     _, parts = msgspec.json.schema_components(
-        [events.Event, events.Item, events.Recommendation, events.Attribution, events.StrategyStats]
+        [
+            events.Event,
+            events.Item,
+            events.Recommendation,
+            events.Attribution,
+            events.StrategyStats,
+            events.NewcomerStats,
+        ]
     )
     for name, part in parts.items():
         _describe(name, part)
@@ -101,6 +108,7 @@ def schemas() -> dict[str, Json]:
         "recommendation": _document(parts["Recommendation"], parts),
         "attribution": _document(attribution, parts),
         "strategy-stats": _document(parts["StrategyStats"], parts),
+        "newcomer-stats": _document(parts["NewcomerStats"], parts),
         "dead-letter": _document(_dead_letter_headers(), parts),
     }
 
@@ -112,7 +120,7 @@ def asyncapi() -> Json:
         "items": _channel("items", ("item", "itemRemoved"), compacted=True),
         "recommendations": _channel("recommendations", ("recommendation", "userErased"), compacted=True),
         "attributions": _channel("attributions", ("attribution",)),
-        "strategyStats": _channel("strategy_stats", ("strategyStats",), compacted=True),
+        "strategyStats": _channel("strategy_stats", ("strategyStats", "newcomerStats"), compacted=True),
         "deadLetter": _channel("dead_letter", ("deadLetter",)),
     }
     return {
@@ -147,6 +155,11 @@ def asyncapi() -> Json:
                     "strategy-stats",
                     "What a strategy earned in one slot and context.",
                     _key("STRATEGY/SLOT/CONTEXT/PARTITION"),
+                ),
+                "newcomerStats": _message(
+                    "newcomer-stats",
+                    "What newcomers' first choices said of the lists that they could have had.",
+                    _key("newcomers/PARTITION"),
                 ),
                 "deadLetter": {
                     "summary": "A refused record: the original key and value, and why it was refused.",

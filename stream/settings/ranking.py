@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from stream.errors import InputFileError
 from stream.settings.bounds import PositiveFloat
 from stream.wire.times import parse_timezone
+
+NewcomerLists = Literal[
+    "auto",
+    "popularity",
+    "trend_hour",
+    "trend_6_hours",
+    "trend_day",
+    "trend_week",
+    "trend_2_months",
+    "trend_year",
+    "entry_3_days",
+    "entry_month",
+    "entry_year",
+]
+"""`auto`, or one of `models.items.priors.EXPERTS`."""
 
 
 class RankingSettings(BaseModel):
@@ -44,6 +59,11 @@ class RankingSettings(BaseModel):
     strategy_feedback_max: Annotated[float, Field(ge=0, le=5)] = Field(
         0.2,
         description="Most that ranking adds to a score for what its strategy earned, as log-odds of a click; 0 = nothing",
+    )
+    newcomer_lists: NewcomerLists = Field(
+        "auto",
+        description="Which count makes the lists of people without history; auto = the one that newcomers take from most, "
+        "judged by their first choices",
     )
     repeat_purchases: bool = Field(False, description="Recommend items the user has already bought (groceries, say)")
     history_window: Annotated[int, Field(gt=0, le=64)] = Field(

@@ -87,6 +87,8 @@ class Changes(NamedTuple):
     """`(m,)` positions among the given events."""
     first_context: NDArray[np.uint8]
     """`(m,)` context buckets."""
+    first_is_entry: NDArray[np.bool_]
+    """`(m,)` whether the user is not known to have engaged with anything before."""
     first_history: NDArray[np.uint64]
     """`(m, pair_window)` earlier first engagements of that user, newest first; 0 pads."""
     exposed_item: NDArray[np.uint64]
@@ -99,11 +101,12 @@ def apply_events(states: States, events: EventColumns, params: UpdateParams) -> 
     fate = np.empty(n, np.uint8)
     first_item, first_time_ms = np.empty(n, np.uint64), np.empty(n, np.int64)
     first_event, first_context = np.empty(n, np.int64), np.empty(n, np.uint8)
+    first_is_entry = np.empty(n, np.bool_)
     first_history = np.zeros((n, params.pair_window), np.uint64)
     liked = params.strengths > 0
     liked[QUERY] = False
     half_lives = HalfLives(params.long_half_life_s, params.short_half_life_s, params.histogram_half_life_s)
-    first = _First(first_item, first_time_ms, first_event, first_context, first_history)
+    first = _First(first_item, first_time_ms, first_event, first_context, first_is_entry, first_history)
     m = _apply(states.columns, events, _gains(params), liked, half_lives, fate, first)
     applied = fate == _APPLIED
     return Changes(
@@ -116,6 +119,7 @@ def apply_events(states: States, events: EventColumns, params: UpdateParams) -> 
         first_time_ms=first_time_ms[:m].copy(),
         first_event=first_event[:m].copy(),
         first_context=first_context[:m].copy(),
+        first_is_entry=first_is_entry[:m].copy(),
         first_history=first_history[:m].copy(),
         exposed_item=events.item[applied & (events.action == IMPRESSION)],
         clicked_item=events.item[applied & (events.action == CLICK)],
@@ -155,6 +159,7 @@ class _First(NamedTuple):
     time_ms: NDArray[np.int64]
     event: NDArray[np.int64]
     context: NDArray[np.uint8]
+    is_entry: NDArray[np.bool_]
     history: NDArray[np.uint64]
 
 
@@ -201,6 +206,7 @@ def _apply(
             firsts.item[m], firsts.time_ms[m] = e.item[i], e.time_ms[i]
             firsts.event[m], firsts.context[m] = i, e.context[i]
             _write_history(c, r, firsts.history[m])
+            firsts.is_entry[m] = firsts.history[m, 0] == 0 and c.older_s[r] == 0  # nothing has left the ring
             m += 1
         slot = c.n_ring[r] % RING
         if c.n_ring[r] >= RING:

@@ -93,6 +93,8 @@ class ModelVersions(msgspec.Struct, frozen=True, gc=False):
     encoder: str | None
     sequence: str | None
     ranker: str
+    newcomers: str = "popularity"
+    """Which count makes the lists of people without history (strategy `cold_start`): the one that newcomers take most from."""
 
 
 class RecommendedItem(msgspec.Struct, frozen=True, gc=False):
@@ -215,6 +217,33 @@ class StrategyStats(msgspec.Struct, frozen=True, gc=False):
     schema_version: int = SCHEMA_VERSION
 
 
+class ExpertStats(msgspec.Struct, frozen=True, gc=False):
+    """Fading sums over newcomers of how much better one list was than that by all-time counts."""
+
+    better: float
+    """Of the differences in NDCG@10."""
+    better_squared: float
+
+
+class NewcomerStats(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="newcomers"):
+    """What the first choices of newcomers said of the impersonal lists that they could have had, on `interest.strategy-stats`.
+
+    Key `newcomers/PARTITION`: over the users of one partition of the events, each counting a factor e less after 300 more. The
+    sums of partitions add up; see `models.ranking.newcomers`.
+    """
+
+    partition: int
+    newcomers: float
+    """Fading count."""
+    newcomers_squared: float
+    """Of the squares of what each counts."""
+    experts: dict[str, ExpertStats]
+    """By the name of the count that makes the list."""
+    updated_at: int = 0
+    """Event time of the newest of these choices, ms."""
+    schema_version: int = SCHEMA_VERSION
+
+
 Attribution = Reasons | OutcomeAttribution | RecommendationAttribution
 
 
@@ -226,6 +255,7 @@ recommendation_decoder = msgspec.json.Decoder(Recommendation)
 attribution_decoder = msgspec.json.Decoder(Attribution)
 reasons_decoder = msgspec.json.Decoder(Reasons)
 strategy_stats_decoder = msgspec.json.Decoder(StrategyStats)
+newcomer_stats_decoder = msgspec.json.Decoder(NewcomerStats)
 
 
 def read_attribution(value: bytes | None) -> Attribution:

@@ -13,6 +13,7 @@ import numpy as np
 
 from models.items.warm_up import warm_up as warm_up_items
 from models.learning.click_model import warm_up as warm_up_clicks
+from models.ranking.newcomers import gains
 from models.ranking.weights import default_weights
 from models.sequence.model import SequenceModel
 from models.vocabulary import QUERY
@@ -58,7 +59,12 @@ class Tracker:
             settings.unknown_items_max,
             settings.statistics_max_bytes,
         )
-        self.serving = Serving(ranking_params(settings, default_weights()), settings.strategy_feedback_max, metrics)
+        self.serving = Serving(
+            ranking_params(settings, default_weights()),
+            settings.strategy_feedback_max,
+            metrics,
+            settings.newcomer_lists,
+        )
         self.lists = LastLists()
         self.queue = RefreshQueue()
         self.renewal = Renewal(self.queue, self.lists, self.knowledge, settings.refresh_queue_max_users)
@@ -115,6 +121,7 @@ class Tracker:
             changes = changes._replace(first_time_ms=told_ms[changes.first_event])
             self.knowledge.heard_of(int(told_ms.max(initial=0)))
             if self._settings.recommend:
+                self._note_newcomers(users, changes)
                 changes = self._bounded(users, intake, changes)
                 users.collect(changes)
                 if texts is not None and intake.queries:
@@ -130,6 +137,14 @@ class Tracker:
         self._judge(users.partition, intake, changes)
         return changes
 
+    def _note_newcomers(self, users: UserPartition, changes: Changes) -> None:
+        """What people without history chose judges the lists that they could have had."""
+        entered = changes.first_is_entry
+        leaders = self.knowledge.leaders
+        if leaders is not None and entered.any():
+            taken = self.knowledge.index.lookup(changes.first_item[entered]).astype(np.int64)
+            users.outcomes.newcomers.came(gains(leaders, taken), int(changes.first_time_ms[entered].max()))
+
     def _bounded(self, users: UserPartition, intake: Intake, changes: Changes) -> Changes:
         """Without first engagements beyond what one user may say of items in a day."""
         who = [intake.keys[event] for event in changes.first_event.tolist()]
@@ -142,6 +157,7 @@ class Tracker:
             first_time_ms=changes.first_time_ms[counted],
             first_event=changes.first_event[counted],
             first_context=changes.first_context[counted],
+            first_is_entry=changes.first_is_entry[counted],
             first_history=changes.first_history[counted],
         )
 

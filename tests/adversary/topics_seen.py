@@ -18,6 +18,7 @@ from worker_process import is_user
 from models.hashing import item_hash
 from models.reasons.contributions import COMPLETENESS_GAP_MAX
 from stream.errors import CorruptStateError
+from stream.outcomes.newcomers import RECORD_PREFIX
 from stream.settings import Settings
 from stream.state.owed import OWED_PREFIX
 from stream.wire.reasons import Reasons
@@ -26,6 +27,7 @@ from stream.wire.records import (
     OutcomeAttribution,
     Recommendation,
     StrategyStats,
+    newcomer_stats_decoder,
     read_attribution,
     recommendation_decoder,
     strategy_stats_decoder,
@@ -100,6 +102,9 @@ class TopicsSeen:
         self._attributions += [read_attribution(m.value()) for m in tails[settings.topic_attributions].read()]
         for message in tails[settings.topic_strategy_stats].read():
             try:
+                if (message.key() or b"").startswith(RECORD_PREFIX):
+                    newcomer_stats_decoder.decode(message.value() or b"")
+                    continue
                 self._strategies[message.key()] = strategy_stats_decoder.decode(message.value() or b"")
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # a stranger's

@@ -7,11 +7,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from models.items.record import MOMENTS, NEVER_MS, DeltaColumns, RecordColumns, unpack_deltas, unpack_records
+from models.items.record import (
+    ENTRY_DAYS,
+    MOMENTS,
+    NEVER_MS,
+    TREND_DAYS,
+    DeltaColumns,
+    RecordColumns,
+    unpack_deltas,
+    unpack_records,
+)
 
-Trend = tuple[float, float, float]
+Trend = tuple[float, ...]
+Entry = tuple[float, ...]
 Moments = tuple[int, ...]
 NO_MOMENTS: Moments = (0,) * MOMENTS
+NO_TREND: Trend = (0.0,) * len(TREND_DAYS)
+NO_ENTRY: Entry = (0.0,) * len(ENTRY_DAYS)
+
+
+def days(day: float, week: float, two_months: float) -> Trend:
+    """Only these trends."""
+    return (0.0, 0.0, day, week, two_months, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +38,8 @@ class ItemRecord:
     count: int = 0
     first_seen_ms: int = NEVER_MS
     trend_ms: int = 0
-    trend: Trend = (0.0, 0.0, 0.0)
+    trend: Trend = NO_TREND
+    entry: Entry = NO_ENTRY
     exposures: int = 0
     clicks: int = 0
     neighbours: Mapping[int, float] = field(default_factory=dict)
@@ -42,7 +60,8 @@ class ItemDelta:
     count: int = 0
     first_seen_ms: int = NEVER_MS
     trend_ms: int = 0
-    trend: Trend = (0.0, 0.0, 0.0)
+    trend: Trend = NO_TREND
+    entry: Entry = NO_ENTRY
     exposures: int = 0
     clicks: int = 0
     neighbours: Mapping[int, float] = field(default_factory=dict)
@@ -53,8 +72,8 @@ class ItemDelta:
 def pack_record(record: ItemRecord) -> bytes:
     fences = sorted(record.fences)
     head = struct.pack(
-        "<BQqq3dQQ23IIH", 2, record.count, record.first_seen_ms, record.trend_ms, *record.trend, record.exposures,
-        record.clicks, *record.moments, len(record.neighbours), len(fences),
+        "<BQqq6d3dQQ23IIH", 3, record.count, record.first_seen_ms, record.trend_ms, *record.trend,
+        *record.entry, record.exposures, record.clicks, *record.moments, len(record.neighbours), len(fences),
     )  # fmt: skip
     tail = struct.pack(f"<{len(fences)}H{len(fences)}q", *fences, *(record.fences[each] for each in fences))
     return sealed(head + _neighbours(record.neighbours, record.forwards) + tail)
@@ -62,8 +81,8 @@ def pack_record(record: ItemRecord) -> bytes:
 
 def pack_delta(delta: ItemDelta) -> bytes:
     head = struct.pack(
-        "<BHqQqq3dQQ23II", 2, delta.source_partition, delta.source_offset, delta.count, delta.first_seen_ms,
-        delta.trend_ms, *delta.trend, delta.exposures, delta.clicks, *delta.moments,
+        "<BHqQqq6d3dQQ23II", 3, delta.source_partition, delta.source_offset, delta.count, delta.first_seen_ms,
+        delta.trend_ms, *delta.trend, *delta.entry, delta.exposures, delta.clicks, *delta.moments,
         len(delta.neighbours),
     )  # fmt: skip
     return sealed(head + _neighbours(delta.neighbours, delta.forwards))
@@ -78,6 +97,7 @@ def unpack_record(value: bytes) -> ItemRecord:
     return ItemRecord(
         *(int(column[0]) for column in (c.count, c.first_seen_ms, c.trend_ms)),
         tuple(c.trend[0].tolist()),
+        tuple(c.entry[0].tolist()),
         int(c.exposures[0]),
         int(c.clicks[0]),
         dict(zip(c.neighbours.tolist(), c.neighbour_weights.tolist(), strict=True)),
@@ -92,6 +112,7 @@ def unpack_delta(value: bytes) -> ItemDelta:
     return ItemDelta(
         *(int(column[0]) for column in (c.source_partition, c.source_offset, c.count, c.first_seen_ms, c.trend_ms)),
         tuple(c.trend[0].tolist()),
+        tuple(c.entry[0].tolist()),
         int(c.exposures[0]),
         int(c.clicks[0]),
         dict(zip(c.neighbours.tolist(), c.neighbour_weights.tolist(), strict=True)),

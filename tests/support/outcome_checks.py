@@ -13,6 +13,7 @@ from typing import Any
 from sequential_reader import Expected, SequentialReader
 
 from models.vocabulary import EVIDENCE
+from stream.outcomes.newcomers import RECORD_PREFIX
 from stream.settings import Settings
 from stream.wire.records import OutcomeAttribution, StrategyStats, read_attribution, strategy_stats_decoder
 
@@ -24,7 +25,11 @@ def outcome_problems(settings: Settings, events: list[Any], attributions: list[A
     expected, exposures = expectation(settings, events)
     decoded = [read_attribution(m.value()) for m in attributions]
     found = [each for each in decoded if isinstance(each, OutcomeAttribution)]
-    newest = {m.key(): strategy_stats_decoder.decode(m.value()) for m in stats}
+    newest = {
+        m.key(): strategy_stats_decoder.decode(m.value())
+        for m in stats
+        if not (m.key() or b"").startswith(RECORD_PREFIX)
+    }
     return credit_problems(settings, expected, exposures, found, list(newest.values()))
 
 

@@ -10,6 +10,7 @@ from kafka_records import NOW_MS, event_record
 
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
+from stream.outcomes.newcomers import RECORD_PREFIX
 from stream.partitions.users import UserPartition
 from stream.wire.records import (
     OutcomeAttribution,
@@ -81,4 +82,8 @@ class Shop(World):
     def strategies(self) -> dict[bytes, StrategyStats]:
         """The newest record of each key."""
         topic = self.settings.topic_strategy_stats
-        return {k: strategy_stats_decoder.decode(v) for t, k, v in self.broker.values if t == topic}
+        return {
+            k: strategy_stats_decoder.decode(v)
+            for t, k, v in self.broker.values
+            if t == topic and not k.startswith(RECORD_PREFIX)
+        }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from item_records import ItemRecord, pack_record
+from item_records import ItemRecord, days, pack_record
 
 from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
@@ -32,5 +32,7 @@ def world(rng, unavailable=(), untold=False):
     for n in range(0 if untold else ITEMS):
         near = {int(HASHES[m]): float(rng.random() * 3) for m in rng.permutation(ITEMS)[:6] if m != n}
         count = int(rng.integers(0, 30))
-        stats.put([n], [pack_record(ItemRecord(count, NOW_MS, NOW_MS, (count / 3, count / 2, count), neighbours=near))])
+        stats.put(
+            [n], [pack_record(ItemRecord(count, NOW_MS, NOW_MS, days(count / 3, count / 2, count), neighbours=near))]
+        )
     return catalog, stats

@@ -54,6 +54,7 @@ class First(NamedTuple):
     item: int
     time_ms: int
     history: tuple[int, ...]
+    is_entry: bool = False
 
 
 @dataclass
@@ -146,7 +147,8 @@ class Reference:
         if is_first:
             earlier = [b.item for b in reversed(user.ring) if b.is_first][: self.pair_window]
             padded = earlier + [0] * (self.pair_window - len(earlier))
-            self.firsts.append(First(event.item, event.time_ms, tuple(padded)))
+            is_entry = not earlier and not user.older_s
+            self.firsts.append(First(event.item, event.time_ms, tuple(padded), is_entry))
         if len(user.ring) == 64:
             oldest = min(user.ring, key=lambda b: b.time_ms)  # of equal times the first that came
             user.ring.remove(oldest)

@@ -21,6 +21,7 @@ from sequential_reader import SequentialReader
 from models.hashing import item_hash
 from stream.kafka.log_ends import log_bounds
 from stream.outcomes.clicks import CLICKS_KEY
+from stream.outcomes.newcomers import NEWCOMERS_KEY
 from stream.outcomes.strategy_totals import TOTALS_PREFIX
 from stream.settings import Settings, load_settings
 from stream.state.ledger import LEDGER_PREFIX
@@ -203,7 +204,9 @@ class Topics:
 
 def is_user(key: bytes) -> bool:
     """Whether a key of the changelog is a user's, and none of a ledger, a strategy's totals, a click model or a mark."""
-    return not key.startswith((LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY, OWED_PREFIX, TOLD_PREFIX, LOG_PREFIX))
+    return not key.startswith(
+        (LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY, NEWCOMERS_KEY, OWED_PREFIX, TOLD_PREFIX, LOG_PREFIX)
+    )
 
 
 def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:

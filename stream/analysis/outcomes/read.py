@@ -16,6 +16,7 @@ from stream.analysis.outcomes.journeys import Journeys, Range
 from stream.display.terminal import count
 from stream.errors import UsageError
 from stream.kafka.read_to_end import Record, read_to_end
+from stream.outcomes.newcomers import RECORD_PREFIX
 from stream.params import decode_limits
 from stream.settings import Settings
 from stream.wire.decode import Rejected, decode_event
@@ -112,6 +113,8 @@ def _read_stats(settings: Settings, reading: _Reading) -> dict[bytes, StrategySt
     for batch in reading.batches(settings.topic_strategy_stats, None):
         for record in batch:
             key = record.key or b""
+            if key.startswith(RECORD_PREFIX):
+                continue  # of newcomers, who say nothing of strategies
             if record.value is None:
                 newest.pop(key, None)
                 continue

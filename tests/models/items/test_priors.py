@@ -13,12 +13,17 @@ from item_records import ItemRecord, pack_record
 from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
-from models.items.priors import PriorsInTheMaking, compute_priors
-from models.items.record import MOMENTS
+from models.items.priors import EXPERTS, PriorsInTheMaking, compute_priors
+from models.items.record import ENTRY_DAYS, MOMENTS, TREND_DAYS
 from models.items.rows import DAY_MS
 from models.items.stats import ItemStatistics
 
 NOW_MS = 1_700_000_000_000
+
+
+def _sums(count: int, n: int) -> tuple[float, ...]:
+    """Different ones for each time constant, some of them none."""
+    return tuple(float((count * (t + 2)) % 5) for t in range(n))
 
 
 def world(counts: list[int], days: list[int], missing: set[int]) -> tuple[Catalog, ItemStatistics]:
@@ -28,7 +33,9 @@ def world(counts: list[int], days: list[int], missing: set[int]) -> tuple[Catalo
     for n, (count, age) in enumerate(zip(counts, days, strict=True)):
         if count:  # some rows at the end may not exist
             moments = tuple((n + b) % 5 for b in range(MOMENTS))
-            record = ItemRecord(count, 0, NOW_MS - age * DAY_MS, (0.0, float(count), 0.0), moments=moments)
+            record = ItemRecord(
+                count, 0, NOW_MS - age * DAY_MS, _sums(count, 6), _sums(count + n % 2, 3), moments=moments
+            )
             stats.put([n], [pack_record(record)])
     return catalog, stats
 
@@ -43,21 +50,33 @@ def test_what_leads_is_what_sorting_puts_first_however_the_items_are_cut(
     missing = data.draw(st.sets(st.integers(0, n - 1)))
     catalog, stats = world(counts, days, missing)
     allowed = [j for j in range(n) if j not in missing]
-    trend = [count * exp(-max(age, 0) / 7) for count, age in zip(counts, days, strict=True)]
+
+    def decayed(at: int, constant_days: float, width: int) -> list[float]:
+        return [
+            _sums(count + (j % 2 if width == 3 else 0), width)[at] * exp(-max(age, 0) / constant_days) if count else 0.0
+            for j, (count, age) in enumerate(zip(counts, days, strict=True))
+        ]
+
+    values = {"popularity": [float(count) for count in counts]}
+    values |= zip(EXPERTS[1:7], (decayed(t, days_, 6) for t, days_ in enumerate(TREND_DAYS)), strict=True)
+    values |= zip(EXPERTS[7:], (decayed(t, days_, 3) for t, days_ in enumerate(ENTRY_DAYS)), strict=True)
 
     def leading(values: list[float]) -> list[int]:
         return sorted(allowed, key=lambda j: (-values[j], -counts[j], item_hash(str(j))))[:each]
 
     untouched = [j for j in allowed if counts[j] == 0]
     expected = {
-        *leading(trend),
-        *leading([float(c) for c in counts]),
+        *leading(values["trend_week"]),
+        *leading(values["popularity"]),
         *untouched[len(untouched) - min(new, len(untouched)) :],
     }
     making, made = PriorsInTheMaking(catalog, stats, each, new, NOW_MS), None
     while made is None:
         made = making.step(items_a_step)
     assert made.candidates.tolist() == sorted(expected)
+    for name, row, all_ in zip(EXPERTS, made.leaders.tolist(), made.with_leaders, strict=True):
+        assert [j for j in row if j >= 0] == leading(values[name])
+        assert all_.tolist() == sorted({*expected, *leading(values[name])})
     whole = compute_priors(catalog, stats, candidates_each=each, new_items=new, now_ms=NOW_MS)
     assert whole.candidates.tolist() == made.candidates.tolist()
 

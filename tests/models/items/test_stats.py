@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from item_records import (
+    NO_ENTRY,
     NO_MOMENTS,
     ItemDelta,
     ItemRecord,
@@ -21,26 +22,29 @@ from places import GOLDEN
 
 from models.items.co_occurrence import batch_deltas, moment_bins, pair_increments
 from models.items.index import ItemIndex
-from models.items.record import NEVER_MS, newest_ms, pack_deltas
+from models.items.record import ENTRY_DAYS, NEVER_MS, TREND_DAYS, newest_ms, pack_deltas
 from models.items.rows import DAY_MS, ItemRows, _bar_of_few, smallest
 from models.items.stats import NO_NEIGHBOURS, ItemStatistics
 
 NOW = 1_700_000_000_000
 
 RECORD = ItemRecord(
-    count=3, first_seen_ms=NOW - DAY_MS, trend_ms=NOW, trend=(1.25, 2.5, 2.875), exposures=40, clicks=2,
-    neighbours={2**64 - 1: 0.81, 7: 1.0}, fences={3: 1_000_000, 0: 41}, forwards={7: 0.6}, moments=tuple(range(23)),
+    count=3, first_seen_ms=NOW - DAY_MS, trend_ms=NOW, trend=(0.5, 0.75, 1.25, 2.5, 2.875, 2.9375), entry=(0.5, 1.5, 1.75),
+    exposures=40, clicks=2, neighbours={2**64 - 1: 0.81, 7: 1.0}, fences={3: 1_000_000, 0: 41}, forwards={7: 0.6},
+    moments=tuple(range(23)),
 )  # fmt: skip
 DELTA = ItemDelta(
     source_partition=3, source_offset=1_000_001, count=2, first_seen_ms=NOW - 5, trend_ms=NOW + 5,
-    trend=(1.5, 1.75, 2.0), exposures=1, clicks=1, neighbours={7: 0.9, 5: 1.0}, forwards={5: 1.0, 7: 0.36},
+    trend=(1.0, 1.25, 1.5, 1.75, 2.0, 2.0), entry=(0.25, 0.5, 1.0), exposures=1, clicks=1,
+    neighbours={7: 0.9, 5: 1.0}, forwards={5: 1.0, 7: 0.36},
     moments=(0, 2, *[0] * 6, 2, *[0] * 6, 1, 1, *[0] * 6),
 )  # fmt: skip
 
 weights = st.floats(0.001, 100)
 neighbours = st.dictionaries(st.integers(1, 2**64 - 1), weights, max_size=8)
 few_neighbours = st.dictionaries(st.integers(1, 6), weights, max_size=4)
-trends = st.tuples(weights, weights, weights)
+trends = st.tuples(*[weights] * 6)
+entries = st.tuples(weights, weights, weights)
 moments = st.lists(st.integers(0, 9), min_size=23, max_size=23).map(tuple)
 
 
@@ -51,11 +55,12 @@ def with_forwards(made):
 
 times = st.integers(NOW - 200 * DAY_MS, NOW)
 records = st.builds(
-    ItemRecord, st.integers(0, 2**40), times | st.just(NEVER_MS), times, trends, st.integers(0, 99), st.integers(0, 99),
-    neighbours, st.dictionaries(st.integers(0, 2**16 - 1), st.integers(0, 2**62), max_size=4), moments=moments,
+    ItemRecord, st.integers(0, 2**40), times | st.just(NEVER_MS), times, trends, entries, st.integers(0, 99),
+    st.integers(0, 99), neighbours, st.dictionaries(st.integers(0, 2**16 - 1), st.integers(0, 2**62), max_size=4),
+    moments=moments,
 ).map(with_forwards)  # fmt: skip
 deltas = st.builds(
-    ItemDelta, st.integers(0, 3), st.integers(0, 2**62), st.integers(0, 9), times, times, trends, st.integers(0, 9),
+    ItemDelta, st.integers(0, 3), st.integers(0, 2**62), st.integers(0, 9), times, times, trends, entries, st.integers(0, 9),
     st.integers(0, 9), neighbours, moments=moments,
 ).map(with_forwards)  # fmt: skip
 
@@ -84,22 +89,24 @@ def heaviest(given_neighbours, limit):
 
 
 def test_the_bytes_of_a_record_are_those_of_the_golden_file():
-    golden = bytes.fromhex((GOLDEN / "item_record_v2.hex").read_text())
+    golden = bytes.fromhex((GOLDEN / "item_record_v3.hex").read_text())
     assert pack_record(RECORD) == golden
     assert unpack_record(golden) == RECORD
 
 
 def test_the_bytes_of_a_delta_are_those_of_the_golden_file():
-    golden = bytes.fromhex((GOLDEN / "item_delta_v2.hex").read_text())
+    golden = bytes.fromhex((GOLDEN / "item_delta_v3.hex").read_text())
     assert pack_delta(DELTA) == golden
     assert unpack_delta(golden) == DELTA
 
 
-def test_bytes_of_version_1_are_read_without_moments_and_forward_weights():
-    record = bytes.fromhex((GOLDEN / "item_record_v1.hex").read_text())
-    assert unpack_record(record) == replace(RECORD, forwards={}, moments=NO_MOMENTS)
-    delta = bytes.fromhex((GOLDEN / "item_delta_v1.hex").read_text())
-    assert unpack_delta(delta) == replace(DELTA, forwards={}, moments=NO_MOMENTS)
+@pytest.mark.parametrize("version", [1, 2])
+def test_bytes_of_earlier_versions_are_read_without_what_they_lack(version):
+    lacking = {"entry": NO_ENTRY} | ({"forwards": {}, "moments": NO_MOMENTS} if version == 1 else {})
+    record = bytes.fromhex((GOLDEN / f"item_record_v{version}.hex").read_text())
+    assert unpack_record(record) == replace(RECORD, trend=(0.0, 0.0, 1.25, 2.5, 2.875, 0.0), **lacking)
+    delta = bytes.fromhex((GOLDEN / f"item_delta_v{version}.hex").read_text())
+    assert unpack_delta(delta) == replace(DELTA, trend=(0.0, 0.0, 1.5, 1.75, 2.0, 0.0), **lacking)
     for value, unpack in ((record, unpack_record), (delta, unpack_delta)):
         for wrong in [value[:n] for n in range(len(value))] + [value + b"\0"]:
             with pytest.raises(ValueError, match=r"^item (record|delta): "):
@@ -120,7 +127,7 @@ def test_a_delta_survives_its_bytes(delta):
 
 @pytest.mark.parametrize(("value", "unpack"), [(pack_record(RECORD), unpack_record), (pack_delta(DELTA), unpack_delta)])
 def test_bytes_that_are_cut_longer_changed_or_of_another_version_are_refused(value, unpack):
-    wrong = [value[:n] for n in range(len(value))] + [value + b"\0", bytes([3]) + value[1:]]
+    wrong = [value[:n] for n in range(len(value))] + [value + b"\0", bytes([4]) + value[1:]]
     wrong += [value[:n] + bytes([value[n] ^ 0x10]) + value[n + 1 :] for n in range(len(value))]
     for each in wrong:
         with pytest.raises(ValueError, match=r"^item (record|delta): "):
@@ -140,9 +147,11 @@ def test_a_delta_adds_to_every_statistic():
     (record,) = apply_deltas([RECORD], [[DELTA]], 10)
     assert (record.count, record.exposures, record.clicks) == (5, 41, 3)
     assert (record.first_seen_ms, record.trend_ms) == (NOW - DAY_MS, NOW + 5)
-    fading = [exp(-5 / (days * DAY_MS)) for days in (1, 7, 60)]
-    expected = [old * fade + new for old, fade, new in zip((1.25, 2.5, 2.875), fading, (1.5, 1.75, 2), strict=True)]
-    assert record.trend == pytest.approx(expected, rel=1e-12)
+    for name, constants in (("trend", TREND_DAYS), ("entry", ENTRY_DAYS)):
+        fading = [exp(-5 / (days * DAY_MS)) for days in constants]
+        old_and_new = zip(getattr(RECORD, name), fading, getattr(DELTA, name), strict=True)
+        expected = [old * fade + new for old, fade, new in old_and_new]
+        assert getattr(record, name) == pytest.approx(expected, rel=1e-12)
     assert record.neighbours == {5: 1.0, 7: 1.9, 2**64 - 1: 0.81}
     assert record.fences == {0: 41, 3: 1_000_001}
     assert record.forwards == pytest.approx({5: 1.0, 7: 0.96})
@@ -150,9 +159,10 @@ def test_a_delta_adds_to_every_statistic():
 
 
 def test_a_late_delta_is_decayed_to_the_newer_time_of_the_record():
-    late = ItemDelta(1, 0, 1, NOW - 9 * DAY_MS, NOW - 7 * DAY_MS, (1.0, 1.0, 1.0))
+    late = ItemDelta(1, 0, 1, NOW - 9 * DAY_MS, NOW - 7 * DAY_MS, (1.0,) * 6, (1.0,) * 3)
     (record,) = apply_deltas([ItemRecord(trend_ms=NOW)], [[late]], 10)
-    assert record.trend == pytest.approx((exp(-7), exp(-1), exp(-7 / 60)), rel=1e-12)
+    assert record.trend == pytest.approx([exp(-7 / days) for days in TREND_DAYS], rel=1e-12)
+    assert record.entry == pytest.approx([exp(-7 / days) for days in ENTRY_DAYS], rel=1e-12)
     assert (record.first_seen_ms, record.trend_ms) == (NOW - 9 * DAY_MS, NOW)
 
 
@@ -197,6 +207,7 @@ def test_how_source_partitions_interleave_does_not_matter(streams, random, toget
     assert (one.count, one.exposures, one.fences) == (other.count, other.exposures, other.fences)
     assert (one.first_seen_ms, one.trend_ms) == (other.first_seen_ms, other.trend_ms)
     assert one.trend == pytest.approx(other.trend, rel=1e-9)
+    assert one.entry == pytest.approx(other.entry, rel=1e-9)
     assert dict(one.neighbours) == pytest.approx(dict(other.neighbours), rel=1e-9)
     assert dict(one.forwards) == pytest.approx(dict(other.forwards), rel=1e-9)
     assert one.moments == other.moments
@@ -227,11 +238,16 @@ def test_put_replaces_whole_rows_and_numbers_new_neighbours():
     index = ItemIndex()
     index.intern(np.array([10, 20], np.uint64))
     stats = ItemStatistics(index, neighbours_max=3)
-    put(stats, [1], [ItemRecord(4, NOW, NOW, (1.0, 2.0, 3.0), 7, 2, {10: 0.5, 30: 0.25})])
+    put(
+        stats,
+        [1],
+        [ItemRecord(4, NOW, NOW, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), (7.0, 8.0, 9.0), 7, 2, {10: 0.5, 30: 0.25})],
+    )
     assert (stats.size, stats.version, len(index)) == (3, 1, 3)
     assert stats.count.tolist() == [0.0, 4.0, 0.0]
     assert stats.first_seen_ms.tolist() == [NEVER_MS, NOW, NEVER_MS]
-    assert stats.trend[1].tolist() == [1.0, 2.0, 3.0]
+    assert stats.trend[1].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert stats.entry[1].tolist() == [7.0, 8.0, 9.0]
     assert (stats.trend_ms[1], stats.exposures[1], stats.clicks[1]) == (NOW, 7, 2)
     assert stats.neighbour_row.tolist() == [NO_NEIGHBOURS, 1, NO_NEIGHBOURS]
     assert stats.neighbours.tolist() == [[-1, -1, -1], [0, 2, -1]]
@@ -239,7 +255,8 @@ def test_put_replaces_whole_rows_and_numbers_new_neighbours():
     put(stats, np.array([1]), [ItemRecord(5, neighbours={30: 9.0})])
     assert stats.neighbours[1].tolist() == [2, -1, -1]
     assert stats.neighbour_weights[1].tolist() == [9.0, 0.0, 0.0]
-    assert stats.trend[1].tolist() == [0.0, 0.0, 0.0]
+    assert not stats.trend[1].any()
+    assert not stats.entry[1].any()
     put(stats, [1], [ItemRecord(5)])
     assert stats.neighbours[stats.neighbour_row[1]].tolist() == [-1, -1, -1]
 
@@ -336,10 +353,12 @@ def test_the_deltas_of_a_batch_sum_its_events_and_pack_like_single_ones(batch, e
     new, history = _columns(batch)
     new_ms = NOW - DAY_MS * np.arange(len(batch))
     context = np.arange(len(batch)).astype(np.uint8) % 8
+    is_entry = np.arange(len(batch)) % 3 == 0
     items, columns = batch_deltas(
         new,
         new_ms,
         context,
+        is_entry,
         history,
         0.9,
         0.6,
@@ -358,8 +377,10 @@ def test_the_deltas_of_a_batch_sum_its_events_and_pack_like_single_ones(batch, e
         mine = new_ms[new == item].tolist()
         assert (delta.count, delta.exposures, delta.clicks) == (len(mine), exposed.count(item), clicked.count(item))
         assert (delta.first_seen_ms, delta.trend_ms) == (min(mine, default=NEVER_MS), max(mine, default=0))
-        decayed = [sum(exp(-(delta.trend_ms - t) / (days * DAY_MS)) for t in mine) for days in (1, 7, 60)]
-        assert delta.trend == pytest.approx(tuple(decayed), rel=1e-12)
+        entered = new_ms[(new == item) & is_entry].tolist()
+        for name, times_ms, constants in (("trend", mine, TREND_DAYS), ("entry", entered, ENTRY_DAYS)):
+            decayed = [sum(exp(-(delta.trend_ms - t) / (days * DAY_MS)) for t in times_ms) for days in constants]
+            assert getattr(delta, name) == pytest.approx(tuple(decayed), rel=1e-12)
         of = source == item
         assert delta.neighbours == dict(zip(destination[of].tolist(), weight[of].tolist(), strict=True))
         forwards = dict(zip(destination[of].tolist(), forward[of].tolist(), strict=True))
@@ -406,7 +427,7 @@ def test_the_newest_engagement_is_told_without_reading_the_rest():
 
 def test_neighbours_beyond_the_bound_of_memory_have_no_room_until_an_item_goes():
     index = ItemIndex()
-    stats = ItemStatistics(index, 4, max_bytes=3 * 4 * 20 + 4 * 253)  # three rows, of which one is the empty one
+    stats = ItemStatistics(index, 4, max_bytes=3 * 4 * 20 + 4 * 301)  # three rows, of which one is the empty one
     rows = index.intern(np.array([101, 102, 103], np.uint64))
     values = [pack_record(replace(RECORD, count=n, neighbours={7: 1.0}, forwards={})) for n in (1, 2, 3)]
     stats.put(rows, values)

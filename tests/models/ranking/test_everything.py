@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.items.priors import Priors
+from models.items.priors import EXPERTS, Priors
 from models.items.record import MOMENTS, NEVER_MS
 from models.ranking.everything import everything, scores_of
 from models.ranking.features import ItemArrays, Question
@@ -23,7 +23,7 @@ def items(n: int, seed: int) -> ItemArrays:
     first_ms = np.where(rng.random(n) < 0.2, NEVER_MS, NOW_MS - rng.integers(-(10**8), 10**10, n))
     return ItemArrays(
         np.arange(n, dtype=np.uint64) + 1, rng.random(n) < 0.8, rng.integers(0, 50, n).astype(float), first_ms,
-        rng.random((n, 3)) * 9, NOW_MS - rng.integers(-(10**6), 10**9, n), rng.integers(0, 9, (n, MOMENTS)),
+        rng.random((n, 6)) * 9, rng.random((n, 3)), NOW_MS - rng.integers(-(10**6), 10**9, n), rng.integers(0, 9, (n, MOMENTS)),
         rng.permutation(n).astype(np.int32), near, rng.random((n, 4)) * 5, rng.random((n, 4)),
     )  # fmt: skip
 
@@ -38,7 +38,8 @@ def test_features_candidates_and_scores_are_those_of_the_ranking_that_serves(see
         np.array([NOW_MS]), np.array([float(10**seed)]), np.array([bins]),
     )  # fmt: skip
     expected = SequenceScores(np.array([[5, -1, 8]], np.int32), rng.random((1, 3)).astype(np.float32))
-    priors = Priors(np.empty(0, np.int32), SHARES, 0, 0, 0)
+    nothing = np.empty(0, np.int32)
+    priors = Priors(nothing, (nothing,) * len(EXPERTS), nothing[:, None], SHARES, 0, 0, 0)
     found, x = features_of(question, known, priors, full_scope(known), None, expected)
 
     every = everything(question, known, SHARES, None, expected)

@@ -49,7 +49,7 @@ class World:
         return pack_record(
             ItemRecord(
                 count, NOW - int(rng.integers(10**10)), NOW - int(rng.integers(10**9)),
-                (count / 4, count / 2, float(count)), neighbours=near,
+                tuple(count * rng.random(6)), tuple(count * rng.random(3)), neighbours=near,
                 forwards={each: weight / 2 for each, weight in near.items()},
                 moments=tuple(rng.integers(0, 9, 23).tolist()),
             )

@@ -8,6 +8,7 @@ from models.items.co_occurrence import moment_bins
 from models.items.record import MOMENTS
 from models.ranking.features import CONTEXT, FEATURES, ItemArrays, fill_features
 from models.ranking.moment import ITEMS_PER_MS, LEAST_ROOM, MAX_AGE_MS, Moments, item_moment
+from models.ranking.newcomers import with_expert
 from models.ranking.weights import default_weights, weight_classes
 
 NOW_MS = 1_700_000_000_000
@@ -18,7 +19,7 @@ def items(n: int) -> ItemArrays:
     neighbours, none = np.full((n, 1), -1, np.int32), np.zeros((n, 1))
     return ItemArrays(
         np.arange(n, dtype=np.uint64) + 1, np.ones(n, np.bool_), rng.integers(0, 50, n).astype(float),
-        NOW_MS - rng.integers(0, 10**10, n), rng.random((n, 3)) * 9, NOW_MS - rng.integers(0, 10**9, n),
+        NOW_MS - rng.integers(0, 10**10, n), rng.random((n, 6)) * 9, rng.random((n, 3)), NOW_MS - rng.integers(0, 10**9, n),
         rng.integers(0, 9, (n, MOMENTS)), np.arange(n, dtype=np.int32), neighbours, none, none,
     )  # fmt: skip
 
@@ -30,9 +31,9 @@ SHARES = np.full(MOMENTS, 1 / 8)
 def test_base_and_scene_are_the_weighted_features_of_the_exact_ranking():
     known, weights = items(40), default_weights()
     made = item_moment(known, SHARES, weights, NOW_MS, BINS[:2])
-    x = np.zeros(len(FEATURES))
+    x, wanted = np.zeros(len(FEATURES)), np.ones(len(FEATURES), np.bool_)
     for j in range(40):
-        fill_features(x, known, j, np.zeros(5), np.zeros(2, np.float32), 0.0, NOW_MS, BINS, SHARES)
+        fill_features(x, known, j, np.zeros(5), np.zeros(2, np.float32), 0.0, NOW_MS, BINS, SHARES, wanted)
         assert made.scene[3, j] == np.float32(x[CONTEXT + 2])
         x[CONTEXT + 2] = 0.0
         np.testing.assert_allclose(made.base[:, j], weight_classes(weights) @ x, rtol=1e-5, atol=1e-5)
@@ -47,9 +48,18 @@ def test_it_is_kept_for_a_moment_and_made_anew_for_other_weights_and_hours_and_w
     assert moments.at(items(9), SHARES, weights, NOW_MS, BINS[:2] + 1).bins.tolist() == (BINS[:2] + 1).tolist()
 
 
+def test_it_is_made_anew_when_newcomers_get_another_list():
+    moments, weights = Moments(), default_weights()
+    first = moments.at(items(9), SHARES, weights, NOW_MS, BINS[:2])
+    second = moments.at(items(9), SHARES, with_expert(weights, 3), NOW_MS, BINS[:2])
+    assert second is not first
+    assert (first.base[:-1] == second.base[:-1]).all()
+    assert (first.base[-1, :9] != second.base[-1, :9]).any()
+
+
 def some(known, n):
     """The first n of these items."""
-    return known._replace(**{name: getattr(known, name)[:n] for name in ItemArrays._fields[:8]})
+    return known._replace(**{name: getattr(known, name)[:n] for name in ItemArrays._fields[:9]})
 
 
 def test_it_is_made_anew_for_other_statistics_though_no_event_comes():

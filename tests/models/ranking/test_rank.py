@@ -11,12 +11,13 @@ from item_records import ItemRecord, pack_record
 from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
-from models.items.priors import compute_priors
+from models.items.priors import EXPERTS, compute_priors
 from models.items.rows import DAY_MS
 from models.items.stats import ItemStatistics
 from models.ranking import rank as ranking
 from models.ranking.features import FEATURES, PART_OF, PARTS, SCALES, Question
 from models.ranking.moment import Moments
+from models.ranking.newcomers import with_expert
 from models.ranking.rank import RankingParams, SequenceScores, rank, score_all
 from models.ranking.weights import Calibration, default_weights, from_json, make_weights, named, to_json, user_weights
 from models.vocabulary import COLD_START, INTEREST, POPULAR
@@ -24,6 +25,20 @@ from models.vocabulary import COLD_START, INTEREST, POPULAR
 NOW = 1_700_000_000_000
 BINS = (6, 9, 17)
 PLAIN = named({"always": {"co_fast": 1.0, "co_forward": 0.5}}, {"popularity": 1.0})
+
+
+DECAYED = {
+    "trend_hour": (1 / 8, 1 / 24), "trend_6_hours": (1 / 7, 1 / 4), "trend_day": (1 / 4, 1), "trend_week": (1 / 2, 7),
+    "trend_2_months": (1, 60), "trend_year": (2, 365), "entry_3_days": (1 / 9, 3), "entry_month": (1 / 5, 30),
+    "entry_year": (1 / 3, 365),
+}  # fmt: skip
+"""Of each decayed count: what it is as a share of the item's count, and its time constant in days."""
+
+
+def _decayed(count):
+    """Trends, entries."""
+    shares = [count * share for share, _ in DECAYED.values()]
+    return tuple(shares[:6]), tuple(shares[6:])
 
 
 class World:
@@ -42,7 +57,7 @@ class World:
             count = self.counts.get(n, 0)
             self.moments[n] = tuple((n * b) % 7 for b in range(23))
             record = ItemRecord(
-                count, NOW - n * DAY_MS, NOW - DAY_MS * n, (count / 4, count / 2, float(count)), neighbours=near,
+                count, NOW - n * DAY_MS, NOW - DAY_MS * n, *_decayed(count), neighbours=near,
                 forwards={each: weight / 2 for each, weight in near.items()}, moments=self.moments[n],
             )  # fmt: skip
             self.stats.put([n], [pack_record(record)])
@@ -114,8 +129,8 @@ class World:
             share = everything[b] / max(1, sum(everything[slice(*group)]))
             here = self.moments[j][b] if told else 0
             x[name] = log((here + 20 * share) / ((count + 20) * share)) if share else 0.0
-        for name, part, days in (("trend_day", 4, 1), ("trend_week", 2, 7), ("trend_2_months", 1, 60)):
-            x[name] = log1p(count / part * exp(-j / days) / 0.02)
+        for name, (share, days) in DECAYED.items():
+            x[name] = log1p(count * share * exp(-j / days) / 0.02)
         age = log1p(24 * j) if told else 0.0
         return x | {"popularity": log1p(count), "age": age, "new": float(count < 5)}
 
@@ -142,6 +157,21 @@ def test_a_user_without_history_gets_what_is_popular():
     assert ranked.items.tolist() == [[3, 1, 2]]
     assert ranked.strategy.tolist() == [[COLD_START] * 3]
     assert not ranked.contributions.any()
+
+
+def test_newcomers_get_the_list_of_the_expert_that_serves_and_nobody_else_does():
+    world = World(9, counts=[1, 30, 5, 80, 20, 10, 8, 3, 0], links={1: {5: 2.0}})
+    for expert, name in enumerate(EXPERTS):
+        served = with_expert(PLAIN, expert)
+        bounded, plain = (world.rank([[-1, -1]], weights=served, each=3, bounded=each) for each in (True, False))
+        share, days = DECAYED.get(name, (1.0, 1e9))
+        wanted = sorted(range(9), key=lambda j: (-world.counts[j] * share * exp(-j / days), -world.counts[j]))[:3]
+        assert bounded.items.tolist() == plain.items.tolist() == [wanted], name
+        assert plain.strategy.tolist() == [[COLD_START] * 3]
+        part = "trend" if name.startswith("trend") else "popularity"
+        assert plain.parts[part].tolist() == plain.scores.tolist()
+        warm = world.rank([[1, -1]], weights=served, excluded=[[1]])
+        assert warm.items.tolist() == world.rank([[1, -1]], weights=PLAIN, excluded=[[1]]).items.tolist()
 
 
 def test_a_history_that_leads_nowhere_gives_popular_items_named_as_such():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from chat_service import FakeChatService, fake_chat_service, saying
 from confluent_kafka import Producer
-from item_records import ItemRecord, pack_record
+from item_records import ItemRecord, days, pack_record
 from msgspec.structs import replace
 from reason_records import reasons_record
 from sequence_models import SHAPE, random_items, random_weights, reference
@@ -62,7 +62,7 @@ def topics(
         value = {"item_id": item, "title": f"The {item}"}
         producer.produce(settings.topic_items, json.dumps(value).encode(), item.encode())
         near = {item_hash(b if a == item else a): w for (a, b), w in PAIRS.items() if item in (a, b)}
-        record = ItemRecord(30, NOW_MS - 90 * DAY_MS, NOW_MS, (0.0, 0.0, 30.0), neighbours=near)
+        record = ItemRecord(30, NOW_MS - 90 * DAY_MS, NOW_MS, days(0.0, 0.0, 30.0), neighbours=near)
         producer.produce(settings.topic_item_stats, pack_record(record), item.encode())
     for user, action, item, ago_ms in (
         ("ann", "click", "lamp", 3 * DAY_MS),

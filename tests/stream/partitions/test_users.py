@@ -30,6 +30,7 @@ def engagements(n: int) -> Changes:
     return Changes(
         rows=zeros, n_applied=n, n_fenced=0, n_repeats=0, applied=zeros == 0, first_item=np.arange(1, n + 1, dtype=np.uint64),
         first_time_ms=zeros, first_event=zeros, first_context=zeros.astype(np.uint8),
+        first_is_entry=zeros == 0,
         first_history=np.zeros((n, 2), np.uint64), exposed_item=none, clicked_item=none,
     )  # fmt: skip
 

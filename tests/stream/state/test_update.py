@@ -19,10 +19,14 @@ FIXED = settings(derandomize=True, deadline=None, max_examples=60)
 
 def firsts_of(changes):
     return Counter(
-        First(item, time_ms, tuple(history))
+        First(item, time_ms, tuple(history), is_entry)
         for c in changes
-        for item, time_ms, history in zip(
-            c.first_item.tolist(), c.first_time_ms.tolist(), c.first_history.tolist(), strict=True
+        for item, time_ms, history, is_entry in zip(
+            c.first_item.tolist(),
+            c.first_time_ms.tolist(),
+            c.first_history.tolist(),
+            c.first_is_entry.tolist(),
+            strict=True,
         )
     )
 

@@ -44,8 +44,10 @@ from stream.wire.records import (
     Estimate,
     Event,
     EventSource,
+    ExpertStats,
     Item,
     ModelVersions,
+    NewcomerStats,
     OutcomeAttribution,
     Recommendation,
     RecommendedItem,
@@ -97,7 +99,9 @@ READ: dict[str, Event | Item] = {
     "item-v1-minimal": Item(item_id="item-8", title="登山鞋"),
 }
 
-WRITTEN: dict[str, Recommendation | Reasons | RecommendationAttribution | OutcomeAttribution | StrategyStats] = {
+WRITTEN: dict[
+    str, Recommendation | Reasons | RecommendationAttribution | OutcomeAttribution | StrategyStats | NewcomerStats
+] = {
     "strategy-stats-v1": StrategyStats(
         strategy="interest",
         slot=1,
@@ -115,6 +119,13 @@ WRITTEN: dict[str, Recommendation | Reasons | RecommendationAttribution | Outcom
         ips=Estimate(0.5, 0.0, 1.0),
         updated_at=1_767_225_600_123,
     ),
+    "newcomer-stats-v1": NewcomerStats(
+        partition=3,
+        newcomers=41.5,
+        newcomers_squared=39.25,
+        experts={"popularity": ExpertStats(0.0, 0.0), "entry_month": ExpertStats(1.25, 0.5)},
+        updated_at=1_767_225_600_123,
+    ),
     "recommendation-v1": Recommendation(
         recommendation_id="r-1f2e",
         user_id="user-1",
@@ -122,7 +133,7 @@ WRITTEN: dict[str, Recommendation | Reasons | RecommendationAttribution | Outcom
         event_time=1_767_225_600_123,
         source=EventSource("interest.events", 3, 1_099_511_627_776),
         trigger="event",
-        model=ModelVersions(encoder="minilm-2", sequence=None, ranker="linear-1"),
+        model=ModelVersions(encoder="minilm-2", sequence=None, ranker="linear-1", newcomers="trend_week"),
         items=(
             RecommendedItem("item-9", 1, 1.75, 0.25, "interest", 0.9, {"interest": 1.25, "co_occurrence": 0.5}),
             RecommendedItem("item-3", 2, 0.125, 0.0625, "explore", 0.1, {"exploration": 0.125}),
@@ -193,6 +204,7 @@ DECODERS = {
     "recommendation": events.recommendation_decoder,
     "attribution": events.attribution_decoder,
     "strategy-stats": events.strategy_stats_decoder,
+    "newcomer-stats": events.newcomer_stats_decoder,
 }
 
 # design/wire.md, table by table. A field may be added here, never taken away.
@@ -201,7 +213,7 @@ DOCUMENTED: dict[type[msgspec.Struct], str] = {
     Item: "item_id title categories description language media_text published_at available price attributes",
     Recommendation: "recommendation_id user_id generated_at event_time source trigger model items schema_version",
     EventSource: "topic partition offset",
-    ModelVersions: "encoder sequence ranker",
+    ModelVersions: "encoder sequence ranker newcomers",
     RecommendedItem: "item_id rank score probability strategy propensity parts",
     Reasons: (
         "kind recommendation_id user_id method part_names behaviours places reasons gap counterfactual schema_version"
@@ -217,6 +229,8 @@ DOCUMENTED: dict[type[msgspec.Struct], str] = {
     Explanation: "en zh",
     OutcomeAttribution: "kind outcome_id item_id action event_time value credits rule unattributed schema_version",
     Credit: "recommendation_id rank strategy shown_at credit",
+    NewcomerStats: "kind partition newcomers newcomers_squared experts updated_at schema_version",
+    ExpertStats: "better better_squared",
     StrategyStats: "strategy slot context exposures clicks purchases value ips snips doubly_robust schema_version",
 }
 

@@ -19,8 +19,10 @@ from models.hashing import item_hash
 from models.vocabulary import ACTIONS
 from stream.errors import SettingsError
 from stream.metrics import Metrics
+from stream.outcomes.newcomers import NEWCOMERS_KEY
 from stream.outcomes.strategy_totals import record_key
 from stream.partitions.items import ItemPartition
+from stream.partitions.users import UserPartition
 from stream.refresh.renewal import LEARNED_LATE_S
 from stream.settings import Settings
 from stream.state.record import RING, dwell_code
@@ -489,3 +491,74 @@ def test_what_was_disliked_stays_away_when_it_has_left_the_ring(tmp_path, action
         harness.waiting()
         listed = harness.refresh("zoe")["zoe"]
         assert ("i1" in listed) == comes_back
+
+
+def newcomers_who_take(harness, item, n, start=0):
+    for k in range(n):
+        harness.events((f"new{start + k}", "click", item))
+        harness.share_statistics()
+        harness.refresh(f"new{start + k}")
+
+
+def test_people_without_history_get_the_list_that_those_before_them_took_most_from(tmp_path):
+    with opened(tmp_path) as harness:
+        harness.catalogue(*(f"i{n}" for n in range(30)))
+        harness.events(*((f"old{k}", "click", f"own{k}") for k in range(100)))
+        for n in range(15):  # everybody has engaged with these, but nobody began with them
+            harness.events(*((f"old{k}", "click", f"i{n}") for k in range(100 - n)))
+        harness.share_statistics()
+        harness.refresh("old0")
+        newcomers_who_take(harness, "i29", 60)
+        assert harness.refresh("nobody")["nobody"][0] != "i29"
+        stats = harness.users.outcomes.take().strategies
+        harness.tracker.serving.replicate_strategies([replicated(*each) for each in stats])
+        harness.tracker.serving.weigh_strategies()
+        assert harness.refresh("nobody")["nobody"][0] == "i29"
+        (made,) = lists_of(harness, "nobody")
+        assert made.list.record.model.newcomers.startswith("entry_")
+        assert {i.strategy for i in made.list.record.items} == {"cold_start"}
+        value = harness.metrics.registry.get_sample_value
+        expert = made.list.record.model.newcomers
+        assert value("penchant_newcomer_list", {"expert": expert}) == 1
+        assert value("penchant_newcomer_list", {"expert": "popularity"}) == 0
+        assert value("penchant_newcomer_gain", {"expert": expert}) > 2 * value(
+            "penchant_newcomer_gain_error", {"expert": expert}
+        )
+        assert value("penchant_newcomers") > 30
+
+
+def test_which_list_newcomers_get_can_be_set(tmp_path):
+    with opened(tmp_path, newcomer_lists="trend_day") as harness:
+        harness.catalogue(*(f"i{n}" for n in range(3)))
+        harness.events(("a", "click", "i1"))
+        (made,) = lists_of(harness, "nobody")
+        assert made.list.record.model.newcomers == "trend_day"
+        harness.tracker.serving.weigh_strategies()
+        assert lists_of(harness, "nobody")[0].list.record.model.newcomers == "trend_day"
+
+
+def test_a_newcomer_is_judged_once_however_often_the_events_come(tmp_path):
+    with opened(tmp_path) as harness:
+        harness.catalogue("i1", "i2")
+        harness.refresh("nobody")
+        records = [event_record(n, f"u{n}", action="click", item_id="i1") for n in range(5)]
+        harness.chunk(records)
+        told = harness.users.outcomes.newcomers.evidence.n
+        harness.chunk(records)
+        harness.chunk([event_record(9, "u0", action="click", item_id="i2")])
+        assert harness.users.outcomes.newcomers.evidence.n == told == pytest.approx(5, rel=0.02)
+
+
+def test_what_newcomers_said_is_there_after_a_restart_and_garbage_begins_anew(tmp_path):
+    with opened(tmp_path) as harness:
+        harness.catalogue("i1", "i2")
+        harness.refresh("nobody")
+        harness.events(*((f"u{n}", "click", "i1") for n in range(5)))
+        stored = harness.users.outcomes.take().stored
+        harness.users.store.write(zip(*stored, strict=True), None)
+        before = harness.users.outcomes.newcomers.evidence
+        again = UserPartition(0, harness.stores[0][0]).outcomes.newcomers
+        assert [np.asarray(each).tolist() for each in again.evidence] == [np.asarray(each).tolist() for each in before]
+        assert again.take_changed() is None
+        harness.users.store.write([(NEWCOMERS_KEY, b"{")], None)
+        assert UserPartition(0, harness.stores[0][0]).outcomes.newcomers.evidence.n == 0.0
