@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from models.evaluation.measures import (
 from models.evaluation.protocol import Answers
 from models.evaluation.questions import Questions, audiences
 from models.evaluation.slices import slices
+from models.evaluation.verdict import ALL, METRIC, MODEL, as_json, judge_slices
 
 REFERENCE: Final = "co_occurrence_tuned"
 """Every contender's difference is to this one: the strongest simple method we know."""
@@ -43,9 +44,15 @@ class Result(NamedTuple):
 
 
 def make_report(
-    results: Mapping[str, Result], stream: Stream, known: Known, asked: Questions, end: int, seed: int
+    results: Mapping[str, Result],
+    stream: Stream,
+    known: Known,
+    asked: Questions,
+    end: int,
+    seed: int,
+    baselines: Collection[str],
 ) -> dict[str, Any]:
-    """`models`, `slices` and `differences` of the report; figures that do not exist are None.
+    """`verdict`, `models`, `slices` and `differences` of the report; figures that do not exist are None.
 
     Args:
         results: by contender, in the order in which they are to be shown.
@@ -53,11 +60,12 @@ def make_report(
         asked: the q > 0 questions.
         end: the warm-up mark.
         seed: of the bootstrap.
+        baselines: contenders that Penchant is to be ahead of, whether they took part or not.
     """
     before = _before(stream, end)
     possible = _possible(known, asked)
     values = {name: _values(result, known, asked, before) for name, result in results.items()}
-    parts = {"all": np.ones(asked.at.size, np.bool_), **slices(asked, stream, end)}
+    parts = {ALL: np.ones(asked.at.size, np.bool_), **slices(asked, stream, end)}
     wanted = _wanted(values)
     rows = np.stack([_row(values, each) for each in wanted])
     drawn = Resamples(asked.user, seed).intervals([Part(mask, rows) for mask in parts.values()])
@@ -67,7 +75,7 @@ def make_report(
     }
     models = {
         name: {
-            **figures["all"]["models"][name],
+            **figures[ALL]["models"][name],
             **_whole_run(result, asked, possible),
             "chosen": result.chosen,
             "seconds": round(result.seconds, 3),
@@ -75,11 +83,26 @@ def make_report(
         for name, result in results.items()
     }
     return {
+        "verdict": _verdict(values, parts, asked, seed, baselines),
         "models": models,
-        "slices": {part: each["models"] for part, each in figures.items() if part != "all"},
+        "slices": {part: each["models"] for part, each in figures.items() if part != ALL},
         "differences": {part: each["differences"] for part, each in figures.items()},
         "questions": {part: int(mask.sum()) for part, mask in parts.items()},
     }
+
+
+def _verdict(
+    values: Mapping[str, Mapping[str, F8]],
+    parts: Mapping[str, NDArray[np.bool_]],
+    asked: Questions,
+    seed: int,
+    baselines: Collection[str],
+) -> dict[str, Any] | None:
+    """None where Penchant did not take part."""
+    if MODEL not in values:
+        return None
+    rivals = {name: each[METRIC] for name, each in values.items() if name in baselines}
+    return as_json(list(rivals), judge_slices(values[MODEL][METRIC], rivals, parts, asked.user, seed))
 
 
 def _values(result: Result, known: Known, asked: Questions, before: Any) -> dict[str, F8]:

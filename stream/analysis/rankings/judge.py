@@ -11,6 +11,7 @@ import numpy as np
 from models.evaluation.questions import Questions, questions, warm_up_end
 from models.evaluation.report import Result, make_report
 from stream.analysis.data import Data
+from stream.analysis.rankings.contenders import OTHERS
 from stream.analysis.rankings.run import OnStep, Task, fingerprint, judge
 from stream.analysis.texts import with_text
 from stream.errors import UsageError
@@ -66,7 +67,7 @@ def judge_rankings(
     skipped = {name: each.why for name, each in results.items() if not isinstance(each, Result)}
     if not done:
         raise UsageError(f"No model could take part: {'; '.join(skipped.values())}.", "choose other --models")
-    report = make_report(done, stream, known, asked, end, seed)
+    report = make_report(done, stream, known, asked, end, seed, OTHERS)
     return {**report, "skipped": skipped, "data": _described(data, asked, possible, end)}
 
 
