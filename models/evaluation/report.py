@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from models.evaluation.measures import (
 )
 from models.evaluation.protocol import Answers
 from models.evaluation.questions import Questions, audiences
+from models.evaluation.reach import Weeks, weekly_coverage, weeks
 from models.evaluation.slices import slices
 from models.evaluation.verdict import ALL, METRIC, MODEL, as_json, judge_slices
 
@@ -41,6 +43,8 @@ class Result(NamedTuple):
     """What it chose on the warm-up part."""
     seconds: float
     """Of the whole pass, warm-up included."""
+    reranked: Mapping[float, Answers] = MappingProxyType({})
+    """The same pass with so much popularity taken off the scores."""
 
 
 def make_report(
@@ -52,7 +56,7 @@ def make_report(
     seed: int,
     baselines: Collection[str],
 ) -> dict[str, Any]:
-    """`verdict`, `models`, `slices` and `differences` of the report; figures that do not exist are None.
+    """The report but for `data` and `skipped`; figures that do not exist are None.
 
     Args:
         results: by contender, in the order in which they are to be shown.
@@ -63,7 +67,7 @@ def make_report(
         baselines: contenders that Penchant is to be ahead of, whether they took part or not.
     """
     before = _before(stream, end)
-    possible = _possible(known, asked)
+    possible, asked_weeks = _possible(known, asked), weeks(asked, stream, known)
     values = {name: _values(result, known, asked, before) for name, result in results.items()}
     parts = {ALL: np.ones(asked.at.size, np.bool_), **slices(asked, stream, end)}
     wanted = _wanted(values)
@@ -76,7 +80,7 @@ def make_report(
     models = {
         name: {
             **figures[ALL]["models"][name],
-            **_whole_run(result, asked, possible),
+            **_whole_run(result, asked, possible, asked_weeks),
             "chosen": result.chosen,
             "seconds": round(result.seconds, 3),
         }
@@ -88,6 +92,7 @@ def make_report(
         "slices": {part: each["models"] for part, each in figures.items() if part != ALL},
         "differences": {part: each["differences"] for part, each in figures.items()},
         "questions": {part: int(mask.sum()) for part, mask in parts.items()},
+        "weeks": int(asked_weeks.items.size),
     }
 
 
@@ -197,11 +202,15 @@ def _figures(
     return {"models": models, "differences": differences}
 
 
-def _whole_run(result: Result, asked: Questions, possible: NDArray[np.int32]) -> dict[str, Any]:
+def _whole_run(result: Result, asked: Questions, possible: NDArray[np.int32], asked_weeks: Weeks) -> dict[str, Any]:
     """What is no mean over questions."""
     listed = result.answers.listed
     share = spread(listed, possible, DIVERSITY_AT)
-    found: dict[str, Any] = {"coverage@10": _number(share.coverage), "gini@10": _number(share.gini)}
+    found: dict[str, Any] = {
+        "coverage@10": _number(share.coverage),
+        "weekly_coverage@10": weekly_coverage(listed, asked_weeks, DIVERSITY_AT),
+        "gini@10": _number(share.gini),
+    }
     probability, clicked = outcomes(listed, result.answers.probability, asked.item)
     if probability.size:
         bins = reliability(probability, clicked)

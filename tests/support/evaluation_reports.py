@@ -13,7 +13,7 @@ def report_of(models):
     """Of these contenders: alike in everything, and Penchant ahead of the reference in every slice but one."""
     mean = {"ndcg@10": 0.1897, "hr@10": 0.2767, "hr@20": 0.3, "mrr": 0.15, "auc": 0.9}
     figures = {**mean, "intervals": {"ndcg@10": [0.1234, 0.2345]}, "questions": QUESTIONS, "seconds": 1234.5}
-    lists = {"coverage@10": 0.907, "gini@10": 0.7, "novelty@10": 11.2, "diversity@10": 0.8}
+    lists = {"coverage@10": 0.907, "weekly_coverage@10": 0.3, "gini@10": 0.7, "novelty@10": 11.2, "diversity@10": 0.8}
     difference = {"mean": 0.0219, "interval": [-0.1234, 0.1234]}
     return {
         "verdict": verdict(difference) if MODEL in models and len(models) > 1 else None,

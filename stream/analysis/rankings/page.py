@@ -20,7 +20,8 @@ img { max-width: 100% } code { overflow-wrap: anywhere } .skipped { color: #960 
 tr.ahead td:last-child { color: #060 } tr.behind td:last-child { color: #a00; font-weight: bold } tr.few { color: #777 }
 """
 _COLUMNS: Final = ("ndcg@10", "ndcg@20", "hr@10", "hr@20", "mrr", "auc", "precision@10", "recall@10", "f1@10",
-                   "coverage@10", "gini@10", "novelty@10", "diversity@10", "seconds")  # fmt: skip
+                   "seconds")  # fmt: skip
+_REACH: Final = ("ndcg@10", "coverage@10", "weekly_coverage@10", "gini@10", "novelty@10", "diversity@10")
 
 
 def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
@@ -38,7 +39,9 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         f"<h2>What was asked</h2><p><code>{escape(report['command'])}</code></p><p>{facts}</p>",
         *(f"<p>sha256 of {escape(role)}: <code>{escape(each)}</code></p>" for role, each in data["sha256"].items()),
         "<h2>All questions</h2>",
-        _models(report),
+        _models(report, _COLUMNS),
+        "<h2>Reach and lists of ten</h2>",
+        _models(report, _REACH),
         "<h2>Minus tuned co-occurrence, with 95 % intervals</h2>",
         _differences(report),
         "<h2>Slices: NDCG@10</h2>",
@@ -78,9 +81,9 @@ def _verdict(verdict: Mapping[str, Any] | None) -> str:
     return said + table(headings, rows, [row["mark"] for row in verdict["rows"]])
 
 
-def _models(report: Mapping[str, Any]) -> str:
-    rows = ([name, *(number(each.get(metric)) for metric in _COLUMNS)] for name, each in report["models"].items())
-    return table(("model", *_COLUMNS), rows)
+def _models(report: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    rows = ([name, *(number(each.get(metric)) for metric in metrics)] for name, each in report["models"].items())
+    return table(("model", *metrics), rows)
 
 
 def _differences(report: Mapping[str, Any]) -> str:

@@ -11,7 +11,13 @@ from models.evaluation.slices import MONTH
 from stream.display.terminal import Cell, Style, count, say, show_table
 
 _HITS: Final = ("hr@10", "mrr", "auc")
-_LISTS: Final = {"coverage": "coverage@10", "gini": "gini@10", "novelty": "novelty@10", "diversity": "diversity@10"}
+_LISTS: Final = {
+    "coverage": "coverage@10",
+    "a week": "weekly_coverage@10",
+    "gini": "gini@10",
+    "novelty": "novelty@10",
+    "diversity": "diversity@10",
+}
 NOTHING: Final = "–"
 _SHORT: Final = {
     "all": "all questions",
@@ -95,7 +101,7 @@ def _show_lists(console: Console, report: dict[str, Any]) -> None:
         [Cell(name), *(Cell(_number(each[metric])) for metric in _LISTS.values()), Cell(f"{each['seconds']:.1f}")]
         for name, each in report["models"].items()
     ]
-    _show(console, ("model", *_LISTS, "seconds"), rows, "Lists of ten")
+    _show(console, ("model", *_LISTS, "seconds"), rows, "Reach and lists of ten")
 
 
 def _show_slices(console: Console, report: dict[str, Any]) -> None:
