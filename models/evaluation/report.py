@@ -88,6 +88,7 @@ def make_report(
     }
     return {
         "verdict": _verdict(values, parts, asked, seed, baselines),
+        "minus_penchant": _minus_penchant(values, asked, seed),
         "models": models,
         "slices": {part: each["models"] for part, each in figures.items() if part != ALL},
         "differences": {part: each["differences"] for part, each in figures.items()},
@@ -108,6 +109,19 @@ def _verdict(
         return None
     rivals = {name: each[METRIC] for name, each in values.items() if name in baselines}
     return as_json(list(rivals), judge_slices(values[MODEL][METRIC], rivals, parts, asked.user, seed))
+
+
+def _minus_penchant(values: Mapping[str, Mapping[str, F8]], asked: Questions, seed: int) -> dict[str, Any]:
+    """Paired, over all questions: what another ranking, or more reach, would cost or bring."""
+    others = [name for name in values if name != MODEL]
+    if MODEL not in values or not others:
+        return {}
+    rows = np.stack([values[name][METRIC] - values[MODEL][METRIC] for name in others])
+    (intervals,) = Resamples(asked.user, seed).intervals([Part(np.ones(asked.at.size, np.bool_), rows)])
+    return {
+        name: {METRIC: {"mean": _mean(row), "interval": [_number(edge) for edge in interval]}}
+        for name, row, interval in zip(others, rows, intervals, strict=True)
+    }
 
 
 def _values(result: Result, known: Known, asked: Questions, before: Any) -> dict[str, F8]:

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from models.evaluation.slices import MONTH
-from models.evaluation.verdict import JUDGED
+from models.evaluation.verdict import JUDGED, METRIC, MODEL
 
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
@@ -41,7 +41,7 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         "<h2>All questions</h2>",
         _models(report, _COLUMNS),
         "<h2>Reach and lists of ten</h2>",
-        _models(report, _REACH),
+        _reach(report),
         "<h2>Minus tuned co-occurrence, with 95 % intervals</h2>",
         _differences(report),
         "<h2>Slices: NDCG@10</h2>",
@@ -84,6 +84,18 @@ def _verdict(verdict: Mapping[str, Any] | None) -> str:
 def _models(report: Mapping[str, Any], metrics: Sequence[str]) -> str:
     rows = ([name, *(number(each.get(metric)) for metric in metrics)] for name, each in report["models"].items())
     return table(("model", *metrics), rows)
+
+
+def _reach(report: Mapping[str, Any]) -> str:
+    rows = (
+        [
+            name,
+            *(number(each[metric]) for metric in _REACH),
+            _difference(report["minus_penchant"].get(name, {}).get(METRIC)),
+        ]
+        for name, each in report["models"].items()
+    )
+    return table(("model", *_REACH, f"{METRIC} minus {MODEL}"), rows)
 
 
 def _differences(report: Mapping[str, Any]) -> str:

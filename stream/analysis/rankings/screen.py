@@ -27,8 +27,8 @@ _SHORT: Final = {
     "session_start": "session starts",
     "session_start_returning": "  returning",
     "session_within": "within session",
-    "items_under_5": "items under 5",
-    "items_1_to_4": "items 1 to 4",
+    "items_under_5": "items 0-4",
+    "items_1_to_4": "items 1-4",
     "items_unseen": "items unseen",
     "items_unknown": "items unknown",
 }
@@ -107,14 +107,17 @@ def _show_lists(console: Console, report: dict[str, Any]) -> None:
 def _show_slices(console: Console, report: dict[str, Any]) -> None:
     """NDCG@10 where it is asked: a model a column would be too wide, so a slice a column, months left to the JSON."""
     parts = [part for part in report["slices"] if not part.startswith(MONTH) and report["questions"][part]]
-    at_once = _SLICES_AT_ONCE if _is_narrow(console) else max(1, len(parts))
+    at_once, air = (_SLICES_AT_ONCE, "\n") if _is_narrow(console) else (max(1, len(parts)), " ")
     for start in range(0, len(parts), at_once):
         shown = parts[start : start + at_once]
         rows = [
             [Cell(name), *(Cell(_number(report["slices"][part][name]["ndcg@10"])) for part in shown)]
             for name in report["models"]
         ]
-        headings = ("ndcg@10", *(f"{_SHORT[part].strip()} ({report['questions'][part]:,})" for part in shown))
+        headings = (
+            "ndcg@10",
+            *(f"{_SHORT.get(part, part).strip()}{air}({report['questions'][part]:,})" for part in shown),
+        )
         _show(console, headings, rows, "" if start else "Slices (questions)")
 
 

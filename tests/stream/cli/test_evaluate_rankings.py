@@ -142,6 +142,8 @@ def test_without_penchant_there_is_no_verdict_and_without_a_baseline_one_line():
     assert said in Path("alone.html").read_text()
     assert "best baseline" not in alone.stdout
     assert json.loads(Path("alone.json").read_text())["verdict"]["rows"] == []
+    assert json.loads(Path("alone.json").read_text())["minus_penchant"] == {}
+    assert json.loads(Path("without.json").read_text())["minus_penchant"] == {}
 
 
 def test_reach_is_one_more_model_per_amount_and_no_more_work(monkeypatch):
@@ -161,6 +163,12 @@ def test_reach_is_one_more_model_per_amount_and_no_more_work(monkeypatch):
     assert novelty == sorted(set(novelty))
     assert report["models"]["penchant_reach_2"]["chosen"]["reach"] == 2.0
     assert report["verdict"]["rows"] == plain["verdict"]["rows"]
+    assert set(report["minus_penchant"]) == set(report["models"]) - {"penchant"}
+    for other, each in report["minus_penchant"].items():
+        own_figure = report["models"]["penchant"]["ndcg@10"]
+        assert each["ndcg@10"]["mean"] == pytest.approx(report["models"][other]["ndcg@10"] - own_figure)
+        low, high = each["ndcg@10"]["interval"]
+        assert low <= each["ndcg@10"]["mean"] <= high
     assert report["verdict"]["baselines"] == ["popularity", "co_occurrence_tuned"]
     assert "Relevance and reach" in Path("page.html").read_text()
 
