@@ -101,7 +101,7 @@ def sentence(rows: Sequence[Row]) -> str:
         said += f", level in {len(level)} ({_listed([JUDGED[row.part] for row in level])})"
     if behind:
         said += f"; {_behind(behind)}"
-    return f"{said}.{f' Too small to judge: {len(few)}.' if few else ''}"
+    return f"{said}." + (f" Too few to judge: {_listed([JUDGED[row.part] for row in few])}." if few else "")
 
 
 def as_json(baselines: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:

@@ -117,7 +117,8 @@ def test_the_sentence_counts_what_can_be_judged_and_names_who_is_ahead_of_pencha
 
     assert sentence(list(rows.values())) == (
         "Penchant is ahead of the best baseline in 2 of 4 slices, level in 1 (users with under 5 items); behind a for "
-        "questions within a session. Too small to judge: 5."
+        "questions within a session. Too few to judge: newcomers, users not in the warm-up, session starts of "
+        "returning users, items that 1 to 4 users had and items in no event before."
     )
 
 

@@ -125,8 +125,8 @@ def test_the_first_table_is_penchant_beside_the_best_baseline_of_each_slice():
     assert told[1].startswith("Penchant and the best baseline of each slice")
     assert [line for line in told if line == verdict["sentence"]]
     page = Path("page.html").read_text(encoding="utf-8")
-    assert page.index(verdict["sentence"]) < page.index("<table") < page.index("questions within a session")
-    assert page.index("questions within a session") < page.index("sha256")
+    assert page.index(verdict["sentence"]) < page.index("<table") < page.index("<td>questions within a session")
+    assert page.index("<td>questions within a session") < page.index("sha256")
 
 
 def test_without_penchant_there_is_no_verdict_and_without_a_baseline_one_line():
