@@ -6,7 +6,7 @@ wrongly (Krichene and Rendle 2020).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.compiled import compiled
 from models.evaluation.contract import Answer, Contender, Known, Stream
 from models.evaluation.questions import Histories, Questions, histories
+from models.evaluation.reach import without_popularity
 
 LISTED: Final = 20
 """Items kept of each list."""
@@ -61,16 +62,33 @@ def run(
         ValueError: a score is NaN or an answer has the wrong length.
         UnavailableError: from the contender.
     """
+    return run_reranked(contender, stream, known, asked, end, (0.0,), stop, on_step)[0]
+
+
+def run_reranked(
+    contender: Contender,
+    stream: Stream,
+    known: Known,
+    asked: Questions,
+    end: int,
+    amounts: Sequence[float],
+    stop: int | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> list[Answers]:
+    """As `run`, with each of these amounts of popularity taken off the same answers (`reach.without_popularity`)."""
     stop = stream.n_events if stop is None else stop
     contender.warm_up(stream, known, end)
     had = histories(stream, known.n_users)
     count = np.bincount(stream.item[:end][stream.first[:end]], minlength=known.n_items).astype(np.int64)
-    keep = _Keep(asked.at.size, known.n_items)
+    keeps = [_Keep(asked.at.size, known.n_items) for _ in amounts]
     step = max(1, (stop - end) // 100)
     place, next_at = 0, _position(asked, 0)
     for at in range(end, stop):
         if at == next_at:
-            keep.judge(contender.ask(at), asked, place, had, known.listed_from_ms, count)
+            answer = contender.ask(at)
+            for keep, amount in zip(keeps, amounts, strict=True):
+                reranked = without_popularity(answer, amount, count)
+                keep.judge(reranked, asked, place, had, known.listed_from_ms, count)
             place += 1
             next_at = _position(asked, place)
         contender.learn(at)
@@ -80,7 +98,7 @@ def run(
             on_step(at - end, stop - end)
     if on_step is not None:
         on_step(stop - end, stop - end)
-    return keep.answers()
+    return [keep.answers() for keep in keeps]
 
 
 def _position(asked: Questions, place: int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,7 +24,9 @@ from models.evaluation.measures import (
 )
 from models.evaluation.protocol import Answers
 from models.evaluation.questions import Questions, audiences
+from models.evaluation.reach import Weeks, weekly_coverage, weeks
 from models.evaluation.slices import slices
+from models.evaluation.verdict import ALL, METRIC, MODEL, as_json, judge_slices
 
 REFERENCE: Final = "co_occurrence_tuned"
 """Every contender's difference is to this one: the strongest simple method we know."""
@@ -40,12 +43,20 @@ class Result(NamedTuple):
     """What it chose on the warm-up part."""
     seconds: float
     """Of the whole pass, warm-up included."""
+    reranked: Mapping[float, Answers] = MappingProxyType({})
+    """The same pass with so much popularity taken off the scores."""
 
 
 def make_report(
-    results: Mapping[str, Result], stream: Stream, known: Known, asked: Questions, end: int, seed: int
+    results: Mapping[str, Result],
+    stream: Stream,
+    known: Known,
+    asked: Questions,
+    end: int,
+    seed: int,
+    baselines: Collection[str],
 ) -> dict[str, Any]:
-    """`models`, `slices` and `differences` of the report; figures that do not exist are None.
+    """The report but for `data` and `skipped`; figures that do not exist are None.
 
     Args:
         results: by contender, in the order in which they are to be shown.
@@ -53,11 +64,12 @@ def make_report(
         asked: the q > 0 questions.
         end: the warm-up mark.
         seed: of the bootstrap.
+        baselines: contenders that Penchant is to be ahead of, whether they took part or not.
     """
     before = _before(stream, end)
-    possible = _possible(known, asked)
+    possible, asked_weeks = _possible(known, asked), weeks(asked, stream, known)
     values = {name: _values(result, known, asked, before) for name, result in results.items()}
-    parts = {"all": np.ones(asked.at.size, np.bool_), **slices(asked, stream, end)}
+    parts = {ALL: np.ones(asked.at.size, np.bool_), **slices(asked, stream, end)}
     wanted = _wanted(values)
     rows = np.stack([_row(values, each) for each in wanted])
     drawn = Resamples(asked.user, seed).intervals([Part(mask, rows) for mask in parts.values()])
@@ -67,18 +79,48 @@ def make_report(
     }
     models = {
         name: {
-            **figures["all"]["models"][name],
-            **_whole_run(result, asked, possible),
+            **figures[ALL]["models"][name],
+            **_whole_run(result, asked, possible, asked_weeks),
             "chosen": result.chosen,
             "seconds": round(result.seconds, 3),
         }
         for name, result in results.items()
     }
     return {
+        "verdict": _verdict(values, parts, asked, seed, baselines),
+        "minus_penchant": _minus_penchant(values, asked, seed),
         "models": models,
-        "slices": {part: each["models"] for part, each in figures.items() if part != "all"},
+        "slices": {part: each["models"] for part, each in figures.items() if part != ALL},
         "differences": {part: each["differences"] for part, each in figures.items()},
         "questions": {part: int(mask.sum()) for part, mask in parts.items()},
+        "weeks": int(asked_weeks.items.size),
+    }
+
+
+def _verdict(
+    values: Mapping[str, Mapping[str, F8]],
+    parts: Mapping[str, NDArray[np.bool_]],
+    asked: Questions,
+    seed: int,
+    baselines: Collection[str],
+) -> dict[str, Any] | None:
+    """None where Penchant did not take part."""
+    if MODEL not in values:
+        return None
+    rivals = {name: each[METRIC] for name, each in values.items() if name in baselines}
+    return as_json(list(rivals), judge_slices(values[MODEL][METRIC], rivals, parts, asked.user, seed))
+
+
+def _minus_penchant(values: Mapping[str, Mapping[str, F8]], asked: Questions, seed: int) -> dict[str, Any]:
+    """Paired, over all questions: what another ranking, or more reach, would cost or bring."""
+    others = [name for name in values if name != MODEL]
+    if MODEL not in values or not others:
+        return {}
+    rows = np.stack([values[name][METRIC] - values[MODEL][METRIC] for name in others])
+    (intervals,) = Resamples(asked.user, seed).intervals([Part(np.ones(asked.at.size, np.bool_), rows)])
+    return {
+        name: {METRIC: {"mean": _mean(row), "interval": [_number(edge) for edge in interval]}}
+        for name, row, interval in zip(others, rows, intervals, strict=True)
     }
 
 
@@ -174,11 +216,15 @@ def _figures(
     return {"models": models, "differences": differences}
 
 
-def _whole_run(result: Result, asked: Questions, possible: NDArray[np.int32]) -> dict[str, Any]:
+def _whole_run(result: Result, asked: Questions, possible: NDArray[np.int32], asked_weeks: Weeks) -> dict[str, Any]:
     """What is no mean over questions."""
     listed = result.answers.listed
     share = spread(listed, possible, DIVERSITY_AT)
-    found: dict[str, Any] = {"coverage@10": _number(share.coverage), "gini@10": _number(share.gini)}
+    found: dict[str, Any] = {
+        "coverage@10": _number(share.coverage),
+        "weekly_coverage@10": weekly_coverage(listed, asked_weeks, DIVERSITY_AT),
+        "gini@10": _number(share.gini),
+    }
     probability, clicked = outcomes(listed, result.answers.probability, asked.item)
     if probability.size:
         bins = reliability(probability, clicked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from stream.analysis.rankings.contenders import parse_names
+from stream.analysis.rankings.contenders import parse_amounts, parse_names
 from stream.analysis.rankings.judge import judge_rankings
 from stream.analysis.rankings.page import page
 from stream.analysis.rankings.plots import plots
@@ -56,6 +56,14 @@ def rankings(
             min=1,
         ),
     ] = None,
+    reach: Annotated[
+        str,
+        options.optional(
+            "Judge Penchant also with these amounts of popularity taken off its scores: what more reach would cost.",
+            options.RUN,
+            "A,B,…",
+        ),
+    ] = "",
     shuffle_minutes: options.ShuffleMinutes = None,
     seed: Annotated[int, options.seed("Of models and intervals.")] = 0,
     jobs: Annotated[int, options.option("Models at a time.", options.RUN, "N", min=1)] = 1,
@@ -67,6 +75,7 @@ def rankings(
     html: options.Html = None,
 ) -> None:
     settings, names = load_settings(), parse_names(models)
+    amounts = parse_amounts(reach, names)
     files = input_files(events, items, map_, items_map, timezone, time_unit, time_pattern)
     directory = work_directory(work_dir or settings.data_dir / "evaluation")
     report = Report(json_, html)
@@ -82,6 +91,7 @@ def rankings(
             seed=seed,
             jobs=jobs,
             max_questions=max_questions,
+            reach=amounts,
             on_step=bars.step,
         )
     report.write(judged, _page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from models.evaluation.questions import Questions, questions, warm_up_end
 from models.evaluation.report import Result, make_report
 from stream.analysis.data import Data
+from stream.analysis.rankings.contenders import OTHERS, REACH
 from stream.analysis.rankings.run import OnStep, Task, fingerprint, judge
 from stream.analysis.texts import with_text
 from stream.errors import UsageError
@@ -27,6 +29,7 @@ def judge_rankings(
     seed: int,
     jobs: int,
     max_questions: int | None = None,
+    reach: tuple[float, ...] = (),
     on_step: OnStep = lambda *_: None,
 ) -> dict[str, Any]:
     """The report of `models.evaluation.report` with its `data` and `skipped`, as plain JSON values.
@@ -40,6 +43,7 @@ def judge_rankings(
         seed: of contenders and intervals.
         jobs: contenders at a time.
         max_questions: asked at most, evenly spread; every event is learned all the same. None: all.
+        reach: amounts of popularity, above 0, that are taken off Penchant's scores: each is one more model of the report.
         on_step: as `judge`'s.
 
     Raises:
@@ -61,13 +65,21 @@ def judge_rankings(
         seed=seed,
         settings=settings.model_dump(mode="json"),
     )
-    results = judge(names, Task(stream, known, asked, end, seed, settings, work_dir, mark), jobs, on_step)
-    done = {name: each for name, each in results.items() if isinstance(each, Result)}
+    results = judge(names, Task(stream, known, asked, end, seed, settings, work_dir, mark, reach), jobs, on_step)
+    done = dict(_one_by_one({name: each for name, each in results.items() if isinstance(each, Result)}))
     skipped = {name: each.why for name, each in results.items() if not isinstance(each, Result)}
     if not done:
         raise UsageError(f"No model could take part: {'; '.join(skipped.values())}.", "choose other --models")
-    report = make_report(done, stream, known, asked, end, seed)
+    report = make_report(done, stream, known, asked, end, seed, OTHERS)
     return {**report, "skipped": skipped, "data": _described(data, asked, possible, end)}
+
+
+def _one_by_one(results: Mapping[str, Result]) -> Iterator[tuple[str, Result]]:
+    """Each contender, and after it what became of it with popularity taken off."""
+    for name, result in results.items():
+        yield name, result
+        for amount, answers in result.reranked.items():
+            yield f"{name}{REACH}{amount:g}", Result(answers, {**result.chosen, "reach": amount}, result.seconds)
 
 
 def _described(data: Data, asked: Questions, possible: Questions, end: int) -> dict[str, Any]:

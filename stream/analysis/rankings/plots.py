@@ -6,14 +6,19 @@ from io import BytesIO
 from typing import Any, Final
 
 from models.evaluation.slices import MONTH
+from models.evaluation.verdict import MODEL
+from stream.analysis.rankings.contenders import REACH
 
 _DPI: Final = 110
 _METRIC: Final = "ndcg@10"
+_REACH: Final = "coverage@10"
+_MARKERS: Final = "osD^vPX<>*hp"
 
 
 def plots(report: dict[str, Any]) -> dict[str, bytes]:
     """PNG files by title; those that the report has figures for."""
-    found = {"NDCG@10, 95 % intervals": _models(report), "NDCG@10 by slice": _slices(report)}
+    found = {"NDCG@10, 95 % intervals": _models(report), "Relevance and reach": _frontier(report)}
+    found["NDCG@10 by slice"] = _slices(report)
     months = [part for part in report["slices"] if part.startswith(MONTH)]
     if len(months) > 1:
         found["NDCG@10 by month"] = _months(report, months)
@@ -31,6 +36,26 @@ def _models(report: dict[str, Any]) -> bytes:
         axes.barh(row, each[_METRIC], color="C0", alpha=0.7)
         axes.plot([low, high], [row, row], color="black", linewidth=1.5)
     axes.set_yticks(range(len(names)), names)
+    return png(figure)
+
+
+def _frontier(report: dict[str, Any]) -> bytes:
+    """Up and to the right is better; a line joins Penchant with itself where popularity was taken off its scores."""
+    figure, axes = new_figure(9, 4.5)
+    at = {name: (each[_REACH], each[_METRIC]) for name, each in report["models"].items()}
+    reached = {name: report["models"][name]["chosen"]["reach"] for name in at if name.startswith(f"{MODEL}{REACH}")}
+    joined = [at[name] for name in at if name == MODEL or name in reached]
+    if reached:
+        axes.plot(*zip(*joined, strict=True), color="black", marker=".", linewidth=1, label=f"{MODEL}{REACH}..")
+    for number, (name, amount) in enumerate(reached.items()):
+        above = 6 if number % 2 else -13  # in turn, because amounts may lie near each other
+        axes.annotate(f"{amount:g}", at[name], (0, above), textcoords="offset points", fontsize="small", ha="center")
+    for number, name in enumerate(name for name in at if name not in reached):
+        axes.scatter(*at[name], marker=_MARKERS[number % len(_MARKERS)], color=f"C{number % 10}", label=name, zorder=3)
+    axes.set(xlabel="coverage@10", ylabel="NDCG@10")
+    axes.set_xlim(0, 1.08 * max(x for x, _ in at.values()) or 1)
+    axes.set_ylim(0, 1.12 * max(y for _, y in at.values()) or 1)
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return png(figure)
 
 

@@ -26,9 +26,10 @@ import numpy as np
 import models
 import stream
 from models.evaluation.contract import Known, Setup, Stream, UnavailableError
-from models.evaluation.protocol import Answers, run
+from models.evaluation.protocol import Answers, run_reranked
 from models.evaluation.questions import Questions
 from models.evaluation.report import Result
+from models.evaluation.verdict import MODEL
 from stream.analysis.rankings.contenders import factory
 from stream.errors import InvariantError
 from stream.settings import Settings
@@ -51,6 +52,12 @@ class Task(NamedTuple):
     work_dir: Path
     fingerprint: str
     """Of data, options and settings; see `fingerprint`."""
+    reach: tuple[float, ...] = ()
+    """Amounts of popularity, above 0, that are taken off Penchant's scores beside its own pass."""
+
+    def amounts(self, name: str) -> tuple[float, ...]:
+        """Of this contender: 0 first, which is the contender as it is."""
+        return (0.0, *self.reach) if name == MODEL else (0.0,)
 
 
 class Skipped(NamedTuple):
@@ -100,10 +107,14 @@ def _judge_one(name: str, task: Task, on_step: Callable[[int, int], None]) -> Re
     started_s = time.perf_counter()
     try:
         contender = factory(name, task.settings)(Setup(task.seed))
-        answers = run(contender, task.stream, task.known, task.asked, task.end, on_step=on_step)
+        amounts = task.amounts(name)
+        first, *others = run_reranked(
+            contender, task.stream, task.known, task.asked, task.end, amounts, on_step=on_step
+        )
     except UnavailableError as reason:
         return Skipped(str(reason))
-    result = Result(answers, dict(getattr(contender, "chosen", {})), time.perf_counter() - started_s)
+    reranked = dict(zip(amounts[1:], others, strict=True))
+    result = Result(first, dict(getattr(contender, "chosen", {})), time.perf_counter() - started_s, reranked)
     save_result(result, _path(name, task))
     return result
 
@@ -185,15 +196,22 @@ def _listen(running: _Running, on_step: OnStep, task: Task) -> Result | Skipped 
 
 
 def _path(name: str, task: Task) -> Path:
-    return task.work_dir / f"{name}-{sha256(f'{task.fingerprint} {name}'.encode()).hexdigest()[:32]}.npz"
+    mark = " ".join((task.fingerprint, name, *map(repr, task.amounts(name)[1:])))
+    return task.work_dir / f"{name}-{sha256(mark.encode()).hexdigest()[:32]}.npz"
 
 
 def save_result(result: Result, path: Path) -> None:
     """Whole or not at all."""
+    every = (result.answers, *result.reranked.values())
     columns: Mapping[str, Any] = {
-        name: getattr(result.answers, name) for name in Answers._fields if name != "own_lists"
+        f"{number}.{column}": getattr(each, column) for number, each in enumerate(every) for column in _COLUMNS
     }
-    told = {"chosen": result.chosen, "seconds": result.seconds, "own_lists": result.answers.own_lists}
+    told = {
+        "chosen": result.chosen,
+        "seconds": result.seconds,
+        "own_lists": [each.own_lists for each in every],
+        "reranked": list(result.reranked),
+    }
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.savez(file, told=np.array(json.dumps(told)), **columns)
@@ -205,8 +223,14 @@ def load_result(path: Path, questions: int) -> Result | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             told = json.loads(str(stored["told"]))
-            columns = {name: stored[name] for name in Answers._fields if name != "own_lists"}
+            answers, *others = (
+                Answers(**{column: stored[f"{number}.{column}"] for column in _COLUMNS}, own_lists=own_lists)
+                for number, own_lists in enumerate(told["own_lists"])
+            )
     except (OSError, ValueError, EOFError, KeyError, BadZipFile):
         return None
-    answers = Answers(**columns, own_lists=told["own_lists"])
-    return Result(answers, told["chosen"], told["seconds"]) if answers.rank.size == questions else None
+    reranked = dict(zip(told["reranked"], others, strict=True))
+    return Result(answers, told["chosen"], told["seconds"], reranked) if answers.rank.size == questions else None
+
+
+_COLUMNS: Final = tuple(name for name in Answers._fields if name != "own_lists")

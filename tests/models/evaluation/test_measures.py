@@ -248,6 +248,8 @@ def test_slices_are_what_they_are_called():
         "items_unseen": [False, False, False, True],
         "items_unknown": [True, False, True, False],
         "session_start": [False, True, True, True],
+        "session_start_returning": [False, False, True, False],
+        "session_within": [True, False, False, False],
         "month:1970-01": [True, True, False, False],
         "month:1970-02": [False, False, True, True],
     }

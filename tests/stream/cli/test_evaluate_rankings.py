@@ -14,6 +14,7 @@ import pytest
 from places import ROOT
 from typer.testing import CliRunner
 
+from models.evaluation.verdict import JUDGED
 from stream.analysis.data import Rows, shuffle_minutes
 from stream.analysis.rankings import run as evaluation_run
 from stream.analysis.rankings.page import page as render
@@ -55,7 +56,7 @@ def figures(report):
         name: {k: v for k, v in each.items() if k not in ("seconds", "chosen")}
         for name, each in report["models"].items()
     }
-    return {"models": models, **{name: report[name] for name in ("slices", "differences", "questions")}}
+    return {"models": models, **{name: report[name] for name in ("verdict", "slices", "differences", "questions")}}
 
 
 def one_line(result):
@@ -86,9 +87,105 @@ def test_the_report_has_every_model_slice_difference_and_says_what_it_is_of():
         low, high = each["intervals"]["ndcg@10"]
         assert low <= each["ndcg@10"] <= high
         assert 0 < each["coverage@10"] <= 1
+        assert each["weekly_coverage@10"] == each["coverage@10"]  # it is less than a week in all
+    assert report["weeks"] == 1
     assert report["data"]["rows"] == 200
     assert report["data"]["questions"] == report["questions"]["all"] > 5
     assert len(report["data"]["sha256"]["events"]) == 64
+
+
+def test_the_first_table_is_penchant_beside_the_best_baseline_of_each_slice():
+    lines = rows(n=900, users=60, items=40)
+    models = (
+        "--models",
+        "penchant_defaults,penchant,popularity,co_occurrence_plain,co_occurrence_tuned",
+        "--warm-up",
+        "0.5",
+    )
+
+    result = evaluate(write(lines), *models, "--json", "report.json", "--html", "page.html")
+
+    assert result.exit_code == 0, result.output
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    verdict = report["verdict"]
+    assert verdict["baselines"] == ["popularity", "co_occurrence_plain", "co_occurrence_tuned"]
+    assert [row["slice"] for row in verdict["rows"]] == list(JUDGED)
+    every = verdict["rows"][0]
+    assert every["value"] == report["models"]["penchant"]["ndcg@10"]
+    assert every["best_value"] == max(report["models"][name]["ndcg@10"] for name in verdict["baselines"])
+    assert every["questions"] == report["questions"]["all"]
+    assert every["mark"] != "too few"
+    for row in verdict["rows"][1:]:
+        assert row["questions"] == report["questions"][row["slice"]]
+        if row["questions"]:
+            figures_of = report["slices"][row["slice"]]
+            assert row["best_value"] == figures_of[row["best"]]["ndcg@10"]
+            assert row["value"] == figures_of["penchant"]["ndcg@10"]
+    told = result.stdout.splitlines()
+    assert told[1].startswith("Penchant and the best baseline of each slice")
+    assert [line for line in told if line == verdict["sentence"]]
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert page.index(verdict["sentence"]) < page.index("<table") < page.index("<td>questions within a session")
+    assert page.index("<td>questions within a session") < page.index("sha256")
+
+
+def test_without_penchant_there_is_no_verdict_and_without_a_baseline_one_line():
+    name = write(rows())
+    without = evaluate(name, *MODELS, "--html", "page.html", "--json", "without.json")
+    alone = evaluate(name, "--models", "penchant", "--html", "alone.html", "--json", "alone.json")
+
+    assert json.loads(Path("without.json").read_text())["verdict"] is None
+    assert "best baseline" not in without.stdout + Path("page.html").read_text()
+    assert alone.exit_code == 0, alone.output
+    said = "No baseline took part, so there is nothing to be ahead of."
+    assert said in alone.stdout.splitlines()
+    assert said in Path("alone.html").read_text()
+    assert "best baseline" not in alone.stdout
+    assert json.loads(Path("alone.json").read_text())["verdict"]["rows"] == []
+    assert json.loads(Path("alone.json").read_text())["minus_penchant"] == {}
+    assert json.loads(Path("without.json").read_text())["minus_penchant"] == {}
+
+
+def test_reach_is_one_more_model_per_amount_and_no_more_work(monkeypatch):
+    name = write(rows(n=600, users=30, items=60))
+    models = ("--models", "popularity,penchant,co_occurrence_tuned")
+    plain = report_of(name, models=models)
+
+    result = evaluate(name, *models, "--reach", "2, 0.5,0.50", "--json", "report.json", "--html", "page.html")
+
+    assert result.exit_code == 0, result.output
+    report = json.loads(Path("report.json").read_text())
+    own = ["penchant", "penchant_reach_0.5", "penchant_reach_2"]
+    assert list(report["models"]) == [*own, "popularity", "co_occurrence_tuned"]
+    for each in ("penchant", "popularity"):
+        assert report["models"][each]["ndcg@10"] == plain["models"][each]["ndcg@10"]
+    novelty = [report["models"][each]["novelty@10"] for each in own]
+    assert novelty == sorted(set(novelty))
+    assert report["models"]["penchant_reach_2"]["chosen"]["reach"] == 2.0
+    assert report["verdict"]["rows"] == plain["verdict"]["rows"]
+    assert set(report["minus_penchant"]) == set(report["models"]) - {"penchant"}
+    for other, each in report["minus_penchant"].items():
+        own_figure = report["models"]["penchant"]["ndcg@10"]
+        assert each["ndcg@10"]["mean"] == pytest.approx(report["models"][other]["ndcg@10"] - own_figure)
+        low, high = each["ndcg@10"]["interval"]
+        assert low <= each["ndcg@10"]["mean"] <= high
+    assert report["verdict"]["baselines"] == ["popularity", "co_occurrence_tuned"]
+    assert "Relevance and reach" in Path("page.html").read_text()
+
+    monkeypatch.setattr(evaluation_run, "run_reranked", None)  # nothing is run again
+    assert figures(report_of(name, "--reach", "0.5,2", models=models)) == figures(report)
+    assert figures(report_of(name, models=models)) == figures(plain)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "named"), [("0", "no amount"), ("nan", "no amount"), ("x", "no amount"), ("-1", "'-1'"), ("101", "100")]
+)
+def test_an_amount_of_reach_that_is_none_is_one_line_with_a_fix(amounts, named):
+    assert named in one_line(evaluate(write(rows()), "--models", "penchant", "--reach", amounts))
+
+
+def test_reach_without_penchant_is_one_line_with_a_fix():
+    assert "add penchant" in one_line(evaluate(write(rows()), *MODELS, "--reach", "0.1"))
 
 
 def test_a_file_alone_is_still_judged_and_the_new_spelling_is_told():
@@ -197,7 +294,7 @@ def test_a_finished_model_is_not_run_again_until_something_changes(monkeypatch):
         raise AssertionError("it was run again")
 
     with monkeypatch.context() as patched:
-        patched.setattr(evaluation_run, "run", refuse)
+        patched.setattr(evaluation_run, "run_reranked", refuse)
         assert figures(report_of(name)) == figures(first)
         for changed in (("--seed", "1"), ("--warm-up", "0.5"), ("--map", f"{AS_NAMED},dwell_ms=:7")):
             with pytest.raises(AssertionError, match="again"):
