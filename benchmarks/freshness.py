@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from benchmarks.plots import freshness as draw
 from models.evaluation.contract import Known, Stream
 from models.learning.weight_fit import learn
-from models.ranking.weights import SESSION_GAP_S, RankingWeights, default_weights
+from models.ranking.features import SESSION_GAP_S
+from models.ranking.weights import RankingWeights, default_weights
 from stream.analysis.data import read_data
 from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, UserInputs, evenly
 from stream.analysis.texts import with_text

@@ -3,9 +3,9 @@
     score(m) = sum over scales s of w_s sign(near_s) log(1 + |near_s| / unit) + sum_q m_q l_q      near_s = sum_q m_q n_sq
 
 m_q = 1 is the gain that place q of the history has, m_q = 0 none of it. *The baseline of an explanation along m is a person of
-the same places without any gain.* What stays as in the whole history on the way there: the place of each item (so its decay),
-the sum of absolute gains that the shares are of, and the interests that texts were grouped to. Were that sum to shrink with the
-gains, score(a m) would be the same for every a > 0 and jump at 0: there would be no gradient to integrate.
+the same places without any gain.* What stays as in the whole history on the way there: the place and age of each item (so its
+decay), the sum of absolute gains that the shares are of, and the interests that texts were grouped to. Were that sum to shrink
+with the gains, score(a m) would be the same for every a > 0 and jump at 0: there would be no gradient to integrate.
 
 Along the straight line from the baseline every near_s grows in proportion, so with A_s = near_s(1) / unit
 

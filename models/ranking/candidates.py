@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled, compiled_part
 from models.items.rows import smallest
-from models.ranking.features import FORWARD, SCALES, ItemArrays, Question, norm, place_weights
+from models.ranking.features import FORWARD, HOUR, SCALES, ItemArrays, Question, norm, place_weights
 
 _BUCKETS = 1024
 
@@ -51,7 +51,7 @@ class _Scratch(NamedTuple):
     """Of every item, valid where `stamp` says that it was written for this user; so nothing is cleared between users."""
 
     near: F8
-    """(n, S)."""
+    """(n, S), without N(j)."""
     stamp: I8
     slot: I8
     """Where among all candidates it stands, if it was taken."""
@@ -60,6 +60,8 @@ class _Scratch(NamedTuple):
     counted: F8
     norms: F8
     """N(j) of an item counted so often."""
+    total: F8
+    """Of each one touched, the sum over all scales."""
 
 
 class GatherScratch:
@@ -90,6 +92,7 @@ def _scratch(size: int) -> _Scratch:
         np.empty(size, np.int32),
         np.full(size, -1.0),
         np.zeros(size),
+        np.empty(size),
     )
 
 
@@ -133,6 +136,7 @@ def _gather(
     # Loops over items take arrays one by one: a tuple of arrays costs two atomic counts an array at every call.
     size, recommendable = len(items.count), items.recommendable
     stamp, slot, touched, sums = scratch.stamp, scratch.slot, scratch.touched, scratch.near
+    norms = scratch.norms
     item, near, sequence = found.item, found.near, found.sequence
     counts = np.empty((question.history.shape[1], len(SCALES)))
     end = 0
@@ -143,24 +147,24 @@ def _gather(
                 stamp[question.excluded[u, k]] = out
         place_weights(question, u, size, counts)
         n = _accumulate(
-            question.history[u], counts, items.count, scratch.counted, scratch.norms, items.neighbour_row, items.neighbours,
-            items.weights, items.forwards, recommendable, sums, stamp, touched, out, seen,
+            question.history[u], counts, items.count, scratch.counted, norms, items.neighbour_row, items.neighbours,
+            items.weights, items.forwards, recommendable, sums, stamp, touched, scratch.total, out, seen,
         )  # fmt: skip
-        n = _nearest(items.hashes, sums, touched, n, limit)
+        n = _nearest(items.hashes, scratch.total, touched, n, limit)
         for i in range(n):
-            end = _append(touched[i], sums, stamp, slot, taken, item, near, end)
+            end = _append(touched[i], sums, norms, stamp, slot, taken, item, near, end)
         for k in range(len(proposed.common)):
             j = proposed.common[k]
             if _may_be_taken(j, recommendable, stamp, out, taken):
-                end = _take(j, sums, stamp, slot, seen, taken, item, near, end)
+                end = _take(j, sums, norms, stamp, slot, seen, taken, item, near, end)
         for k in range(proposed.near.shape[1]):
             j = proposed.near[u, k]
             if _may_be_taken(j, recommendable, stamp, out, taken):
-                end = _take(j, sums, stamp, slot, seen, taken, item, near, end)
+                end = _take(j, sums, norms, stamp, slot, seen, taken, item, near, end)
         for k in range(proposed.sequence.shape[1]):
             j = proposed.sequence[u, k]
             if _may_be_taken(j, recommendable, stamp, out, taken):
-                end = _take(j, sums, stamp, slot, seen, taken, item, near, end)
+                end = _take(j, sums, norms, stamp, slot, seen, taken, item, near, end)
             if 0 <= j < size and stamp[j] == taken:
                 sequence[slot[j]] = proposed.sequence_value[u, k]
         found.start[u + 1] = end
@@ -181,15 +185,17 @@ def _accumulate(
     near: F8,
     stamp: I8,
     touched: I4,
+    total: F8,
     out: int,
     seen: int,
 ) -> int:
-    """Number of items touched: the neighbours of the history that may be listed, with their sums, N(j) included."""
+    """Number of items touched: the neighbours of the history that may be listed, with their sums."""
     n = 0
     for q in range(len(counts)):
         # Few scales reach far back: where the others end, they are left out.
         fast = counts[q, 0] != 0.0 or counts[q, 1] != 0.0 or counts[q, FORWARD] != 0.0
-        if not fast and counts[q, 2] == 0.0 and counts[q, 3] == 0.0:
+        hour = counts[q, HOUR] != 0.0
+        if not (fast or hour) and counts[q, 2] == 0.0 and counts[q, 3] == 0.0:
             continue
         h = history[q]
         row, scale = neighbour_row[h], norm(count[h])
@@ -208,6 +214,8 @@ def _accumulate(
             both = weights[row, k] * scale
             near[j, 2] += counts[q, 2] * both
             near[j, 3] += counts[q, 3] * both
+            if hour:
+                near[j, HOUR] += counts[q, HOUR] * both
             if fast:
                 near[j, 0] += counts[q, 0] * both
                 near[j, 1] += counts[q, 1] * both
@@ -216,24 +224,21 @@ def _accumulate(
         j = touched[i]
         if counted[j] != count[j]:  # a root costs more than to look whether it is still the same
             counted[j], norms[j] = count[j], norm(count[j])
+        summed = 0.0
         for s in range(len(SCALES)):
-            near[j, s] *= norms[j]
+            summed += near[j, s]
+        total[i] = summed * norms[j]
     return n
 
 
 @compiled_part
-def _nearest(hashes: NDArray[np.uint64], near: F8, touched: I4, n: int, limit: int) -> int:
+def _nearest(hashes: NDArray[np.uint64], total: F8, touched: I4, n: int, limit: int) -> int:
     """Move the `limit` nearest of the n touched items to the front; of equal ones the lower hash. How many those are."""
     if n <= limit:
         return n
     if limit == 0:
         return 0
-    sums = np.empty(n)
-    for i in range(n):
-        total = 0.0
-        for s in range(len(SCALES)):
-            total += near[touched[i], s]
-        sums[i] = total
+    sums = total[:n]
     bar = _largest(sums, limit)
     equal, m, kept = np.empty(n, np.int32), 0, 0
     for i in range(n):
@@ -286,12 +291,12 @@ def _largest(values: F8, rank: int) -> float:
 
 
 @compiled_part
-def _append(j: int, sums: F8, stamp: I8, slot: I8, taken: int, item: I4, near: F8, end: int) -> int:
+def _append(j: int, sums: F8, norms: F8, stamp: I8, slot: I8, taken: int, item: I4, near: F8, end: int) -> int:
     stamp[j] = taken
     slot[j] = end
     item[end] = j
-    for s in range(sums.shape[1]):
-        near[end, s] = sums[j, s]
+    for s in range(near.shape[1]):
+        near[end, s] = sums[j, s] * norms[j]
     return end + 1
 
 
@@ -302,9 +307,9 @@ def _may_be_taken(j: int, recommendable: NDArray[np.bool_], stamp: I8, out: int,
 
 
 @compiled_part
-def _take(j: int, sums: F8, stamp: I8, slot: I8, seen: int, taken: int, item: I4, near: F8, end: int) -> int:
+def _take(j: int, sums: F8, norms: F8, stamp: I8, slot: I8, seen: int, taken: int, item: I4, near: F8, end: int) -> int:
     """Take an item that was proposed."""
     if stamp[j] != seen:
-        for s in range(sums.shape[1]):
+        for s in range(near.shape[1]):
             sums[j, s] = 0.0
-    return _append(j, sums, stamp, slot, taken, item, near, end)
+    return _append(j, sums, norms, stamp, slot, taken, item, near, end)

@@ -67,18 +67,25 @@ def bound_scores(
         bounds: out.
         count, hashes: (n,) of items.
     """
-    m = len(item)
+    m, n = len(item), 0
     shifted, logs = scratch[0], scratch[1]
+    weight, used = weights.astype(np.float32), np.empty(len(SCALES), np.int64)
     for s in range(len(SCALES)):
-        for c in range(m):
-            shifted[s * m + c] = np.float32(1.0 + abs(near[c, s]) / NEAR_UNIT)
-    log_of_many(shifted[: len(SCALES) * m], logs)
-    weight = weights.astype(np.float32)
+        says_something = False
+        if weight[s] != 0.0:
+            for c in range(m):
+                says_something |= near[c, s] != 0.0
+                shifted[n * m + c] = np.float32(1.0 + abs(near[c, s]) / NEAR_UNIT)
+        if says_something:  # `co_hour` does not at the start of a session: then it costs no logarithm
+            used[n] = s
+            n += 1
+    log_of_many(shifted[: n * m], logs)
     for c in range(m):
         bounds[c] = weight[SEQUENCE] * sequence[c]
-    for s in range(len(SCALES)):
+    for k in range(n):
+        s = used[k]
         for c in range(m):
-            bounds[c] += weight[s] * logs[s * m + c] * np.float32(1.0 if near[c, s] >= 0.0 else -1.0)
+            bounds[c] += weight[s] * logs[k * m + c] * np.float32(1.0 if near[c, s] >= 0.0 else -1.0)
     low, high = np.float32(feedback[0]), np.float32(feedback[1])
     rest = logs  # of what is not personal; the logarithms are not needed any more
     for c in range(m):

@@ -7,8 +7,10 @@ N(x) = (count[x] + 10)^-1/2, for candidate j:
     co_s(j)   = sign(near) log(1 + |near| / 1e-4)
 
 Item-based nearest neighbours with cosine normalisation (Sarwar et al., WWW 2001; Deshpande and Karypis, TOIS 2004) at several
-time scales; `co_forward` is the same of F, what follows what. The logarithm is outside the sum, so each past item's share of it
-is its share of the sum: exact in total, and said so in deploy/docs/ranking.md.
+time scales; `co_forward` is the same of F, what follows what. `co_hour` fades by time, not by place: in place of d^(q-1) stands
+exp(-a_q / 1 h), a_q being how much older h_q is than the newest behaviour, so all of one basket count alike and an earlier one
+next to nothing. It says nothing at the start of a session, where there is no basket yet. The logarithm is outside the sum, so
+each past item's share of it is its share of the sum: exact in total, and said so in deploy/docs/ranking.md.
 
 Every feature is 0 where nothing is known, so a score is what was learned about the item and nothing else.
 """
@@ -29,16 +31,18 @@ from models.items.record import MOMENT_STARTS, NEVER_MS
 from models.items.rows import ENTRY_MS, TREND_MS
 from models.items.stats import ItemStatistics
 
-SCALES = ((0.5, 8), (0.8, 8), (0.9, 20), (0.98, 64), (0.8, 8))
-"""(decay, places) of the co-occurrence features; the last one is of what follows what."""
+SCALES = ((0.5, 8), (0.8, 8), (0.9, 20), (0.98, 64), (1.0, 64), (0.8, 8))
+"""(decay, places) of the co-occurrence features; the last one is of what follows what, the one before it also fades by time."""
 
 FORWARD = len(SCALES) - 1
+HOUR = FORWARD - 1
 
 FEATURES = (
     "co_burst",
     "co_fast",
     "co_mid",
     "co_slow",
+    "co_hour",
     "co_forward",
     "text_points",
     "text_recent",
@@ -64,7 +68,7 @@ FEATURES = (
 PARTS = ("co_occurrence", "interest", "sequence", "context", "trend", "popularity", "age")
 """Named sums of features; they are added up to the score in this order."""
 
-PART_OF = (0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6)
+PART_OF = (0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6)
 """Position in `PARTS` of each feature."""
 
 FOR_NEWCOMERS = ("trend_hour", "trend_6_hours", "trend_year", "entry_3_days", "entry_month", "entry_year")
@@ -86,6 +90,13 @@ COUNT_SMOOTHING = 10.0
 NEAR_UNIT = 1e-4
 TREND_UNIT = 0.02
 MOMENT_SMOOTHING = 20.0
+
+SESSION_GAP_S = 1800.0
+"""Idle for longer than this: another session."""
+
+HOUR_S = HOUR_MS / 1000.0
+HOURS = 6.0
+"""Beyond so many, `co_hour` would count a past item 400 times less than the newest one: it counts nothing."""
 
 _DECAYS = np.array([decay for decay, _ in SCALES])
 _PLACES = np.array([places for _, places in SCALES])
@@ -130,6 +141,8 @@ class Question(NamedTuple):
     """(u,) float64: how long before it the user's newest behaviour was, s."""
     bins: I8
     """(u, 3) int64: bins of `models.items.record.MOMENTS` that this moment falls in; -1 where it is not known."""
+    ages_s: F8
+    """(u, H) float64: how much older each place's newest behaviour is than the user's newest one, s; 0 where empty."""
 
     def take(self, users: slice) -> Question:
         """Of these users."""
@@ -140,6 +153,7 @@ class Question(NamedTuple):
             self.now_ms[users],
             self.idle_s[users],
             self.bins[users],
+            self.ages_s[users],
         )
 
 
@@ -186,11 +200,21 @@ def place_weights(question: Question, u: int, known: int, out: F8) -> None:
                 h = question.history[u, q]
                 if 0 <= h < known and question.gains[u, q] != 0.0:
                     out[q, s] = question.gains[u, q] * decayed
+                    if s == HOUR:
+                        out[q, s] *= _within_hours(question.ages_s[u, q], question.idle_s[u])
                     total += abs(out[q, s])
                 decayed *= _DECAYS[s]
         if total > 0.0:
             for q in range(places):
                 out[q, s] /= total
+
+
+@compiled_part
+def _within_hours(age_s: float, idle_s: float) -> float:
+    """What `co_hour` counts of a past item so much older than the newest behaviour, which is `idle_s` old."""
+    if idle_s >= SESSION_GAP_S or age_s > HOURS * HOUR_S:
+        return 0.0
+    return float(np.exp(-max(age_s, 0.0) / HOUR_S))
 
 
 @compiled

@@ -18,13 +18,10 @@ from numpy.typing import NDArray
 
 from models.arrays import F8
 from models.calendar import DAY_S
-from models.ranking.features import FEATURES
+from models.ranking.features import FEATURES, SESSION_GAP_S
 
 GATES = ("always", "history_below_5", "history_5_to_19", "idle_30_min", "idle_1_day")
 """Rows of the table."""
-
-SESSION_GAP_S = 1800.0
-"""Idle for longer than this: another session."""
 
 
 class Calibration(NamedTuple):

@@ -21,8 +21,6 @@ class Past(NamedTuple):
     """What a ranking reads of u users, with H places of history each."""
 
     question: Question
-    ages_s: NDArray[np.float64]
-    """(u, H) float64: how much older each place is than the newest one, s; 0 where empty."""
     texts: PastTexts | None
     """None where there is no encoder."""
 
@@ -43,7 +41,7 @@ def without(past: Past, removed: NDArray[np.bool_]) -> Past:
     order = np.argsort(removed, axis=1, kind="stable")
     kept = ~np.take_along_axis(removed, order, axis=1)
     history = np.where(kept, question.history[0][order], np.int32(NO_INDEX)).astype(np.int32)
-    ages = past.ages_s[0][order]
+    ages = question.ages_s[0][order]
     # Of nobody's past nothing is the newest: then the ages do not matter.
     used = kept & ((question.gains[0] != 0.0) | (question.history[0] >= 0))[order]
     newest = np.min(np.where(used, ages, np.inf), axis=1, initial=np.inf)
@@ -55,11 +53,12 @@ def without(past: Past, removed: NDArray[np.bool_]) -> Past:
         np.repeat(question.now_ms[:1], n),
         question.idle_s[0] + since,
         np.broadcast_to(question.bins[0], (n, question.bins.shape[1])).copy(),
+        np.where(used, ages - since[:, None], 0.0).reshape(n, places),
     )
     texts = None
     if past.texts is not None:
         texts = past.texts._replace(row=np.where(used, past.texts.row[0][order], NO_VECTOR))
-    return Past(repeated, np.where(used, ages - since[:, None], 0.0).reshape(n, places), texts)
+    return Past(repeated, texts)
 
 
 def rows_without(places: int, sets: list[tuple[int, ...]]) -> NDArray[np.bool_]:

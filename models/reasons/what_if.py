@@ -89,7 +89,7 @@ class WhatIf:
             past = without(self.past, removed[start : start + _AT_ONCE])
             text = self._text(past)
             if text is not None:
-                text = text._replace(candidates=np.full((len(past.ages_s), 0), -1, np.int32))
+                text = text._replace(candidates=np.full((len(past.question.history), 0), -1, np.int32))
             only = 0, np.array([item], np.int32)
             sequence = self._expected(removed[start : start + _AT_ONCE], past)
             found, x = features_of(past.question, items, inputs.priors, only, text, sequence)
@@ -146,7 +146,7 @@ class WhatIf:
         return semantics(
             past.texts,
             past.question.gains,
-            past.ages_s,
+            past.question.ages_s,
             self.inputs.vectors,
             self.inputs.catalog.recommendable,
             self.inputs.interest,

@@ -24,18 +24,18 @@ from models.items.stats import ItemStatistics
 from models.items.vectors import ItemVectors
 from models.learning.choices import ChoiceLog, Choices, sample_candidates, together
 from models.ranking.everything import everything, score_everything
-from models.ranking.features import ItemArrays, Question, items_of
+from models.ranking.features import SESSION_GAP_S, ItemArrays, Question, items_of
 from models.ranking.newcomers import choose, gains, no_evidence, remember, with_expert
 from models.ranking.place_vectors import past_of_items
 from models.ranking.rank import RankingParams, SequenceScores, score_all, usable_places
 from models.ranking.semantics import Semantics, semantics
-from models.ranking.weights import SESSION_GAP_S, RankingWeights
+from models.ranking.weights import RankingWeights
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs
 from models.sequence.expectation import expectation
 from models.sequence.model import SequenceModel
 from stream.params import interest_params, update_params
-from stream.refresh.question import ages_s, behaviours_of, first_engagements, ranking_question
+from stream.refresh.question import behaviours_of, first_engagements, ranking_question
 from stream.settings import Settings
 from stream.state.record import States, dwell_code
 from stream.state.update import Changes, EventColumns, apply_events
@@ -151,22 +151,21 @@ class ReplayedWorker:
         params = self._params if strengths is None else self._params._replace(strengths=strengths)
         behaviours = behaviours_of(states, rows, params)
         out = np.empty((1, 0), np.int32) if excluded is None else excluded[None, :]
-        recent, question = ranking_question(
+        _, question = ranking_question(
             states, rows, behaviours, self._settings.history_window, self.index, out, np.array([now_ms])
         )
-        text = self._semantics(question, ages_s(behaviours, recent))
-        return UserInputs(question, text, self._expected(states, rows, question))
+        return UserInputs(question, self._semantics(question), self._expected(states, rows, question))
 
     def past(self, user: int, now_ms: int) -> Past:
         """What a ranking reads of this user now; their own recent items are not to be listed."""
         rows = np.array([user], np.int64)
         behaviours = behaviours_of(self.states, rows, self._params)
         nothing = np.empty((1, 0), np.int32)
-        recent, question = ranking_question(
+        _, question = ranking_question(
             self.states, rows, behaviours, self._settings.history_window, self.index, nothing, np.array([now_ms])
         )
         texts = None if self._vectors is None else past_of_items(question.history, self._vectors)
-        return Past(question._replace(excluded=question.history), ages_s(behaviours, recent), texts)
+        return Past(question._replace(excluded=question.history), texts)
 
     def ranking_inputs(self, now_ms: int, params: RankingParams) -> RankingInputs:
         """What lists are made of beside the user."""
@@ -241,13 +240,13 @@ class ReplayedWorker:
         history = first_engagements(states, rows, self.sequence.length)
         return expectation(self.sequence, *history, question.now_ms, self.index)
 
-    def _semantics(self, question: Question, ages: NDArray[np.float64]) -> Semantics | None:
+    def _semantics(self, question: Question) -> Semantics | None:
         if self._vectors is None:
             return None
         return semantics(
             past_of_items(question.history, self._vectors),
             question.gains,
-            ages,
+            question.ages_s,
             self._vectors,
             self.catalog.recommendable,
             self._interest,

@@ -62,7 +62,8 @@ def ranking_question(
     context = (_kind_of_newest(states.columns, rows) >> CONTEXT_SHIFT).astype(np.uint8)
     idle_s = np.maximum(now_ms - states.last_ms[rows], 0) / 1000.0
     bins = moment_bins(now_ms, context)
-    return recent, Question(index.lookup(recent.items), recent.gains, excluded, now_ms, idle_s, bins)
+    ages_s = _ages_s(behaviours, recent)
+    return recent, Question(index.lookup(recent.items), recent.gains, excluded, now_ms, idle_s, bins, ages_s)
 
 
 @compiled
@@ -97,7 +98,7 @@ def first_engagements(states: States, rows: NDArray[np.int64], length: int) -> F
     return FirstEngagements(items, times_ms, newest)
 
 
-def ages_s(behaviours: Behaviours, recent: RecentItems) -> NDArray[np.float64]:
+def _ages_s(behaviours: Behaviours, recent: RecentItems) -> NDArray[np.float64]:
     """(u, H) float64: how much older each recent item's newest behaviour is than the user's newest one, s; 0 where empty."""
     ages = np.zeros(recent.items.shape)
     _fill_ages(behaviours.time_ms, recent.position, ages)

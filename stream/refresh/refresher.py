@@ -38,7 +38,7 @@ from stream.refresh.list_checks import ListChecks
 from stream.refresh.lists import LastLists
 from stream.refresh.publish import ListHeader, Published, build_records, model_versions
 from stream.refresh.quarantine import Quarantine
-from stream.refresh.question import Behaviours, ages_s, behaviours_of, first_engagements, ranking_question
+from stream.refresh.question import Behaviours, behaviours_of, first_engagements, ranking_question
 from stream.refresh.queue import Due
 from stream.refresh.reasons import SentenceContext
 from stream.refresh.serving import Serving
@@ -61,8 +61,6 @@ class Asking(NamedTuple):
     question: Question
     past_texts: PastTexts | None
     """Of the recent items and queries; None without an encoder."""
-    ages_s: F8
-    """(u, H): how much older each recent item is than the user's newest one."""
     text: Semantics | None
 
 
@@ -118,7 +116,6 @@ class Refresher:
         recent, question = ranking_question(
             states, row, behaviours, self._settings.history_window, knowledge.index, excluded, moment_ms
         )
-        ages_s(behaviours, recent)
         priors = compute_priors(knowledge.catalog, knowledge.stats, candidates_each=1, new_items=1, now_ms=0)
         ranked = rank(
             question,
@@ -220,9 +217,9 @@ class Refresher:
         recent, question = ranking_question(
             states, rows, behaviours, self._settings.history_window, knowledge.index, excluded, moment_ms
         )
-        past, ages = knowledge.past_texts(recent, question.history), ages_s(behaviours, recent)
-        text = self._semantics(recent.gains, ages, past)
-        return Asking(rows, behaviours, recent, question, past, ages, text)
+        past = knowledge.past_texts(recent, question.history)
+        text = self._semantics(recent.gains, question.ages_s, past)
+        return Asking(rows, behaviours, recent, question, past, text)
 
     def _behaviours(self, states: States, rows: I8) -> Behaviours:
         behaviours = behaviours_of(states, rows, self._update)
@@ -371,7 +368,7 @@ class Refresher:
         if model is not None:
             history = first_engagements(states, asking.rows[one], model.length)
             sequence = SequencePast(model, history, asking.recent.items[user])
-        return WhatIf(Past(asking.question.take(one), asking.ages_s[one], texts), inputs, sequence)
+        return WhatIf(Past(asking.question.take(one), texts), inputs, sequence)
 
     # --- remember ---
 

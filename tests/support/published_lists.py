@@ -39,7 +39,9 @@ def behaviours_of(rng, users, width=12):
 def asked_by(catalog, recent):
     users = len(recent.items)
     moment = np.full(users, NOW_MS), np.zeros(users), np.full((users, 3), -1)
-    return Question(catalog.index.lookup(recent.items), recent.gains, np.full((users, 1), -1, np.int32), *moment)
+    ages_s = np.tile(np.arange(recent.items.shape[1]) * 900.0, (users, 1))
+    excluded = np.full((users, 1), -1, np.int32)
+    return Question(catalog.index.lookup(recent.items), recent.gains, excluded, *moment, ages_s)
 
 
 LANGUAGES = languages()["en"], languages()["zh"]

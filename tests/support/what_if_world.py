@@ -25,13 +25,14 @@ def as_if(seed, texts=False, top_k=5):
     gains = rng.choice([0.2, 1.0, 4.0, -2.0, 0.0], (1, PLACES), p=[0.3, 0.3, 0.2, 0.1, 0.1])
     ages = np.sort(rng.random((1, PLACES)) * 1e6)
     ages -= ages[:, :1]
-    question = Question(history, gains, history.copy(), np.array([NOW_MS]), np.array([60.0]), np.full((1, 3), -1))
+    moment = np.array([NOW_MS]), np.array([60.0]), np.full((1, 3), -1)
+    question = Question(history, gains, history.copy(), *moment, ages)
     vectors = None
     if texts:
         vectors = ItemVectors("m", 8)
         rows = rng.normal(size=(ITEMS, 8)).astype(np.float32)
         vectors.put(np.arange(ITEMS), rows / np.linalg.norm(rows, axis=1, keepdims=True))
-    past = Past(question, ages, None if vectors is None else past_of_items(history, vectors))
+    past = Past(question, None if vectors is None else past_of_items(history, vectors))
     priors = compute_priors(catalog, stats, candidates_each=50, now_ms=NOW_MS)
     interest = interest_params(Settings())
     return WhatIf(past, RankingInputs(catalog, stats, priors, RankingParams(top_k=top_k), interest, vectors))

@@ -36,6 +36,7 @@ def test_features_candidates_and_scores_are_those_of_the_ranking_that_serves(see
     question = Question(
         np.array([[3, 7, -1, 50]], np.int32), np.array([[1.0, -2.0, 1.0, 0.5]]), np.array([[3, 9, -1]], np.int32),
         np.array([NOW_MS]), np.array([float(10**seed)]), np.array([bins]),
+        np.array([[0.0, 600.0, 0.0, 5000.0]]),
     )  # fmt: skip
     expected = SequenceScores(np.array([[5, -1, 8]], np.int32), rng.random((1, 3)).astype(np.float32))
     nothing = np.empty(0, np.int32)
@@ -57,7 +58,7 @@ def test_items_that_nothing_tells_apart_tie():
     alike = alike._replace(recommendable=np.ones(37, np.bool_))
     nobody = Question(
         np.array([[-1]], np.int32), np.zeros((1, 1)), np.empty((1, 0), np.int32), np.array([NOW_MS]), np.zeros(1),
-        np.array([(6, 9, 17)]),
+        np.array([(6, 9, 17)]), np.zeros((1, 1)),
     )  # fmt: skip
     scores = scores_of(everything(nobody, alike, SHARES), default_weights().cold)
     assert np.unique(scores).size == 1

@@ -72,7 +72,8 @@ def question_of(rng, n, excludes):
     gains = rng.choice([1.0, 4.0, -2.0, 0.0], history.shape, p=[0.5, 0.2, 0.2, 0.1])
     excluded = history if excludes else np.full((USERS, 1), -1)
     moment = np.full(USERS, NOW), rng.choice([0.0, 2000.0, 1e6], USERS), np.tile((6, 9, 17), (USERS, 1))
-    return Question(history.astype(np.int32), gains, excluded.astype(np.int32), *moment)
+    ages_s = np.sort(rng.random(history.shape), axis=1) * rng.choice([1e4, 1e6])
+    return Question(history.astype(np.int32), gains, excluded.astype(np.int32), *moment, ages_s)
 
 
 def earlier(question, ms):
@@ -101,9 +102,8 @@ def test_lists_are_the_same_with_bounds_and_without(seed, n, alike, kind, feedba
     rng = np.random.default_rng(seed)
     world, weights = World(rng, n, alike), weights_of(rng, kind)
     question = question_of(rng, n, excludes=bool(rng.integers(2)))
-    ages = np.sort(rng.random(question.history.shape) * 1e6, axis=1)
     past = past_of_items(question.history, world.vectors)
-    text = semantics(past, question.gains, ages, world.vectors, world.catalog.recommendable, INTERESTS)
+    text = semantics(past, question.gains, question.ages_s, world.vectors, world.catalog.recommendable, INTERESTS)
     known = {
         "catalog": world.catalog, "stats": world.stats, "params": RankingParams(top_k, 300, weights, feedback),
         "priors": compute_priors(world.catalog, world.stats, candidates_each=100, new_items=9, now_ms=NOW),

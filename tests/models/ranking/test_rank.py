@@ -41,6 +41,11 @@ def _decayed(count):
     return tuple(shares[:6]), tuple(shares[6:])
 
 
+def age_of(place):
+    """s: a basket of three within an hour, then older and older; from the sixth place on beyond what `co_hour` counts."""
+    return 900.0 * place**2
+
+
 class World:
     """Items "0", "1", .. with dense indices 0, 1, ..; `links[i]` are the neighbours of i with their weights."""
 
@@ -69,7 +74,8 @@ class World:
         excluded = np.array([[]] * len(history) if excluded is None else excluded, np.int32)
         users = len(history)
         moment = np.full(users, NOW), np.full(users, idle_s), np.tile(np.array(BINS), (users, 1))
-        return Question(history, gains, excluded.reshape(users, -1), *moment)
+        ages_s = np.tile(np.array([age_of(q) for q in range(history.shape[1])]), (users, 1))
+        return Question(history, gains, excluded.reshape(users, -1), *moment, ages_s)
 
     def rank(self, history, gains=None, excluded=None, weights=PLAIN, top_k=3, each=50, limit=300, **options):
         priors = compute_priors(self.catalog, self.stats, candidates_each=each, now_ms=NOW)
@@ -90,16 +96,22 @@ class World:
         used = {q: h for q, (h, g) in enumerate(zip(history, gains, strict=True)) if h >= 0 and g}
         terms = {}  # (scale, item) -> share of each place
         for s, (decay, places) in enumerate(SCALES):
-            total = sum(abs(gains[q]) * decay**q for q in used if q < places)
+            counted = {q: abs(gains[q]) * decay**q for q in used if q < places}
+            if FEATURES[s] == "co_hour":
+                counted = {q: abs(gains[q]) * exp(-age_of(q) / 3600) for q in used if age_of(q) <= 6 * 3600}
+                counted = counted if idle_s < 1800 else {}
+            total = sum(counted.values())
             for q, h in used.items():
                 for j, link in self.links.get(h, {}).items():
-                    if q < places:
+                    if q in counted:
                         c = link / 2 if s == len(SCALES) - 1 else link
-                        share = gains[q] * decay**q / total * c * norm(h) * norm(j)
+                        share = np.sign(gains[q]) * counted[q] / total * c * norm(h) * norm(j)
                         terms.setdefault((s, j), {})[q] = share
         near = {j for _, j in terms} & self.recommendable - set(excluded)
         sums = {(s, j): sum(shares.values()) for (s, j), shares in terms.items()}
-        nearest = sorted(near, key=lambda j: (-sum(sums.get((s, j), 0.0) for s in range(5)), self.hashes[j]))[:limit]
+        nearest = sorted(near, key=lambda j: (-sum(sums.get((s, j), 0.0) for s in range(len(SCALES))), self.hashes[j]))[
+            :limit
+        ]
         trend_of = lambda j: count(j) / 2 * exp(-j / 7)  # noqa: E731
         candidates = ({*nearest} | leading(trend_of) | leading(count)) & self.recommendable - set(excluded)
         w = user_weights(weights, np.array([len(used)]), np.array([idle_s]))[0]
@@ -207,6 +219,29 @@ def test_what_came_after_counts_apart_from_what_came_together():
     assert ranked.scores[0, 0] > ranked.scores[0, 1] > 0
 
 
+HOURLY = named({"always": {"co_hour": 2.0}}, {})
+
+
+def test_what_was_bought_within_the_hour_counts_by_its_age_whatever_its_place():
+    world = World(8, counts=[1] * 8, links={0: {6: 1.0}, 3: {6: 1.0, 7: 1.0}, 5: {7: 8.0}})
+    history = [0, -1, -1, 3, -1, 5]
+    ranked = world.rank([history], excluded=[[0, 3, 5]], weights=HOURLY, top_k=2)
+    newest, older = 1.0, exp(-age_of(3) / 3600)
+    of_6, of_7 = (newest + older) / (newest + older) / 11, older / (newest + older) / 11
+    assert ranked.items.tolist() == [[6, 7]]
+    assert ranked.scores[0] == pytest.approx([2 * log1p(1e4 * of_6), 2 * log1p(1e4 * of_7)], rel=1e-12)
+    shares = ranked.contributions[0] / ranked.scores[0, :, None]
+    assert shares[0, [0, 3]] == pytest.approx([newest / (newest + older), older / (newest + older)], rel=1e-12)
+    assert shares[1] == pytest.approx([0, 0, 0, 1, 0, 0], abs=1e-12)  # place 5 is more than six hours older
+
+
+@pytest.mark.parametrize(("idle_s", "counts"), [(0.0, True), (1799.0, True), (1800.0, False), (1e6, False)])
+def test_the_last_hour_says_nothing_at_the_start_of_a_session(idle_s, counts):
+    world = World(3, counts=[1] * 3, links={0: {2: 1.0}})
+    ranked = world.rank([[0]], excluded=[[0]], weights=HOURLY, idle_s=idle_s)
+    assert (ranked.scores[0, 0] > 0.0) == counts
+
+
 def test_an_empty_catalogue_recommends_nothing():
     index = ItemIndex()
     catalog, stats = Catalog.empty(index), ItemStatistics(index, 4)
@@ -214,7 +249,13 @@ def test_an_empty_catalogue_recommends_nothing():
     nothing = np.full((2, 3), -1, np.int32)
     for _ in range(2):
         inputs = Question(
-            nothing, np.ones((2, 3)), nothing, np.zeros(2, np.int64), np.zeros(2), np.zeros((2, 3), np.int64)
+            nothing,
+            np.ones((2, 3)),
+            nothing,
+            np.zeros(2, np.int64),
+            np.zeros(2),
+            np.zeros((2, 3), np.int64),
+            np.zeros((2, 3)),
         )
         ranked = rank(inputs, catalog=catalog, stats=stats, priors=priors, params=RankingParams(3))
         assert ranked.items.tolist() == [[-1] * 3] * 2

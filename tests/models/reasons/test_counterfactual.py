@@ -77,18 +77,15 @@ def test_what_is_taken_out_leaves_no_gap_and_ages_count_from_the_newest_left():
     question = Question(
         np.array([[5, 6, 7, -1]], np.int32), np.array([[1.0, 2.0, 3.0, 0.0]]), np.array([[5]], np.int32),
         np.array([NOW_MS]), np.array([10.0]), np.array([[1, 2, 3]]),
-    )  # fmt: skip
-    past = Past(
-        question,
         np.array([[0.0, 60.0, 100.0, 0.0]]),
-        PastTexts(np.array([[5, -2, 7, -1]]), np.ones((1, 2), np.float32)),
-    )
+    )  # fmt: skip
+    past = Past(question, PastTexts(np.array([[5, -2, 7, -1]]), np.ones((1, 2), np.float32)))
 
     left = without(past, rows_without(4, [(), (0,), (1,), (0, 1, 2)]))
 
     assert left.question.history.tolist() == [[5, 6, 7, -1], [6, 7, -1, -1], [5, 7, -1, -1], [-1] * 4]
     assert left.question.gains.tolist() == [[1, 2, 3, 0], [2, 3, 0, 0], [1, 3, 0, 0], [0] * 4]
-    assert left.ages_s.tolist() == [[0, 60, 100, 0], [0, 40, 0, 0], [0, 100, 0, 0], [0] * 4]
+    assert left.question.ages_s.tolist() == [[0, 60, 100, 0], [0, 40, 0, 0], [0, 100, 0, 0], [0] * 4]
     assert left.question.idle_s.tolist() == [10, 70, 10, 10]
     assert left.question.excluded.tolist() == [[5]] * 4
     assert left.texts.row.tolist() == [[5, -2, 7, -1], [-2, 7, -1, -1], [5, 7, -1, -1], [-1] * 4]

@@ -40,3 +40,10 @@ def test_a_late_event_is_behind_what_is_newer():
     events = [Event(0, i, NOW_MS + i, 100 + i, "view") for i in range(3)]
     recent, _ = asked([*events, Event(0, 3, NOW_MS - 86_400_000, 7, "view")])
     assert recent.items[0, :5].tolist() == [102, 101, 100, 7, 0]
+
+
+def test_ages_are_those_of_the_newest_behaviour_with_each_item_relative_to_the_newest_of_all():
+    times_s = ((100, 0), (101, 40), (100, 60), (102, 100))
+    _, question = asked([Event(0, i, NOW_MS + 1000 * at, item, "view") for i, (item, at) in enumerate(times_s)])
+    assert question.ages_s[0, :4].tolist() == [0, 40, 60, 0]
+    assert not question.ages_s[1:].any()

@@ -55,7 +55,7 @@ def without_shortcuts(shop, *users):
     if text is not None:
         kept, known.vectors.near = known.vectors.near, NearItems()
         text = semantics(
-            asking.past_texts, asking.recent.gains, asking.ages_s, known.vectors, known.catalog.recommendable,
+            asking.past_texts, asking.recent.gains, asking.question.ages_s, known.vectors, known.catalog.recommendable,
             interest_params(shop.settings), NO_LIMIT,
         )  # fmt: skip
         known.vectors.near = kept
