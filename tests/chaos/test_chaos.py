@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from chaos import EVENTS_PER_S, EXPECTED_CRASHES, SESSION_TIMEOUT_S, run_chaos
 from chaos_checks import (
@@ -23,12 +25,23 @@ from chaos_checks import (
 from chaos_load import EventStream
 from chaos_schedule import ACTIONS, WORKERS, kills, make_schedule
 from kafka_server import KafkaServer
+from outcome_checks import newcomer_problems
 from reason_records import reasons_record
 
+from models.ranking.newcomers import no_evidence, remember
+from stream.outcomes.newcomers import record_key, stats_of
 from stream.state.record import HEADER
 from stream.wire.decode import DecodedEvent, DecodeLimits, decode_event
 from stream.wire.reasons import Explanation, RecommendationAttribution
-from stream.wire.records import Credit, EventSource, ModelVersions, OutcomeAttribution, Recommendation, RecommendedItem
+from stream.wire.records import (
+    Credit,
+    EventSource,
+    ModelVersions,
+    OutcomeAttribution,
+    Recommendation,
+    RecommendedItem,
+    encode,
+)
 from stream.worker.chunks import REKEYED_HEADER
 
 SEED, ROUNDS, KILLS = 15, 9, 5
@@ -239,3 +252,14 @@ def test_a_keyless_event_must_come_again_under_its_users_key() -> None:
 def test_a_record_older_than_the_one_before_it_was_written_by_a_zombie() -> None:
     log = [message(0, b"ann", packed(1, 5)), message(1, b"ann", packed(2, 6)), message(2, b"ann", packed(1, 5))]
     assert stale_records(log) == 1
+
+
+@pytest.mark.parametrize(
+    ("came", "told", "wrong"), [(5, 5, 0), (5, 4, 0), (5, 6, 1), (0, 1, 1), (900, 900, 0), (900, 901, 1)]
+)
+def test_a_newcomer_who_counts_twice_is_found(came: int, told: int, wrong: int) -> None:
+    evidence = no_evidence()
+    evidence = remember(evidence, np.zeros((told, len(evidence.better))))
+    record = stats_of(3, evidence, 0)
+    message = SimpleNamespace(key=lambda: record_key(record), value=lambda: encode(record))
+    assert len(newcomer_problems([message], Counter({3: came}))) == wrong

@@ -6,31 +6,41 @@ was credited, and what it counts of lists that Penchant did not make must be the
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from sequential_reader import Expected, SequentialReader
 
+from models.ranking.newcomers import MEMORY
 from models.vocabulary import EVIDENCE
 from stream.outcomes.newcomers import RECORD_PREFIX
 from stream.settings import Settings
-from stream.wire.records import OutcomeAttribution, StrategyStats, read_attribution, strategy_stats_decoder
+from stream.wire.records import (
+    OutcomeAttribution,
+    StrategyStats,
+    newcomer_stats_decoder,
+    read_attribution,
+    strategy_stats_decoder,
+)
 
 PATH = 8
 
 
 def outcome_problems(settings: Settings, events: list[Any], attributions: list[Any], stats: list[Any]) -> list[str]:
     """Lines for a person; empty: everything holds. Each argument is all messages of the topic."""
-    expected, exposures = expectation(settings, events)
+    reader = SequentialReader(settings)
+    reader.feed(events)
     decoded = [read_attribution(m.value()) for m in attributions]
     found = [each for each in decoded if isinstance(each, OutcomeAttribution)]
-    newest = {
-        m.key(): strategy_stats_decoder.decode(m.value())
-        for m in stats
-        if not (m.key() or b"").startswith(RECORD_PREFIX)
-    }
-    return credit_problems(settings, expected, exposures, found, list(newest.values()))
+    newest = {m.key(): strategy_stats_decoder.decode(m.value()) for m in stats if not is_of_newcomers(m.key())}
+    problems = credit_problems(settings, reader.outcomes, reader.exposures, found, list(newest.values()))
+    return problems + newcomer_problems(stats, reader.newcomers)
+
+
+def is_of_newcomers(key: bytes | None) -> bool:
+    return (key or b"").startswith(RECORD_PREFIX)
 
 
 def credit_problems(
@@ -50,11 +60,20 @@ def credit_problems(
     return problems + list(_total_differences(found, stats, exposures))
 
 
-def expectation(settings: Settings, events: list[Any]) -> tuple[dict[str, Expected], int]:
-    """Outcomes by their ids, and the number of exposures to lists that Penchant did not make."""
-    reader = SequentialReader(settings)
-    reader.feed(events)
-    return reader.outcomes, reader.exposures
+def newcomer_problems(stats: list[Any], came: Counter[int]) -> list[str]:
+    """Nobody may count twice. Those who came before a worker knew what leads do not count, so fewer are right, too."""
+    newest = {m.key(): newcomer_stats_decoder.decode(m.value()) for m in stats if is_of_newcomers(m.key())}
+    return [
+        f"partition {each.partition} counts {each.newcomers} newcomers; {came[each.partition]} came"
+        for each in newest.values()
+        if each.newcomers > _faded(came[each.partition]) + 1e-6
+    ]
+
+
+def _faded(n: int) -> float:
+    """What n newcomers count together."""
+    keep = math.exp(-1.0 / MEMORY)
+    return (1.0 - keep**n) / (1.0 - keep)
 
 
 def _differences(

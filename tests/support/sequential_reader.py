@@ -59,6 +59,8 @@ class SequentialReader:
         self._outcomes: dict[int, Reference] = {}
         self._packed: dict[bytes, bytes] = {}
         self.outcomes: dict[str, Expected] = {}
+        self.newcomers: Counter[int] = Counter()
+        """By partition: people of whom nothing was known when they engaged with something."""
         self.partition_of: dict[bytes, int] = {}
 
     def feed(self, messages: Iterable[Any], now_ms: int = TIME_MAX_MS) -> None:
@@ -108,6 +110,7 @@ class SequentialReader:
             return
         changes = apply_events(overlay.states, intake.columns._replace(row=rows), self._params)
         overlay.mark_dirty(rows)
+        self.newcomers[partition] += int(changes.first_is_entry.sum())
         self._changes.append(changes)
         self.partition_of[intake.keys[0]] = partition
         if changes.applied[0]:
