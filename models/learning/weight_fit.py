@@ -7,6 +7,10 @@ With p the softmax probability of the chosen item among its candidates, the loss
 which tends to cross-entropy as a goes to 0 (generalised cross-entropy, Zhang and Sabuncu, NeurIPS 2018, eq. 6): choices that
 nothing explains pull less. Features are scaled to unit deviation, rows of the gates are pulled towards 0 more than the first
 one, and Adam (Kingma and Ba, ICLR 2015) takes full-batch steps, so the same examples give the same weights.
+
+A few choices say more about noise than about a part that brings little: hours and weekdays cost more than they brought. So
+below `FEW` choices a part's weights are learned only if that explains choices better that they were not learned from
+(`admitted`).
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from numpy.typing import NDArray
 from models.arrays import F4, F8
 from models.learning.choices import Choices
 from models.ranking.features import FEATURES, FOR_NEWCOMERS, PART_OF, PARTS, POPULARITY, TREND
-from models.ranking.weights import Calibration, RankingWeights, make_weights, open_gates, user_weights
+from models.ranking.weights import Calibration, RankingWeights, default_weights, make_weights, open_gates, user_weights
 
 ROBUSTNESS = 0.4
 """a in the loss."""
@@ -29,6 +33,12 @@ LISTED = 20
 
 MIN_NEWCOMERS = 200
 """Choices of users without history from which on other weights than counts are considered for them."""
+
+FEW = 2_000
+"""Below so many choices each part has to show that its weights are better learned than built in."""
+
+FOLDS = 5
+"""Choices are held out in so many turns, so that every one is judged once by weights that did not see it."""
 
 SURE = 5.0
 """Standard errors by which something else has to be better for newcomers than counts."""
@@ -45,6 +55,12 @@ class FitOptions(NamedTuple):
     gate_l2: float = 3e-4
 
 
+_HALVINGS = 40
+
+_TRIAL = FitOptions(steps=100)
+"""A third of the steps shows as well which parts are noise."""
+
+
 def learn(
     choices: Choices,
     start: RankingWeights,
@@ -58,14 +74,15 @@ def learn(
     Args:
         choices: oldest first.
         start: what serves until now; it stays as it is where nothing can be learned.
-        parts: the others get weight 0.
+        parts: the others get weight 0. Of these, those that are not `admitted` keep the built-in weights.
         options: of the fit.
         newcomers: learn weights for users without history too, see `newcomer_weights`.
     """
     warm = choices.take(choices.history > 0)
     weights = start
     if len(warm.real):
-        weights = fit(warm, start, _of_parts(parts), options)
+        not_learned = np.where(_of_parts(parts), default_weights().table, 0.0)
+        weights = fit(warm, start, _of_parts(admitted(warm, parts)), options, not_learned)
     if newcomers:
         cold = newcomer_weights(choices.take(choices.history == 0), start.cold, options)
         weights = make_weights(weights.table, cold, weights.calibration)
@@ -77,18 +94,47 @@ def fit(
     start: RankingWeights,
     features: NDArray[np.bool_] | None = None,
     options: FitOptions | None = None,
+    not_learned: F8 | None = None,
 ) -> RankingWeights:
     """Weights of the table that explain choices of users with a history; `cold` and calibration stay those of `start`.
 
     Args:
         choices: at least one.
         start: where to start from.
-        features: (F,) bool: which may be used; the others get 0. None = those that vary.
+        features: (F,) bool: which are learned. None = those that vary.
         options: how.
+        not_learned: (G, F) what the others get; None = 0. What does not vary gets 0 in any case.
     """
     gates = open_gates(choices.history, choices.idle_s).astype(np.float32)
-    table = _descend(choices, gates, start.table, features, options or FitOptions())
+    table = _descend(choices, gates, start.table, features, options or FitOptions(), not_learned)
     return make_weights(table, start.cold, start.calibration)
+
+
+def admitted(choices: Choices, parts: tuple[str, ...] = PARTS) -> tuple[str, ...]:
+    """Those of `parts` whose weights should be learned: from `FEW` choices on all of them.
+
+    Below that, weights are learned from all folds but one, and the choices of that one are explained twice: by the learned
+    weights, and with one part's replaced by the built-in ones. The part is admitted if the loss is larger with those, in the
+    mean over all choices. Learning starts from the built-in weights, not from what serves, which may have seen these choices.
+
+    Args:
+        choices: of users with a history.
+        parts: the others have weight 0 throughout.
+    """
+    n, built_in = len(choices.real), default_weights()
+    if n >= FEW:
+        return parts
+    table = np.where(_of_parts(parts), built_in.table, 0.0)
+    worse = dict.fromkeys(parts, 0.0)
+    fold = np.arange(n) % FOLDS
+    for held_out in range(FOLDS if n >= FOLDS else 0):
+        learned = fit(choices.take(fold != held_out), built_in, _of_parts(parts), _TRIAL)
+        judged = choices.take(fold == held_out)
+        best = _losses(judged, learned).sum()
+        for part in parts:
+            replaced = np.where(_of_parts((part,)), table, learned.table)
+            worse[part] += _losses(judged, make_weights(replaced, learned.cold, learned.calibration)).sum() - best
+    return tuple(part for part in parts if worse[part] > 0.0)
 
 
 def newcomer_weights(choices: Choices, start: F8, options: FitOptions | None = None) -> F8:
@@ -116,7 +162,8 @@ def newcomer_weights(choices: Choices, start: F8, options: FitOptions | None = N
 
 
 def calibrate(choices: Choices, weights: RankingWeights) -> Calibration:
-    """Slope and intercept of the probability that a listed item is the next one (Platt, 1999), by Newton's method.
+    """Slope and intercept of the probability that a listed item is the next one (Platt, 1999), by Newton's method
+    with steps that are halved until they help.
 
     The best `LISTED` candidates of each choice stand for its list.
     """
@@ -130,9 +177,14 @@ def calibrate(choices: Choices, weights: RankingWeights) -> Calibration:
     target = (y * y.sum() + 1.0) / (y.sum() + 2.0) if y.sum() else y  # Platt's smoothed targets
     beta = np.array([0.0, np.log(max(y.mean(), 1e-6) / max(1.0 - y.mean(), 1e-6))])
     for _ in range(25):
-        p = 1.0 / (1.0 + np.exp(-design @ beta))
+        p = 0.5 * (1.0 + np.tanh(0.5 * (design @ beta)))  # the sigmoid, without overflow
         hessian = design.T @ (design * (p * (1 - p))[:, None]) + 1e-6 * np.eye(2)
         step = np.linalg.solve(hessian, design.T @ (target - p))
+        before = _unlikelihood(design @ beta, target)
+        for _ in range(_HALVINGS):  # where few scores tell nearly all, a whole step goes far beyond
+            if _unlikelihood(design @ (beta + step), target) <= before:
+                break
+            step *= 0.5
         beta += step
         if np.abs(step).max() < 1e-10:
             break
@@ -142,13 +194,24 @@ def calibrate(choices: Choices, weights: RankingWeights) -> Calibration:
 
 def loss(choices: Choices, weights: RankingWeights) -> float:
     """Mean robust loss."""
-    p = np.exp(_log_softmax(_scores(choices, weights), choices.real)[:, 0])
-    return float(np.mean((1.0 - p**ROBUSTNESS) / ROBUSTNESS))
+    return float(_losses(choices, weights).mean())
 
 
 def ndcg(choices: Choices, weights: RankingWeights) -> F8:
     """(e,) float64: NDCG@10 of each choice among its candidates."""
     return _gain(_scores(choices, weights), choices.real)
+
+
+def _unlikelihood(logits: F8, target: F8) -> float:
+    """Cross-entropy of targets in [0, 1]."""
+    return float((np.logaddexp(0.0, logits) - target * logits).sum())
+
+
+def _losses(choices: Choices, weights: RankingWeights) -> F8:
+    """(e,) float64: robust loss of each choice."""
+    p = np.exp(_log_softmax(_scores(choices, weights), choices.real)[:, 0])
+    losses: F8 = (1.0 - p**ROBUSTNESS) / ROBUSTNESS
+    return losses
 
 
 def _of_parts(parts: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -178,13 +241,22 @@ def _scores(choices: Choices, weights: RankingWeights) -> F8:
     return scores
 
 
-def _descend(choices: Choices, gates: F4, start: F8, features: NDArray[np.bool_] | None, options: FitOptions) -> F8:
+def _descend(
+    choices: Choices,
+    gates: F4,
+    start: F8,
+    features: NDArray[np.bool_] | None,
+    options: FitOptions,
+    not_learned: F8 | None = None,
+) -> F8:
     """(G, F) table, from `start`; gates (e, G)."""
     scale = _deviation(choices)
-    used = scale > 0 if features is None else (scale > 0) & features
-    scale = np.where(used, scale, 1.0)
-    x = (choices.features * np.where(used, 1.0 / scale, 0.0).astype(np.float32)).astype(np.float32)
-    table = np.where(used, start * scale, 0.0)
+    varies = scale > 0
+    used = varies if features is None else varies & features
+    scale = np.where(varies, scale, 1.0)
+    x = (choices.features * np.where(varies, 1.0 / scale, 0.0).astype(np.float32)).astype(np.float32)
+    held = np.zeros_like(start) if not_learned is None else not_learned
+    table = np.where(varies, np.where(used, start, held) * scale, 0.0)
     pull = np.full((len(table), 1), options.gate_l2)
     pull[0] = options.l2
     mean, square = np.zeros_like(table), np.zeros_like(table)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.learning.choices import AT_RANDOM, BEST_BY_EACH, ChoiceLog, Choices, sample_candidates, together
-from models.learning.weight_fit import FitOptions, calibrate, fit, learn, loss, ndcg, newcomer_weights
-from models.ranking.features import FEATURES, POPULARITY, TREND
+from models.learning.weight_fit import FEW, FitOptions, admitted, calibrate, fit, learn, loss, ndcg, newcomer_weights
+from models.ranking.features import FEATURES, PART_OF, PARTS, POPULARITY, TREND
 from models.ranking.weights import GATES, default_weights, named
 
 FAST, NEW, TEXT = (FEATURES.index(name) for name in ("co_fast", "new", "text_points"))
@@ -53,6 +53,51 @@ def test_parts_that_are_not_wanted_and_features_that_never_vary_get_no_weight():
     assert np.flatnonzero(learned.table.any(axis=0)).tolist() == [TEXT]
 
 
+HOUR_OF_DAY = FEATURES.index("hour")
+
+
+def with_hours(choices, seed=9):
+    """The same, with a feature that has nothing to do with what was chosen."""
+    features = choices.features.copy()
+    features[:, :, HOUR_OF_DAY] = np.random.default_rng(seed).normal(size=choices.real.shape)
+    return choices._replace(features=features)
+
+
+def built_in(part):
+    of_part = [f for f in range(len(FEATURES)) if PARTS[PART_OF[f]] == part]
+    return of_part, default_weights().table[:, of_part]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_few_choices_a_part_of_mere_noise_keeps_the_weights_that_are_built_in(seed):
+    choices = with_hours(made_choices({FAST: 3.0}, n=200, seed=seed))
+    assert "context" not in admitted(choices)
+    of_part, expected = built_in("context")
+    learned = learn(choices, START)
+    assert learned.table[:, of_part].tolist() == expected.tolist()
+    assert np.abs(learned.table[:, FAST] - default_weights().table[:, FAST]).max() > 0.1
+
+
+def test_with_few_choices_a_part_that_says_something_is_learned():
+    assert "trend" in admitted(made_choices({FAST: 1.0, TREND: -2.0}, n=300))
+
+
+def test_what_is_not_learned_counts_as_it_is_built_in_while_the_rest_is_learned():
+    held = np.zeros((len(GATES), len(FEATURES)))
+    held[0, TREND] = 2.0
+    only = np.arange(len(FEATURES)) == FAST
+    learned = fit(made_choices({FAST: 1.0, TREND: 2.0}), START, only, not_learned=held)
+    assert learned.table[0, TREND] == pytest.approx(2.0, rel=1e-12)
+    without = fit(made_choices({FAST: 1.0, TREND: 2.0}), START, only)
+    assert without.table[0, TREND] == 0.0 < without.table[0, FAST] < learned.table[0, FAST]
+
+
+def test_with_many_choices_all_parts_are_learned_and_of_too_few_none():
+    choices = with_hours(made_choices({FAST: 1.0}, n=FEW, candidates=3))
+    assert admitted(choices) == PARTS
+    assert admitted(choices.take(np.arange(4))) == ()
+
+
 def test_newcomers_get_counts_until_enough_of_them_show_something_better():
     counts = START.cold
     trendy = made_choices({TREND: 3.0}, history=0)
@@ -79,6 +124,16 @@ def test_calibrated_probabilities_mean_what_they_say():
     assert said.mean() == pytest.approx(1 / 12, rel=0.02)  # one of twelve is chosen
     sure = said > 0.3
     assert said[sure].mean() == pytest.approx((np.arange(12) == 0)[None, :].repeat(3000, 0)[sure].mean(), abs=0.05)
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 10.0])
+def test_scores_that_tell_the_chosen_from_all_others_have_a_probability_too(size):
+    choices = made_choices({FAST: 1.0}, n=5, seed=1)
+    choices.features[:, :, FAST] = size * np.abs(choices.features[:, :, FAST])
+    choices.features[:, 0, FAST] += size * 3  # whole steps of Newton's method go further and further away
+    slope, intercept = calibrate(choices, named({"always": {"co_fast": 1.0}}, {}))
+    assert slope * size == pytest.approx(0.83, abs=0.01)
+    assert intercept == pytest.approx(-2.29, abs=0.01)
 
 
 def test_no_choices_leave_everything_as_it_is():
