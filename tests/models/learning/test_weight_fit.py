@@ -5,17 +5,17 @@ import pytest
 
 from models.learning.choices import AT_RANDOM, BEST_BY_EACH, ChoiceLog, Choices, sample_candidates, together
 from models.learning.weight_fit import FEW, FitOptions, admitted, calibrate, fit, learn, loss, ndcg, newcomer_weights
-from models.ranking.features import FEATURES, PART_OF, PARTS, POPULARITY, TREND
+from models.ranking.features import FEATURES, FOR_NEWCOMERS, PART_OF, PARTS, POPULARITY
 from models.ranking.weights import GATES, default_weights, named
 
-FAST, NEW, TEXT = (FEATURES.index(name) for name in ("co_fast", "new", "text_points"))
+FAST, NEW, TEXT, TREND = (FEATURES.index(name) for name in ("co_fast", "new", "text_points", "trend_day"))
 
 
 def made_choices(weights_of, n=800, candidates=12, seed=0, history=25, idle_s=0.0):
     """Choices drawn from the softmax of the features with `weights_of` (feature -> weight)."""
     rng = np.random.default_rng(seed)
     features = np.zeros((n, candidates, len(FEATURES)), np.float32)
-    for f in (FAST, TEXT, POPULARITY, TREND):
+    for f in {FAST, TEXT, POPULARITY, TREND, *weights_of}:
         features[:, :, f] = rng.normal(size=(n, candidates))
     scores = sum(weight * features[:, :, f] for f, weight in weights_of.items()) + rng.gumbel(size=(n, candidates))
     chosen = scores.argmax(axis=1)
@@ -51,6 +51,13 @@ def test_a_gate_learns_what_holds_only_where_it_is_open():
 def test_parts_that_are_not_wanted_and_features_that_never_vary_get_no_weight():
     learned = learn(made_choices({FAST: 1.0, TEXT: 1.0}), default_weights(), parts=("interest",))
     assert np.flatnonzero(learned.table.any(axis=0)).tolist() == [TEXT]
+
+
+@pytest.mark.parametrize("name", FOR_NEWCOMERS)
+def test_what_orders_lists_of_newcomers_gets_no_weight_for_others_however_much_it_explains(name):
+    f = FEATURES.index(name)
+    learned = learn(made_choices({FAST: 1.0, f: 3.0}), default_weights())
+    assert not learned.table[:, f].any()
 
 
 HOUR_OF_DAY = FEATURES.index("hour")
