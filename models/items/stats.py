@@ -78,6 +78,11 @@ class ItemStatistics:
         return self._items_nbytes + sum(column.values.nbytes for column in neighbours)
 
     @property
+    def known(self) -> int:
+        """Items that anybody engaged with or was shown."""
+        return int(np.count_nonzero((self.count > 0.0) | (self.exposures > 0)))
+
+    @property
     def is_full(self) -> bool:
         """Whether items have a quarter of the memory by themselves, so that no more should come that need not."""
         return self._max_bytes is not None and self._items_nbytes >= self._max_bytes // 4

@@ -143,7 +143,7 @@ class Knowledge:
                 topic, len(refused), *next(iter(refused.items())),
             )  # fmt: skip
             columns = self._put_stats({key: value for key, value in latest.items() if key not in refused})
-        self._metrics.worker.stats_items.set(self.stats.size)
+        self._metrics.worker.stats_items.set(self.stats.known)
         self._tell_of_neighbours()
         self.engagements = float(self.stats.count.sum())
         self._metrics.input.unknown_item_statistics.set(self._unknown.total(self.stats.count))
