@@ -6,6 +6,11 @@ weight of the one it evicts, which overstates it, and weights here are shown to 
 from every neighbour at each eviction, which understates the strong ones and rewrites the row each time. Truncation keeps every
 weight that is there a true lower bound; its price is that a pair evicted again and again before it repeats never gathers
 weight. Deltas are summed per commit before it, which lets repeated pairs in.
+
+Tried and left out, on shuffled online-retail with 300 places, NDCG@10 of pairs alone against truncation: 50, 100 or 150 places
+for the newest pairs (-.0010, -.0008, -.0020, each with 0 in its interval), 600 places (-.0001), every pair (+.0014 [-.0009,
+.0040]), and the weight times N of the neighbour (+.0013 [-.0010, .0038]), for which a row would have to know the neighbour's
+count.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from models.learning import weight_fit
 from models.learning.choices import AT_RANDOM, BEST_BY_EACH, ChoiceLog, Choices, sample_candidates, together
-from models.learning.weight_fit import FEW, FitOptions, admitted, calibrate, fit, learn, loss, ndcg, newcomer_weights
+from models.learning.weight_fit import FEW, FitOptions, calibrate, fit, learn, loss, ndcg, newcomer_weights, plan_of
 from models.ranking.features import FEATURES, FOR_NEWCOMERS, PART_OF, PARTS, POPULARITY
 from models.ranking.weights import GATES, default_weights, named
 
@@ -78,7 +79,7 @@ def built_in(part):
 @pytest.mark.parametrize("seed", range(4))
 def test_with_few_choices_a_part_of_mere_noise_keeps_the_weights_that_are_built_in(seed):
     choices = with_hours(made_choices({FAST: 3.0}, n=200, seed=seed))
-    assert "context" not in admitted(choices)
+    assert "context" not in plan_of(choices).parts
     of_part, expected = built_in("context")
     learned = learn(choices, START)
     assert learned.table[:, of_part].tolist() == expected.tolist()
@@ -86,7 +87,34 @@ def test_with_few_choices_a_part_of_mere_noise_keeps_the_weights_that_are_built_
 
 
 def test_with_few_choices_a_part_that_says_something_is_learned():
-    assert "trend" in admitted(made_choices({FAST: 1.0, TREND: -2.0}, n=300))
+    assert "trend" in plan_of(made_choices({FAST: 1.0, TREND: -2.0}, n=300)).parts
+
+
+@pytest.mark.parametrize(("gain", "near"), [(0.0, False), (0.01, False), (0.1, True), (-0.1, False)])
+def test_the_pull_is_towards_the_built_in_weights_where_that_ranks_clearly_better_what_was_held_out(
+    monkeypatch, gain, near
+):
+    noise = np.tile((-0.3, 0.3), 50)  # a standard error of .03
+
+    def held_out(choices, parts, options):
+        return weight_fit._HeldOut(
+            (noise + gain) * options.near_built_in, ("trend",) if options.near_built_in else ("age",)
+        )
+
+    monkeypatch.setattr(weight_fit, "_held_out", held_out)
+    plan = plan_of(made_choices({FAST: 1.0}, n=100), options=FitOptions(steps=7))
+    assert plan.options.near_built_in == near
+    assert plan.options.steps == 7
+    assert plan.parts == (("trend",) if near else ("age",))
+
+
+def test_a_strong_pull_leaves_the_built_in_weights_nearly_as_they_are():
+    choices, varying = made_choices({FAST: -3.0}, n=100), [FAST, TEXT, POPULARITY, TREND]
+    options = FitOptions(l2=100.0, gate_l2=100.0, near_built_in=True)
+    near = fit(choices, default_weights(), options=options).table[:, varying]
+    assert near == pytest.approx(default_weights().table[:, varying], abs=0.05)
+    to_nothing = fit(choices, default_weights(), options=options._replace(near_built_in=False)).table[:, varying]
+    assert to_nothing == pytest.approx(0.0, abs=0.05)
 
 
 def test_what_is_not_learned_counts_as_it_is_built_in_while_the_rest_is_learned():
@@ -101,8 +129,8 @@ def test_what_is_not_learned_counts_as_it_is_built_in_while_the_rest_is_learned(
 
 def test_with_many_choices_all_parts_are_learned_and_of_too_few_none():
     choices = with_hours(made_choices({FAST: 1.0}, n=FEW, candidates=3))
-    assert admitted(choices) == PARTS
-    assert admitted(choices.take(np.arange(4))) == ()
+    assert plan_of(choices).parts == PARTS
+    assert plan_of(choices.take(np.arange(4))).parts == ()
 
 
 def test_newcomers_get_counts_until_enough_of_them_show_something_better():
