@@ -8,9 +8,9 @@ which tends to cross-entropy as a goes to 0 (generalised cross-entropy, Zhang an
 nothing explains pull less. Features are scaled to unit deviation, rows of the gates are pulled towards 0 more than the first
 one, and Adam (Kingma and Ba, ICLR 2015) takes full-batch steps, so the same examples give the same weights.
 
-A few choices say more about noise than about a part that brings little: hours and weekdays cost more than they brought. So
-below `FEW` choices a part's weights are learned only if that explains choices better that they were not learned from, and
-rows are pulled towards the built-in weights, harder, if that ranks such choices better (`plan_of`).
+Choices say something about noise, too. So rows are pulled towards the built-in weights, harder, if that ranks choices better
+that they were not learned from; and below `FEW` choices, where hours and weekdays cost more than they brought, a part's
+weights are learned only if that explains such choices better (`plan_of`).
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ _HALVINGS = 40
 _TRIAL = FitOptions(steps=100)
 """A third of the steps shows as well which parts are noise."""
 
-_NEAR_BUILT_IN = FitOptions(l2=1e-3, gate_l2=3e-3, near_built_in=True)
+_NEAR_BUILT_IN = tuple(FitOptions(l2=l2, gate_l2=3e-3, near_built_in=True) for l2 in (1e-3, 3e-3))
+"""Pulls that are tried."""
 
 
 class Plan(NamedTuple):
@@ -126,13 +127,13 @@ def fit(
 
 
 def plan_of(choices: Choices, parts: tuple[str, ...] = PARTS, options: FitOptions | None = None) -> Plan:
-    """What to learn from so many choices, and how: from `FEW` on all of `parts`, with `options`.
+    """What to learn from these choices, and how strongly to hold on to the built-in weights.
 
-    Below that, weights are learned from all folds but one, and the choices of that one are explained twice: by the learned
-    weights, and with one part's replaced by the built-in ones. The part is learned if the loss is larger with those, in the
-    mean over all choices. All this is done once more with a strong pull towards the built-in weights. That is taken if it
-    ranks the choices held out better in NDCG@10, by more than a standard error. Learning starts from the built-in weights, not
-    from what serves, which may have seen these choices.
+    Weights are learned from all folds but one, and rank the choices of that one: freely, and with pulls of two strengths
+    towards the built-in weights. The pull that is best in NDCG@10 is taken if it is better than none by more than a standard
+    error. Of fewer than `FEW` choices, those held out are also explained with one part's weights replaced by the built-in
+    ones; only parts without which the loss is larger, in the mean over all choices, are learned. Learning starts from the
+    built-in weights, not from what serves, which may have seen these choices.
 
     Args:
         choices: of users with a history.
@@ -140,16 +141,18 @@ def plan_of(choices: Choices, parts: tuple[str, ...] = PARTS, options: FitOption
         options: of the fit that is planned.
     """
     options = options or FitOptions()
-    if len(choices.real) >= FEW:
-        return Plan(parts, options)
     if len(choices.real) < FOLDS:
         return Plan((), options)
-    free = _held_out(choices, parts, _TRIAL)
-    near = _held_out(choices, parts, _NEAR_BUILT_IN._replace(steps=_TRIAL.steps))
-    better = near.ndcg - free.ndcg
-    if better.mean() <= better.std() / np.sqrt(len(better)):
-        return Plan(free.parts, options)
-    return Plan(near.parts, _NEAR_BUILT_IN._replace(steps=options.steps, learning_rate=options.learning_rate))
+    are_few = len(choices.real) < FEW
+    free = _held_out(choices, parts, _TRIAL, are_few=are_few)
+    plan, most = Plan(free.parts, options), 0.0
+    for pull in _NEAR_BUILT_IN:
+        near = _held_out(choices, parts, pull._replace(steps=_TRIAL.steps), are_few=are_few)
+        better = near.ndcg - free.ndcg
+        if better.mean() > max(most, better.std() / np.sqrt(len(better))):
+            most = float(better.mean())
+            plan = Plan(near.parts, pull._replace(steps=options.steps, learning_rate=options.learning_rate))
+    return plan
 
 
 def newcomer_weights(choices: Choices, start: F8, options: FitOptions | None = None) -> F8:
@@ -226,19 +229,21 @@ class _HeldOut(NamedTuple):
     """Those whose built-in weights explain these choices worse than the learned ones."""
 
 
-def _held_out(choices: Choices, parts: tuple[str, ...], options: FitOptions) -> _HeldOut:
+def _held_out(choices: Choices, parts: tuple[str, ...], options: FitOptions, *, are_few: bool) -> _HeldOut:
+    """Of many choices two folds are enough, and nothing is said of parts."""
     built_in, used = default_weights(), _of_parts(parts)
     worse, gains = dict.fromkeys(parts, 0.0), np.zeros(len(choices.real))
-    fold = np.arange(len(choices.real)) % FOLDS
-    for held_out in range(FOLDS):
+    folds = FOLDS if are_few else 2
+    fold = np.arange(len(choices.real)) % folds
+    for held_out in range(folds):
         learned = fit(choices.take(fold != held_out), built_in, used, options)
         judged = choices.take(fold == held_out)
         gains[fold == held_out] = ndcg(judged, learned)
         best = _losses(judged, learned).sum()
-        for part in parts:
+        for part in parts if are_few else ():
             replaced = np.where(_of_parts((part,)), built_in.table, learned.table)
             worse[part] += _losses(judged, make_weights(replaced, learned.cold, learned.calibration)).sum() - best
-    return _HeldOut(gains, tuple(part for part in parts if worse[part] > 0.0))
+    return _HeldOut(gains, tuple(part for part in parts if worse[part] > 0.0) if are_few else parts)
 
 
 def _unlikelihood(logits: F8, target: F8) -> float:

@@ -90,20 +90,25 @@ def test_with_few_choices_a_part_that_says_something_is_learned():
     assert "trend" in plan_of(made_choices({FAST: 1.0, TREND: -2.0}, n=300)).parts
 
 
+STRONGEST = weight_fit._NEAR_BUILT_IN[-1]
+
+
 @pytest.mark.parametrize(("gain", "near"), [(0.0, False), (0.01, False), (0.1, True), (-0.1, False)])
 def test_the_pull_is_towards_the_built_in_weights_where_that_ranks_clearly_better_what_was_held_out(
     monkeypatch, gain, near
 ):
     noise = np.tile((-0.3, 0.3), 50)  # a standard error of .03
 
-    def held_out(choices, parts, options):
-        return weight_fit._HeldOut(
-            (noise + gain) * options.near_built_in, ("trend",) if options.near_built_in else ("age",)
-        )
+    def held_out(choices, parts, options, *, are_few):
+        assert are_few
+        if not options.near_built_in:
+            return weight_fit._HeldOut(0.0 * noise, ("age",))
+        is_best = options.l2 == STRONGEST.l2
+        return weight_fit._HeldOut(noise + gain - (not is_best) * 0.01, ("trend",) if is_best else ("context",))
 
     monkeypatch.setattr(weight_fit, "_held_out", held_out)
     plan = plan_of(made_choices({FAST: 1.0}, n=100), options=FitOptions(steps=7))
-    assert plan.options.near_built_in == near
+    assert (plan.options.near_built_in, plan.options.l2) == ((True, STRONGEST.l2) if near else (False, FitOptions().l2))
     assert plan.options.steps == 7
     assert plan.parts == (("trend",) if near else ("age",))
 
@@ -127,9 +132,21 @@ def test_what_is_not_learned_counts_as_it_is_built_in_while_the_rest_is_learned(
     assert without.table[0, TREND] == 0.0 < without.table[0, FAST] < learned.table[0, FAST]
 
 
+@pytest.mark.parametrize(("share", "near"), [(0.05, True), (1.0, False)])
+def test_many_choices_are_learned_from_near_the_built_in_weights_where_they_say_little_else(share, near):
+    rng = np.random.default_rng(1)
+    choices = made_choices({}, n=FEW, candidates=40)
+    features = rng.normal(size=choices.features.shape).astype(np.float32)
+    scores = features @ (default_weights().table[0] * share) + rng.gumbel(size=choices.real.shape)
+    for row, c in enumerate(scores.argmax(axis=1).tolist()):
+        features[row, [0, c]] = features[row, [c, 0]]
+    plan = plan_of(choices._replace(features=features))
+    assert (plan.parts, plan.options.near_built_in) == (PARTS, near)
+
+
 def test_with_many_choices_all_parts_are_learned_and_of_too_few_none():
     choices = with_hours(made_choices({FAST: 1.0}, n=FEW, candidates=3))
-    assert plan_of(choices).parts == PARTS
+    assert plan_of(choices) == (PARTS, FitOptions())
     assert plan_of(choices.take(np.arange(4))).parts == ()
 
 
