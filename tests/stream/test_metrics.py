@@ -14,6 +14,7 @@ import places
 import pytest
 from prometheus_client import ProcessCollector, generate_latest
 
+from models.items.priors import EXPERTS
 from models.vocabulary import ACTIONS
 from stream.errors import UsageError
 from stream.metrics import Metrics
@@ -68,7 +69,7 @@ def test_every_metric_has_a_unit_that_its_name_agrees_with():
 def test_no_label_is_a_user_or_an_item():
     labels = {label for _, names, _ in exported().values() for label in names}
     assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python",
-                      "outcome", "provider", "cause", "part", "evidence", "strategy", "field"}  # fmt: skip
+                      "outcome", "provider", "cause", "part", "evidence", "strategy", "field", "expert"}  # fmt: skip
 
 
 def test_the_documentation_names_every_value_of_the_labels():
@@ -80,6 +81,7 @@ def test_the_documentation_names_every_value_of_the_labels():
         *CAUSES,
         *REFUSALS,
         *stages,
+        *EXPERTS,
         "users",
         "items",
         "event",
