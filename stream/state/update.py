@@ -17,6 +17,7 @@ from models.vocabulary import CLICK, DISLIKE, IMPRESSION, PURCHASE, QUERY, REFUN
 from stream.state.fold import HalfLives, fold
 from stream.state.record import (
     ACTION_MASK,
+    BOUGHT,
     CONTEXT_SHIFT,
     EXPOSURES,
     FIRST_BIT,
@@ -201,7 +202,7 @@ def _apply(
             continue
         if action == REFUND:
             continue  # says nothing of what the person likes; the ledger has what it takes back
-        first = liked[action] and not _is_liked(c, r, e.item[i], liked)
+        first = liked[action] and not _is_known(c, r, e.item[i], liked)
         if first:
             firsts.item[m], firsts.time_ms[m] = e.item[i], e.time_ms[i]
             firsts.event[m], firsts.context[m] = i, e.context[i]
@@ -269,10 +270,15 @@ def _is_remembered(c: StateColumns, r: int, event_id: np.uint32, item: np.uint64
 
 
 @compiled_part
-def _is_liked(c: StateColumns, r: int, item: np.uint64, liked: NDArray[np.bool_]) -> bool:
-    """Whether a positive behaviour still in the ring is about this item."""
-    for k in range(min(c.n_ring[r], RING)):  # noqa: SIM110  (a generator cannot be compiled)
+def _is_known(c: StateColumns, r: int, item: np.uint64, liked: NDArray[np.bool_]) -> bool:
+    """Whether a positive behaviour still in the ring is about this item, or a purchase or dislike that left it (by its
+    fingerprint: one item in a thousand that is none passes for one)."""
+    for k in range(min(c.n_ring[r], RING)):
         if c.item[r, k] == item and liked[c.kind[r, k] & ACTION_MASK]:
+            return True
+    fingerprint = np.uint16(item >> np.uint64(48))
+    for k in range(min(c.n_bought[r], BOUGHT)):  # noqa: SIM110  (a generator cannot be compiled)
+        if c.bought[r, k] == fingerprint:
             return True
     return False
 

@@ -142,7 +142,9 @@ class Reference:
         return action != "query" and self.strengths[action] > 0
 
     def _behave(self, user: User, event: Event) -> None:
-        known = any(b.item == event.item and self._likes(b.action) for b in user.ring)
+        known = (
+            any(b.item == event.item and self._likes(b.action) for b in user.ring) or event.item >> 48 in user.bought
+        )
         is_first = self._likes(event.action) and not known
         if is_first:
             earlier = [b.item for b in reversed(user.ring) if b.is_first][: self.pair_window]

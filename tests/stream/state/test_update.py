@@ -187,3 +187,14 @@ def test_of_equal_times_the_first_that_came_leaves_first():
     apply_in_chunks(states, events, [7])
     slots, _ = states.by_arrival(np.zeros(1, np.int64))
     assert states.item[0, slots[0]].tolist() == [event.item for event in events[5:]]
+
+
+def test_what_was_bought_long_ago_is_no_first_engagement_and_what_was_seen_is():
+    filler = [Event(0, 10 + i, NOW_MS + i, (1000 + i) << 48, "view") for i in range(2 * RING)]
+    for action, is_first in (("purchase", False), ("view", True)):
+        first = Event(0, 1, NOW_MS - 10, 7 << 48, action)
+        again = Event(0, 1000, NOW_MS + 10_000, 7 << 48, "cart")
+        states = States(1)
+        apply_in_chunks(states, [first, *filler], [9])
+        changes = apply_events(states, columns_of([again]), PARAMS)
+        assert (changes.first_item.tolist() == [7 << 48]) == is_first
