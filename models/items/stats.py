@@ -50,6 +50,8 @@ class ItemStatistics:
         self._width = neighbours_max
         self.size = 0
         """Number of items."""
+        self.known = 0
+        """Items that anybody engaged with or was shown."""
         self.version = 0
         """How many times `put` changed something."""
         self._count = GrowingArray(np.float64)
@@ -77,10 +79,8 @@ class ItemStatistics:
         neighbours = (self._neighbours, self._neighbour_weights, self._neighbour_forwards)
         return self._items_nbytes + sum(column.values.nbytes for column in neighbours)
 
-    @property
-    def known(self) -> int:
-        """Items that anybody engaged with or was shown."""
-        return int(np.count_nonzero((self.count > 0.0) | (self.exposures > 0)))
+    def _known_among(self, rows: NDArray[np.int64]) -> int:
+        return int(np.count_nonzero((self.count[rows] > 0.0) | (self.exposures[rows] > 0)))
 
     @property
     def is_full(self) -> bool:
@@ -196,8 +196,10 @@ class ItemStatistics:
         found = self._index.intern(neighbours.hashes)
         self._grow(max(len(self._index), int(at.max()) + 1))
         self.moment_totals += records.moments.sum(axis=0) - self.moments[at].sum(axis=0)
+        self.known -= self._known_among(at)
         for name in ("count", "first_seen_ms", "trend_ms", "trend", "entry", "exposures", "clicks", "moments"):
             getattr(self, name)[at] = getattr(records, name)
+        self.known += self._known_among(at)
         rows_of = self._rows_of(at, np.diff(starts) > 0)
         _put_neighbours(
             self.neighbours, self.neighbour_weights, self.neighbour_forwards, rows_of, starts, found, neighbours
@@ -209,6 +211,7 @@ class ItemStatistics:
         neighbours."""
         at = np.asarray(rows, np.int64)
         self.moment_totals -= self.moments[at].sum(axis=0)
+        self.known -= self._known_among(at)
         for column in (self.count, self.trend_ms, self.trend, self.entry, self.exposures, self.clicks, self.moments):
             column[at] = 0
         self.first_seen_ms[at] = NEVER_MS

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from models.arrays import F8, I4, I8
+from models.compiled import compiled
 from models.items.priors import EXPERTS
 from models.ranking.features import FEATURES
 from models.ranking.weights import RankingWeights
@@ -82,12 +83,25 @@ def gains(leaders: I4, taken: I8) -> F8:
 def remember(evidence: Evidence, gained: F8) -> Evidence:
     """With m newcomers more, (m, E) in the order in which they came. One after another, so that it does not matter how many are
     told at once."""
-    keep = float(np.exp(-1.0 / MEMORY))
-    n, n_squared, better, squared = evidence
-    for each in gained - gained[:, :1]:
-        n, n_squared = keep * n + 1.0, keep * keep * n_squared + 1.0
-        better, squared = keep * better + each, keep * squared + each**2
+    better, squared = evidence.better.copy(), evidence.better_squared.copy()
+    n, n_squared = _remember(evidence.n, evidence.n_squared, better, squared, gained)
     return Evidence(n, n_squared, better, squared)
+
+
+@compiled
+def _remember(n: float, n_squared: float, better: F8, squared: F8, gained: F8) -> tuple[float, float]:
+    keep = np.exp(-1.0 / MEMORY)
+    for i in range(len(gained)):
+        n, n_squared = keep * n + 1.0, keep * keep * n_squared + 1.0
+        for e in range(len(better)):
+            more = gained[i, e] - gained[i, 0]
+            better[e], squared[e] = keep * better[e] + more, keep * squared[e] + more * more
+    return n, n_squared
+
+
+def warm_up() -> None:
+    """Compile what runs compiled, before a newcomer waits for it."""
+    remember(no_evidence(), np.zeros((1, len(EXPERTS))))
 
 
 def add_up(of_partitions: Iterable[Evidence]) -> Evidence:

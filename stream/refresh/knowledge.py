@@ -251,8 +251,8 @@ class Knowledge:
             self.catalog.version,
         )
         # A withdrawn item is caught when ranking; statistics may be a moment old, or every batch would recompute them. One
-        # item costs about 0.01 us, so this keeps it to a hundredth of the time however large the catalogue.
-        max_age_ms = max(PRIORS_MAX_AGE_MS, len(self.index) // 1000)
+        # item costs about 0.05 us, so this keeps it to a hundredth of the time however large the catalogue.
+        max_age_ms = max(PRIORS_MAX_AGE_MS, len(self.index) // 200)
         if self._making is None and (priors is None or (changed and now_ms - self._priors_made_ms >= max_age_ms)):
             moment_ms = self.stream_time_ms(now_ms)
             self._making = PriorsInTheMaking(self.catalog, self.stats, PRIOR_CANDIDATES, NEW_CANDIDATES, moment_ms)

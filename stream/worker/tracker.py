@@ -14,6 +14,7 @@ import numpy as np
 from models.items.warm_up import warm_up as warm_up_items
 from models.learning.click_model import warm_up as warm_up_clicks
 from models.ranking.newcomers import gains
+from models.ranking.newcomers import warm_up as warm_up_newcomers
 from models.ranking.weights import default_weights
 from models.sequence.model import SequenceModel
 from models.vocabulary import QUERY
@@ -80,6 +81,7 @@ class Tracker:
             Stage("states of people", partial(warm_up, self._update)),
             *([] if credit is None else [Stage("outcomes of lists", partial(warm_up_crediting, credit))]),
             Stage("item statistics", warm_up_items),
+            Stage("newcomers", warm_up_newcomers),
             *([Stage("clicks", warm_up_clicks)] if self._settings.learn_clicks else []),
             Stage("lists", self.refresher.warm_up),
             *([Stage("lists by text", self.refresher.warm_up_texts)] if texts else []),

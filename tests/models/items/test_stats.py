@@ -246,6 +246,15 @@ def test_put_replaces_whole_rows_and_numbers_new_neighbours():
     assert (stats.size, stats.version, len(index)) == (3, 1, 3)
     assert stats.count.tolist() == [0.0, 4.0, 0.0]
     assert stats.known == 1
+    put(stats, [0], [ItemRecord(exposures=3)])
+    put(
+        stats,
+        [1],
+        [ItemRecord(4, NOW, NOW, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), (7.0, 8.0, 9.0), 7, 2, {10: 0.5, 30: 0.25})],
+    )
+    assert stats.known == 2
+    stats.remove([0])
+    assert stats.known == 1
     assert stats.first_seen_ms.tolist() == [NEVER_MS, NOW, NEVER_MS]
     assert stats.trend[1].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert stats.entry[1].tolist() == [7.0, 8.0, 9.0]
