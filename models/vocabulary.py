@@ -13,6 +13,20 @@ Action = Literal["view", "click", "like", "dislike", "cart", "purchase", "impres
 Strategy = Literal["interest", "popular", "cold_start", "explore", "unknown"]
 """What put an item into a list. `unknown`: of a recommendation that the user's ledger does not remember."""
 
+Expert = Literal[
+    "popularity",
+    "trend_hour",
+    "trend_6_hours",
+    "trend_day",
+    "trend_week",
+    "trend_2_months",
+    "trend_year",
+    "entry_3_days",
+    "entry_month",
+    "entry_year",
+]
+"""Single counts by which everything can be put in order for somebody of whom nothing is known; named as features are."""
+
 Rule = Literal["last_touch", "first_touch", "linear", "position_based", "time_decay"]
 """How an outcome is divided among the recommendations that preceded it; see `models.credit.shares`."""
 
@@ -20,6 +34,7 @@ Evidence = Literal["named", "impression", "list", "none"]
 """What an outcome was credited by: its own `recommendation_id`, impressions, published lists, or nothing."""
 
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+EXPERTS: Final[tuple[Expert, ...]] = get_args(Expert)
 STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 RULES: Final[tuple[Rule, ...]] = get_args(Rule)
 EVIDENCE: Final[tuple[Evidence, ...]] = get_args(Evidence)

@@ -13,6 +13,7 @@ from models.items.catalog import Catalog
 from models.items.record import MOMENT_STARTS, MOMENTS
 from models.items.rows import ENTRY_MS, TREND_MS
 from models.items.stats import ItemStatistics
+from models.vocabulary import EXPERTS
 
 PRIOR_CANDIDATES = 200
 """Items proposed to everyone by trend, and as many by popularity."""
@@ -23,21 +24,6 @@ NEW_CANDIDATES = 50
 
 SLICE_ITEMS: Final = 100_000
 """Items that are looked at in one go: some 5 ms."""
-
-
-EXPERTS: Final = (
-    "popularity",
-    "trend_hour",
-    "trend_6_hours",
-    "trend_day",
-    "trend_week",
-    "trend_2_months",
-    "trend_year",
-    "entry_3_days",
-    "entry_month",
-    "entry_year",
-)
-"""Single counts by which everything can be put in order for somebody of whom nothing is known; named as features are."""
 
 _POPULARITY = EXPERTS.index("popularity")
 _TREND_WEEK = EXPERTS.index("trend_week")

@@ -16,9 +16,9 @@ import numpy as np
 
 from models.arrays import F8, I4, I8
 from models.compiled import compiled
-from models.items.priors import EXPERTS
 from models.ranking.features import FEATURES
 from models.ranking.weights import RankingWeights
+from models.vocabulary import EXPERTS
 
 JUDGED_AT: Final = 10
 """Places of an expert's list that count."""

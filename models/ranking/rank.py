@@ -20,7 +20,7 @@ from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
 from models.items.catalog import Catalog
 from models.items.index import NO_INDEX
-from models.items.priors import EXPERTS, Priors
+from models.items.priors import Priors
 from models.items.stats import ItemStatistics
 from models.ranking.candidates import Candidates, GatherScratch, Proposed, gather
 from models.ranking.features import (
@@ -36,7 +36,7 @@ from models.ranking.listing import ListArrays, bounds_of, list_best
 from models.ranking.moment import ItemMoment, Moments
 from models.ranking.semantics import Semantics, no_text
 from models.ranking.weights import RankingWeights, default_weights, user_weights
-from models.vocabulary import COLD_START, INTEREST, POPULAR
+from models.vocabulary import COLD_START, EXPERTS, INTEREST, POPULAR
 
 __all__ = ["PARTS", "PERSONAL", "RankedBatch", "RankingParams", "SequenceScores", "rank", "score_all"]
 

@@ -42,7 +42,7 @@ class RankingWeights(NamedTuple):
     version: str
     """Of the numbers: the same ones have the same version."""
     cold_expert: str = "popularity"
-    """Whose list `cold` makes where it is not the version's own: of `models.items.priors.EXPERTS`."""
+    """Whose list `cold` makes where it is not the version's own: of `models.vocabulary.EXPERTS`."""
 
     @property
     def wanted(self) -> NDArray[np.bool_]:

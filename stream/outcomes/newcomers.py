@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from models.arrays import F8
-from models.items.priors import EXPERTS
 from models.ranking.newcomers import Evidence, no_evidence, remember
+from models.vocabulary import EXPERTS
 from stream.storage.rocks import PartitionStore
 from stream.wire.records import ExpertStats, NewcomerStats
 

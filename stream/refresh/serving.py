@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from models.items.priors import EXPERTS
 from models.ranking.newcomers import Choice, choose, with_expert
 from models.ranking.rank import RankingParams
 from models.ranking.weights import RankingWeights
 from models.sequence.model import SequenceModel
-from models.vocabulary import STRATEGIES
+from models.vocabulary import EXPERTS, STRATEGIES
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.outcomes.strategies import Strategies

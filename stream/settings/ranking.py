@@ -7,24 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+from models.vocabulary import Expert
 from stream.errors import InputFileError
 from stream.settings.bounds import PositiveFloat
 from stream.wire.times import parse_timezone
-
-NewcomerLists = Literal[
-    "auto",
-    "popularity",
-    "trend_hour",
-    "trend_6_hours",
-    "trend_day",
-    "trend_week",
-    "trend_2_months",
-    "trend_year",
-    "entry_3_days",
-    "entry_month",
-    "entry_year",
-]
-"""`auto`, or one of `models.items.priors.EXPERTS`."""
 
 
 class RankingSettings(BaseModel):
@@ -60,7 +46,7 @@ class RankingSettings(BaseModel):
         0.2,
         description="Most that ranking adds to a score for what its strategy earned, as log-odds of a click; 0 = nothing",
     )
-    newcomer_lists: NewcomerLists = Field(
+    newcomer_lists: Literal["auto", Expert] = Field(
         "auto",
         description="Which count makes the lists of people without history; auto = the one that newcomers take from most, "
         "judged by their first choices",

@@ -14,8 +14,7 @@ import places
 import pytest
 from prometheus_client import ProcessCollector, generate_latest
 
-from models.items.priors import EXPERTS
-from models.vocabulary import ACTIONS
+from models.vocabulary import ACTIONS, EXPERTS
 from stream.errors import UsageError
 from stream.metrics import Metrics
 from stream.refresh.quarantine import CAUSES

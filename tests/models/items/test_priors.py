@@ -13,10 +13,11 @@ from item_records import ItemRecord, pack_record
 from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
-from models.items.priors import EXPERTS, PriorsInTheMaking, compute_priors
+from models.items.priors import PriorsInTheMaking, compute_priors
 from models.items.record import ENTRY_DAYS, MOMENTS, TREND_DAYS
 from models.items.rows import DAY_MS
 from models.items.stats import ItemStatistics
+from models.vocabulary import EXPERTS
 
 NOW_MS = 1_700_000_000_000
 

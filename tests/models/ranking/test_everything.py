@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.items.priors import EXPERTS, Priors
+from models.items.priors import Priors
 from models.items.record import MOMENTS, NEVER_MS
 from models.ranking.everything import everything, scores_of
 from models.ranking.features import ItemArrays, Question
 from models.ranking.rank import SequenceScores, features_of, full_scope, weights_of
 from models.ranking.weights import default_weights
+from models.vocabulary import EXPERTS
 
 NOW_MS = 1_700_000_000_000
 SHARES = np.append(0.0, np.full(MOMENTS - 1, 1 / 8))

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.items.priors import EXPERTS
 from models.ranking.features import FEATURES
 from models.ranking.newcomers import LEAST, MEMORY, add_up, choose, gains, no_evidence, remember, with_expert
 from models.ranking.weights import default_weights, user_weights
+from models.vocabulary import EXPERTS
 
 E = len(EXPERTS)
 MONTH = EXPERTS.index("entry_month")

@@ -11,7 +11,7 @@ from item_records import ItemRecord, pack_record
 from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
-from models.items.priors import EXPERTS, compute_priors
+from models.items.priors import compute_priors
 from models.items.rows import DAY_MS
 from models.items.stats import ItemStatistics
 from models.ranking import rank as ranking
@@ -20,7 +20,7 @@ from models.ranking.moment import Moments
 from models.ranking.newcomers import with_expert
 from models.ranking.rank import RankingParams, SequenceScores, rank, score_all
 from models.ranking.weights import Calibration, default_weights, from_json, make_weights, named, to_json, user_weights
-from models.vocabulary import COLD_START, INTEREST, POPULAR
+from models.vocabulary import COLD_START, EXPERTS, INTEREST, POPULAR
 
 NOW = 1_700_000_000_000
 BINS = (6, 9, 17)
