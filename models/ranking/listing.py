@@ -152,20 +152,9 @@ def list_best(
         if left_out > -np.inf and not is_certain(last, left_out, bounds.tolerance[u]):
             _features_by_text(by_meaning, text.row[lo:hi], text.table, every[:m], by_text)
             n, last = _best(
-                question,
-                items,
-                found,
-                by_text,
-                u,
-                every[:m],
-                weights[u],
-                feedback[u],
-                moment_shares,
-                wanted,
-                x,
-                parts,
+                question, items, found, by_text, u, every[:m], weights[u], feedback[u], moment_shares, wanted, x, parts,
                 at,
-            )
+            )  # fmt: skip
         for r in range(n):
             _fill(question, items, found, by_text, u, at[r], moment_shares, wanted, x)
             _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])

@@ -180,18 +180,9 @@ def _fill(
     trend_ms, first_seen_ms = items.trend_ms, items.first_seen_ms
     for j in range(begin, end):
         fill_impersonal(
-            x,
-            count[j],
-            moments[j],
-            trend[j],
-            entry[j],
-            trend_ms[j],
-            first_seen_ms[j],
-            now_ms,
-            without_scene,
-            moment_shares,
-            wanted,
-        )
+            x, count[j], moments[j], trend[j], entry[j], trend_ms[j], first_seen_ms[j], now_ms, without_scene,
+            moment_shares, wanted,
+        )  # fmt: skip
         for c in range(len(classes)):
             total = 0.0
             for f in range(CONTEXT, len(x)):

@@ -94,11 +94,9 @@ class ReplayedWorker:
         """Apply the events before `to`."""
         while self.applied < to:
             # A newcomer judges what leads, which may not be much older than a worker's would be.
-            entry = np.searchsorted(self._entries, self.applied)
-            near = entry < len(self._entries) and self._entries[entry] < self.applied + PRIORS_EVERY
-            most = PRIORS_EVERY if near else CHUNK
-            if entry < len(self._entries) and not near:
-                most = min(CHUNK, int(self._entries[entry]) - self.applied)
+            ahead = self._entries[np.searchsorted(self._entries, self.applied) :]
+            until_next = int(ahead[0]) - self.applied if len(ahead) else CHUNK
+            most = min(CHUNK, max(until_next, PRIORS_EVERY))
             self._apply(slice(self.applied, min(to, self.applied + most)))
 
     def _apply(self, events: slice) -> None:
