@@ -98,6 +98,13 @@ class Catalog:
             size += (item is not None) - (before is not None)
         return Catalog(self.index, tuple(pages), recommendable, self.version + 1, size)
 
+    def only(self, allowed: NDArray[np.bool_]) -> Catalog:
+        """The same snapshot, of which only these may be recommended: (n,) bool by dense index; nothing beyond it is."""
+        recommendable = np.zeros(len(self.recommendable), np.bool_)
+        n = min(len(allowed), len(recommendable))
+        recommendable[:n] = self.recommendable[:n] & allowed[:n]
+        return Catalog(self.index, self._pages, recommendable, self.version, self.size)
+
     def item(self, index: int) -> CatalogItem | None:
         """The item with this dense index; None if it is not in this snapshot (removed, unknown, or index -1)."""
         number, place = divmod(index, _PAGE)

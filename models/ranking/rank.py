@@ -32,9 +32,9 @@ from models.ranking.features import (
     fill_features,
     items_of,
 )
-from models.ranking.listing import ListArrays, bounds_of, list_best
+from models.ranking.listing import Bounds, ListArrays, bounds_of, list_best
 from models.ranking.moment import ItemMoment, Moments
-from models.ranking.semantics import Semantics, no_text
+from models.ranking.semantics import Semantics, TextArrays, no_text
 from models.ranking.weights import RankingWeights, default_weights, user_weights
 from models.vocabulary import COLD_START, EXPERTS, INTEREST, POPULAR
 
@@ -48,7 +48,6 @@ FEEDBACK = "feedback"
 
 TOP_K_MAX = 255
 
-# Users are ranked in passes whose arrays stay in the cache.
 _PASS_USERS = 64
 
 
@@ -130,34 +129,50 @@ def rank(
     """
     items = items_of(catalog, stats)
     users = len(question.history)
-    moment = None
-    if moments is not None and users:
-        latest = int(question.now_ms.argmax())
-        moment = moments.at(
-            items,
-            priors.moment_shares,
-            params.weights,
-            int(question.now_ms[latest]),
-            question.bins[latest, :2],
-            priors.stats_version,
-        )
+    moment = moment_of(moments, question, items, priors, params.weights)
     wanted = np.ones(users, np.bool_) if explained is None else explained
-    passes = [slice(start, start + _PASS_USERS) for start in range(0, max(users, 1), _PASS_USERS)]
+    passes = passes_of(users)
     batches = [
-        _rank(
-            question.take(p),
-            items,
-            priors,
+        listed(
+            asked(
+                question.take(p),
+                items,
+                priors,
+                params,
+                None if semantics is None else semantics.take(p),
+                None if sequence is None else sequence.take(p),
+                moment,
+                None if moments is None else moments.scratch,
+            ),
+            params.top_k,
             params,
-            None if semantics is None else semantics.take(p),
-            None if sequence is None else sequence.take(p),
             wanted[p],
-            moment,
-            None if moments is None else moments.scratch,
         )
         for p in passes
     ]
-    return batches[0] if len(batches) == 1 else _joined(batches)
+    return joined(batches)
+
+
+def moment_of(
+    moments: Moments | None, question: Question, items: ItemArrays, priors: Priors, weights: RankingWeights
+) -> ItemMoment | None:
+    """What is the same for all who ask now; None where nothing is kept, or nobody asks."""
+    if moments is None or not len(question.history):
+        return None
+    latest = int(question.now_ms.argmax())
+    return moments.at(
+        items,
+        priors.moment_shares,
+        weights,
+        int(question.now_ms[latest]),
+        question.bins[latest, :2],
+        priors.stats_version,
+    )
+
+
+def passes_of(users: int) -> list[slice]:
+    """Users are ranked in passes whose arrays stay in the cache; at least one."""
+    return [slice(start, start + _PASS_USERS) for start in range(0, max(users, 1), _PASS_USERS)]
 
 
 def score_all(
@@ -247,37 +262,71 @@ def _text(found: Candidates, semantics: Semantics | None) -> F4:
     return semantics.scores(found.start, found.item)
 
 
-def _rank(
+class Asked(NamedTuple):
+    """Everything that lists of u users are made of, c candidates in all."""
+
+    question: Question
+    items: ItemArrays
+    found: Candidates
+    text: TextArrays
+    weights: F8
+    """(u, F)."""
+    feedback: F8
+    """(u, 2) what is added to a score without and with something personal."""
+    moment_shares: F8
+    bounds: Bounds
+    usable: I8
+    """(u,) of how many places of each history anything is known."""
+
+    def only(self, kept: NDArray[np.bool_]) -> Asked:
+        """With these candidates alone, (c,) bool."""
+        before = np.append(0, np.cumsum(kept))
+        found = self.found
+        found = Candidates(before[found.start], found.item[kept], found.near[kept], found.sequence[kept])
+        return self._replace(found=found, text=self.text._replace(row=self.text.row[kept]))
+
+
+def asked(
     question: Question,
     items: ItemArrays,
     priors: Priors,
     params: RankingParams,
     semantics: Semantics | None,
     sequence: SequenceScores | None,
-    explained: NDArray[np.bool_],
     moment: ItemMoment | None,
     scratch: GatherScratch | None,
-) -> RankedBatch:
-    users, k, places = len(question.history), params.top_k, question.history.shape[1]
+    also: I4 | None = None,
+) -> Asked:
+    """Candidates of u users and all that scores them; `also` (u, m) int32 are candidates beside those that are found."""
+    users = len(question.history)
     limit, common = served_scope(priors, params)
-    found = gather(question, items, _proposed(users, common, semantics, sequence), limit, scratch)
+    proposed = _proposed(users, common, semantics, sequence)
+    if also is not None:
+        proposed = proposed._replace(near=np.concatenate((proposed.near, also), axis=1))
+    found = gather(question, items, proposed, limit, scratch)
     usable = usable_places(question, items, semantics)
     weights = user_weights(params.weights, usable, question.idle_s)
-    listed = ListArrays(
-        np.full((users, k), NO_INDEX, np.int32),
-        np.zeros((users, k, len(PARTS) + 1)),
-        np.zeros((users, k, places)),
-    )
     # By whether the personal parts are above 0: what an item of a user is listed as depends on that alone.
     interest, popular, cold = params.feedback
     feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
     text = no_text(len(found.item)) if semantics is None else semantics.arrays(found.item)
     bounds = bounds_of(moment, question, usable, weights)
+    return Asked(question, items, found, text, weights, feedback, priors.moment_shares, bounds, usable)
+
+
+def listed(ask: Asked, k: int, params: RankingParams, explained: NDArray[np.bool_]) -> RankedBatch:
+    """The best k candidates of each user; contributions of those who are `explained` (u,)."""
+    users, places = ask.question.history.shape
+    found = ListArrays(
+        np.full((users, k), NO_INDEX, np.int32),
+        np.zeros((users, k, len(PARTS) + 1)),
+        np.zeros((users, k, places)),
+    )
     list_best(
-        question, items, found, text, weights, feedback, priors.moment_shares, params.weights.wanted, bounds, explained,
-        listed,
+        ask.question, ask.items, ask.found, ask.text, ask.weights, ask.feedback, ask.moment_shares,
+        params.weights.wanted, ask.bounds, explained, found,
     )  # fmt: skip
-    return _to_batch(listed, usable > 0, params)
+    return _to_batch(found, ask.usable > 0, params)
 
 
 def _personal(parts: F8) -> F8:
@@ -311,13 +360,17 @@ def _to_batch(listed: ListArrays, warm: NDArray[np.bool_], params: RankingParams
     )
 
 
-def _joined(batches: list[RankedBatch]) -> RankedBatch:
-    def joined(name: str) -> NDArray[Any]:
+def joined(batches: list[RankedBatch]) -> RankedBatch:
+    """One batch of all; with equal lengths of lists, and the same parts."""
+    if len(batches) == 1:
+        return batches[0]
+
+    def column(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(batch, name) for batch in batches])
 
     parts = {name: np.concatenate([batch.parts[name] for batch in batches]) for name in batches[0].parts}
     return RankedBatch(
-        joined("items"), joined("scores"), parts, joined("strategy"), joined("probability"), joined("contributions")
+        column("items"), column("scores"), parts, column("strategy"), column("probability"), column("contributions")
     )
 
 

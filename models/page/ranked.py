@@ -1,0 +1,272 @@
+"""Lists of a placement: what would be ranked, composed, and said exactly of what is listed in the end.
+
+A pool of each user's best items is scored without splitting anything among behaviours; rules, fatigue and the draws need no
+more. What is listed then is scored once more with everything that is told of it: the same numbers, and what each past item
+brought to them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays import F4, F8, I4, I8
+from models.compiled import compiled
+from models.items.catalog import Catalog
+from models.items.index import NO_INDEX
+from models.items.priors import Priors
+from models.items.stats import ItemStatistics
+from models.page.compose import Composed, ComposeParams, Pool, compose
+from models.page.explore import POOL_MAX, ExploreParams
+from models.page.fatigue import Exposed, FatigueParams, fatigue_of
+from models.page.placing import Placing
+from models.ranking.features import Question, items_of
+from models.ranking.moment import Moments
+from models.ranking.rank import (
+    Asked,
+    RankedBatch,
+    RankingParams,
+    SequenceScores,
+    asked,
+    joined,
+    listed,
+    moment_of,
+    passes_of,
+)
+from models.ranking.semantics import Semantics
+from models.vocabulary import EXPLORE
+
+RULES_PART, FATIGUE_PART = "rules", "fatigue"
+"""Names of the parts that a placement adds to a score, in this order behind all others."""
+
+
+class PageParams(NamedTuple):
+    """How the lists of a placement are made."""
+
+    compose: ComposeParams
+    fatigue: FatigueParams = FatigueParams()
+    pool: int = 100
+    """Best items that are looked at, at least as many as are listed."""
+
+
+class PageItems(NamedTuple):
+    """What a placement knows of items, by dense index."""
+
+    placing: Placing
+    explorable: NDArray[np.bool_]
+    """(n,) what may be explored, see `explorable_items`; nothing beyond it."""
+    also: I4
+    """(m,) proposed to everyone beside the candidates of the ranking: what is pinned, and the best of what is promoted,
+    boosted or to be explored."""
+    sketch: F4
+    """(n, SKETCH_DIMS), see `models.page.diversity`."""
+
+
+class PageUsers(NamedTuple):
+    """What a placement knows of u users beside the ranking's question."""
+
+    exposed: Exposed
+    key: NDArray[np.uint64]
+    """(u,) of the draws."""
+
+    def take(self, users: slice) -> PageUsers:
+        """Of these users."""
+        return PageUsers(Exposed(self.exposed.item[users], self.exposed.time_s[users]), self.key[users])
+
+
+class RankedPage(NamedTuple):
+    """Lists of u users."""
+
+    ranked: RankedBatch
+    """In the order in which they are shown. Parts are those of the ranking, and `rules` and `fatigue` where the placement has
+    such."""
+    composed: Composed
+
+
+def explorable_items(
+    params: ExploreParams, stats: ItemStatistics, published_ms: I8, recommendable: NDArray[np.bool_], now_ms: int
+) -> NDArray[np.bool_]:
+    """(n,) bool: items of which little is known, or that came last. `published_ms` (n,), below 0 where it is not known."""
+    n = len(recommendable)
+    evidence = np.zeros(n)
+    known = min(n, stats.size)
+    evidence[:known] = np.maximum(stats.exposures[:known], stats.count[:known])
+    age_ms = now_ms - published_ms
+    is_new = (published_ms >= 0) & (age_ms >= 0) & (age_ms < params.max_age_h * 3_600_000.0)
+    found: NDArray[np.bool_] = recommendable & ((evidence < params.max_exposures) | is_new)
+    return found
+
+
+def rank_page(
+    question: Question,
+    *,
+    catalog: Catalog,
+    stats: ItemStatistics,
+    priors: Priors,
+    params: RankingParams,
+    page: PageParams,
+    of_items: PageItems,
+    of_users: PageUsers,
+    semantics: Semantics | None = None,
+    sequence: SequenceScores | None = None,
+    explained: NDArray[np.bool_] | None = None,
+    moments: Moments | None = None,
+) -> RankedPage:
+    """Lists of `page.compose.slots` places for each of u users; see `models.ranking.rank.rank` for what is not said here.
+
+    Args:
+        question: who, with what history, and when.
+        catalog: of which only what the rules allow is recommendable.
+        stats, priors, params: as for `rank`; the length of the lists is the placement's.
+        page: how they are composed.
+        of_items, of_users: what the placement knows.
+        semantics, sequence, explained, moments: as for `rank`.
+    """
+    items = items_of(catalog, stats)
+    users = len(question.history)
+    moment = moment_of(moments, question, items, priors, params.weights)
+    wanted = np.ones(users, np.bool_) if explained is None else explained
+    ranked, composed = [], []
+    for p in passes_of(users):
+        also = np.broadcast_to(of_items.also, (len(question.history[p]), len(of_items.also)))
+        ask = asked(
+            question.take(p),
+            items,
+            priors,
+            params,
+            None if semantics is None else semantics.take(p),
+            None if sequence is None else sequence.take(p),
+            moment,
+            None if moments is None else moments.scratch,
+            also if len(of_items.also) else None,
+        )
+        pool = _pool(ask, params, page, of_items, of_users.take(p))
+        found = compose(pool, page.compose, of_items.placing, items, of_items.sketch)
+        told, found = _told(ask, params, page, of_items.placing, of_users.take(p), found, wanted[p])
+        ranked.append(told)
+        composed.append(found)
+    if len(composed) == 1:
+        return RankedPage(ranked[0], composed[0])
+    return RankedPage(joined(ranked), Composed._make(np.concatenate(each) for each in zip(*composed, strict=True)))
+
+
+def _pool(ask: Asked, params: RankingParams, page: PageParams, of_items: PageItems, of_users: PageUsers) -> Pool:
+    """What each list is composed of."""
+    users, placing = len(ask.question.history), of_items.placing
+    nobody = np.zeros(users, np.bool_)
+    best = listed(ask, max(page.pool, page.compose.slots), params, nobody)
+    items, scores = best.items, best.scores
+    at = ask.found.item
+    # Whatever rules lift: the best with a boost have the best of their score with it, so as many as are listed are enough.
+    boosts = _by_index(placing.boost, at, np.float32(0.0))
+    for boost in np.unique(boosts[boosts > 0.0]).tolist():
+        items, scores = _beside(items, scores, listed(ask.only(boosts == boost), page.compose.slots, params, nobody))
+    promoted = _by_index(placing.promoted, at, np.int16(-1))
+    for rule in np.flatnonzero(placing.least).tolist():
+        some = listed(ask.only(promoted == rule), int(placing.least[rule]), params, nobody)
+        items, scores = _beside(items, scores, some)
+    fatigue = _fatigue(items, ask, page.fatigue, of_users.exposed)
+    eligible, worth = _eligible(ask, params, page, of_items.explorable, of_users.exposed)
+    adjusted = scores + _by_index(placing.boost, items, np.float32(0.0)) + fatigue
+    return Pool(
+        items, adjusted, scores, fatigue, ask.usable, eligible, worth, of_users.key, ask.question.excluded,
+    )  # fmt: skip
+
+
+def _beside(items: I4, scores: F8, more: RankedBatch) -> tuple[I4, F8]:
+    """The pool (u, P) and what of `more` is not in it yet, best first."""
+    is_in = np.any(more.items[:, :, None] == items[:, None, :], axis=2)
+    all_items = np.concatenate((items, np.where(is_in, NO_INDEX, more.items)), axis=1)
+    all_scores = np.concatenate((scores, more.scores), axis=1)
+    order = np.argsort(np.where(all_items >= 0, -all_scores, np.inf), axis=1, kind="stable")
+    return np.take_along_axis(all_items, order, 1), np.take_along_axis(all_scores, order, 1)
+
+
+def _fatigue(items: I4, ask: Asked, params: FatigueParams, exposed: Exposed) -> F8:
+    """(u, k) of these (u, k) items."""
+    taken_off = np.zeros(items.shape)
+    if params.weight:
+        hashes = np.where(items >= 0, ask.items.hashes[np.maximum(items, 0)], np.uint64(0))
+        fatigue_of(exposed.item, exposed.time_s, hashes, ask.question.now_ms // 1000, params, taken_off)
+    return taken_off
+
+
+def _eligible(
+    ask: Asked, params: RankingParams, page: PageParams, explorable: NDArray[np.bool_], exposed: Exposed
+) -> tuple[I4, F8]:
+    """What may be drawn for each user, best first, and what it is worth: its score, and a bonus for what is not known."""
+    users, explore = len(ask.question.history), page.compose.explore
+    if not explore.slots or not explorable.any():
+        return np.full((users, 0), NO_INDEX, np.int32), np.zeros((users, 0))
+    may = _by_index(explorable, ask.found.item, np.False_)
+    best = listed(ask.only(may), 2 * POOL_MAX, params, np.zeros(users, np.bool_))
+    evidence = np.maximum(_by_index(ask.items.count, best.items, np.float64(0.0)), 0.0)
+    worth = best.scores + _fatigue(best.items, ask, page.fatigue, exposed) + explore.optimism / np.sqrt(1.0 + evidence)
+    order = np.argsort(np.where(best.items >= 0, -worth, np.inf), axis=1, kind="stable")
+    return np.take_along_axis(best.items, order, 1), np.take_along_axis(worth, order, 1)
+
+
+def _told(
+    ask: Asked,
+    params: RankingParams,
+    page: PageParams,
+    placing: Placing,
+    of_users: PageUsers,
+    composed: Composed,
+    explained: NDArray[np.bool_],
+) -> tuple[RankedBatch, Composed]:
+    """Everything that is said of what is listed, in the order of the lists."""
+    chosen = np.zeros(len(ask.found.item), np.bool_)
+    _mark(ask.found.start, ask.found.item, composed.items, chosen)
+    exact = listed(ask.only(chosen), composed.items.shape[1], params, explained)
+    # What is listed was scored, so each item is found; one of a pin that no candidate was would be left out.
+    same = (composed.items[:, :, None] == exact.items[:, None, :]) & (composed.items[:, :, None] >= 0)
+    at, is_there = same.argmax(axis=2), same.any(axis=2)
+    if not np.array_equal(is_there, composed.items >= 0):
+        kept = np.argsort(~is_there, axis=1, kind="stable")
+        composed = Composed._make(np.take_along_axis(each, kept, 1) for each in composed)
+        is_there, at = np.take_along_axis(is_there, kept, 1), np.take_along_axis(at, kept, 1)
+        composed = composed._replace(items=np.where(is_there, composed.items, NO_INDEX).astype(np.int32))
+
+    def taken(values: F8) -> F8:
+        return np.where(is_there, np.take_along_axis(values, at, 1), 0.0)
+
+    parts = {name: taken(values) for name, values in exact.parts.items()}
+    base = taken(exact.scores)
+    fatigue = _fatigue(composed.items, ask, page.fatigue, of_users.exposed)
+    score = base
+    if placing.boost.any():
+        parts[RULES_PART] = np.where(is_there, _by_index(placing.boost, composed.items, np.float32(0.0)), 0.0)
+        score = score + parts[RULES_PART]
+    if page.fatigue.weight:
+        parts[FATIGUE_PART] = fatigue
+        score = score + fatigue
+    # What a shop adds to a score says nothing of a person, what they passed over does.
+    calibration = params.weights.calibration
+    logit = calibration.slope * (base + fatigue) + calibration.intercept
+    probability = np.where(is_there, 0.5 * (1.0 + np.tanh(0.5 * logit)), 0.0)
+    strategy = np.where(is_there, np.take_along_axis(exact.strategy, at, 1), 0)
+    strategy = np.where(composed.is_explored, EXPLORE, strategy).astype(np.uint8)
+    contributions = np.take_along_axis(exact.contributions, at[:, :, None], 1) * is_there[:, :, None]
+    return RankedBatch(composed.items, score, parts, strategy, probability, contributions), composed
+
+
+def _by_index(values: NDArray, at: NDArray, otherwise: np.generic) -> NDArray:  # type: ignore[type-arg]
+    """`values` of the items `at`, of any shape; `otherwise` of -1 and of what lies beyond."""
+    if not len(values):
+        return np.full(at.shape, otherwise)
+    inside = (at >= 0) & (at < len(values))
+    return np.where(inside, values[np.where(inside, at, 0)], otherwise)
+
+
+@compiled
+def _mark(start: I8, item: I4, wanted: I4, chosen: NDArray[np.bool_]) -> None:
+    """Which of the (c,) candidates stand among their user's (u, k) wanted items."""
+    for u in range(len(wanted)):
+        for c in range(start[u], start[u + 1]):
+            for j in wanted[u]:
+                if item[c] == j:
+                    chosen[c] = True
+                    break
