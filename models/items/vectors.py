@@ -18,6 +18,7 @@ from models.arrays import F4
 from models.compiled import compiled_sums
 from models.items.index import NO_INDEX
 from models.items.near import Near, NearItems
+from models.items.sketches import Sketches
 
 APPROXIMATE_FROM: Final = 100_000
 """Vectors from which on the graph is used: there an exact answer for 64 users takes about as long as a refresh may."""
@@ -70,6 +71,7 @@ class ItemVectors:
         self._mean_of = self._changed = 0
         self._centred: NDArray[np.float32] | None = None
         self.near = NearItems()
+        self.sketches = Sketches()
 
     @property
     def nbytes(self) -> int:
@@ -94,6 +96,7 @@ class ItemVectors:
         self._set(indices, vectors.astype(np.float16))
         self._has[indices] = True
         self.near.changed(indices)
+        self.sketches.changed(indices)
         mean = self.mean  # taken anew, it makes all that was kept ready stale
         if self._centred is not None:
             self._centred[indices] = centred(self._matrix[indices].astype(np.float32), mean)
@@ -109,6 +112,7 @@ class ItemVectors:
         if self._centred is not None:
             self._centred[known] = 0
         self.near.changed(known.astype(np.int32))
+        self.sketches.changed(known.astype(np.int32))
 
     def index_some(self, limit: int) -> int:
         """Put up to `limit` more vectors into the graph, about 0.3 ms each; how many are left.
@@ -152,6 +156,7 @@ class ItemVectors:
             self._mean_of, self._changed = self.size, 0
             self._centred = None
             self.near.begin_again()
+            self.sketches.begin_again()
         return self._mean
 
     def centred_rows(self) -> NDArray[np.float32] | None:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
+from models.items.sketches import SKETCH_DIMS
 from models.page.choice import BY_SCORE, Choosable, choose, in_order
-from models.page.diversity import SKETCH_DIMS
 from models.page.explore import ExploreParams, explore, explored_places
 from models.page.fixed_places import pin, promote
 from models.page.placing import BY_EXPLORE, Placing, no_placing

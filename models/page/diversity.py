@@ -15,33 +15,10 @@ co-occurrence, scaled so that the nearest neighbour of an item has 1.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled_part, compiled_sums
-
-SKETCH_DIMS: Final = 48
-"""Numbers of a sketch: a random projection keeps cosines to about 0.14 (Johnson and Lindenstrauss, 1984), for an eighth of
-the work."""
-
-_SEED: Final = 20_261_129
-
-
-def projection(dims: int) -> F4:
-    """(dims, SKETCH_DIMS) float32: the same on every machine."""
-    rng = np.random.default_rng(_SEED)
-    by: F4 = (rng.standard_normal((dims, SKETCH_DIMS)) / np.sqrt(SKETCH_DIMS)).astype(np.float32)
-    return by
-
-
-def sketches(centred: F4, by: F4) -> F4:
-    """(n, SKETCH_DIMS) float32 unit rows of (n, dims) centred vectors; zeros stay zeros."""
-    rows: F4 = centred @ by
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: F4 = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-6)
-    return unit
 
 
 @compiled_sums

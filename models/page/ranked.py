@@ -25,9 +25,9 @@ from models.page.placing import Placing
 from models.ranking.features import Question, items_of
 from models.ranking.moment import Moments
 from models.ranking.rank import (
-    Asked,
     RankedBatch,
     RankingParams,
+    Scoring,
     SequenceScores,
     asked,
     joined,
@@ -61,7 +61,7 @@ class PageItems(NamedTuple):
     """(m,) proposed to everyone beside the candidates of the ranking: what is pinned, and the best of what is promoted,
     boosted or to be explored."""
     sketch: F4
-    """(n, SKETCH_DIMS), see `models.page.diversity`."""
+    """(n, SKETCH_DIMS), see `models.items.sketches`."""
 
 
 class PageUsers(NamedTuple):
@@ -152,7 +152,7 @@ def rank_page(
     return RankedPage(joined(ranked), Composed._make(np.concatenate(each) for each in zip(*composed, strict=True)))
 
 
-def _pool(ask: Asked, params: RankingParams, page: PageParams, of_items: PageItems, of_users: PageUsers) -> Pool:
+def _pool(ask: Scoring, params: RankingParams, page: PageParams, of_items: PageItems, of_users: PageUsers) -> Pool:
     """What each list is composed of."""
     users, placing = len(ask.question.history), of_items.placing
     nobody = np.zeros(users, np.bool_)
@@ -184,7 +184,7 @@ def _beside(items: I4, scores: F8, more: RankedBatch) -> tuple[I4, F8]:
     return np.take_along_axis(all_items, order, 1), np.take_along_axis(all_scores, order, 1)
 
 
-def _fatigue(items: I4, ask: Asked, params: FatigueParams, exposed: Exposed) -> F8:
+def _fatigue(items: I4, ask: Scoring, params: FatigueParams, exposed: Exposed) -> F8:
     """(u, k) of these (u, k) items."""
     taken_off = np.zeros(items.shape)
     if params.weight:
@@ -194,7 +194,7 @@ def _fatigue(items: I4, ask: Asked, params: FatigueParams, exposed: Exposed) -> 
 
 
 def _eligible(
-    ask: Asked, params: RankingParams, page: PageParams, explorable: NDArray[np.bool_], exposed: Exposed
+    ask: Scoring, params: RankingParams, page: PageParams, explorable: NDArray[np.bool_], exposed: Exposed
 ) -> tuple[I4, F8]:
     """What may be drawn for each user, best first, and what it is worth: its score, and a bonus for what is not known."""
     users, explore = len(ask.question.history), page.compose.explore
@@ -209,7 +209,7 @@ def _eligible(
 
 
 def _told(
-    ask: Asked,
+    ask: Scoring,
     params: RankingParams,
     page: PageParams,
     placing: Placing,

@@ -34,6 +34,7 @@ from models.ranking.features import (
 )
 from models.ranking.listing import Bounds, ListArrays, bounds_of, list_best
 from models.ranking.moment import ItemMoment, Moments
+from models.ranking.placed import Placed
 from models.ranking.semantics import Semantics, TextArrays, no_text
 from models.ranking.weights import RankingWeights, default_weights, user_weights
 from models.vocabulary import COLD_START, EXPERTS, INTEREST, POPULAR
@@ -96,6 +97,8 @@ class RankedBatch(NamedTuple):
     """(u, k) float64, see `models.ranking.weights.Calibration`."""
     contributions: F8
     """(u, k, H) float64: what each item of the history brought to the score; sums to the `SPLIT` parts over H (1e-12)."""
+    placed: Placed | None = None
+    """None: places are those of the scores."""
 
 
 def rank(
@@ -262,7 +265,7 @@ def _text(found: Candidates, semantics: Semantics | None) -> F4:
     return semantics.scores(found.start, found.item)
 
 
-class Asked(NamedTuple):
+class Scoring(NamedTuple):
     """Everything that lists of u users are made of, c candidates in all."""
 
     question: Question
@@ -278,7 +281,7 @@ class Asked(NamedTuple):
     usable: I8
     """(u,) of how many places of each history anything is known."""
 
-    def only(self, kept: NDArray[np.bool_]) -> Asked:
+    def only(self, kept: NDArray[np.bool_]) -> Scoring:
         """With these candidates alone, (c,) bool."""
         before = np.append(0, np.cumsum(kept))
         found = self.found
@@ -296,7 +299,7 @@ def asked(
     moment: ItemMoment | None,
     scratch: GatherScratch | None,
     also: I4 | None = None,
-) -> Asked:
+) -> Scoring:
     """Candidates of u users and all that scores them; `also` (u, m) int32 are candidates beside those that are found."""
     users = len(question.history)
     limit, common = served_scope(priors, params)
@@ -311,10 +314,10 @@ def asked(
     feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
     text = no_text(len(found.item)) if semantics is None else semantics.arrays(found.item)
     bounds = bounds_of(moment, question, usable, weights)
-    return Asked(question, items, found, text, weights, feedback, priors.moment_shares, bounds, usable)
+    return Scoring(question, items, found, text, weights, feedback, priors.moment_shares, bounds, usable)
 
 
-def listed(ask: Asked, k: int, params: RankingParams, explained: NDArray[np.bool_]) -> RankedBatch:
+def listed(ask: Scoring, k: int, params: RankingParams, explained: NDArray[np.bool_]) -> RankedBatch:
     """The best k candidates of each user; contributions of those who are `explained` (u,)."""
     users, places = ask.question.history.shape
     found = ListArrays(

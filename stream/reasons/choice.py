@@ -66,6 +66,7 @@ def choose(
     names: tuple[str, ...],
     facts: NDArray[np.uint8],
     is_explored: NDArray[np.bool_],
+    told_of_place: NDArray[np.int64] | None = None,
 ) -> Choice:
     """What to say of f places of some lists.
 
@@ -78,6 +79,7 @@ def choose(
         names: of the p parts; of equal parts the first is named.
         facts: (f,) bits of `models.items.facts`.
         is_explored: (f,): places that were given to learn.
+        told_of_place: (f,) place in `CLAIMS` of what has to be said whatever the parts are, -1 = nothing; None: of no place.
     """
     others = [i for i, name in enumerate(names) if name not in SPLIT and name != FEEDBACK]
     personal = parts[:, [i for i, name in enumerate(names) if name in SPLIT]].sum(axis=1)
@@ -86,6 +88,9 @@ def choose(
     part = np.where(most > 0.0, part, len(others))
     claim = _claims((*(names[i] for i in others), ""))[part, facts]
     claim[is_explored] = np.where(facts[is_explored] & NEW, CLAIMS.index("new"), CLAIMS.index("explore"))
+    if told_of_place is not None:
+        claim = np.where(told_of_place >= 0, told_of_place, claim)
+        is_explored = is_explored | (told_of_place >= 0)
     may_name = ~is_explored & ((most <= 0.0) | (personal >= most))
     f = len(user)
     made = Choice(np.full((f, MAX_CAUSES), -1), claim, np.zeros(f, np.int64), np.zeros(f, np.bool_))

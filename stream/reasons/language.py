@@ -32,6 +32,9 @@ CLAIMS: Final = (
     "age",
     "new",
     "explore",
+    "rules",
+    "promoted",
+    "fatigue",
     "none",
 )
 """What can be said without naming a behaviour."""

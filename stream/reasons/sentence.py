@@ -89,7 +89,7 @@ def _say_together(language: Language, causes: Sequence[Cause]) -> str:
 
 def claim_of(part: str, facts: int) -> str:
     """What may be said of the largest impersonal part, "" for none above 0: a key of `stream.reasons.language.CLAIMS`."""
-    if part in ("sequence", "context"):
+    if part in ("sequence", "context", "rules"):
         return part
     if part == "trend" and facts & (THIS_WEEK | LATELY):
         return "trend_this_week" if facts & THIS_WEEK else "trend"

@@ -62,6 +62,11 @@ def blob(texts: Sequence[bytes]) -> Blob:
     return Blob(np.frombuffer(b"".join(texts), np.uint8), ends)
 
 
+def moved_by_json(names: tuple[str, ...]) -> Blob:
+    """What is written of each reason to move: a field, or nothing."""
+    return blob([b',"moved_by":%b' % msgspec.json.encode(name) if name else b"" for name in names])
+
+
 def json_texts(texts: Sequence[str]) -> Blob:
     """Each as a JSON string."""
     return blob([msgspec.json.encode(text) for text in texts])

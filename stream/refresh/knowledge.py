@@ -13,6 +13,7 @@ from models.arrays import I4
 from models.calendar import DAY_MS
 from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
+from models.items.growing import GrowingArray
 from models.items.index import ItemIndex
 from models.items.names import ItemNames
 from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, SLICE_ITEMS, Priors, PriorsInTheMaking
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 PRIORS_MAX_AGE_MS: Final = 1000
 """How old trend and popularity may be when statistics keep changing."""
+
+UNPUBLISHED: Final = -1
+"""Of an item that does not say when it was published."""
 
 REPLAYED_AFTER_MS: Final = 30 * DAY_MS
 """A newest event so long ago means that a past is replayed: sentences then tell times as of that event."""
@@ -78,6 +82,7 @@ class Knowledge:
         self.engagements = 0.0
         """That the statistics include."""
         self._words = Words()
+        self._published_ms = GrowingArray(np.int64, fill=UNPUBLISHED)
         self._priors: Priors | None = None
         self._priors_made_ms = 0
         self._making: PriorsInTheMaking | None = None
@@ -117,11 +122,27 @@ class Knowledge:
         self.catalog = self.catalog.apply(changes)
         self._metrics.worker.catalog_items.set(self.catalog.size)
         rows = self.index.lookup(hashes)
+        self._note_published(rows, changes.values())
         self._unknown.listed(rows.astype(np.int64), np.array([item is not None for item in changes.values()], np.bool_))
         self._words.forget(rows)
         if self.texts is not None:
             self.texts.changed(rows.tolist())
         return changes
+
+    def _note_published(self, rows: I4, items: Iterable[CatalogItem | None]) -> None:
+        self._published_ms.grow(int(rows.max(initial=-1)) + 1)
+        times_ms = [
+            UNPUBLISHED if item is None or item.published_at_ms is None else item.published_at_ms for item in items
+        ]
+        known = rows >= 0
+        self._published_ms.values[rows[known]] = np.array(times_ms, np.int64)[known]
+
+    @property
+    def published_ms(self) -> NDArray[np.int64]:
+        """(n,) int64 by dense index, as long as the catalogue at least: when an item was published, `UNPUBLISHED` where nobody
+        said."""
+        self._published_ms.grow(len(self.catalog.recommendable))
+        return self._published_ms.values
 
     def replicate_stats(self, records: Sequence[Replicated], topic: str) -> RecordColumns:
         """Statistics records of this topic, into the arrays; bytes that are no record are passed over, and an item with a

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from models.arrays import I4, I8, U64
@@ -155,12 +157,22 @@ def _written(
     parts = np.stack([values[filled] for values in ranked.parts.values()], axis=1)
     rank, counts = np.nonzero(filled)[1] + 1, filled.sum(axis=1)
     columns = ListedPlaces(rank, ranked.strategy[filled], ranked.scores[filled], ranked.probability[filled], parts)
+    placed = ranked.placed
+    if placed is not None:
+        columns = columns._replace(
+            propensity=placed.propensity[filled].astype(np.float64),
+            moved_by=placed.moved_by[filled],
+            promoted=placed.promoted[filled],
+            names=placed.names,
+        )
     places = list_places_json(items, columns, tuple(ranked.parts), np.append(0, np.cumsum(counts)))
     made = []
     for u, (who, list_id, n) in enumerate(zip(listed, ids, counts.tolist(), strict=True)):
         head = Recommendation(
             list_id, who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, model, (), who.is_explained
         )
+        if placed is not None:
+            head = msgspec.structs.replace(head, placement=placed.placement, relaxed=placed.relaxed or UNSET)
         before, _, after = encode(head).partition(b'"items":[]')
         made.append(WrittenList(b'%b"items":[%b]%b' % (before, places.of(u), after), list_id, n))
     return made

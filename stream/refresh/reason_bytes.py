@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,16 @@ from stream.refresh.json_bytes import (
     Slices,
     blob,
     json_texts,
+    moved_by_json,
     put,
     put_between,
     put_millionths,
     put_whole,
 )
+
+_NOTHING: Final = np.zeros(0, np.int64)
+_NOT_MOVED: Final = np.zeros(0, np.int16)
+_NOBODY: Final = np.zeros(0, np.bool_)
 
 
 class PlaceNumbers(NamedTuple):
@@ -45,17 +50,27 @@ class PlaceNumbers(NamedTuple):
     """(c,)"""
     bounds: Ints
     """(f + 1,): a place's causes are those from its bound to the next one's."""
+    propensity: Ints = _NOTHING
+    """(f,) in millionths; empty: 1 everywhere, and nothing was moved."""
+    moved_by: NDArray[np.int16] = _NOT_MOVED
+    """(f,): position in `names`."""
+    promoted: NDArray[np.bool_] = _NOBODY
+    """(f,)"""
+    names: tuple[str, ...] = ("",)
 
 
 def places_json(items: Ids, numbers: PlaceNumbers, starts: Ints) -> Slices:
     """The elements of `Reasons.places` of u lists; `items` (f,); `starts` (u + 1,): the first place of each list."""
     f, p = numbers.parts.shape
-    most = int((items.end - items.start).sum()) + len(numbers.value) * 2 * NUMBER + f * (_FIXED + (p + 4) * NUMBER)
+    moved = moved_by_json(numbers.names)
+    fixed = _FIXED + len(moved.data) + (p + 5) * NUMBER
+    most = int((items.end - items.start).sum()) + len(numbers.value) * 2 * NUMBER + f * fixed
     buffer, ends = np.empty(most, np.uint8), np.zeros(len(starts), np.int64)
     n = numbers
     _write_places(
         buffer, ends, starts, *items, *_STRATEGIES, *_PIECES,
-        n.parts, n.others, n.reason, n.strategy, n.behaviour, n.value, n.bounds,
+        n.parts, n.others, n.reason, n.strategy, n.behaviour, n.value, n.bounds, *moved, n.propensity, n.moved_by,
+        n.promoted,
     )  # fmt: skip
     return Slices(buffer[: ends[-1]].tobytes(), ends.tolist())
 
@@ -68,7 +83,8 @@ def behaviours_json(names: Ids, action: NDArray[np.uint8], time_ms: Ints, starts
     return Slices(buffer[: ends[-1]].tobytes(), ends.tolist())
 
 
-_PIECES = blob([b'{"item_id":', b',"score":', b',"parts":[', b'],"causes":[', b'],"others":', b',"reason":'])
+_PIECES = blob([b'{"item_id":', b',"score":', b',"parts":[', b'],"causes":[', b'],"others":', b',"reason":',
+                b',"propensity":', b',"promoted":true'])  # fmt: skip
 _STRATEGIES = blob([b"" if name == "interest" else b',"strategy":"%s"' % name.encode() for name in STRATEGIES])
 _ACTIONS = json_texts(ACTIONS)
 _LONGEST_ACTION = max(map(len, ACTIONS)) + 2
@@ -94,6 +110,11 @@ def _write_places(
     behaviour: Ints,
     value: Ints,
     bounds: Ints,
+    moves: Bytes,
+    move_ends: Ints,
+    propensity: Ints,
+    moved_by: NDArray[np.int16],
+    promoted: NDArray[np.bool_],
 ) -> None:
     at = 0
     for u in range(len(starts) - 1):
@@ -127,6 +148,13 @@ def _write_places(
             at = put(buffer, at, pieces, piece_ends, 5)
             at = put_whole(buffer, at, reason[f])
             at = put(buffer, at, strategies, strategy_ends, strategy[f])
+            if len(propensity):
+                if propensity[f] != 1_000_000:
+                    at = put(buffer, at, pieces, piece_ends, 6)
+                    at = put_millionths(buffer, at, propensity[f])
+                at = put(buffer, at, moves, move_ends, moved_by[f])
+                if promoted[f]:
+                    at = put(buffer, at, pieces, piece_ends, 7)
             buffer[at] = END
             at += 1
         list_ends[u + 1] = at

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import tzinfo
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from msgspec.json import encode
@@ -22,7 +22,7 @@ from models.reasons.contributions import METHOD, contributions_of, relative_gaps
 from models.vocabulary import ACTIONS, EXPLORE
 from stream.reasons.ago import CODES, ago
 from stream.reasons.choice import Told, choose
-from stream.reasons.language import ACTIONS_TOLD
+from stream.reasons.language import ACTIONS_TOLD, CLAIMS
 from stream.reasons.phrases import Phrases
 from stream.refresh.json_bytes import MILLION
 from stream.refresh.question import Behaviours
@@ -31,6 +31,9 @@ from stream.refresh.sentence_bytes import SaidOf, sentences_json
 from stream.refresh.words import Naming
 from stream.wire.reasons import Reasons
 from stream.wire.records import reasons_decoder
+
+FATIGUE: Final = "fatigue"
+"""Name of a part, and of a reason to move."""
 
 _TOLD = np.isin(np.array(ACTIONS), ACTIONS_TOLD)
 """By action code: whether it can be a reason."""
@@ -108,15 +111,22 @@ def build_reasons(
         names,
         _facts(words.listed_ms[batch.word], telling.facts[explained], telling.moment_ms),
         strategy == EXPLORE,
+        _told_of_places(ranked, explained),
     )
     rounded, value, left = _millionths(parts, names, causes.value, place)
     behaviour = citations.cited - citations.start[causes.user]
     starts = np.searchsorted(user, np.arange(users + 1))
-    told = places_json(
-        words.ids(batch.word),
-        PlaceNumbers(rounded, left, choice.reason, strategy, behaviour, value, bounds),
-        starts,
-    )
+    numbers = PlaceNumbers(rounded, left, choice.reason, strategy, behaviour, value, bounds)
+    if (placed := ranked.placed) is not None:
+        numbers = numbers._replace(
+            propensity=np.maximum(np.rint(placed.propensity[explained].astype(np.float64) * MILLION), 1).astype(
+                np.int64
+            ),
+            moved_by=placed.moved_by[explained],
+            promoted=placed.promoted[explained],
+            names=placed.names,
+        )
+    told = places_json(words.ids(batch.word), numbers, starts)
     action = behaviours.action[at]
     written = behaviours_json(words.ids(cited.word), action, behaviours.time_ms[at], citations.start)
     gaps = _gaps(ranked, explained, others, causes.value, place).tolist()
@@ -147,6 +157,18 @@ def build_reasons(
         )
         for u, (list_id, user_id, gap) in enumerate(zip(batch.list_ids, batch.user_ids, gaps, strict=True))
     ]
+
+
+def _told_of_places(ranked: RankedBatch, explained: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+    """(f,): the claim to make of a place because of how it came to be there, -1 = none."""
+    if (placed := ranked.placed) is None:
+        return None
+    claim = np.full(int(explained.sum()), -1)
+    if FATIGUE in placed.names and FATIGUE in ranked.parts:
+        tired = (placed.moved_by[explained] == placed.names.index(FATIGUE)) & (ranked.parts[FATIGUE][explained] < 0.0)
+        claim[tired] = CLAIMS.index("fatigue")
+    claim[placed.promoted[explained]] = CLAIMS.index("promoted")
+    return claim
 
 
 def _millionths(

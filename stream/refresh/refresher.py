@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F8, I8
+from models.arrays import F4, F8, I8
 from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
@@ -36,6 +36,7 @@ from stream.refresh.exclusions import Exclusions
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.list_checks import ListChecks
 from stream.refresh.lists import LastLists
+from stream.refresh.page import HomePage
 from stream.refresh.publish import ListHeader, Published, build_records, model_versions
 from stream.refresh.quarantine import Quarantine
 from stream.refresh.question import Behaviours, behaviours_of, first_engagements, ranking_question
@@ -88,12 +89,14 @@ class Refresher:
         self._zone = parse_timezone(settings.explanation_timezone)
         self._phrases = phrases_of(languages_named(settings.explanation_languages))
         self._moments = Moments()
+        self._page = HomePage(settings, knowledge)
         self.quarantine = Quarantine(metrics)
         self._checks = ListChecks(self.quarantine, metrics, serving)
 
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
         self._warm_up(None)
+        self._page.warm_up()
 
     def warm_up_texts(self) -> None:
         """The same by text."""
@@ -194,7 +197,7 @@ class Refresher:
         with stage.labels("rank").time():
             asking = self.ask(users.overlay.states, rows, now_ms)
             explained = np.array([is_explained(d.key, self._settings.explained_users) for d in due], np.bool_)
-            ranked = self._rank(users, asking, explained, now_ms)
+            ranked = self._rank(users, asking, due, explained, now_ms)
         keys = [d.key for d in due]
         sound = self._checks.sound(users, rows, keys, ranked)
         with stage.labels("publish").time():
@@ -254,7 +257,9 @@ class Refresher:
             knowledge.vectors,
         )
 
-    def _rank(self, users: UserPartition, asking: Asking, explained: NDArray[np.bool_], now_ms: int) -> RankedBatch:
+    def _rank(
+        self, users: UserPartition, asking: Asking, due: Sequence[Due], explained: NDArray[np.bool_], now_ms: int
+    ) -> RankedBatch:
         knowledge, question = self._knowledge, asking.question
         with self._metrics.work.stage_seconds.labels("sequence").time():
             sequence = self._serving.sequences.expected(
@@ -264,17 +269,30 @@ class Refresher:
                 knowledge.index,
                 None if asking.text is None else asking.text.vectors,
             )
-        ranked = rank(
-            question,
-            catalog=knowledge.catalog,
-            stats=knowledge.stats,
-            priors=knowledge.priors(now_ms),
-            params=self._serving.params,
-            semantics=asking.text,
-            sequence=sequence,
-            explained=explained,
-            moments=self._moments,
-        )
+        if self._page.params is not None:
+            states, ids = users.overlay.states, [d.key.decode() for d in due]
+            ranked = self._page.rank(
+                question,
+                self._serving.params,
+                self._page.users_of(states, asking.rows, asking.behaviours, ids, users.partition),
+                semantics=asking.text,
+                sequence=sequence,
+                explained=explained,
+                moments=self._moments,
+                now_ms=now_ms,
+            )
+        else:
+            ranked = rank(
+                question,
+                catalog=knowledge.catalog,
+                stats=knowledge.stats,
+                priors=knowledge.priors(now_ms),
+                params=self._serving.params,
+                semantics=asking.text,
+                sequence=sequence,
+                explained=explained,
+                moments=self._moments,
+            )
         return self._with_click_probability(users, ranked)
 
     def _with_click_probability(self, users: UserPartition, ranked: RankedBatch) -> RankedBatch:
@@ -407,11 +425,20 @@ class Refresher:
                 at_ms,
             )
         if self._is_crediting:
-            users.outcomes.note(keys, self._lists_of(named, items, ranked.strategy[out], lengths), at_ms)
+            placed = ranked.placed
+            propensity = np.ones(items.shape, np.float32) if placed is None else placed.propensity[out]
+            users.outcomes.note(keys, self._lists_of(named, items, ranked.strategy[out], propensity, lengths), at_ms)
 
     def _lists_of(
-        self, named: Sequence[str], items: NDArray[np.uint64], strategy: NDArray[np.uint8], lengths: I8
+        self,
+        named: Sequence[str],
+        items: NDArray[np.uint64],
+        strategy: NDArray[np.uint8],
+        propensity: F4,
+        lengths: I8,
     ) -> Lists:
         listed = np.arange(items.shape[1]) < lengths[:, None]
         ids = np.array([list_id_of(each) for each in named], np.uint64)
-        return Lists(np.zeros(len(named), np.int64), ids, items, strategy, listed.astype(np.float32))
+        return Lists(
+            np.zeros(len(named), np.int64), ids, items, strategy, np.where(listed, propensity, np.float32(0.0))
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,6 +23,7 @@ from stream.settings.events import EventSettings
 from stream.settings.kafka import KafkaSettings
 from stream.settings.memory import MemorySettings
 from stream.settings.outcomes import OutcomeSettings
+from stream.settings.placements import Placements
 from stream.settings.ranking import RankingSettings
 from stream.settings.security import SecuritySettings
 from stream.settings.topics import TopicSettings
@@ -49,6 +51,7 @@ _ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 class Settings(
     # The last one's fields come first, in errors and in the table of all settings.
     RankingSettings,
+    Placements,
     OutcomeSettings,
     EventSettings,
     EncoderSettings,
@@ -139,7 +142,7 @@ def load_settings(**flags: Any) -> Settings:
         elif _may_be_shown(name):
             reason += f" (got {repr(first['input'])[:80]})"
         raise SettingsError(
-            f"{_where(name, given) if name else 'settings'}: {reason}.",
+            f"{_where(name, given, first['loc']) if name else 'settings'}: {reason}.",
             "see deploy/docs/settings.md or `penchant worker --help`",
         ) from None
     except OSError as error:
@@ -160,12 +163,14 @@ def _may_be_shown(name: str) -> bool:
     return field is not None and "SecretStr" not in str(field.annotation)
 
 
-def _where(name: str, given: dict[str, Any]) -> str:
-    """How the person set it: the flag, the variable or the key in the file."""
+def _where(name: str, given: dict[str, Any], path: Sequence[int | str]) -> str:
+    """How the person set it: the flag, the variable or the key in the file, with its tables."""
     if name in given:
         return f"--{name.replace('_', '-')}"
     variable = f"{ENV_PREFIX}{name.upper()}"  # pydantic-settings takes any case
-    return next((set_ for set_ in os.environ if set_.upper() == variable), f"`{name}` in {_config_file()}")
+    return next(
+        (set_ for set_ in os.environ if set_.upper() == variable), f"`{'.'.join(map(str, path))}` in {_config_file()}"
+    )
 
 
 def penchant_variables() -> list[str]:

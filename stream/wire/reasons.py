@@ -54,7 +54,11 @@ class PlaceReason(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     strategy: Strategy = "interest"
     """As in the recommendation; left out where it is `interest`."""
     propensity: float = 1.0
-    """As in the recommendation; left out where it is 1."""
+    """As in the recommendation, to six places; left out where it is 1."""
+    moved_by: str | None = None
+    """As in the recommendation; left out where it is null."""
+    promoted: bool = False
+    """As in the recommendation; left out where it is false."""
 
 
 class WithoutItems(msgspec.Struct, frozen=True, gc=False):

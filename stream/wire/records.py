@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from models.vocabulary import Action, Evidence, Rule, Strategy
 from stream.wire.reasons import Reasons, RecommendationAttribution, check_indices
@@ -108,8 +108,13 @@ class RecommendedItem(msgspec.Struct, frozen=True, gc=False):
     """Calibrated probability of a click; see deploy/docs/clicks.md for what it is calibrated on."""
     strategy: Strategy
     propensity: float
-    """Probability with which the policy put an item of this strategy here; 1 for deterministic places."""
+    """Probability that this item stands at this place, given what was known; 1 where nothing was drawn."""
     parts: dict[str, float]
+    moved_by: str | UnsetType = UNSET
+    """Why it stands here and not where its score alone would put it: `diversity`, `fatigue`, `explore`, `rule:ID`; left out
+    where nothing moved it."""
+    promoted: bool | UnsetType = UNSET
+    """True where a promotion put it here, which has to be shown to the person; else left out."""
 
 
 class Recommendation(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +133,10 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
     explained: bool = True
     """Whether a record of reasons follows on `interest.attributions`; see the setting `explained_users`."""
     schema_version: int = SCHEMA_VERSION
+    placement: str | UnsetType = UNSET
+    """Where the list is shown; left out where no placement is configured."""
+    relaxed: tuple[str, ...] | UnsetType = UNSET
+    """Rules (`rule:ID`) that were left out because with them there would have been too few items; else left out."""
 
 
 class Credit(msgspec.Struct, frozen=True, gc=False):

@@ -36,9 +36,16 @@ def both_languages(chosen: Sequence[Cause], claim: str) -> Explanation:
 
 
 def reason(
-    causes: Sequence[Cause], parts: Mapping[str, float], facts: int, is_explored: bool, own: str | None = None
+    causes: Sequence[Cause],
+    parts: Mapping[str, float],
+    facts: int,
+    is_explored: bool,
+    own: str | None = None,
+    told: str = "",
 ) -> tuple[list[Cause], str]:
     """`(behaviours to name, "")`, or `([], claim)` with a key of `stream.reasons.language.CLAIMS`; as `explain`."""
+    if told:  # of how the item came to its place, whatever its score
+        return [], told
     if is_explored:
         return [], "new" if facts & NEW else "explore"
     most, part = 0.0, ""

@@ -17,7 +17,15 @@ DOCUMENT = DOCS / "settings.md"
 BEGIN = "<!-- settings: begin, made by python tests/support/settings_table.py -->"
 END = "<!-- settings: end -->"
 SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-TYPES = {int: "integer", float: "number", bool: "`true` or `false`", str: "text", Path: "path", SecretStr: "secret"}
+TYPES = {
+    dict: "tables",
+    int: "integer",
+    float: "number",
+    bool: "`true` or `false`",
+    str: "text",
+    Path: "path",
+    SecretStr: "secret",
+}
 
 
 def table() -> str:
@@ -44,7 +52,8 @@ def _kind(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return " ".join(f"`{choice}`" for choice in get_args(field.annotation))
     bounds = [f"{SIGNS[key]} {value:g}" for key, value in _bounds(field.metadata) if key in SIGNS]
-    return " ".join([TYPES[_plain(field.annotation)], ", ".join(bounds)]).strip()
+    plain = _plain(field.annotation)
+    return " ".join([TYPES[get_origin(plain) or plain], ", ".join(bounds)]).strip()
 
 
 def _plain(annotation: Any) -> Any:

@@ -114,10 +114,12 @@ def test_the_pull_is_towards_the_built_in_weights_where_that_ranks_clearly_bette
 
 
 def test_a_strong_pull_leaves_the_built_in_weights_nearly_as_they_are():
-    choices, varying = made_choices({FAST: -3.0}, n=100), [FAST, TEXT, POPULARITY, TREND]
+    choices, varying = made_choices({FAST: -3.0, TEXT: 5.0}, n=100), [FAST, POPULARITY, TREND]
     options = FitOptions(l2=100.0, gate_l2=100.0, near_built_in=True)
-    near = fit(choices, default_weights(), options=options).table[:, varying]
-    assert near == pytest.approx(default_weights().table[:, varying], abs=0.05)
+    near = fit(choices, default_weights(), options=options).table
+    assert near[:, varying] == pytest.approx(default_weights().table[:, varying], abs=0.05)
+    # What differs most from one catalogue to another is learned freely.
+    assert near[0, TEXT] > default_weights().table[0, TEXT] + 0.5
     to_nothing = fit(choices, default_weights(), options=options._replace(near_built_in=False)).table[:, varying]
     assert to_nothing == pytest.approx(0.0, abs=0.05)
 
@@ -132,20 +134,19 @@ def test_what_is_not_learned_counts_as_it_is_built_in_while_the_rest_is_learned(
     assert without.table[0, TREND] == 0.0 < without.table[0, FAST] < learned.table[0, FAST]
 
 
-@pytest.mark.parametrize(("share", "near"), [(0.05, True), (1.0, False)])
-def test_many_choices_are_learned_from_near_the_built_in_weights_where_they_say_little_else(share, near):
+def test_many_choices_are_learned_from_near_the_built_in_weights_where_they_say_little_else():
     rng = np.random.default_rng(1)
     choices = made_choices({}, n=FEW, candidates=40)
     features = rng.normal(size=choices.features.shape).astype(np.float32)
-    scores = features @ (default_weights().table[0] * share) + rng.gumbel(size=choices.real.shape)
+    scores = features @ (default_weights().table[0] * 0.05) + rng.gumbel(size=choices.real.shape)
     for row, c in enumerate(scores.argmax(axis=1).tolist()):
         features[row, [0, c]] = features[row, [c, 0]]
     plan = plan_of(choices._replace(features=features))
-    assert (plan.parts, plan.options.near_built_in) == (PARTS, near)
+    assert (plan.parts, plan.options.near_built_in) == (PARTS, True)
 
 
 def test_with_many_choices_all_parts_are_learned_and_of_too_few_none():
-    choices = with_hours(made_choices({FAST: 1.0}, n=FEW, candidates=3))
+    choices = with_hours(made_choices({FAST: -3.0}, n=FEW, candidates=3))
     assert plan_of(choices) == (PARTS, FitOptions())
     assert plan_of(choices.take(np.arange(4))).parts == ()
 

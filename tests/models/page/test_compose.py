@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.items.sketches import SKETCH_DIMS, projection, sketches
 from models.page.compose import ComposeParams, Pool, compose
-from models.page.diversity import SKETCH_DIMS, projection, sketches
 from models.page.draws import draw_key
 from models.page.explore import EVEN_SHARE, ExploreParams, explored_places
 from models.page.fatigue import FatigueParams, fatigue_of
@@ -314,10 +314,9 @@ def test_propensities_are_how_often_it_happens():
 
 def test_other_places_do_not_depend_on_the_draws():
     explore = ExploreParams(1, 3, min_history=0)
-    lists = {
-        tuple(np.delete(listed(pool([9, 8, 7, 6], eligible=[20, 21], worth=[1, 1], key=k), ComposeParams(4, explore=explore)).items[0], 2))
-        for k in range(50)
-    }  # fmt: skip
+    params = ComposeParams(4, explore=explore)
+    made = [listed(pool([9, 8, 7, 6], eligible=[20, 21], worth=[1, 1], key=k), params) for k in range(50)]
+    lists = {tuple(np.delete(each.items[0], 2).tolist()) for each in made}
 
     assert lists == {(0, 1, 3)}
 
@@ -339,7 +338,9 @@ def test_places_of_rules_are_not_explored():
     explore = ExploreParams(3, 1, min_history=0)
     placing = rules(pin_place=[0], pin_item=[9], pin_rule=[0])
     for k in range(30):
-        found = listed(pool([3, 2, 1], eligible=[20, 21], worth=[9, 9], key=k), ComposeParams(3, explore=explore), placing)
+        found = listed(
+            pool([3, 2, 1], eligible=[20, 21], worth=[9, 9], key=k), ComposeParams(3, explore=explore), placing
+        )
         assert found.items[0, 0] == 9
         assert found.propensity[0, 0] == 1.0
 
@@ -353,7 +354,9 @@ def test_a_key_says_all_that_a_draw_depends_on():
         )
     }  # fmt: skip
     assert len(keys) == 6
-    assert draw_key("s", "u", 0, 7, "home") == 4_857_948_418_398_423_597  # the same on every machine and in every release
+    assert (
+        draw_key("s", "u", 0, 7, "home") == 4_857_948_418_398_423_597
+    )  # the same on every machine and in every release
 
 
 # --- fatigue ---

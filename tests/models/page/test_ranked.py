@@ -7,8 +7,8 @@ import pytest
 from ranking_world import HASHES, ITEMS, NOW_MS, world
 
 from models.items.priors import compute_priors
+from models.items.sketches import SKETCH_DIMS
 from models.page.compose import ComposeParams
-from models.page.diversity import SKETCH_DIMS
 from models.page.explore import ExploreParams
 from models.page.fatigue import Exposed, FatigueParams
 from models.page.placing import BY_EXPLORE, BY_RULES, no_placing
@@ -149,9 +149,7 @@ def test_pins_are_scored_as_all_else_and_keep_their_place():
     assert row.index(worst) == 1
     every = shop.plain(ITEMS)
     assert page.ranked.scores[1, 1] == every.scores[1][every.items[1].tolist().index(worst)]
-    assert np.allclose(
-        page.ranked.contributions[1, 1], every.contributions[1][every.items[1].tolist().index(worst)]
-    )
+    assert np.allclose(page.ranked.contributions[1, 1], every.contributions[1][every.items[1].tolist().index(worst)])
 
 
 def test_what_is_explored_says_so_and_is_the_same_again():

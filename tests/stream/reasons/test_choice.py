@@ -17,7 +17,8 @@ from stream.reasons.choice import NAMED, OWN_ITEM, STRONGEST, Told, choose
 from stream.reasons.language import ACTIONS_TOLD, CLAIMS
 from stream.reasons.sentence import OWN, Cause
 
-NAMES = (*PARTS, FEEDBACK)
+NAMES = (*PARTS, FEEDBACK, "rules", "fatigue")
+TOLD_OF_PLACES = ["", "", "", "", "promoted", "fatigue"]
 TITLES = [f"title {i}" for i in range(5)]
 
 
@@ -32,7 +33,9 @@ def a_batch(rng, lists):
             for value in sorted(rng.choice(values, rng.integers(0, 2 * STRONGEST)), key=abs, reverse=True)
         ]
         facts, own = int(rng.integers(0, ALL_FACTS + 1)), int(rng.integers(0, 9))
-        places.append((causes, rng.choice(values, len(NAMES)), facts, rng.random() < 0.2, own))
+        told = str(rng.choice(TOLD_OF_PLACES))
+        parts = np.where(np.array(NAMES) == "fatigue", -0.1, rng.choice(values, len(NAMES)))
+        places.append((causes, parts, facts, rng.random() < 0.2, own, told))
     return user, places
 
 
@@ -43,9 +46,10 @@ def chosen_at_once(user, places):
     bounds = np.cumsum([0, *(len(causes) for causes, *_ in places)])
     parts = np.array([parts for _, parts, *_ in places]).reshape(len(places), len(NAMES))
     told = Told(np.array([value for _, _, value, _ in flat], np.float64), title, said, title)
-    facts = np.array([facts for *_, facts, _, _ in places], np.uint8)
+    facts = np.array([place[2] for place in places], np.uint8)
+    told_of_place = np.array([CLAIMS.index(place[5]) if place[5] else -1 for place in places], np.int64)
     is_explored, own = np.array([place[3] for place in places], np.bool_), np.array([p[4] for p in places], np.int64)
-    made = choose(told, bounds, user, own, parts, NAMES, facts, is_explored)
+    made = choose(told, bounds, user, own, parts, NAMES, facts, is_explored, told_of_place)
     words = [(a, TITLES[t], w) for a, t, _, w in flat]
     return made, [
         (
@@ -58,10 +62,10 @@ def chosen_at_once(user, places):
 
 def chosen_one_by_one(places):
     found = []
-    for causes, parts, facts, is_explored, own in places:
+    for causes, parts, facts, is_explored, own, of_place in places:
         told = [Cause(a, TITLES[t], value, w) for a, t, value, w in causes if t >= 0 and value > 0][:STRONGEST]
         scores = dict(zip(NAMES, parts.tolist(), strict=True))
-        named, claim = reason(told, scores, facts, is_explored, TITLES[own] if own < len(TITLES) else None)
+        named, claim = reason(told, scores, facts, is_explored, TITLES[own] if own < len(TITLES) else None, of_place)
         found.append(([(each.action, each.title, each.when) for each in named], claim))
     return found
 
@@ -101,11 +105,11 @@ def test_only_the_strongest_that_can_be_told_are_looked_at():
     alike, other = ("view", 0, 1.0, 0), ("view", 1, 1.0, 0)
     parts = np.zeros(len(NAMES))
     for n, titles in ((STRONGEST - 1, ["title 0", "title 1"]), (STRONGEST, ["title 0"])):
-        (found,) = chosen_at_once(np.zeros(1, np.int64), [([alike] * n + [other], parts, 0, False, -1)])[1]
+        (found,) = chosen_at_once(np.zeros(1, np.int64), [([alike] * n + [other], parts, 0, False, -1, "")])[1]
         assert [title for _, title, _ in found[0]] == titles
 
 
 @pytest.mark.parametrize(("facts", "claim"), [(NEW, "new"), (0, "explore")])
 def test_a_place_given_to_learn_names_nothing_of_the_person(facts, claim):
-    place = ([("view", 0, 5.0, 0)], np.full(len(NAMES), 5.0), facts, True, 0)
+    place = ([("view", 0, 5.0, 0)], np.full(len(NAMES), 5.0), facts, True, 0, "")
     assert chosen_at_once(np.zeros(1, np.int64), [place])[1] == [([], claim)]

@@ -46,9 +46,30 @@ def places(draw):
         column(MILLIONTHS, c),
         np.cumsum([0, *counts]),
     )
+    if draw(st.booleans()):
+        numbers = numbers._replace(
+            propensity=column(st.integers(1, MILLION) | st.just(MILLION), f),
+            moved_by=column(st.integers(0, 2), f).astype(np.int16),
+            promoted=column(st.integers(0, 1), f).astype(np.bool_),
+            names=("", "fatigue", 'rule:"a"'),
+        )
     ids = [draw(NAMES) for _ in range(f)]
     cut = draw(st.integers(0, f))
     return ids, numbers, np.array([0, cut, cut, f])
+
+
+def placed(n, f):
+    """What is written of how a place came to be: what differs from the defaults."""
+    if not len(n.propensity):
+        return {}
+    told = {}
+    if n.propensity[f] != MILLION:
+        told["propensity"] = int(n.propensity[f]) / MILLION
+    if n.moved_by[f]:
+        told["moved_by"] = n.names[n.moved_by[f]]
+    if n.promoted[f]:
+        told["promoted"] = True
+    return told
 
 
 def by_msgspec(ids, n):
@@ -64,6 +85,7 @@ def by_msgspec(ids, n):
             int(n.others[f]) / MILLION,
             int(n.reason[f]),
             STRATEGIES[n.strategy[f]],
+            **placed(n, f),
         )
         for f, item_id in enumerate(ids)
     ]

@@ -1,0 +1,171 @@
+"""The placement `home` through the tracker: what lists say of their places, what is remembered, and what stays the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kafka_records import NOW_MS, event_record
+from tracker_harness import lists_of, opened, replicated, shop_with_history
+
+from stream.refresh.page import PROPOSED, _least_known
+from stream.settings.placements import PlacementSettings
+from stream.wire.records import encode
+
+EXPLORE = {"slots": 2, "from_place": 2, "min_history": 1}
+
+
+def home(**settings):
+    return {"placements": {"home": PlacementSettings(**settings)}, "encoder_model": "none"}
+
+
+@pytest.fixture
+def shop(tmp_path, request):
+    with opened(tmp_path, **getattr(request, "param", {})) as harness:
+        yield harness
+
+
+def records(harness, *users):
+    return [made.list.record for made in lists_of(harness, *users)]
+
+
+def test_without_a_placement_nothing_is_said_of_one(shop):
+    shop_with_history(shop)
+    (made,) = lists_of(shop, "ann")
+
+    assert b"placement" not in made.list.value
+    assert b"moved_by" not in made.list.value
+    assert b'"propensity":1.0,' in made.list.value
+    assert b"propensity" not in made.reasons.value
+
+
+def test_a_placement_without_anything_makes_the_same_list_and_says_which_it_is(tmp_path):
+    found = []
+    for name, settings in (("plain", {}), ("home", home())):
+        with opened(tmp_path / name, **settings) as shop:
+            shop_with_history(shop)
+            found.append(records(shop, "ann", "new"))
+
+    for plain, placed in zip(*found, strict=True):
+        assert [encode(item) for item in plain.items] == [encode(item) for item in placed.items]
+        assert placed.placement == "home"
+
+
+@pytest.mark.parametrize("shop", [home(explore=EXPLORE, slots=4)], indirect=True)
+def test_what_is_explored_has_its_propensity_in_list_ledger_and_reasons(shop):
+    shop_with_history(shop)
+    shop.catalogue(*(f"new{n}" for n in range(6)), published_at=NOW_MS - 1000)
+
+    (made,) = lists_of(shop, "ann")
+
+    record = made.list.record
+    explored = [item for item in record.items if item.strategy == "explore"]
+    assert explored
+    for item in explored:
+        assert item.moved_by == "explore"
+        assert 0 < item.propensity < 1
+        assert item.rank >= 2
+    assert {item.propensity for item in record.items if item.strategy != "explore"} == {1.0}
+    reasons = {place.item_id: place for place in made.reasons.record.places}
+    for item in explored:
+        place = reasons[item.item_id]
+        assert place.propensity == pytest.approx(item.propensity, abs=1e-6)
+        assert place.moved_by == "explore"
+        assert made.reasons.record.reasons[place.reason]["en"] in (
+            "New, and we are curious whether you like it.",
+            "We are curious whether you like it.",
+        )
+    ledgers = shop.users.outcomes.ledgers
+    (kept,) = ledgers.states.columns.places[ledgers.rows([b"ann"]), 0].tolist()
+    assert [round(place[2], 6) for place in kept[:4]] == [round(item.propensity, 6) for item in record.items]
+
+
+@pytest.mark.parametrize("shop", [home(explore=EXPLORE, slots=4)], indirect=True)
+def test_a_list_made_again_draws_the_same_and_one_after_a_new_event_draws_anew(shop):
+    shop_with_history(shop)
+    shop.catalogue(*(f"new{n}" for n in range(50)))
+
+    first, again = records(shop, "ann")[0], records(shop, "ann")[0]
+    drawn = set()
+    for n in range(12):
+        shop.events(("ann", "view", f"i{n % 3}"))
+        drawn.add(tuple(item.item_id for item in records(shop, "ann")[0].items if item.strategy == "explore"))
+
+    assert [encode(item) for item in first.items] == [encode(item) for item in again.items]
+    assert len(drawn) > 3
+
+
+@pytest.mark.parametrize("shop", [home(explore=EXPLORE | {"min_history": 3}, slots=4)], indirect=True)
+def test_newcomers_and_people_with_little_history_see_no_explored_place(shop):
+    shop_with_history(shop)
+    shop.catalogue(*(f"new{n}" for n in range(6)))
+
+    for record in records(shop, "ann", "nobody"):
+        assert all(item.strategy != "explore" and item.propensity == 1.0 for item in record.items)
+
+
+@pytest.mark.parametrize("shop", [home(fatigue=5.0)], indirect=True)
+def test_what_was_seen_and_not_taken_falls_and_its_reason_says_so(shop):
+    shop_with_history(shop)
+    (before,) = records(shop, "ann")
+    seen = before.items[0].item_id
+    start = shop.next_offset
+    shop.chunk([event_record(start + n, "ann", action="impression", item_id=seen) for n in range(3)])
+
+    (made,) = lists_of(shop, "ann")
+
+    after = made.list.record
+    place = next(item for item in after.items if item.item_id == seen)
+    assert place.rank > 1
+    assert place.parts["fatigue"] == pytest.approx(-15.0, rel=1e-3)
+    assert place.moved_by == "fatigue"
+    reason = next(each for each in made.reasons.record.places if each.item_id == seen)
+    assert made.reasons.record.reasons[reason.reason] == {
+        "en": "Lower than before: you have been shown it often.",
+        "zh": "您已多次看到它，所以排得靠后一些。",
+    }
+    assert sum(place.parts.values()) == pytest.approx(place.score, abs=1e-12)
+
+
+@pytest.mark.parametrize("shop", [home(fatigue=5.0)], indirect=True)
+def test_nobody_is_tired_of_what_they_took(shop):
+    shop_with_history(shop)
+    start = shop.next_offset
+    shop.chunk([event_record(start + n, "ann", action="impression", item_id="i3") for n in range(3)])
+    shop.events(("ann", "click", "i3"))
+
+    (record,) = records(shop, "ann")
+
+    assert all(item.parts["fatigue"] == 0.0 for item in record.items)
+
+
+@pytest.mark.parametrize("shop", [home(diversity=0.9, slots=3)], indirect=True)
+def test_diversity_moves_and_says_so(shop):
+    shop_with_history(shop)
+
+    (record,) = records(shop, "ann")
+
+    assert "diversity" in {item.moved_by for item in record.items}
+    assert len({item.item_id for item in record.items}) == 3
+
+
+def test_publication_times_are_known_by_index(shop):
+    shop.catalogue("a", published_at=NOW_MS)
+    shop.catalogue("b")
+    shop.tracker.replicate_items([replicated(b"a", None)], 0.0)
+    shop.catalogue("c", published_at=NOW_MS - 5)
+    known = shop.tracker.knowledge
+    rows = known.index.lookup(known.hashes_of(["a", "b", "c"]))
+
+    assert known.published_ms[rows].tolist() == [-1, -1, NOW_MS - 5]
+
+
+def test_the_least_known_are_proposed():
+    rng = np.random.default_rng(0)
+    n = 3 * PROPOSED
+    exposures, count = rng.integers(0, 50, n), rng.integers(0, 50, n).astype(float)
+    hashes = rng.permutation(n).astype(np.uint64)
+
+    found = _least_known(np.arange(n), exposures, count, hashes)
+
+    evidence = np.maximum(exposures, count)
+    assert found.tolist() == sorted(range(n), key=lambda i: (evidence[i], hashes[i]))[:PROPOSED]
