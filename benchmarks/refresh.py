@@ -11,6 +11,8 @@ In this process, without Kafka or other work. Users have 30 behaviours each and 
 - `reasons_add`: what reasons add to a list, as a share of one without them, in the same run; also with three causes a
   place (`contributions_max`) and for a quarter of all users (`explained_users`). `text_adds`: what text adds.
 - `outcomes_add`: what remembering the lists adds, for the outcomes that they may earn.
+- `placement_adds`, `.._text`: what a placement with diversity, fatigue and exploration adds to a list;
+  `placement_empty_adds`: one that does nothing, so what its larger pool costs.
 - `over_implicit`: lists per CPU second without text and reasons, over those of the library `implicit`'s item-item
   recommender for the same histories and items with as many neighbours an item, 64 users a call, one thread, in the same run;
   `over_implicit_20` with the 20 neighbours that it keeps by default. Left out where it is not installed
@@ -45,6 +47,7 @@ from stream.metrics import Metrics
 from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
 from stream.settings import Settings, load_settings
+from stream.settings.placements import PlacementSettings
 from stream.storage.rocks import DataDirectory
 from stream.worker.tracker import Tracker
 
@@ -87,6 +90,11 @@ class Variant(NamedTuple):
     """None: as many as the settings say."""
 
 
+_COMPOSED = PlacementSettings.model_validate(
+    {"diversity": 0.3, "fatigue": 0.5, "explore": {"slots": 2, "from_place": 6, "rate": 0.5}}
+)
+"""Everything that a placement can do."""
+
 VARIANTS: dict[str, Variant] = {
     "": Variant(),
     "_batch_6": Variant(batch_users=6),
@@ -97,6 +105,9 @@ VARIANTS: dict[str, Variant] = {
     "_with_3_causes": Variant({"contributions_max": 3}),
     "_for_a_quarter_of_users": Variant({"explained_users": 0.25}),
     "_without_outcomes": Variant({"outcome_rule": "none"}),
+    "_placement": Variant({"placements": {"home": _COMPOSED}}),
+    "_text_placement": Variant({"placements": {"home": _COMPOSED}}, has_text=True),
+    "_placement_empty": Variant({"placements": {"home": PlacementSettings.model_validate({})}}),
 }
 """By what the figure's name ends with."""
 
@@ -138,6 +149,9 @@ def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]
         "reasons_add_with_3_causes": rate["_without_reasons"] / rate["_with_3_causes"] - 1.0,
         "reasons_add_for_a_quarter_of_users": rate["_without_reasons"] / rate["_for_a_quarter_of_users"] - 1.0,
         "outcomes_add": rate["_without_outcomes"] / rate[""] - 1.0,
+        "placement_adds": rate[""] / rate["_placement"] - 1.0,
+        "placement_adds_text": rate["_text"] / rate["_text_placement"] - 1.0,
+        "placement_empty_adds": rate[""] / rate["_placement_empty"] - 1.0,
         **{
             name: rate["_without_reasons"] * seconds / (options.users * options.rounds)
             for name, seconds in peer_s.items()

@@ -9,16 +9,22 @@ With quality r(j) (a score, scaled to [0, 1] over the pool) and likeness s(i, j)
           L = q(i) s(i, j) q(j), q(j) = exp(alpha r(j)), alpha = 2 (1 - d) / d
           (greedy MAP by an incremental Cholesky factor: Chen, Zhang and Zhou, NeurIPS 2018, algorithm 1)
 
-Likeness is the cosine of text sketches; an item without text is like what the same people engage with: the cosine of
-co-occurrence, scaled so that the nearest neighbour of an item has 1.
+Likeness is the cosine of text sketches; an item without text is like what the same people engage with: c / (c + 0.05), c being
+the cosine of co-occurrence.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled_part, compiled_sums
+from models.ranking.features import COUNT_SMOOTHING
+
+HALF_ALIKE: Final = 0.05
+"""Cosine of co-occurrence of two items that are half alike."""
 
 
 @compiled_sums
@@ -37,20 +43,14 @@ def co_likeness_to(chosen: int, neighbour_row: I4, neighbours: I4, weights: F8, 
     like[:] = np.float32(0.0)
     if chosen >= len(neighbour_row):
         return
-    row, most = neighbour_row[chosen], 0.0
-    for k in range(neighbours.shape[1]):
-        j = neighbours[row, k]
-        if j < 0:
-            break
-        most = max(most, weights[row, k] / np.sqrt(count[j] + 10.0))
-    if most == 0.0:
-        return
+    row, own = neighbour_row[chosen], count[chosen] + COUNT_SMOOTHING
     for k in range(neighbours.shape[1]):
         j = neighbours[row, k]
         if j < 0:
             break
         if place[j] > 0:
-            like[place[j] - 1] = np.float32(weights[row, k] / np.sqrt(count[j] + 10.0) / most)
+            cosine = weights[row, k] / np.sqrt(own * (count[j] + COUNT_SMOOTHING))
+            like[place[j] - 1] = np.float32(cosine / (cosine + HALF_ALIKE))
 
 
 @compiled_part

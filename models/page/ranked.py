@@ -24,12 +24,14 @@ from models.page.fatigue import Exposed, FatigueParams, fatigue_of
 from models.page.placing import Placing
 from models.ranking.features import Question, items_of
 from models.ranking.moment import Moments
+from models.ranking.pooling import PoolArrays
 from models.ranking.rank import (
     RankedBatch,
     RankingParams,
     Scoring,
     SequenceScores,
     asked,
+    best_of,
     joined,
     listed,
     moment_of,
@@ -47,7 +49,7 @@ class PageParams(NamedTuple):
 
     compose: ComposeParams
     fatigue: FatigueParams = FatigueParams()
-    pool: int = 100
+    pool: int = 60
     """Best items that are looked at, at least as many as are listed."""
 
 
@@ -156,19 +158,21 @@ def _pool(ask: Scoring, params: RankingParams, page: PageParams, of_items: PageI
     """What each list is composed of."""
     users, placing = len(ask.question.history), of_items.placing
     nobody = np.zeros(users, np.bool_)
-    best = listed(ask, max(page.pool, page.compose.slots), params, nobody)
+    slots = page.compose.slots
+    draws = POOL_MAX if page.compose.explore.slots else 0
+    best = best_of(ask, max(page.pool, slots), slots, params, of_items.explorable, draws)
     items, scores = best.items, best.scores
     at = ask.found.item
     # Whatever rules lift: the best with a boost have the best of their score with it, so as many as are listed are enough.
     boosts = _by_index(placing.boost, at, np.float32(0.0))
     for boost in np.unique(boosts[boosts > 0.0]).tolist():
-        items, scores = _beside(items, scores, listed(ask.only(boosts == boost), page.compose.slots, params, nobody))
+        items, scores = _beside(items, scores, listed(ask.only(boosts == boost), slots, params, nobody))
     promoted = _by_index(placing.promoted, at, np.int16(-1))
     for rule in np.flatnonzero(placing.least).tolist():
         some = listed(ask.only(promoted == rule), int(placing.least[rule]), params, nobody)
         items, scores = _beside(items, scores, some)
     fatigue = _fatigue(items, ask, page.fatigue, of_users.exposed)
-    eligible, worth = _eligible(ask, params, page, of_items.explorable, of_users.exposed)
+    eligible, worth = _eligible(ask, page, best, of_users.exposed)
     adjusted = scores + _by_index(placing.boost, items, np.float32(0.0)) + fatigue
     return Pool(
         items, adjusted, scores, fatigue, ask.usable, eligible, worth, of_users.key, ask.question.excluded,
@@ -193,19 +197,15 @@ def _fatigue(items: I4, ask: Scoring, params: FatigueParams, exposed: Exposed) -
     return taken_off
 
 
-def _eligible(
-    ask: Scoring, params: RankingParams, page: PageParams, explorable: NDArray[np.bool_], exposed: Exposed
-) -> tuple[I4, F8]:
+def _eligible(ask: Scoring, page: PageParams, best: PoolArrays, exposed: Exposed) -> tuple[I4, F8]:
     """What may be drawn for each user, best first, and what it is worth: its score, and a bonus for what is not known."""
-    users, explore = len(ask.question.history), page.compose.explore
-    if not explore.slots or not explorable.any():
-        return np.full((users, 0), NO_INDEX, np.int32), np.zeros((users, 0))
-    may = _by_index(explorable, ask.found.item, np.False_)
-    best = listed(ask.only(may), 2 * POOL_MAX, params, np.zeros(users, np.bool_))
-    evidence = np.maximum(_by_index(ask.items.count, best.items, np.float64(0.0)), 0.0)
-    worth = best.scores + _fatigue(best.items, ask, page.fatigue, exposed) + explore.optimism / np.sqrt(1.0 + evidence)
-    order = np.argsort(np.where(best.items >= 0, -worth, np.inf), axis=1, kind="stable")
-    return np.take_along_axis(best.items, order, 1), np.take_along_axis(worth, order, 1)
+    if not best.drawn.shape[1]:
+        return best.drawn, best.drawn_scores
+    evidence = np.maximum(_by_index(ask.items.count, best.drawn, np.float64(0.0)), 0.0)
+    worth = best.drawn_scores + _fatigue(best.drawn, ask, page.fatigue, exposed)
+    worth = worth + page.compose.explore.optimism / np.sqrt(1.0 + evidence)
+    order = np.argsort(np.where(best.drawn >= 0, -worth, np.inf), axis=1, kind="stable")
+    return np.take_along_axis(best.drawn, order, 1), np.take_along_axis(worth, order, 1)
 
 
 def _told(
@@ -219,7 +219,7 @@ def _told(
 ) -> tuple[RankedBatch, Composed]:
     """Everything that is said of what is listed, in the order of the lists."""
     chosen = np.zeros(len(ask.found.item), np.bool_)
-    _mark(ask.found.start, ask.found.item, composed.items, chosen)
+    _mark(ask.found.start, ask.found.item, composed.items, np.zeros(len(ask.items.count), np.bool_), chosen)
     exact = listed(ask.only(chosen), composed.items.shape[1], params, explained)
     # What is listed was scored, so each item is found; one of a pin that no candidate was would be left out.
     same = (composed.items[:, :, None] == exact.items[:, None, :]) & (composed.items[:, :, None] >= 0)
@@ -262,11 +262,14 @@ def _by_index(values: NDArray, at: NDArray, otherwise: np.generic) -> NDArray:  
 
 
 @compiled
-def _mark(start: I8, item: I4, wanted: I4, chosen: NDArray[np.bool_]) -> None:
-    """Which of the (c,) candidates stand among their user's (u, k) wanted items."""
+def _mark(start: I8, item: I4, wanted: I4, is_wanted: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> None:
+    """Which of the (c,) candidates stand among their user's (u, k) wanted items; (n,) `is_wanted` is scratch, and all False."""
     for u in range(len(wanted)):
+        for j in wanted[u]:
+            if 0 <= j < len(is_wanted):
+                is_wanted[j] = True
         for c in range(start[u], start[u + 1]):
-            for j in wanted[u]:
-                if item[c] == j:
-                    chosen[c] = True
-                    break
+            chosen[c] = is_wanted[item[c]]
+        for j in wanted[u]:
+            if 0 <= j < len(is_wanted):
+                is_wanted[j] = False

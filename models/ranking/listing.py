@@ -127,6 +127,7 @@ def list_best(
     counts = np.empty((question.history.shape[1], len(SCALES)))
     scratch, bound = np.empty((2, len(SCALES) * most), np.float32), np.empty(most, np.float32)
     kept, every, at = np.empty(k + MARGIN, np.int64), np.arange(most), np.empty(k, np.int64)
+    parts_of, place_of = np.empty((k + MARGIN, listed.parts.shape[2])), np.empty(most, np.int64)
     by_text = np.zeros((most, 2), np.float32)
     place = np.zeros(len(items.count), np.uint8)
     nowhere, nothing = np.empty(0, np.float32), np.empty((2, 0), np.float32)
@@ -145,20 +146,38 @@ def list_best(
             )  # fmt: skip
             left_out = keep_best(bound[:m], found.item[lo:hi], items.count, items.hashes, kept)
             chosen = kept
-        _features_by_text(by_meaning, text.row[lo:hi], text.table, chosen, by_text)
+        features_by_text(by_meaning, text.row[lo:hi], text.table, chosen, by_text)
         n, last = _best(
-            question, items, found, by_text, u, chosen, weights[u], feedback[u], moment_shares, wanted, x, parts, at
+            question,
+            items,
+            found,
+            by_text,
+            u,
+            chosen,
+            weights[u],
+            feedback[u],
+            moment_shares,
+            wanted,
+            x,
+            parts,
+            at,
+            parts_of,
+            place_of,
         )
         if left_out > -np.inf and not is_certain(last, left_out, bounds.tolerance[u]):
-            _features_by_text(by_meaning, text.row[lo:hi], text.table, every[:m], by_text)
+            features_by_text(by_meaning, text.row[lo:hi], text.table, every[:m], by_text)
             n, last = _best(
                 question, items, found, by_text, u, every[:m], weights[u], feedback[u], moment_shares, wanted, x, parts,
-                at,
+                at, parts_of, place_of,
             )  # fmt: skip
         for r in range(n):
-            _fill(question, items, found, by_text, u, at[r], moment_shares, wanted, x)
-            _parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
             listed.items[u, r] = found.item[at[r]]
+            if place_of[at[r] - lo] < len(parts_of):
+                for p in range(parts_of.shape[1]):
+                    listed.parts[u, r, p] = parts_of[place_of[at[r] - lo], p]
+            else:
+                fill_candidate(question, items, found, by_text, u, at[r], moment_shares, wanted, x)
+                parts_and_score(x, weights[u], feedback[u], listed.parts[u, r])
         if explained[u]:
             place_weights(question, u, len(items.count), counts)
             _contribute(
@@ -175,7 +194,7 @@ def list_best(
 
 
 @compiled_part
-def _features_by_text(wanted: F4, row: I8, table: F4, chosen: I8, by_text: F4) -> None:
+def features_by_text(wanted: F4, row: I8, table: F4, chosen: I8, by_text: F4) -> None:
     """Fill (most, 2) `by_text` for the chosen ones of one user's candidates."""
     for i in chosen:
         by_text[i] = 0.0
@@ -228,19 +247,29 @@ def _best(
     x: F8,
     parts: F8,
     at: I8,
+    parts_of: F8,
+    place_of: I8,
 ) -> tuple[int, float]:
-    """Fill `at` with the best of the chosen candidates of user u, in order; how many, and the score of the last."""
+    """Fill `at` with the best of the chosen candidates of user u, in order; how many, and the score of the last.
+
+    The parts of the first ones that were chosen are kept in `parts_of`; `place_of` a candidate says in which row.
+    """
     best = np.empty(len(at))
     n = 0
-    for i in chosen:
+    for place, i in enumerate(chosen):
         c = found.start[u] + i
-        _fill(question, items, found, by_text, u, c, moment_shares, wanted, x)
-        n = _insert(best, at, n, _parts_and_score(x, weights, feedback, parts), c, items, found)
+        fill_candidate(question, items, found, by_text, u, c, moment_shares, wanted, x)
+        score = parts_and_score(x, weights, feedback, parts)
+        n = insert(best, at, n, score, c, items, found)
+        place_of[i] = place
+        if place < len(parts_of):
+            for p in range(len(parts)):
+                parts_of[place, p] = parts[p]
     return n, best[n - 1] if n else -np.inf
 
 
 @compiled_part
-def _fill(
+def fill_candidate(
     question: Question,
     items: ItemArrays,
     found: Candidates,
@@ -266,7 +295,7 @@ def _fill(
 
 
 @compiled_part
-def _parts_and_score(x: F8, weights: F8, feedback: F8, parts: F8) -> float:
+def parts_and_score(x: F8, weights: F8, feedback: F8, parts: F8) -> float:
     """Fill (P + 1,) `parts`; their sum in order. `feedback` is what is added without and with something personal."""
     parts[:] = 0.0
     for f in range(len(x)):
@@ -288,7 +317,7 @@ def _add_up(parts: F8, feedback: F8) -> float:
 
 
 @compiled_part
-def _insert(best: F8, at: I8, n: int, score: float, c: int, items: ItemArrays, found: Candidates) -> int:
+def insert(best: F8, at: I8, n: int, score: float, c: int, items: ItemArrays, found: Candidates) -> int:
     """Put candidate c among the n best so far, in order, if it belongs there; how many there are then."""
     k = len(best)
     if n == k and not _before(score, found.item[c], best[k - 1], found.item[at[k - 1]], items):

@@ -35,6 +35,7 @@ from models.ranking.features import (
 from models.ranking.listing import Bounds, ListArrays, bounds_of, list_best
 from models.ranking.moment import ItemMoment, Moments
 from models.ranking.placed import Placed
+from models.ranking.pooling import PoolArrays, fill_pool
 from models.ranking.semantics import Semantics, TextArrays, no_text
 from models.ranking.weights import RankingWeights, default_weights, user_weights
 from models.vocabulary import COLD_START, EXPERTS, INTEREST, POPULAR
@@ -154,6 +155,25 @@ def rank(
         for p in passes
     ]
     return joined(batches)
+
+
+def best_of(
+    ask: Scoring, size: int, slots: int, params: RankingParams, may_be_drawn: NDArray[np.bool_], draws: int
+) -> PoolArrays:
+    """The best `size` candidates of each user, of which the first `slots` are exactly the best ones in order; and the best
+    `draws` of those that may be drawn, (n,) bool by dense index."""
+    users = len(ask.question.history)
+    pool = PoolArrays(
+        np.full((users, size), NO_INDEX, np.int32),
+        np.zeros((users, size)),
+        np.full((users, draws), NO_INDEX, np.int32),
+        np.zeros((users, draws)),
+    )
+    fill_pool(
+        ask.question, ask.items, ask.found, ask.text, ask.weights, ask.feedback, ask.moment_shares, params.weights.wanted,
+        ask.bounds, slots, may_be_drawn, pool,
+    )  # fmt: skip
+    return pool
 
 
 def moment_of(

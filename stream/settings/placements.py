@@ -70,7 +70,7 @@ class PlacementSettings(BaseModel):
         24.0, description="After so many hours having been seen counts half"
     )
     pool: Annotated[int, Field(ge=10, le=POOL_MAX)] = Field(
-        100, description="Best items that a list is composed of; never fewer than its places"
+        60, description="Best items that a list is composed of; never fewer than its places"
     )
     explore: ExploreSettings = Field(
         default_factory=lambda: ExploreSettings.model_validate({}),
