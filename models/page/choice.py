@@ -46,8 +46,8 @@ def in_order(scores: F8, order: I8) -> None:
 
 @compiled_part
 def choose(
-    pool: Choosable, placing: Placing, statistics: ItemArrays, place: I8, diversity: float, method: int, chosen: I8,
-    reason: NDArray[np.int16],
+    pool: Choosable, placing: Placing, statistics: ItemArrays, place: NDArray[np.uint16], diversity: float, method: int,
+    chosen: I8, reason: NDArray[np.int16],
 ) -> int:  # fmt: skip
     """Fill `chosen` with positions of the pool, best first, and (p,) `reason` with why each is where it is; how many.
 
@@ -134,7 +134,7 @@ def _count(item: int, groups: I4, counted: I8) -> None:
 
 
 @compiled_part
-def _liken(pool: Choosable, statistics: ItemArrays, at: int, place: I8, like: F4) -> None:
+def _liken(pool: Choosable, statistics: ItemArrays, at: int, place: NDArray[np.uint16], like: F4) -> None:
     """Fill (p,) `like` with how much each item of the pool is like the one at `at`."""
     has_text = False
     for d in range(pool.rows.shape[1]):

@@ -113,7 +113,7 @@ def _compose(
     rate: float, temperature: float, min_history: int, out: Composed,
 ) -> None:  # fmt: skip
     most, slots = pool.items.shape[1], out.items.shape[1]
-    place = np.zeros(max(len(items.count), 1), np.int64)
+    place = np.zeros(max(len(items.count), 1), np.uint16)
     order, chosen, reason = np.empty(most, np.int64), np.empty(slots, np.int64), np.empty(most, np.int16)
     rows, fixed = np.zeros((most, sketch.shape[1]), np.float32), np.zeros(slots, np.bool_)
     for u in range(len(pool.items)):

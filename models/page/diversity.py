@@ -18,8 +18,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.arrays import F4, F8, I4, I8
+from models.arrays import F4, F8, I4
 from models.compiled import compiled_part, compiled_sums
 from models.ranking.features import COUNT_SMOOTHING
 
@@ -38,7 +39,9 @@ def likeness_to(chosen: F4, pool: F4, like: F4) -> None:
 
 
 @compiled_part
-def co_likeness_to(chosen: int, neighbour_row: I4, neighbours: I4, weights: F8, count: F8, place: I8, like: F4) -> None:
+def co_likeness_to(
+    chosen: int, neighbour_row: I4, neighbours: I4, weights: F8, count: F8, place: NDArray[np.uint16], like: F4
+) -> None:
     """As `likeness_to`, from co-occurrence; `place[j]` is 1 + where item j stands in the pool, 0 elsewhere."""
     like[:] = np.float32(0.0)
     if chosen >= len(neighbour_row):

@@ -25,7 +25,7 @@ from models.compiled import compiled_part
 from models.page.draws import uniform
 from models.page.placing import BY_EXPLORE
 
-POOL_MAX = 32
+POOL_MAX = 16
 """Eligible items of a list that are drawn from at most."""
 
 EVEN_SHARE = 0.1

@@ -230,8 +230,13 @@ def _told(
         is_there, at = np.take_along_axis(is_there, kept, 1), np.take_along_axis(at, kept, 1)
         composed = composed._replace(items=np.where(is_there, composed.items, NO_INDEX).astype(np.int32))
 
+    users, k = at.shape
+    flat = (at + k * np.arange(users)[:, None]).ravel()
+    is_full = bool(is_there.all())
+
     def taken(values: F8) -> F8:
-        return np.where(is_there, np.take_along_axis(values, at, 1), 0.0)
+        found: F8 = values.reshape(-1)[flat].reshape(users, k)
+        return found if is_full else np.where(is_there, found, 0.0)
 
     parts = {name: taken(values) for name, values in exact.parts.items()}
     base = taken(exact.scores)
@@ -247,9 +252,11 @@ def _told(
     calibration = params.weights.calibration
     logit = calibration.slope * (base + fatigue) + calibration.intercept
     probability = np.where(is_there, 0.5 * (1.0 + np.tanh(0.5 * logit)), 0.0)
-    strategy = np.where(is_there, np.take_along_axis(exact.strategy, at, 1), 0)
+    strategy = np.where(is_there, exact.strategy.reshape(-1)[flat].reshape(users, k), 0)
     strategy = np.where(composed.is_explored, EXPLORE, strategy).astype(np.uint8)
-    contributions = np.take_along_axis(exact.contributions, at[:, :, None], 1) * is_there[:, :, None]
+    contributions = exact.contributions.reshape(users * k, -1)[flat].reshape(users, k, -1)
+    if not is_full:
+        contributions = np.where(is_there[:, :, None], contributions, 0.0)
     return RankedBatch(composed.items, score, parts, strategy, probability, contributions), composed
 
 

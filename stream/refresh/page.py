@@ -32,7 +32,7 @@ from stream.settings import Settings
 from stream.settings.placements import HOME, PlacementSettings
 from stream.state.record import EXPOSURES, StateColumns, States
 
-PROPOSED: Final = 64
+PROPOSED: Final = 32
 """Little known items that are proposed to everyone: those of which least is known."""
 
 EXPLORABLE_MAX_AGE_MS: Final = 1_000
