@@ -117,6 +117,10 @@ class WorkMetrics:
         self.sequence_items = new.gauge(
             "penchant_sequence_items", "Items the sequence model has a place for; 0 without a model"
         )
+        self.rules = new.gauge("penchant_rules", "Rules of the placements that count, see `penchant rules list`")
+        self.rules_refused = new.counter(
+            "penchant_rules_refused", "Records of rules that are none, or conditions that could not be told of an item"
+        )
         self.models_refused = new.counter(
             "penchant_models_refused", "Published sequence models that this worker could not load"
         )

@@ -31,6 +31,8 @@ class CatalogItem(msgspec.Struct, frozen=True, gc=False):
     """False: never recommended."""
     price: float | None = None
     published_at_ms: int | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Names and values, as far as anybody asks for them."""
 
 
 _Page = list[CatalogItem | None]

@@ -64,6 +64,8 @@ class PageItems(NamedTuple):
     boosted or to be explored."""
     sketch: F4
     """(n, SKETCH_DIMS), see `models.items.sketches`."""
+    has_boosts: bool = False
+    """Scores have the part `rules`, whatever rules count for these users."""
 
 
 class PageUsers(NamedTuple):
@@ -73,7 +75,7 @@ class PageUsers(NamedTuple):
     key: NDArray[np.uint64]
     """(u,) of the draws."""
 
-    def take(self, users: slice) -> PageUsers:
+    def take(self, users: slice | I8) -> PageUsers:
         """Of these users."""
         return PageUsers(Exposed(self.exposed.item[users], self.exposed.time_s[users]), self.key[users])
 
@@ -146,7 +148,7 @@ def rank_page(
         )
         pool = _pool(ask, params, page, of_items, of_users.take(p))
         found = compose(pool, page.compose, of_items.placing, items, of_items.sketch)
-        told, found = _told(ask, params, page, of_items.placing, of_users.take(p), found, wanted[p])
+        told, found = _told(ask, params, page, of_items, of_users.take(p), found, wanted[p])
         ranked.append(told)
         composed.append(found)
     if len(composed) == 1:
@@ -212,7 +214,7 @@ def _told(
     ask: Scoring,
     params: RankingParams,
     page: PageParams,
-    placing: Placing,
+    of_items: PageItems,
     of_users: PageUsers,
     composed: Composed,
     explained: NDArray[np.bool_],
@@ -242,8 +244,9 @@ def _told(
     base = taken(exact.scores)
     fatigue = _fatigue(composed.items, ask, page.fatigue, of_users.exposed)
     score = base
-    if placing.boost.any():
-        parts[RULES_PART] = np.where(is_there, _by_index(placing.boost, composed.items, np.float32(0.0)), 0.0)
+    boost = of_items.placing.boost
+    if of_items.has_boosts or boost.any():
+        parts[RULES_PART] = np.where(is_there, _by_index(boost, composed.items, np.float32(0.0)), 0.0)
         score = score + parts[RULES_PART]
     if page.fatigue.weight:
         parts[FATIGUE_PART] = fatigue

@@ -144,7 +144,7 @@ class Question(NamedTuple):
     ages_s: F8
     """(u, H) float64: how much older each place's newest behaviour is than the user's newest one, s; 0 where empty."""
 
-    def take(self, users: slice) -> Question:
+    def take(self, users: slice | I8) -> Question:
         """Of these users."""
         return Question(
             self.history[users],

@@ -24,7 +24,7 @@ class PastTexts(NamedTuple):
     others: F4
     """(m, dims) float32 unit vectors, as the encoder gave them, of texts that are no items: of what was searched for."""
 
-    def take(self, users: slice) -> PastTexts:
+    def take(self, users: slice | I8) -> PastTexts:
         """Of these users."""
         return self._replace(row=self.row[users])
 
@@ -39,7 +39,7 @@ class PlaceVectors(NamedTuple):
     others: F4
     """(m, dims)."""
 
-    def take(self, users: slice) -> PlaceVectors:
+    def take(self, users: slice | I8) -> PlaceVectors:
         """Of these users."""
         return self._replace(row=self.row[users])
 

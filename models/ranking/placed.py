@@ -23,5 +23,5 @@ class Placed(NamedTuple):
     """Reasons to move; the first one, "", is of what nothing moved."""
     placement: str
     """Where the lists are shown."""
-    relaxed: tuple[str, ...] = ()
-    """Rules that were left out, since with them the placement would have had too few items."""
+    relaxed: tuple[tuple[str, ...], ...] = ()
+    """Of each user: rules that were left out, since with them there would have been too few items. Empty: of nobody."""

@@ -77,7 +77,7 @@ class SequenceScores(NamedTuple):
     values: F4
     """(u, m) float32, each >= 0: how much more likely than the last one named, as a difference of logarithms."""
 
-    def take(self, users: slice) -> SequenceScores:
+    def take(self, users: slice | I8) -> SequenceScores:
         """Of these users."""
         return SequenceScores(self.items[users], self.values[users])
 

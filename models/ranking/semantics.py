@@ -92,7 +92,7 @@ class Semantics(NamedTuple):
     candidates: I4
     """(u, c) int32 dense indices of what is near to an interest, -1 pads."""
 
-    def take(self, users: slice) -> Semantics:
+    def take(self, users: slice | I8) -> Semantics:
         """Of these users."""
         graph = self.graph
         graph = InterestGraph(graph.medoid[users], graph.weight[users], graph.group[users], graph.edge[users])

@@ -98,6 +98,17 @@ def read_topics(settings: Settings, limits: DecodeLimits) -> Data:
         InputFileError: there is nothing in them to learn from.
         TopicsError, BrokerUnreachableError: as `stream.kafka.read_to_end.read_to_end`.
     """
+    described = read_catalogue_topic(settings, limits)
+    found, refused = _read_topic(settings, limits)
+    return _data(found, refused, described, settings.strengths(), settings.topic_events, None, {})
+
+
+def read_catalogue_topic(settings: Settings, limits: DecodeLimits) -> dict[str, CatalogItem]:
+    """The catalogue as it is on its topic now, by item_id; records that are no items are passed over.
+
+    Raises:
+        TopicsError, BrokerUnreachableError: as `stream.kafka.read_to_end.read_to_end`.
+    """
     described: dict[str, CatalogItem] = {}
     for records in read_to_end(settings, settings.topic_items):
         for record in records:
@@ -106,8 +117,7 @@ def read_topics(settings: Settings, limits: DecodeLimits) -> Data:
                 described[item.item.item_id] = _catalogue_item(item.item)
             elif record.value is None:
                 described.pop((record.key or b"").decode(errors="replace"), None)
-    found, refused = _read_topic(settings, limits)
-    return _data(found, refused, described, settings.strengths(), settings.topic_events, None, {})
+    return described
 
 
 def _data(
@@ -253,6 +263,7 @@ def _catalogue_item(item: Item) -> CatalogItem:
         item.available,
         item.price,
         None if item.published_at is None else published_ms(item.published_at),
+        tuple((item.attributes or {}).items()),
     )
 
 

@@ -78,7 +78,7 @@ class ReplayedWorker:
         self.states = States(known.n_users)
         self._params, self._interest = update_params(settings), interest_params(settings)
         self._columns = _columns(stream, hashes, known)
-        self._vectors = None if known.text_vectors is None else _vectors(self.number, known.text_vectors)
+        self.vectors = None if known.text_vectors is None else _vectors(self.number, known.text_vectors)
         self.sequence: SequenceModel | None = None
         """What names the items that are likely to follow; may be replaced between two questions."""
         self.applied = 0
@@ -162,12 +162,12 @@ class ReplayedWorker:
         _, question = ranking_question(
             self.states, rows, behaviours, self._settings.history_window, self.index, nothing, np.array([now_ms])
         )
-        texts = None if self._vectors is None else past_of_items(question.history, self._vectors)
+        texts = None if self.vectors is None else past_of_items(question.history, self.vectors)
         return Past(question._replace(excluded=question.history), texts)
 
     def ranking_inputs(self, now_ms: int, params: RankingParams) -> RankingInputs:
         """What lists are made of beside the user."""
-        return RankingInputs(self.catalog, self.stats, self.priors(now_ms), params, self._interest, self._vectors)
+        return RankingInputs(self.catalog, self.stats, self.priors(now_ms), params, self._interest, self.vectors)
 
     def apply_to(self, states: States, events: slice) -> None:
         """Apply events to other states; statistics stay as they are."""
@@ -239,13 +239,13 @@ class ReplayedWorker:
         return expectation(self.sequence, *history, question.now_ms, self.index)
 
     def _semantics(self, question: Question) -> Semantics | None:
-        if self._vectors is None:
+        if self.vectors is None:
             return None
         return semantics(
-            past_of_items(question.history, self._vectors),
+            past_of_items(question.history, self.vectors),
             question.gains,
             question.ages_s,
-            self._vectors,
+            self.vectors,
             self.catalog.recommendable,
             self._interest,
             NO_LIMIT,

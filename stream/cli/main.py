@@ -61,6 +61,10 @@ class Commands(LazyGroup):
             "stream.cli.models",
             "What ranks: list its versions, publish another one to all workers, go back to the one before.",
         ),
+        "rules": Lazy(
+            "stream.cli.rules",
+            "Rules of the lists: filter, deny, boost, pin, cap, promote. Workers take a change up while they run.",
+        ),
         "encoder": Lazy(
             "stream.cli.encoder",
             "The language model that turns texts into vectors: export one, tune one, look at one.",

@@ -49,6 +49,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
         TopicSpec(settings.topic_dead_letter, large, "refused records, original bytes"),
         TopicSpec(settings.topic_item_deltas, large, "internal: what events add to items"),
         TopicSpec(settings.topic_item_stats, CHANGELOG_CONFIG, "internal: statistics per item"),
+        TopicSpec(settings.topic_rules, CHANGELOG_CONFIG, "rules of the placements, key = rule/ID, null = removed"),
         TopicSpec(settings.topic_models, CHANGELOG_CONFIG, "internal: versions of what ranks"),
         TopicSpec(settings.changelog_topic, CHANGELOG_CONFIG, "internal: changelog of the users' state"),
     ]

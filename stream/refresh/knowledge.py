@@ -117,6 +117,7 @@ class Knowledge:
                 available=item.available,
                 price=item.price,
                 published_at_ms=published_ms,
+                attributes=tuple((item.attributes or {}).items()),
             )
         hashes = self.hashes_of(changes)  # before the catalogue, which gives new items their index by hash
         self.catalog = self.catalog.apply(changes)

@@ -13,21 +13,24 @@ from numpy.typing import NDArray
 
 from models.arrays import F4, I4, I8
 from models.compiled import compiled
+from models.items.catalog import Catalog
+from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
 from models.items.sketches import SKETCH_DIMS
 from models.items.vectors import ItemVectors
 from models.page.compose import ComposeParams, warm_up
 from models.page.draws import draw_key
 from models.page.explore import ExploreParams
 from models.page.fatigue import Exposed, FatigueParams
-from models.page.placing import no_placing
+from models.page.placing import BY_RULES
 from models.page.ranked import FATIGUE_PART, PageItems, PageParams, PageUsers, explorable_items, rank_page
 from models.ranking.features import Question
 from models.ranking.moment import Moments
 from models.ranking.placed import Placed
-from models.ranking.rank import RankedBatch, RankingParams, SequenceScores
+from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, joined
 from models.ranking.semantics import Semantics
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.question import Behaviours
+from stream.rules.in_force import SCOPES_MAX, InForce, Scope
 from stream.settings import Settings
 from stream.settings.placements import HOME, PlacementSettings
 from stream.state.record import EXPOSURES, StateColumns, States
@@ -68,28 +71,51 @@ def page_params(settings: PlacementSettings, top_k: int) -> PageParams:
 
 
 class HomePage:
-    """The lists of the placement `home`, where the settings have one."""
+    """The lists of the placement `home`: where the settings have one, or there are rules."""
 
     def __init__(self, settings: Settings, knowledge: Knowledge) -> None:
         self._knowledge, self._seed = knowledge, settings.draws_seed
         placement = settings.placements.get(HOME)
-        self.params = None if placement is None else page_params(placement, settings.top_k)
-        """None: there is no placement."""
+        self._is_configured = placement is not None
+        self.params = page_params(placement or PlacementSettings.model_validate({}), settings.top_k)
+        self.rules = InForce(self.params.compose.slots)
         self._explorable: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._proposed: I4 = np.zeros(0, np.int32)
         self._explorable_at_ms: int | None = None
+        self._priors: dict[tuple[str, ...], tuple[int, NDArray[np.bool_], Priors]] = {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether there is anything to decide beside the scores."""
+        return self._is_configured or not self.rules.is_empty
 
     def warm_up(self) -> None:
-        """Compile what runs compiled."""
-        if self.params is not None:
-            warm_up()
-            _unanswered(States(1).columns, np.zeros(1, np.int64), np.zeros((1, 1), np.uint64), *_room(1))
+        """Compile what runs compiled, where there is a placement; without one the first rule waits for it."""
+        if self._is_configured:
+            self._compile()
+
+    def _compile(self) -> None:
+        warm_up()
+        _unanswered(States(1).columns, np.zeros(1, np.int64), np.zeros((1, 1), np.uint64), *_room(1))
+
+    def look_at_rules(self, now_ms: int, slices: int = 1) -> bool:
+        """Look which items rules mean, some at a time; whether lists may come out otherwise now."""
+        if self.rules.is_empty and self.rules.is_ready:
+            return False
+        catalog, popularity = self._knowledge.catalog, self._knowledge.stats.count
+        moment_ms = self._knowledge.sentence_time_ms(now_ms)
+        is_first = not self.rules.is_serving and not self.rules.is_empty
+        changed = self.rules.look(catalog, popularity, moment_ms, whole=is_first)
+        for _ in range(slices - 1):
+            changed |= not self.rules.is_ready and self.rules.look(catalog, popularity, moment_ms)
+        return changed
 
     def rank(
         self,
         question: Question,
         params: RankingParams,
         users: PageUsers,
+        keys: Sequence[bytes],
         *,
         semantics: Semantics | None,
         sequence: SequenceScores | None,
@@ -97,32 +123,101 @@ class HomePage:
         moments: Moments,
         now_ms: int,
     ) -> RankedBatch:
-        """Lists as they are shown; see `models.page.ranked.rank_page`. There is a placement.
+        """Lists as they are shown; see `models.page.ranked.rank_page`.
 
         Args:
             question, params, semantics, sequence, explained, moments: as for `models.ranking.rank.rank`.
             users: what the placement knows of the same users, see `users_of`.
+            keys: of the same users.
             now_ms: the wall clock.
         """
-        page, knowledge = self.params, self._knowledge
-        assert page is not None, "asked only where there is one"
+        self.look_at_rules(now_ms)
+        groups = self._groups(keys, self._knowledge.sentence_time_ms(now_ms))
+        made = [
+            self._rank_group(
+                rules,
+                question.take(rows),
+                params,
+                users.take(rows),
+                None if semantics is None else semantics.take(rows),
+                None if sequence is None else sequence.take(rows),
+                explained[rows],
+                moments,
+                now_ms,
+            )
+            for rules, rows in groups.items()
+        ]
+        if len(made) == 1:
+            return made[0]
+        return _in_order(made, np.concatenate(list(groups.values())))
+
+    def _groups(self, keys: Sequence[bytes], now_ms: int) -> dict[tuple[str, ...], I8]:
+        """Users by the rules that count for them."""
+        if not self.rules.has_shares:
+            return {self.rules.rules_of(b"", now_ms): np.arange(len(keys))}
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for u, key in enumerate(keys):
+            groups.setdefault(self.rules.rules_of(key, now_ms), []).append(u)
+        return {rules: np.array(rows) for rules, rows in groups.items()}
+
+    def _rank_group(
+        self,
+        rules: tuple[str, ...],
+        question: Question,
+        params: RankingParams,
+        users: PageUsers,
+        semantics: Semantics | None,
+        sequence: SequenceScores | None,
+        explained: NDArray[np.bool_],
+        moments: Moments,
+        now_ms: int,
+    ) -> RankedBatch:
+        knowledge = self._knowledge
+        scope = self.rules.scope(rules, knowledge.catalog, knowledge.stats.count)
+        catalog, priors = self._what_may(scope, now_ms)
         made = rank_page(
             question,
-            catalog=knowledge.catalog,
+            catalog=catalog,
             stats=knowledge.stats,
-            priors=knowledge.priors(now_ms),
+            priors=priors,
             params=params,
-            page=page,
-            of_items=self._items(page, now_ms),
+            page=self.params,
+            of_items=self._items(scope, now_ms),
             of_users=users,
             semantics=semantics,
             sequence=sequence,
             explained=explained,
             moments=moments,
         )
-        composed = made.composed
-        placed = Placed(composed.moved_by, composed.propensity, composed.promoted, MOVES, HOME)
+        composed, every = made.composed, sorted(self.rules.book.rules)
+        names = (*MOVES, *(f"rule:{rule_id}" for rule_id in every))
+        numbers = np.array([*range(BY_RULES), *(BY_RULES + every.index(rule_id) for rule_id in rules)], np.int16)
+        moved_by = numbers[composed.moved_by]
+        relaxed = (scope.relaxed,) * len(composed.items)
+        placed = Placed(moved_by, composed.propensity, composed.promoted, names, HOME, relaxed)
         return made.ranked._replace(placed=placed)
+
+    def _what_may(self, scope: Scope, now_ms: int) -> tuple[Catalog, Priors]:
+        """The catalogue as far as rules allow it, and what leads in it: of now, or of a moment ago."""
+        knowledge = self._knowledge
+        if scope.allowed is None:
+            return knowledge.catalog, knowledge.priors(now_ms)
+        kept = self._priors.get(scope.rules)
+        max_age_ms = max(EXPLORABLE_MAX_AGE_MS, len(knowledge.index) // 20)
+        catalog = knowledge.catalog.only(scope.allowed)
+        if kept is not None and kept[1] is scope.allowed and now_ms - kept[0] < max_age_ms:
+            return catalog, kept[2]
+        priors = compute_priors(
+            catalog,
+            knowledge.stats,
+            candidates_each=PRIOR_CANDIDATES,
+            new_items=NEW_CANDIDATES,
+            now_ms=knowledge.stream_time_ms(now_ms),
+        )
+        if len(self._priors) >= SCOPES_MAX:
+            self._priors.clear()
+        self._priors[scope.rules] = now_ms, scope.allowed, priors
+        return catalog, priors
 
     def users_of(
         self, states: States, rows: I8, behaviours: Behaviours, user_ids: Sequence[str], partition: int
@@ -131,7 +226,7 @@ class HomePage:
         exposed = Exposed(*_room(len(rows)))
         _unanswered(states.columns, rows, behaviours.item, *exposed)
         key = np.zeros(len(rows), np.uint64)
-        if self.params is not None and self.params.compose.explore.slots:
+        if self.params.compose.explore.slots:
             fences = states.fence[rows].tolist()
             key[:] = [
                 draw_key(self._seed, user_id, partition, fence, HOME)
@@ -139,11 +234,13 @@ class HomePage:
             ]
         return PageUsers(exposed, key)
 
-    def _items(self, page: PageParams, now_ms: int) -> PageItems:
-        explore = page.compose.explore
+    def _items(self, scope: Scope, now_ms: int) -> PageItems:
+        explore = self.params.compose.explore
+        explorable, proposed = self._explorable, scope.proposed
         if explore.slots:
             self._look_for_explorable(explore, now_ms)
-        return PageItems(no_placing(), self._explorable, self._proposed, self._sketches(page))
+            explorable, proposed = self._explorable, np.union1d(self._proposed, proposed).astype(np.int32)
+        return PageItems(scope.placing, explorable, proposed, self._sketches(self.params), self.rules.has_boosts)
 
     def _sketches(self, page: PageParams) -> F4:
         vectors: ItemVectors | None = self._knowledge.vectors if page.compose.diversity else None
@@ -162,6 +259,32 @@ class HomePage:
         self._proposed = _least_known(
             np.flatnonzero(self._explorable), stats.exposures, stats.count, knowledge.index.hashes
         )
+
+
+def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
+    """Batches of groups as one, whose users stand as they did before they were parted; `rows` (u,) says where each stood."""
+    order = np.argsort(rows, kind="stable")
+    batch = joined([each._replace(placed=None) for each in made])
+    placed = [each.placed for each in made if each.placed is not None]
+    first = placed[0]
+    parts = {name: values[order] for name, values in batch.parts.items()}
+    relaxed = [names for each in placed for names in each.relaxed]
+    return RankedBatch(
+        batch.items[order],
+        batch.scores[order],
+        parts,
+        batch.strategy[order],
+        batch.probability[order],
+        batch.contributions[order],
+        Placed(
+            np.concatenate([each.moved_by for each in placed])[order],
+            np.concatenate([each.propensity for each in placed])[order],
+            np.concatenate([each.promoted for each in placed])[order],
+            first.names,
+            first.placement,
+            tuple(relaxed[i] for i in order.tolist()),
+        ),
+    )
 
 
 def _least_known(items: I8, exposures: I8, count: NDArray[np.float64], hashes: NDArray[np.uint64]) -> I4:

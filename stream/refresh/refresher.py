@@ -89,14 +89,15 @@ class Refresher:
         self._zone = parse_timezone(settings.explanation_timezone)
         self._phrases = phrases_of(languages_named(settings.explanation_languages))
         self._moments = Moments()
-        self._page = HomePage(settings, knowledge)
+        self.page = HomePage(settings, knowledge)
+        """The placement `home`."""
         self.quarantine = Quarantine(metrics)
         self._checks = ListChecks(self.quarantine, metrics, serving)
 
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
         self._warm_up(None)
-        self._page.warm_up()
+        self.page.warm_up()
 
     def warm_up_texts(self) -> None:
         """The same by text."""
@@ -269,12 +270,13 @@ class Refresher:
                 knowledge.index,
                 None if asking.text is None else asking.text.vectors,
             )
-        if self._page.params is not None:
+        if self.page.is_active:
             states, ids = users.overlay.states, [d.key.decode() for d in due]
-            ranked = self._page.rank(
+            ranked = self.page.rank(
                 question,
                 self._serving.params,
-                self._page.users_of(states, asking.rows, asking.behaviours, ids, users.partition),
+                self.page.users_of(states, asking.rows, asking.behaviours, ids, users.partition),
+                [d.key for d in due],
                 semantics=asking.text,
                 sequence=sequence,
                 explained=explained,

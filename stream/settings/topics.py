@@ -25,6 +25,9 @@ class TopicSettings(BaseModel):
     topic_models: TopicName = Field(
         "interest.models", description="Internal: versions of what ranks, compacted, see `penchant models`"
     )
+    topic_rules: TopicName = Field(
+        "interest.rules", description="Rules of the placements, compacted, see `penchant rules`"
+    )
     partitioner: Literal["murmur2_random", "consistent_random"] = Field(
         "murmur2_random",
         description="How a key chooses its partition: Java clients use murmur2, librdkafka's own default is consistent",

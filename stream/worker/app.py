@@ -27,6 +27,7 @@ from stream.kafka.transactions import PartitionWriters
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
+from stream.rules.book import RULE
 from stream.settings import Settings
 from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
@@ -137,6 +138,9 @@ class Application:
             TopicReplica(settings, settings.topic_items, self._replicate_items, fatal, self._known_items, throttled),
             TopicReplica(settings, settings.topic_item_stats, self._replicate_stats, fatal, on_throttled=throttled),
             TopicReplica(settings, settings.topic_models, self._models.replicate, fatal, on_throttled=throttled),
+            TopicReplica(
+                settings, settings.topic_rules, self._replicate_rules, fatal, self._known_rules, on_throttled=throttled
+            ),
             TopicReplica(
                 settings,
                 settings.topic_strategy_stats,
@@ -360,6 +364,13 @@ class Application:
     def _replicate_stats(self, records: Any) -> None:
         self.tracker.replicate_stats(records, time.monotonic())
         self.worker.wake()
+
+    def _replicate_rules(self, records: Any) -> None:
+        self.tracker.replicate_rules(records, time.monotonic())
+        self.worker.wake()
+
+    def _known_rules(self) -> list[bytes]:
+        return [f"{RULE}{rule_id}".encode() for rule_id in self.tracker.refresher.page.rules.book.rules]
 
     def _known_items(self) -> list[bytes]:
         """Of the catalogue."""

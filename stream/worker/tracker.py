@@ -5,9 +5,11 @@ Everything here runs on the event loop and never awaits, so a chunk is applied w
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -42,6 +44,11 @@ from stream.wire.decode import QUARANTINED, Rejected
 from stream.worker.compiling import Stage
 from stream.worker.intake import Intake, read_chunk
 from stream.worker.refused_items import RefusedItems
+
+logger = logging.getLogger(__name__)
+
+RULE_SLICES: Final = 10
+"""Of items looked at for new rules at a time, a second: some 50 ms."""
 
 UNREADABLE_STATE = Rejected(QUARANTINED, "what is stored for this user cannot be read; it was left as it is")
 
@@ -203,7 +210,10 @@ class Tracker:
 
     def replicate_items(self, records: Sequence[Replicated], now: float) -> None:
         """Catalogue records; users whose last list they make stale are queued."""
-        self.renewal.of_items(self.knowledge.replicate_items(records, self.refused_items.note), now)
+        changes = self.knowledge.replicate_items(records, self.refused_items.note)
+        rows = self.knowledge.index.lookup(self.knowledge.hashes_of(changes))
+        self.refresher.page.rules.items_changed(rows[rows >= 0].astype(np.int64))
+        self.renewal.of_items(changes, now)
 
     def replicate_stats(self, records: Sequence[Replicated], now: float) -> None:
         """Statistics records; users ranked while these were far behind are queued once they are not."""
@@ -212,6 +222,28 @@ class Tracker:
             own = columns.fence_offset[columns.fence_partition == partition]
             users.reflected(int(own.max(initial=-1)))
         self.renewal.early(self._unreflected(), now)
+
+    def replicate_rules(self, records: Sequence[Replicated], now: float) -> None:
+        """Records of the topic of rules; lists follow once it is known which items each rule means."""
+        rules = self.refresher.page.rules
+        rules.replicate((record.key, record.value) for record in records)
+        for why in rules.book.refused:
+            logger.error("a rule is not used, the one of before stays: %s", why)
+            self._metrics.work.rules_refused.inc()
+        rules.book.refused.clear()
+        self.look_at_rules(now)
+
+    def look_at_rules(self, now: float) -> None:
+        """Look at some items more for rules that are new, or that time has changed; everybody whose list may differ is
+        queued."""
+        page = self.refresher.page
+        if page.look_at_rules(time.time_ns() // 1_000_000, RULE_SLICES):
+            self.renewal.everyone("model", now)
+        for why in page.rules.errors:
+            logger.error("%s It counts for no such item", why)
+            self._metrics.work.rules_refused.inc()
+        page.rules.errors.clear()
+        self._metrics.work.rules.set(page.rules.counting)
 
     def use_ranker(self, model: RankerModel | None, now: float) -> None:
         """Rank with this version from the next batch on; None: withdrawn, back to what the worker started with."""

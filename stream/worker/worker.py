@@ -138,6 +138,7 @@ class Worker:
             self._producer.serve()
             self._tracker.requeue_aged(time.monotonic())
             self._tracker.serving.weigh_strategies()
+            self._tracker.look_at_rules(time.monotonic())
             self.wake()
             records = lag()
             self._gauges.measure(records)

@@ -62,27 +62,27 @@ class Penchant:
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
         """Learn states, statistics and weights."""
         self._stream, self._known = stream, known
-        self._replayed = ReplayedWorker(self._settings, stream, known)
+        self.replayed = ReplayedWorker(self._settings, stream, known)
         rng = np.random.default_rng(self._setup.seed)
-        self._choosing = ChoiceSampler(self._replayed, stream, known, LEARNED_FROM, rng)
+        self.choosing = ChoiceSampler(self.replayed, stream, known, LEARNED_FROM, rng)
         firsts = np.flatnonzero(stream.first[:end])
         window = firsts[int((1.0 - LEARNING_SHARE) * len(firsts)) :]
         if self._learned and len(window):
             self._train_sequence(int(window[0]))
-            for at in self._choosing.sample(window).tolist():
-                self._choosing.note(at)
+            for at in self.choosing.sample(window).tolist():
+                self.choosing.note(at)
             self._learn(FitOptions())
-        self._replayed.advance(end)
+        self.replayed.advance(end)
         self._train_sequence(end)
         rest = np.flatnonzero(stream.first[end:]) + end
-        self._noted = set(self._choosing.sample(rest).tolist()) if self._learned and len(rest) else set()
+        self._noted = set(self.choosing.sample(rest).tolist()) if self._learned and len(rest) else set()
         self._relearn_every = max(1000, len(rest) // RELEARN_TIMES)
         self._happened = 0
 
     def ask(self, at: int) -> Answer:
         """Scores of everything."""
-        inputs = self._choosing.inputs(at, without_had=self._candidates_only)
-        scores = self._replayed.scores(inputs, self.weights, candidates_only=self._candidates_only)
+        inputs = self.choosing.inputs(at, without_had=self._candidates_only)
+        scores = self.replayed.scores(inputs, self.weights, candidates_only=self._candidates_only)
         self._note(at, inputs)
         calibration = self.weights.calibration
         with np.errstate(over="ignore"):
@@ -101,19 +101,19 @@ class Penchant:
         """Keep the choice, if it is one to learn from, whether it was asked about or not."""
         if at in self._noted:
             self._noted.remove(at)
-            self._choosing.note(at, inputs)
+            self.choosing.note(at, inputs)
 
     def _train_sequence(self, end: int) -> None:
         """Weights must be learned with a model that had not seen the choices, so it is trained twice."""
         if "sequence" in self._parts and self._learned and can_train():
-            self._replayed.sequence = trained(self._stream, self._known, end, self._setup.seed)
-            model = self._replayed.sequence
+            self.replayed.sequence = trained(self._stream, self._known, end, self._setup.seed)
+            model = self.replayed.sequence
             self.chosen["sequence"] = "none: counting was better" if model is None else model.model_version
 
     def _learn(self, options: FitOptions) -> None:
-        if len(self._choosing):
-            self.weights = learn(self._choosing.choices(), self.weights, self._parts, options)
-            self.chosen |= {"weights": self.weights.version, "choices": float(len(self._choosing))}
+        if len(self.choosing):
+            self.weights = learn(self.choosing.choices(), self.weights, self._parts, options)
+            self.chosen |= {"weights": self.weights.version, "choices": float(len(self.choosing))}
 
 
 def serving(settings: Settings) -> Factory:

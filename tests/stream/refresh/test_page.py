@@ -8,6 +8,8 @@ from kafka_records import NOW_MS, event_record
 from tracker_harness import lists_of, opened, replicated, shop_with_history
 
 from stream.refresh.page import PROPOSED, _least_known
+from stream.rules.in_force import is_in_share
+from stream.rules.rule import rule_of, to_json
 from stream.settings.placements import PlacementSettings
 from stream.wire.records import encode
 
@@ -169,3 +171,117 @@ def test_the_least_known_are_proposed():
 
     evidence = np.maximum(exposures, count)
     assert found.tolist() == sorted(range(n), key=lambda i: (evidence[i], hashes[i]))[:PROPOSED]
+
+
+# --- rules ---
+
+
+def say(shop, **rules):
+    records = [
+        replicated(f"rule/{name}".encode(), None if given is None else to_json(rule_of(name, given)))
+        for name, given in rules.items()
+    ]
+    shop.tracker.replicate_rules(records, 0.0)
+
+
+def test_a_rule_makes_a_placement_of_its_own_and_without_rules_lists_are_as_before(shop):
+    shop_with_history(shop)
+    (before,) = lists_of(shop, "ann")
+    first = before.list.record.items[0].item_id
+    say(shop, no={"kind": "deny", "items": [first]})
+    (record,) = records(shop, "ann")
+    assert record.placement == "home"
+    assert first not in {item.item_id for item in record.items}
+    say(shop, no=None)
+    (after,) = lists_of(shop, "ann")
+    assert b"placement" not in after.list.value
+    assert [i.item_id for i in after.list.record.items] == [i.item_id for i in before.list.record.items]
+
+
+def test_a_boost_is_a_part_a_promotion_is_labelled_and_both_say_which_rule_it_was(shop):
+    shop_with_history(shop)
+    plain = [item.item_id for item in records(shop, "ann")[0].items]
+    shop.catalogue(*(f"x{n}" for n in range(30)), categories=["x"])
+    promote = {"kind": "promote", "where": "array_contains(categories, 'x')", "least": 17}
+    say(shop, up={"kind": "boost", "items": [plain[2]], "add": 20.0}, ad=promote)
+
+    (made,) = lists_of(shop, "ann")
+
+    record = made.list.record
+    assert record.items[0].item_id == plain[2]
+    assert record.items[0].moved_by == "rule:up"
+    assert record.items[0].parts["rules"] == 20.0
+    assert all(sum(item.parts.values()) == pytest.approx(item.score, abs=1e-9) for item in record.items)
+    promoted = [item for item in record.items if item.promoted is True]
+    assert promoted
+    assert {item.moved_by for item in promoted} == {"rule:ad"}
+    assert sum(item.item_id.startswith("x") for item in record.items) >= 17
+    reasons = {place.item_id: place for place in made.reasons.record.places}
+    for item in promoted:
+        assert reasons[item.item_id].promoted
+        said = made.reasons.record.reasons[reasons[item.item_id].reason]
+        assert said == {"en": "Promoted by the shop.", "zh": "商家推广。"}
+    assert made.reasons.record.reasons[reasons[plain[2]].reason]["en"] == "Chosen by the shop."
+
+
+def test_people_of_a_share_get_theirs_and_all_others_the_others_in_one_batch(shop):
+    shop_with_history(shop)
+    up = {"kind": "boost", "items": ["i6"], "add": 9.0, "share": 0.4}
+    say(shop, half={"kind": "deny", "items": ["i1"], "share": 0.5}, up=up)
+    people = [f"p{n}" for n in range(40)]
+
+    made = {record.user_id: record for record in records(shop, *people)}
+
+    assert list(made) == people
+    for user, record in made.items():
+        listed = [item.item_id for item in record.items]
+        assert ("i1" not in listed) == is_in_share(user.encode(), "half", 0.5)
+        assert (listed[0] == "i6") == is_in_share(user.encode(), "up", 0.4)
+        assert "rules" in record.items[0].parts
+        alone = records(shop, user)[0]
+        assert [encode(item) for item in alone.items] == [encode(item) for item in record.items]
+
+
+@pytest.mark.parametrize("shop", [home(slots=4)], indirect=True)
+def test_filters_that_leave_too_little_are_named(shop):
+    shop_with_history(shop)
+    say(shop, a={"kind": "filter", "items": ["i4", "i5", "i6", "i7", "i3"]}, b={"kind": "filter", "items": ["i4"]})
+
+    (record,) = records(shop, "ann")
+
+    assert record.relaxed == ("rule:b",)
+    assert {item.item_id for item in record.items} <= {"i3", "i4", "i5", "i6", "i7"}
+
+
+def test_rules_that_change_have_lists_made_anew_and_items_that_change_do_not(shop):
+    shop_with_history(shop)
+    lists_of(shop, "ann")
+    shop.waiting()
+    say(shop, no={"kind": "deny", "where": "price > 5"})
+    assert shop.waiting() == [("ann", "model")]
+    shop.catalogue("i7", price=3.0)
+    shop.tracker.queue.next_batch(100)
+    shop.tracker.look_at_rules(0.0)
+    assert shop.waiting() == []
+
+
+def test_a_record_that_is_no_rule_is_counted_and_the_worker_goes_on(shop):
+    shop_with_history(shop)
+    shop.tracker.replicate_rules(
+        [replicated(b"rule/x", b"{"), replicated(b"rule/y", b'{"kind":"deny","where":"1;2"}')], 0.0
+    )
+
+    assert shop.count("rules_refused") == 2
+    assert records(shop, "ann")[0].items
+    assert shop.metrics.registry.get_sample_value("penchant_rules") == 0
+
+
+def test_a_pin_is_shown_to_everybody_but_who_has_bought_it(shop):
+    shop_with_history(shop)
+    say(shop, pin={"kind": "pin", "items": ["i0"], "place": 2})
+
+    for_ann, for_new = records(shop, "ann", "new")
+
+    assert for_new.items[1].item_id == "i0"
+    assert for_new.items[1].moved_by == "rule:pin"
+    assert "i0" not in {item.item_id for item in for_ann.items}  # she bought it

@@ -1,0 +1,196 @@
+"""`penchant rules`: what a shop wants of its lists, given to all workers while they run."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from models.items.catalog import Catalog
+from models.items.index import ItemIndex
+from stream.analysis.data import read_catalogue_topic
+from stream.cli import options
+from stream.cli.apps import group_app
+from stream.cli.connection import connected
+from stream.display.terminal import Cell, count, say, say_json, show_table, stderr, stdout
+from stream.errors import UsageError
+from stream.params import decode_limits
+from stream.rules.conditions import parse
+from stream.rules.lint import Finding, lint
+from stream.rules.rule import Rule, read_rules
+from stream.rules.topic import publish_rules, read_book
+from stream.settings import Settings
+from stream.settings.placements import HOME
+
+app = group_app("Rules of the lists: filter, deny, boost, pin, cap, promote. Workers take a change up while they run.")
+
+_APPLY_HELP = """\
+Give the rules of a file to all workers. Rules with the same ids are replaced; others stay, unless --prune.
+
+\b
+Examples:
+  penchant rules apply rules.toml
+  penchant rules apply rules.toml --prune
+
+Next: `penchant rules list`, and `penchant watch` to see lists follow. How to write rules: deploy/docs/rules.md."""
+
+_LIST_HELP = """\
+The rules on the topic, in the order in which they count.
+
+\b
+Examples:
+  penchant rules list
+  penchant rules list --json
+
+Next: `penchant rules lint`, to see how many items each means."""
+
+_REMOVE_HELP = """\
+Take rules away from all workers.
+
+\b
+Examples:
+  penchant rules remove christmas
+  penchant rules remove christmas new-year
+
+Next: `penchant rules list`."""
+
+_LINT_HELP = """\
+Say how many items of the catalogue each rule means, and what is wrong with the rules together: those that mean nothing, that
+leave too few items, two pins for one place, promotions of what is forbidden. Exit code 1 if something is.
+
+\b
+Examples:
+  penchant rules lint                # those on the topic
+  penchant rules lint rules.toml     # a file, before it is applied
+
+Next: `penchant rules apply rules.toml`."""
+
+_FILE = Annotated[Path, typer.Argument(metavar="FILE", help="TOML tables [rules.ID].")]
+
+
+@app.command("apply", help=_APPLY_HELP)
+def apply(
+    file: _FILE,
+    prune: Annotated[bool, options.flag("--prune", "Remove all rules that are not in the file.")] = False,
+    bootstrap_servers: options.BootstrapServers = None,
+) -> None:
+    rules = _checked(file)
+    settings = connected(bootstrap_servers=bootstrap_servers)
+    there = read_book(settings).rules
+    changes: dict[str, Rule | None] = {rule_id: rule for rule_id, rule in rules.items() if there.get(rule_id) != rule}
+    if prune:
+        changes |= dict.fromkeys(sorted(set(there) - set(rules)))
+    publish_rules(settings, changes)
+    gone = sum(rule is None for rule in changes.values())
+    say(
+        stdout(),
+        f"{count(len(changes) - gone, 'rule')} changed, {count(gone, 'rule')} removed, "
+        f"{count(len(rules) - (len(changes) - gone), 'rule')} as before.",
+    )
+
+
+@app.command("list", help=_LIST_HELP)
+def list_rules(
+    bootstrap_servers: options.BootstrapServers = None,
+    json_: Annotated[bool, options.flag("--json", "One JSON object per rule and line.")] = False,
+) -> None:
+    book = read_book(connected(bootstrap_servers=bootstrap_servers))
+    for why in book.refused:
+        say(stderr(), f"not used: {why}", "bold red")
+    if json_:
+        for rule_id, rule in sorted(book.rules.items()):
+            say_json(stdout(), {"rule_id": rule_id} | rule.model_dump(exclude_defaults=True))
+        return
+    if not book.rules:
+        say(stdout(), "There are no rules.")
+        return
+    now_ms = time.time_ns() // 1_000_000
+    rows = [
+        (
+            Cell(rule_id),
+            Cell(rule.kind),
+            Cell("now", "ok") if rule.is_valid_at(now_ms) else Cell("not now", "skip"),
+            Cell(_said(rule)),
+        )
+        for rule_id, rule in sorted(book.rules.items())
+    ]
+    show_table(stdout(), ("rule", "kind", "", "says"), rows)
+
+
+@app.command("remove", help=_REMOVE_HELP)
+def remove(
+    rule_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Of rules on the topic.")],
+    bootstrap_servers: options.BootstrapServers = None,
+) -> None:
+    settings = connected(bootstrap_servers=bootstrap_servers)
+    there = read_book(settings).rules
+    for rule_id in rule_ids:
+        if rule_id not in there:
+            raise UsageError(f"there is no rule {rule_id[:64]!r}.", "see `penchant rules list`")
+    publish_rules(settings, dict.fromkeys(rule_ids))
+    say(stdout(), f"{count(len(rule_ids), 'rule')} removed.")
+
+
+@app.command("lint", help=_LINT_HELP)
+def lint_rules(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Default: the rules on the topic.")] = None,
+    bootstrap_servers: options.BootstrapServers = None,
+    json_: options.Json = None,
+) -> None:
+    rules = None if file is None else _checked(file)
+    settings = connected(bootstrap_servers=bootstrap_servers)
+    rules = read_book(settings).rules if rules is None else rules
+    if not rules:
+        say(stdout(), "There are no rules.")
+        return
+    found = lint(rules, _catalogue(settings), _slots(settings), time.time_ns() // 1_000_000)
+    wrong: dict[str, list[Finding]] = {}
+    for each in found.findings:
+        wrong.setdefault(each.rule_id, []).append(each)
+    rows = [
+        (Cell(rule_id), Cell(rules[rule_id].kind), Cell(f"{means:,}"), _judged(wrong.get(rule_id, [])))
+        for rule_id, means in found.means.items()
+    ]
+    show_table(stdout(), ("rule", "kind", "means", ""), rows)
+    for rule_id in sorted(set(wrong) - set(found.means)):
+        say(stdout(), f"{rule_id}: {wrong[rule_id][0].says}", "bold red")
+    if json_ is not None:
+        _write(json_, found.means, found.findings)
+    if any(each.severity == "error" for each in found.findings):
+        raise typer.Exit(1)
+
+
+def _write(path: Path, means: dict[str, int], findings: list[Finding]) -> None:
+    path.write_text(json.dumps({"means": means, "findings": [each._asdict() for each in findings]}), encoding="utf-8")
+
+
+def _judged(findings: list[Finding]) -> Cell:
+    if not findings:
+        return Cell("ok", "ok")
+    worst = any(each.severity == "error" for each in findings)
+    return Cell("; ".join(each.says for each in findings), "fail" if worst else "warn")
+
+
+def _checked(file: Path) -> dict[str, Rule]:
+    rules = read_rules(file)
+    for rule_id, rule in rules.items():
+        if rule.where is not None:
+            parse(rule_id, rule.where)
+    return rules
+
+
+def _said(rule: Rule) -> str:
+    told: dict[str, Any] = rule.model_dump(exclude_defaults=True, exclude={"kind"})
+    return ", ".join(f"{name} {value}" for name, value in told.items())
+
+
+def _slots(settings: Settings) -> int:
+    home = settings.placements.get(HOME)
+    return (home.slots if home is not None else None) or settings.top_k
+
+
+def _catalogue(settings: Settings) -> Catalog:
+    return Catalog.empty(ItemIndex()).apply(dict(read_catalogue_topic(settings, decode_limits(settings))))

@@ -1,0 +1,136 @@
+"""`penchant rules` against an embedded broker: apply, list, lint, remove, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from tracker_harness import item_value
+from typer.testing import CliRunner
+
+from stream.cli.main import app
+from stream.rules.lint import lint
+from stream.rules.topic import read_book
+from stream.settings import Settings
+
+RULES = """
+[rules.cheap]
+kind = "filter"
+where = "price < 10"
+
+[rules.up]
+kind = "boost"
+items = ["i3"]
+add = 1.0
+"""
+
+
+@pytest.fixture
+def shop(embedded, clean_place, monkeypatch):
+    broker = embedded({"interest.rules": 1, "interest.items": 1})
+    monkeypatch.setenv("PENCHANT_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for n in range(30):
+        producer.produce(
+            "interest.items", item_value(f"i{n}", price=float(n), categories=[f"c{n % 3}"]), f"i{n}".encode()
+        )
+    producer.flush(10)
+    return Settings(bootstrap_servers=broker.bootstrap_servers)
+
+
+def rules(*arguments, text=None):
+    if text is not None:
+        Path("rules.toml").write_text(text, encoding="utf-8")
+    return CliRunner().invoke(app, ["rules", *arguments])
+
+
+def test_apply_list_remove(shop):
+    assert "2 rules changed, 0 rules removed" in rules("apply", "rules.toml", text=RULES).output
+    assert set(read_book(shop).rules) == {"cheap", "up"}
+    listed = [json.loads(line) for line in rules("list", "--json").stdout.splitlines()]
+    assert listed[0] == {"rule_id": "cheap", "kind": "filter", "where": "price < 10"}
+    assert "price < 10" in rules("list").output
+
+    again = rules("apply", "rules.toml", text=RULES.replace("< 10", "< 20"))
+    assert "1 rule changed, 0 rules removed, 1 rule as before" in again.output
+    pruned = rules("apply", "rules.toml", "--prune", text=RULES.partition("[rules.up]")[0])
+    assert "1 rule changed, 1 rule removed" in pruned.output
+    assert rules("remove", "cheap").exit_code == 0
+    assert read_book(shop).rules == {}
+    assert "no rules" in rules("list").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "says"),
+    [
+        (("apply", "none.toml"), None, "none.toml"),
+        (("apply", "rules.toml"), "[rules.a]\nkind='deny'\nwhere='titel > 1'", "column `titel`"),
+        (("apply", "rules.toml"), "[rules.a]\nkind='deny'", "needs `where` or `items`"),
+        (("lint", "rules.toml"), "[rules.a", "not valid TOML"),
+        (("remove", "nobody"), None, "no rule 'nobody'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_changes_nothing(shop, arguments, text, says):
+    result = rules(*arguments, text=text)
+
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("penchant: ")
+    assert says in line
+    assert read_book(shop).rules == {}
+
+
+def test_lint_says_how_many_items_each_means_and_what_is_wrong(shop):
+    good = rules(
+        "lint",
+        "rules.toml",
+        text='[rules.a]\nkind = "deny"\nwhere = "price > 25"\n[rules.c]\nkind = "cap"\nby = "category"\nmost = 9',
+    )
+    assert good.exit_code == 0
+    assert "ok" in good.output
+
+    bad = rules("lint", "rules.toml", "--json", "found.json", text=RULES + """
+[rules.none]
+kind = "deny"
+where = "price > 1000"
+[rules.p1]
+kind = "pin"
+items = ["i1"]
+place = 1
+[rules.p2]
+kind = "pin"
+items = ["i25"]
+place = 1
+[rules.out]
+kind = "deny"
+items = ["i25"]
+[rules.past]
+kind = "deny"
+items = ["i2"]
+valid_until = "2020-01-01T00:00:00Z"
+""")  # fmt: skip
+    assert bad.exit_code == 1
+    found = json.loads(Path("found.json").read_text())
+    assert found["means"] == {"cheap": 10, "up": 1, "none": 0, "p1": 1, "p2": 1, "out": 1, "past": 1}
+    says = {each["rule_id"]: each["says"] for each in found["findings"]}
+    assert "fewer than 20 items" in says["cheap"]
+    assert "means no item" in says["none"]
+    assert "filtered out or denied" in says["p2"]
+    assert "since 2020" in says["past"]
+
+
+def test_a_deny_that_empties_lists_is_said(shop):
+    assert (
+        "places: what is denied stays denied"
+        in rules("lint", "rules.toml", text='[rules.a]\nkind = "deny"\nwhere = "price >= 5"').output
+    )
+    assert lint({}, _nothing(), 5, 0).findings == []
+
+
+def _nothing():
+    from models.items.catalog import Catalog
+    from models.items.index import ItemIndex
+
+    return Catalog.empty(ItemIndex())
