@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import HOUR_MS
 from models.evaluation.bootstrap import Part, Resamples
 from models.evaluation.contract import Setup
 from models.evaluation.measures import diversity_by_vectors
@@ -27,13 +28,13 @@ from models.items.sketches import SKETCH_DIMS
 from models.page.draws import draw_key
 from models.page.fatigue import Exposed
 from models.page.placing import no_placing
-from models.page.ranked import PageItems, PageUsers, rank_page
+from models.page.ranked import PageItems, PageUsers, bonus_of_unknown, rank_page
 from models.ranking.newcomers import choose, with_expert
 from models.ranking.rank import RankingParams
 from stream.analysis.rankings.penchant import Penchant
 from stream.analysis.texts import with_text
 from stream.cli.inputs import input_files
-from stream.refresh.page import PROPOSED, page_params
+from stream.refresh.page import least_known, page_params
 from stream.settings import load_settings
 from stream.settings.placements import HOME, PlacementSettings
 
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
             _answer(contender, placements, at, row, listed)
             row += 1
         contender.learn(at)
-    _report(placements, listed, asked, known.text_vectors, asked.seen, options.work_dir)
+    _report(placements, listed, asked, known.text_vectors, options.work_dir)
     return 0
 
 
@@ -106,14 +107,15 @@ def _answer(
     counts[: replayed.stats.size] = replayed.stats.count[: len(open_)]
     for name, settings in placements.items():
         page = page_params(settings, LISTED)
-        explorable = open_ & (counts < page.compose.explore.max_exposures)
-        least = np.flatnonzero(explorable)
-        least = least[np.argsort(counts[least], kind="stable")][:PROPOSED] if page.compose.explore.slots else least[:0]
+        explore = page.compose.explore
+        bonus = bonus_of_unknown(explore, replayed.stats, np.full(len(open_), -1), open_, now_ms)
+        unknown = np.flatnonzero(bonus >= 0.0) if explore.slots else np.zeros(0, np.int64)
+        least = least_known(unknown, replayed.stats.exposures, counts, replayed.index.hashes, now_ms // HOUR_MS)
         users = PageUsers(
             Exposed(np.zeros((1, 1), np.uint32), np.zeros((1, 1), np.uint32)),
             np.array([draw_key("", str(row), 0, at, HOME)], np.uint64),
         )
-        items = PageItems(no_placing(), explorable, least.astype(np.int32), sketch)
+        items = PageItems(no_placing(), bonus, least, sketch)
         made = rank_page(
             inputs.question,
             catalog=catalog,
@@ -135,7 +137,6 @@ def _report(
     listed: dict[str, NDArray[np.int32]],
     asked: Any,
     vectors: NDArray[np.float32] | None,
-    seen: NDArray[np.bool_],
     work_dir: Path,
 ) -> None:
     gain = 1.0 / np.log2(2.0 + np.arange(10))

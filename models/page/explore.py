@@ -42,8 +42,8 @@ class ExploreParams(NamedTuple):
     rate: float = 1.0
     """Probability that such a place is drawn, not given to the best item."""
     temperature: float = 1.0
-    optimism: float = 1.0
-    max_exposures: int = 1_000
+    optimism: float = 2.0
+    max_exposures: int = 100
     """Items with fewer are eligible ..."""
     max_age_h: float = 48.0
     """... and those that came last within so many hours."""

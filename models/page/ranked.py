@@ -57,8 +57,8 @@ class PageItems(NamedTuple):
     """What a placement knows of items, by dense index."""
 
     placing: Placing
-    explorable: NDArray[np.bool_]
-    """(n,) what may be explored, see `explorable_items`; nothing beyond it."""
+    bonus: F4
+    """(n,) what an item's being little known adds when it may be explored, see `bonus_of_unknown`; below 0: it may not."""
     also: I4
     """(m,) proposed to everyone beside the candidates of the ranking: what is pinned, and the best of what is promoted,
     boosted or to be explored."""
@@ -89,18 +89,22 @@ class RankedPage(NamedTuple):
     composed: Composed
 
 
-def explorable_items(
+def bonus_of_unknown(
     params: ExploreParams, stats: ItemStatistics, published_ms: I8, recommendable: NDArray[np.bool_], now_ms: int
-) -> NDArray[np.bool_]:
-    """(n,) bool: items of which little is known, or that came last. `published_ms` (n,), below 0 where it is not known."""
+) -> F4:
+    """(n,) float32: `optimism / sqrt(1 + evidence)` of items of which little is known, or that came last; -1 of all others.
+
+    Evidence is how often an item was shown, or taken for the first time, whichever is more. `published_ms` (n,), below 0 where
+    it is not known.
+    """
     n = len(recommendable)
     evidence = np.zeros(n)
     known = min(n, stats.size)
     evidence[:known] = np.maximum(stats.exposures[:known], stats.count[:known])
     age_ms = now_ms - published_ms
     is_new = (published_ms >= 0) & (age_ms >= 0) & (age_ms < params.max_age_h * 3_600_000.0)
-    found: NDArray[np.bool_] = recommendable & ((evidence < params.max_exposures) | is_new)
-    return found
+    may = recommendable & ((evidence < params.max_exposures) | is_new)
+    return np.where(may, params.optimism / np.sqrt(1.0 + evidence), -1.0).astype(np.float32)
 
 
 def rank_page(
@@ -162,7 +166,7 @@ def _pool(ask: Scoring, params: RankingParams, page: PageParams, of_items: PageI
     nobody = np.zeros(users, np.bool_)
     slots = page.compose.slots
     draws = POOL_MAX if page.compose.explore.slots else 0
-    best = best_of(ask, max(page.pool, slots), slots, params, of_items.explorable, draws)
+    best = best_of(ask, max(page.pool, slots), slots, params, of_items.bonus, draws)
     items, scores = best.items, best.scores
     at = ask.found.item
     # Whatever rules lift: the best with a boost have the best of their score with it, so as many as are listed are enough.
@@ -203,9 +207,9 @@ def _eligible(ask: Scoring, page: PageParams, best: PoolArrays, exposed: Exposed
     """What may be drawn for each user, best first, and what it is worth: its score, and a bonus for what is not known."""
     if not best.drawn.shape[1]:
         return best.drawn, best.drawn_scores
-    evidence = np.maximum(_by_index(ask.items.count, best.drawn, np.float64(0.0)), 0.0)
     worth = best.drawn_scores + _fatigue(best.drawn, ask, page.fatigue, exposed)
-    worth = worth + page.compose.explore.optimism / np.sqrt(1.0 + evidence)
+    if not page.fatigue.weight:
+        return best.drawn, worth
     order = np.argsort(np.where(best.drawn >= 0, -worth, np.inf), axis=1, kind="stable")
     return np.take_along_axis(best.drawn, order, 1), np.take_along_axis(worth, order, 1)
 

@@ -28,7 +28,7 @@ class PoolArrays(NamedTuple):
     drawn: I4
     """(u, E): of what may be drawn, the same."""
     drawn_scores: F8
-    """(u, E): all of them exact."""
+    """(u, E): exact, with the bonus."""
 
 
 @compiled
@@ -43,7 +43,7 @@ def fill_pool(
     wanted: NDArray[np.bool_],
     bounds: Bounds,
     slots: int,
-    may_be_drawn: NDArray[np.bool_],
+    bonus: F4,
     pool: PoolArrays,
 ) -> None:
     """Fill `pool`.
@@ -52,7 +52,8 @@ def fill_pool(
         question, items, found, text, weights, feedback, moment_shares, wanted, bounds: as for
             `models.ranking.listing.list_best`.
         slots: places of a list; so many of the pool are exactly its best, in order.
-        may_be_drawn: (n,) by dense index; nothing beyond it may.
+        bonus: (n,) by dense index: what is added to the score of an item for being drawn, below 0 for one that may not be;
+            nothing beyond may.
         pool: out; at least `slots` long.
     """
     size, draws, most, has_text = pool.items.shape[1], pool.drawn.shape[1], 0, len(text.wanted) > 0
@@ -109,8 +110,8 @@ def fill_pool(
             pool.items[u, r], pool.scores[u, r] = found.item[at[r]], best[r]
         if draws:
             _draw_from(
-                question, items, found, text, by_meaning, u, weights[u], feedback[u], moment_shares, wanted, may_be_drawn,
-                is_bounded, bound, exact, x, parts, by_text, likely, drawn_best, drawn_at, pool,
+                question, items, found, text, by_meaning, u, weights[u], feedback[u], moment_shares, wanted, bonus,
+                slots, is_bounded, bound, exact, x, parts, by_text, likely, drawn_best, drawn_at, pool,
             )  # fmt: skip
 
 
@@ -163,19 +164,20 @@ def _nth(exact: F8, kept: I8, n: int, best: F8) -> float:
 @compiled_part
 def _draw_from(
     question: Question, items: ItemArrays, found: Candidates, text: TextArrays, by_meaning: F4, u: int, weights: F8,
-    feedback: F8, moment_shares: F8, wanted: NDArray[np.bool_], may_be_drawn: NDArray[np.bool_], is_bounded: bool,
-    bound: F4, exact: F8, x: F8, parts: F8, by_text: F4, likely: I8, best: F8, at: I8, pool: PoolArrays,
+    feedback: F8, moment_shares: F8, wanted: NDArray[np.bool_], bonus: F4, slots: int, is_bounded: bool, bound: F4,
+    exact: F8, x: F8, parts: F8, by_text: F4, likely: I8, best: F8, at: I8, pool: PoolArrays,
 ) -> None:  # fmt: skip
-    """Fill what may be drawn for user u: those with the highest bounds, by their exact scores."""
+    """Fill what may be drawn for user u: those with the highest bounds and bonuses that do not lead the pool anyway, in the
+    order of their exact scores and bonuses."""
     lo, hi, n, worst = found.start[u], found.start[u + 1], 0, 0
     for i in range(hi - lo):
         j = found.item[lo + i]
-        if j >= len(may_be_drawn) or not may_be_drawn[j]:
+        if j >= len(bonus) or bonus[j] < 0.0:
             continue
-        value = float(bound[i]) if is_bounded else exact[i]
+        value = (float(bound[i]) if is_bounded else exact[i]) + bonus[j]
+        if (n == len(likely) and value <= best[worst]) or _leads(j, pool.items[u], slots):
+            continue
         if n == len(likely):
-            if value <= best[worst]:
-                continue
             likely[worst], best[worst] = i, value
         else:
             likely[n], best[n] = i, value
@@ -191,6 +193,14 @@ def _draw_from(
         )  # fmt: skip
     used = 0
     for i in likely[:n]:
-        used = insert(best, at, used, exact[i], lo + i, items, found)
+        used = insert(best, at, used, exact[i] + bonus[found.item[lo + i]], lo + i, items, found)
     for r in range(used):
         pool.drawn[u, r], pool.drawn_scores[u, r] = found.item[at[r]], best[r]
+
+
+@compiled_part
+def _leads(item: int, pool: I4, slots: int) -> bool:
+    found = False
+    for r in range(min(slots, len(pool))):
+        found = found or pool[r] == item
+    return found

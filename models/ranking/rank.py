@@ -157,11 +157,9 @@ def rank(
     return joined(batches)
 
 
-def best_of(
-    ask: Scoring, size: int, slots: int, params: RankingParams, may_be_drawn: NDArray[np.bool_], draws: int
-) -> PoolArrays:
+def best_of(ask: Scoring, size: int, slots: int, params: RankingParams, bonus: F4, draws: int) -> PoolArrays:
     """The best `size` candidates of each user, of which the first `slots` are exactly the best ones in order; and the best
-    `draws` of those that may be drawn, (n,) bool by dense index."""
+    `draws` others of those that may be drawn, by score and (n,) float32 `bonus`, see `models.ranking.pooling.fill_pool`."""
     users = len(ask.question.history)
     pool = PoolArrays(
         np.full((users, size), NO_INDEX, np.int32),
@@ -171,7 +169,7 @@ def best_of(
     )
     fill_pool(
         ask.question, ask.items, ask.found, ask.text, ask.weights, ask.feedback, ask.moment_shares, params.weights.wanted,
-        ask.bounds, slots, may_be_drawn, pool,
+        ask.bounds, slots, bonus, pool,
     )  # fmt: skip
     return pool
 

@@ -68,7 +68,7 @@ Examples:
 
 Next: `penchant rules apply rules.toml`."""
 
-_FILE = Annotated[Path, typer.Argument(metavar="FILE", help="TOML tables [rules.ID].")]
+_FILE = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file of rules.")]
 
 
 @app.command("apply", help=_APPLY_HELP)
@@ -136,7 +136,7 @@ def remove(
 
 @app.command("lint", help=_LINT_HELP)
 def lint_rules(
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Default: the rules on the topic.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: the rules on the topic.")] = None,
     bootstrap_servers: options.BootstrapServers = None,
     json_: options.Json = None,
 ) -> None:

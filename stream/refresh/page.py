@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, I4, I8
+from models.calendar import HOUR_MS
 from models.compiled import compiled
 from models.items.catalog import Catalog
 from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
@@ -22,7 +23,7 @@ from models.page.draws import draw_key
 from models.page.explore import ExploreParams
 from models.page.fatigue import Exposed, FatigueParams
 from models.page.placing import BY_RULES
-from models.page.ranked import FATIGUE_PART, PageItems, PageParams, PageUsers, explorable_items, rank_page
+from models.page.ranked import FATIGUE_PART, PageItems, PageParams, PageUsers, bonus_of_unknown, rank_page
 from models.ranking.features import Question
 from models.ranking.moment import Moments
 from models.ranking.placed import Placed
@@ -79,7 +80,7 @@ class HomePage:
         self._is_configured = placement is not None
         self.params = page_params(placement or PlacementSettings.model_validate({}), settings.top_k)
         self.rules = InForce(self.params.compose.slots)
-        self._explorable: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._bonus: F4 = np.zeros(0, np.float32)
         self._proposed: I4 = np.zeros(0, np.int32)
         self._explorable_at_ms: int | None = None
         self._priors: dict[tuple[str, ...], tuple[int, NDArray[np.bool_], Priors]] = {}
@@ -236,11 +237,11 @@ class HomePage:
 
     def _items(self, scope: Scope, now_ms: int) -> PageItems:
         explore = self.params.compose.explore
-        explorable, proposed = self._explorable, scope.proposed
+        bonus, proposed = self._bonus, scope.proposed
         if explore.slots:
             self._look_for_explorable(explore, now_ms)
-            explorable, proposed = self._explorable, np.union1d(self._proposed, proposed).astype(np.int32)
-        return PageItems(scope.placing, explorable, proposed, self._sketches(self.params), self.rules.has_boosts)
+            bonus, proposed = self._bonus, np.union1d(self._proposed, proposed).astype(np.int32)
+        return PageItems(scope.placing, bonus, proposed, self._sketches(self.params), self.rules.has_boosts)
 
     def _sketches(self, page: PageParams) -> F4:
         vectors: ItemVectors | None = self._knowledge.vectors if page.compose.diversity else None
@@ -255,9 +256,10 @@ class HomePage:
         recommendable, stats = knowledge.catalog.recommendable, knowledge.stats
         published_ms = knowledge.published_ms[: len(recommendable)]
         moment_ms = knowledge.stream_time_ms(now_ms)
-        self._explorable = explorable_items(explore, stats, published_ms, recommendable, moment_ms)
-        self._proposed = _least_known(
-            np.flatnonzero(self._explorable), stats.exposures, stats.count, knowledge.index.hashes
+        self._bonus = bonus_of_unknown(explore, stats, published_ms, recommendable, moment_ms)
+        explorable = np.flatnonzero(self._bonus >= 0.0)
+        self._proposed = least_known(
+            explorable, stats.exposures, stats.count, knowledge.index.hashes, moment_ms // HOUR_MS
         )
 
 
@@ -287,8 +289,9 @@ def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
     )
 
 
-def _least_known(items: I8, exposures: I8, count: NDArray[np.float64], hashes: NDArray[np.uint64]) -> I4:
-    """At most `PROPOSED` of these items: those with the least evidence, and of equal ones those with the lowest hashes."""
+def least_known(items: I8, exposures: I8, count: NDArray[np.float64], hashes: NDArray[np.uint64], hour: int) -> I4:
+    """At most `PROPOSED` of these items: those with the least evidence; of equal ones others every hour, since without
+    impressions evidence never comes."""
     evidence = np.zeros(len(items))
     known = items < len(count)
     evidence[known] = np.maximum(exposures[items[known]], count[items[known]])
@@ -296,8 +299,12 @@ def _least_known(items: I8, exposures: I8, count: NDArray[np.float64], hashes: N
         least = np.partition(evidence, PROPOSED - 1)[PROPOSED - 1]
         kept = evidence <= least
         items, evidence = items[kept], evidence[kept]
-    order = np.lexsort((hashes[items], evidence))[:PROPOSED]
+    turn = (hashes[items] ^ np.uint64(hour * _MIX % 2**64)) * np.uint64(_MIX)
+    order = np.lexsort((turn, evidence))[:PROPOSED]
     return items[order].astype(np.int32)
+
+
+_MIX: Final = 0x9E3779B97F4A7C15
 
 
 def _room(users: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

@@ -35,10 +35,10 @@ class ExploreSettings(BaseModel):
         1.0, description="Of the draw: low = nearly always the best of the little known, high = all alike"
     )
     optimism: Annotated[float, Field(ge=0, le=100)] = Field(
-        1.0, description="Added to the score of an item of which nothing is known; less with evidence"
+        2.0, description="Added to the score of an item of which nothing is known; less with evidence"
     )
     max_exposures: Annotated[int, Field(ge=0)] = Field(
-        1_000, description="Items that were shown or taken less often are eligible"
+        100, description="Items that were shown and taken less often are eligible"
     )
     max_age_h: Annotated[float, Field(ge=0)] = Field(
         48.0, description="So are items whose `published_at` is not longer ago, hours"

@@ -12,7 +12,7 @@ from models.page.compose import ComposeParams
 from models.page.explore import ExploreParams
 from models.page.fatigue import Exposed, FatigueParams
 from models.page.placing import BY_EXPLORE, BY_RULES, no_placing
-from models.page.ranked import PageItems, PageParams, PageUsers, explorable_items, rank_page
+from models.page.ranked import PageItems, PageParams, PageUsers, bonus_of_unknown, rank_page
 from models.ranking.features import Question
 from models.ranking.rank import RankingParams, rank
 from models.vocabulary import EXPLORE
@@ -36,10 +36,10 @@ def nobody_saw(users=USERS):
     )
 
 
-def of_items(placing=None, also=(), explorable=None):
+def of_items(placing=None, also=(), bonus=None):
     return PageItems(
         placing or no_placing(),
-        np.zeros(ITEMS, bool) if explorable is None else explorable,
+        np.full(ITEMS, -1.0, np.float32) if bonus is None else bonus,
         np.array(also, np.int32),
         np.zeros((0, SKETCH_DIMS), np.float32),
     )
@@ -155,7 +155,7 @@ def test_pins_are_scored_as_all_else_and_keep_their_place():
 def test_what_is_explored_says_so_and_is_the_same_again():
     shop = Shop(5)
     params = PageParams(ComposeParams(SLOTS, explore=ExploreParams(2, 2, rate=1.0, min_history=1)), pool=SLOTS)
-    items = of_items(explorable=np.ones(ITEMS, bool))
+    items = of_items(bonus=np.ones(ITEMS, np.float32))
 
     one, two = shop.page(params, items), shop.page(params, items)
 
@@ -175,10 +175,13 @@ def test_explorable_is_what_is_little_known_or_new():
     published = np.full(ITEMS, -1)
     published[0], published[1] = NOW_MS - 3_600_000, NOW_MS - 100 * 3_600_000
 
-    found = explorable_items(ExploreParams(max_exposures=10), stats, published, catalog.recommendable, NOW_MS)
+    found = bonus_of_unknown(
+        ExploreParams(max_exposures=10, optimism=3.0), stats, published, catalog.recommendable, NOW_MS
+    )
 
-    assert found[0]
-    assert found.tolist() == [(stats.count[n] < 10) or n == 0 for n in range(ITEMS)]
+    may = [(stats.count[n] < 10) or n == 0 for n in range(ITEMS)]
+    expected = np.where(may, 3.0 / np.sqrt(1.0 + stats.count[:ITEMS]), -1.0)
+    assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-6)
 
 
 def test_passes_are_put_together():

@@ -10,6 +10,8 @@ from confluent_kafka import Producer
 from tracker_harness import item_value
 from typer.testing import CliRunner
 
+from models.items.catalog import Catalog
+from models.items.index import ItemIndex
 from stream.cli.main import app
 from stream.rules.lint import lint
 from stream.rules.topic import read_book
@@ -83,11 +85,8 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(shop, arguments, text, sa
 
 
 def test_lint_says_how_many_items_each_means_and_what_is_wrong(shop):
-    good = rules(
-        "lint",
-        "rules.toml",
-        text='[rules.a]\nkind = "deny"\nwhere = "price > 25"\n[rules.c]\nkind = "cap"\nby = "category"\nmost = 9',
-    )
+    caps = '[rules.a]\nkind = "deny"\nwhere = "price > 25"\n[rules.c]\nkind = "cap"\nby = "category"\nmost = 9'
+    good = rules("lint", "rules.toml", text=caps)
     assert good.exit_code == 0
     assert "ok" in good.output
 
@@ -122,15 +121,10 @@ valid_until = "2020-01-01T00:00:00Z"
 
 
 def test_a_deny_that_empties_lists_is_said(shop):
-    assert (
-        "places: what is denied stays denied"
-        in rules("lint", "rules.toml", text='[rules.a]\nkind = "deny"\nwhere = "price >= 5"').output
-    )
+    text = '[rules.a]\nkind = "deny"\nwhere = "price >= 5"'
+    assert "places: what is denied stays denied" in rules("lint", "rules.toml", text=text).output
     assert lint({}, _nothing(), 5, 0).findings == []
 
 
 def _nothing():
-    from models.items.catalog import Catalog
-    from models.items.index import ItemIndex
-
     return Catalog.empty(ItemIndex())

@@ -7,7 +7,7 @@ import pytest
 from kafka_records import NOW_MS, event_record
 from tracker_harness import lists_of, opened, replicated, shop_with_history
 
-from stream.refresh.page import PROPOSED, _least_known
+from stream.refresh.page import PROPOSED, least_known
 from stream.rules.in_force import is_in_share
 from stream.rules.rule import rule_of, to_json
 from stream.settings.placements import PlacementSettings
@@ -167,10 +167,14 @@ def test_the_least_known_are_proposed():
     exposures, count = rng.integers(0, 50, n), rng.integers(0, 50, n).astype(float)
     hashes = rng.permutation(n).astype(np.uint64)
 
-    found = _least_known(np.arange(n), exposures, count, hashes)
+    found = least_known(np.arange(n), exposures, count, hashes, 5)
 
     evidence = np.maximum(exposures, count)
-    assert found.tolist() == sorted(range(n), key=lambda i: (evidence[i], hashes[i]))[:PROPOSED]
+    assert sorted(evidence[found]) == sorted(evidence)[:PROPOSED]
+    nothing = np.zeros(n)
+    hours = [frozenset(least_known(np.arange(n), nothing, nothing, hashes, hour).tolist()) for hour in range(40)]
+    assert len(set(hours)) == 40
+    assert len(frozenset().union(*hours)) > 0.8 * n
 
 
 # --- rules ---
