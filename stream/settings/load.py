@@ -40,7 +40,7 @@ SHADOWED_TOPICS: Final = (
     "topic_item_deltas",
     "topic_item_stats",
 )
-"""What a worker writes. Of events, catalogue and models it is only a reader."""
+"""What a worker writes. Of events, catalogue, models and rules it is only a reader."""
 
 _OF_SERVICES: Final = re.compile(
     r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)", re.IGNORECASE

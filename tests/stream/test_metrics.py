@@ -22,7 +22,7 @@ from stream.texts.batch import REASONS as REFUSALS
 from stream.wire.decode import LETTER_REASONS
 
 DOCS = places.DOCS / "metrics.md"
-UNITS = {"seconds", "bytes", "records", "users", "items", "events", "keys", "partitions", "lists", "commits",
+UNITS = {"seconds", "bytes", "records", "rules", "users", "items", "events", "keys", "partitions", "lists", "commits",
          "rebalances", "rewinds", "models", "texts", "tokens", "batches", "bisections", "restarts", "1"}  # fmt: skip
 DEADLINE_S = 30.0
 

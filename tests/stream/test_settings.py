@@ -594,7 +594,7 @@ def test_a_shadow_writes_to_nothing_that_anybody_else_has():
     assert shadow.group_id == "penchant.next"
     assert shadow.changelog_topic != live.changelog_topic
     assert shadow.data_dir == live.data_dir / "next"
-    read = {"topic_events", "topic_items", "topic_models"}
+    read = {"topic_events", "topic_items", "topic_models", "topic_rules"}
     for name in (name for name in Settings.model_fields if name.startswith("topic_")):
         expected = getattr(live, name) + ("" if name in read else ".next")
         assert getattr(shadow, name) == expected
