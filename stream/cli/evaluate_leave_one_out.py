@@ -25,7 +25,7 @@ Examples:
   penchant evaluate leave-one-out ratings.csv --json report.json \\
       --map user_id=userId,item_id=movieId,action=:like,event_time=timestamp
   penchant evaluate leave-one-out events.csv --ties item-id \\
-      --models popularity,item_cf,sequence
+      --models popularity,item_cf,sasrec
 
 Next: deploy/docs/evaluation.md says how it is done, and why `penchant evaluate rankings` should decide.
 
@@ -49,7 +49,7 @@ def leave_one_out(
     ] = "file",
     models: Annotated[
         str,
-        options.optional("Only these. Default: popularity,co_occurrence_tuned,sequence.", options.RUN, "A,B,…"),
+        options.optional("Only these. Default: popularity,co_occurrence_tuned,sasrec,hstu,lru.", options.RUN, "A,B,…"),
     ] = "",
     loss: Annotated[
         Literal["auto", "full", "sampled", "gbce"],

@@ -113,10 +113,10 @@ def without_query_time(times: Times) -> Times:
 
     So the newest item says nothing of when is asked; the first item has no gap.
     """
-    gap, hour, weekday = (np.concatenate((each[:, :1], each[:, :-1]), axis=1) for each in times)
+    gap, hour, weekday = (np.concatenate((each[:, :1], each[:, :-1]), axis=1) for each in times[:3])
     gap[:, :2] = NO_GAP
     hour[:, 0] = weekday[:, 0] = 0  # of the start token: anything that is always the same
-    return Times(gap, hour, weekday)
+    return Times(gap, hour, weekday, times.own_ms, times.own_ms)
 
 
 def _gathered(events: Histories, first: I8, lengths: I8, now_ms: I8) -> Batch:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder.errors import ModelError
+from models.sequence.features import pair_buckets
 from models.training.precision import half_precision
 from models.training.sequence.evaluation import ItemScores
 from models.training.sequence.histories import Batch, Histories, lesson, segments, without_query_time
@@ -176,7 +177,9 @@ class Trainer:
         items = torch.from_numpy(history.items).to(self._device)
         known = vectors[items.clamp(min=0)] * (items >= 0)[:, :, None]
         times = history.times if self._query_time else without_query_time(history.times)
-        return known, *(torch.from_numpy(each).to(self._device) for each in times)
+        pair = pair_buckets(times) if self._settings.architecture == "hstu" else None
+        features = (times.gap, times.hour, times.weekday, pair)
+        return known, *(None if each is None else torch.from_numpy(each).to(self._device) for each in features)
 
 
 def _word(*parts: int) -> int:

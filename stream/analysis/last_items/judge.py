@@ -13,20 +13,23 @@ from models.evaluation.baselines import BASELINES
 from models.evaluation.bootstrap import Interval, Part, Resamples
 from models.evaluation.contract import Contender, Setup, UnavailableError
 from models.evaluation.last_items import FEWEST, LastItems, Ties, last_items, per_question, ranks
+from models.sequence.graph import KINDS
 from models.training.sequence.last_items import SequenceOfLastItems
 from models.training.sequence.settings import SequenceSettings
 from stream.analysis.data import Data
 from stream.errors import UsageError
 
-SEQUENCE: Final = "sequence"
+SEQUENCE: Final = KINDS
+"""Architectures of the sequence model."""
+
 REFERENCE: Final = "co_occurrence_tuned"
 """What the differences are to."""
 
 OTHERS: Final = {name: make for name, make in BASELINES.items() if name != "recency_popularity"}
 """Those that read no clock: a last item has no "now"."""
 
-NAMES: Final = (*OTHERS, SEQUENCE)
-USUAL: Final = ("popularity", REFERENCE, SEQUENCE)
+NAMES: Final = (*OTHERS, *SEQUENCE)
+USUAL: Final = ("popularity", REFERENCE, *SEQUENCE)
 
 KNOWN, NOT_KNOWN, NOT_READ = "known", "not known", "not read"
 """What a contender knows of when the last item was had."""
@@ -81,7 +84,7 @@ def judge_last_items(
     Args:
         cut: from `cut_of`, with vectors of texts where there are any.
         names: of `NAMES`.
-        settings: of the sequence model.
+        settings: of the sequence model, whatever its architecture.
         seed: of contenders and intervals.
         on_step: told (what, done, of how many).
 
@@ -110,14 +113,15 @@ def judge_last_items(
 
 
 def _judged(cut: LastItems, name: str, settings: SequenceSettings, seed: int, on_step: OnStep) -> Iterator[_Judged]:
-    if name != SEQUENCE:
+    kind = next((each for each in SEQUENCE if each == name), None)
+    if kind is None:
         yield _answered(cut, name, NOT_READ, OTHERS[name](Setup(seed)), on_step)
         return
     for query_time in (KNOWN, NOT_KNOWN):
         what = f"{name}, query time {query_time}"
         contender = SequenceOfLastItems(
             cut,
-            settings,
+            settings._replace(architecture=kind),
             query_time=query_time == KNOWN,
             on_epoch=lambda done, most, what=what: on_step(what, done, most),  # type: ignore[misc]
         )
