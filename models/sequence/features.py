@@ -43,7 +43,7 @@ class Times(NamedTuple):
     hour: NDArray[np.int64]
     weekday: NDArray[np.int64]
     own_ms: NDArray[np.int64]
-    """When the token was had; the start token's place holds anything."""
+    """When the token was had; 0 for the start token."""
     following_ms: NDArray[np.int64]
     """When what came after it was had, or is asked for."""
 
@@ -80,7 +80,7 @@ def times_of(times_ms: NDArray[np.int64], lengths: NDArray[np.int64], now_ms: ND
     following = np.where(np.arange(t + 1) >= lengths[:, None], now_ms[:, None], following)
     gap = np.full((b, t + 1), NO_GAP, np.int64)
     gap[:, 1:] = np.where(places < lengths[:, None], gap_buckets(following[:, 1:] - times_ms), NO_GAP)
-    own = np.concatenate((following[:, :1], times_ms), axis=1)
+    own = np.concatenate((np.zeros((b, 1), np.int64), times_ms), axis=1)
     return Times(gap, hour_of(following), weekday_of(following), own, following)
 
 
