@@ -21,7 +21,6 @@ from models.sequence.model import open_session
 class Trained(NamedTuple):
     """What is exported."""
 
-    kind: str
     shape: Shape
     weights: Weights
     """By the names that `models.sequence.graph` reads."""
@@ -65,10 +64,10 @@ def export(
             asked = parity.made_up(len(trained.items.ids), trained.shape.length)
             session = open_session(runtime, made / GRAPH_FILE, 1)
             expected = reference[0], reference[1](asked)
-            measured = parity.measure(session, trained.items.vectors, asked, expected)
+            measured = parity.measure(session, trained.shape.kind, trained.items.vectors, asked, expected)
             parity.check(measured)
             manifest = SequenceManifest(
-                kind=trained.kind,
+                kind=trained.shape.kind,
                 dims=trained.shape.dims,
                 length=trained.shape.length,
                 items=len(trained.items.ids),

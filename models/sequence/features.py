@@ -24,8 +24,15 @@ GAP_BUCKETS: Final = 14
 NO_GAP: Final = GAP_BUCKETS
 """Of the start token: nothing is known before it."""
 
+PAIR_BUCKETS: Final = 31
+"""0: less than a second; b: [2^b - 1, 2^(b + 1) - 1) seconds; the last: 2^30 seconds (34 years) or more."""
+
+START_PAIR: Final = PAIR_BUCKETS
+"""Of the start token: it has no time."""
+
 HOURS, WEEKDAYS = 24, 7
 _EDGES_MS: Final = 1000 * 4 ** np.arange(GAP_BUCKETS - 1, dtype=np.int64)
+_PAIR_EDGES_MS: Final = 1000 * (2 ** np.arange(1, PAIR_BUCKETS, dtype=np.int64) - 1)
 
 
 class Times(NamedTuple):
@@ -35,6 +42,10 @@ class Times(NamedTuple):
     """0 .. NO_GAP."""
     hour: NDArray[np.int64]
     weekday: NDArray[np.int64]
+    own_ms: NDArray[np.int64]
+    """When the token was had; 0 for the start token."""
+    following_ms: NDArray[np.int64]
+    """When what came after it was had, or is asked for."""
 
 
 def gap_buckets(gap_ms: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -69,4 +80,15 @@ def times_of(times_ms: NDArray[np.int64], lengths: NDArray[np.int64], now_ms: ND
     following = np.where(np.arange(t + 1) >= lengths[:, None], now_ms[:, None], following)
     gap = np.full((b, t + 1), NO_GAP, np.int64)
     gap[:, 1:] = np.where(places < lengths[:, None], gap_buckets(following[:, 1:] - times_ms), NO_GAP)
-    return Times(gap, hour_of(following), weekday_of(following))
+    own = np.concatenate((np.zeros((b, 1), np.int64), times_ms), axis=1)
+    return Times(gap, hour_of(following), weekday_of(following), own, following)
+
+
+def pair_buckets(times: Times) -> NDArray[np.int64]:
+    """(b, t + 1, t + 1) int64: how long token j lay back when what came after token i was had, or is asked for.
+
+    `START_PAIR` where j is the start token. A time below zero counts as none at all, so what j > i holds is valid.
+    """
+    found = np.searchsorted(_PAIR_EDGES_MS, times.following_ms[:, :, None] - times.own_ms[:, None, :], side="right")
+    found[:, :, 0] = START_PAIR
+    return found

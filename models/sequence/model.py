@@ -17,7 +17,7 @@ from models.arrays import F4, I4, I8
 from models.encoder.errors import ModelError
 from models.encoder.onnx_encoder import import_runtime, session_options
 from models.sequence.features import Times, times_of
-from models.sequence.graph import INPUTS
+from models.sequence.graph import KINDS, inputs_of
 from models.sequence.items import ItemTable, SequenceItems, read_items
 from models.sequence.manifest import GRAPH_FILE, ITEMS_FILE, SequenceManifest, read_manifest
 from models.sequence.top_k import TopK, top_k
@@ -53,6 +53,10 @@ class SequenceModel:
         items = read_items(directory / ITEMS_FILE)
         if items.vectors.shape != (manifest.items, manifest.dims):
             raise ModelError(f"{directory / ITEMS_FILE} does not hold what the manifest says.", "train the model again")
+        if manifest.kind not in KINDS:
+            raise ModelError(
+                f"{directory} is of a kind {manifest.kind[:40]!r} that is not known here.", "train the model again"
+            )
         return cls(open_session(runtime, directory / GRAPH_FILE, threads), manifest, SequenceItems(items))
 
     @property
@@ -86,7 +90,7 @@ class SequenceModel:
         if not len(lengths):
             return np.zeros((0, self.manifest.dims), np.float32)
         vectors = self.items.gathered(table or self.items.table, history)
-        given = dict(zip(INPUTS, (vectors, *times, lengths), strict=True))
+        given = inputs_of(self.manifest.kind, vectors, times, lengths)
         found: F4 = self._session.run(["queries"], given)[0]
         return found
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.arrays import F4, I8
 from models.encoder.errors import ModelError
 from models.sequence.features import times_of
-from models.sequence.graph import INPUTS
+from models.sequence.graph import inputs_of
 from models.sequence.manifest import Parity
 
 Reference = Callable[["Questions"], F4]
@@ -47,11 +47,12 @@ def made_up(n_items: int, length: int, n: int = 48) -> Questions:
     return Questions(rows, times[:, :length], lengths, now)
 
 
-def measure(session: Any, vectors: F4, asked: Questions, expected: tuple[str, F4]) -> Parity:
+def measure(session: Any, kind: str, vectors: F4, asked: Questions, expected: tuple[str, F4]) -> Parity:
     """Compare a session's queries with the network's, alone and in one mixed batch.
 
     Args:
         session: of the graph.
+        kind: of the graph.
         vectors: (n, d) of all items.
         asked: the histories.
         expected: who computed them, and the queries.
@@ -62,7 +63,7 @@ def measure(session: Any, vectors: F4, asked: Questions, expected: tuple[str, F4
         width = int(lengths.max())
         times = times_of(asked.times_ms[rows, :width], lengths, asked.now_ms[rows])
         items = vectors[asked.rows[rows, :width]]
-        found: F4 = session.run(["queries"], dict(zip(INPUTS, (items, *times, lengths), strict=True)))[0]
+        found: F4 = session.run(["queries"], inputs_of(kind, items, times, lengths))[0]
         return found
 
     n = len(asked.lengths)

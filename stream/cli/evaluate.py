@@ -27,6 +27,11 @@ class Evaluations(LazyGroup):
             "Judge stated click probabilities on events with impressions: what is shown is scored and stated, then "
             "learned.",
         ),
+        "leave-one-out": Lazy(
+            "stream.cli.evaluate_leave_one_out",
+            "Judge models of what comes next by each user's last item, as published figures are: full ranking, query "
+            "time known and not.",
+        ),
     }
     renamed: ClassVar = {"attribution": "reasons"}
 
@@ -37,4 +42,4 @@ class Evaluations(LazyGroup):
         return super().parse_args(ctx, args)
 
 
-app = group_app("Judge rankings, reasons or click probabilities on a file of your own events.", Evaluations)
+app = group_app("Judge rankings, reasons, click probabilities or next items on a file of your own events.", Evaluations)

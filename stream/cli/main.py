@@ -54,7 +54,8 @@ class Commands(LazyGroup):
         ),
         "report": Lazy("stream.cli.report", "What came of recommendations, from the topics."),
         "evaluate": Lazy(
-            "stream.cli.evaluate", "Judge rankings, reasons or click probabilities on a file of your own events."
+            "stream.cli.evaluate",
+            "Judge rankings, reasons, click probabilities or next items on a file of your own events.",
         ),
         "train": Lazy("stream.cli.train", "Train what the ranking learns from behaviour."),
         "models": Lazy(

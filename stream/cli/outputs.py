@@ -29,8 +29,8 @@ class Report:
         if html is not None and find_spec("matplotlib") is None:
             raise UsageError("--html needs matplotlib, not installed here.", FROM_LOCK)
 
-    def write(self, figures: dict[str, Any], page: Callable[[dict[str, Any]], str]) -> None:
-        """The figures, and the command that made them; `page` is called only if there is to be one.
+    def write(self, figures: dict[str, Any], page: Callable[[dict[str, Any]], str] | None = None) -> None:
+        """The figures, and the command that made them; `page` is called only if there is to be one, None: there never is.
 
         Raises:
             UsageError: a file cannot be written.
@@ -38,7 +38,7 @@ class Report:
         full = figures | {"command": " ".join(sys.argv)}
         if self._json is not None:
             write(self._json, strict_json(full, indent=1) + "\n")
-        if self._html is not None:
+        if self._html is not None and page is not None:
             write(self._html, page(full))
 
 

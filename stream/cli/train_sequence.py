@@ -71,6 +71,10 @@ def sequence(
     bootstrap_servers: options.BootstrapServers = None,
     validation_share: options.ValidationShare = 0.1,
     test_share: options.TestShare = 0.1,
+    architecture: Annotated[
+        Literal["sasrec", "hstu", "lru"],
+        option("sasrec: attention; hstu: pointwise attention, with the time between any two; lru: recurrence.", _SHAPE),
+    ] = "sasrec",
     layers: Annotated[int, option("Of the network.", _SHAPE, "N", min=1)] = 2,
     heads: Annotated[int, option("Of attention; a divisor of --dims.", _SHAPE, "N", min=1)] = 2,
     dims: Annotated[int, option("Of an item's vector.", _SHAPE, "N", min=1)] = 64,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.arrays import I4, I8
-from models.sequence.features import Times, times_of
+from models.sequence.features import NO_GAP, Times, times_of
 from models.training.engagements import Engagements
 
 
@@ -106,6 +106,17 @@ def lesson(events: Histories, chosen: I8, event_dropout: float, rng: np.random.G
     targets = items.copy()
     targets[events.start[chosen[:, 0]] != chosen[:, 0], 0] = -1
     return Lesson(history, targets)
+
+
+def without_query_time(times: Times) -> Times:
+    """The same, with each token what came *before* it: (b, t + 1) gaps since the item before, hours and weekdays of the tokens.
+
+    So the newest item says nothing of when is asked; the first item has no gap.
+    """
+    gap, hour, weekday = (np.concatenate((each[:, :1], each[:, :-1]), axis=1) for each in times[:3])
+    gap[:, :2] = NO_GAP
+    hour[:, 0] = weekday[:, 0] = 0  # of the start token: anything that is always the same
+    return Times(gap, hour, weekday, times.own_ms, times.own_ms)
 
 
 def _gathered(events: Histories, first: I8, lengths: I8, now_ms: I8) -> Batch:

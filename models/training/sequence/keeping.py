@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from models.training.sequence.texts import Scaling
 from models.training.sequence.trainer import Trainer
 
 REPORT_FILE, PLOT_FILE = "train.json", "train.png"
-KIND: Final = "sasrec"
 
 
 def keep(
@@ -45,8 +44,7 @@ def keep(
     # An item that no event was about has no learned part: a worker places it by its text, if it is in the catalogue.
     numbers = np.flatnonzero(trainer.trained)
     trained = Trained(
-        KIND,
-        Shape(settings.layers, settings.heads, settings.dims, settings.length),
+        Shape(settings.layers, settings.heads, settings.dims, settings.length, settings.architecture),
         weights,
         _items(trainer, ids, numbers, weights, texts),
         text_model if texts is not None else None,

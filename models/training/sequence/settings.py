@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from models.sequence.graph import Kind
 from models.training.precision import Precision
 
 Loss = Literal["auto", "full", "sampled", "gbce"]
@@ -15,6 +16,8 @@ FULL_SOFTMAX_ITEMS = 20_000
 class SequenceSettings(NamedTuple):
     """How to train. All of it is part of a checkpoint's fingerprint."""
 
+    architecture: Kind = "sasrec"
+    """How the items of a history are mixed: softmax attention, or HSTU's pointwise one with a bias by pairwise time."""
     layers: int = 2
     heads: int = 2
     dims: int = 64

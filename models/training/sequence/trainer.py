@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder.errors import ModelError
+from models.sequence.features import pair_buckets
 from models.training.precision import half_precision
 from models.training.sequence.evaluation import ItemScores
-from models.training.sequence.histories import Batch, Histories, lesson, segments
+from models.training.sequence.histories import Batch, Histories, lesson, segments, without_query_time
 from models.training.sequence.losses import next_item_loss
 from models.training.sequence.network import network
 from models.training.sequence.settings import SequenceSettings
@@ -32,11 +33,18 @@ class Trainer:
         texts: NDArray[np.float32] | None,
         settings: SequenceSettings,
         device: Any,
+        *,
+        query_time: bool = True,
     ) -> None:
-        """`events` are what is learned from; items are numbered below `n_items`, `texts` as in `network`."""
+        """`events` are what is learned from; items are numbered below `n_items`, `texts` as in `network`.
+
+        Without `query_time` nothing is known of when the next event is (`histories.without_query_time`): for comparisons, a
+        worker always knows.
+        """
         import torch
 
         self._events, self._settings, self._device = events, settings, device
+        self._query_time = query_time
         self.module = network(settings, n_items, texts).to(device)
         self._optimizer = torch.optim.AdamW(
             self.module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -168,7 +176,10 @@ class Trainer:
 
         items = torch.from_numpy(history.items).to(self._device)
         known = vectors[items.clamp(min=0)] * (items >= 0)[:, :, None]
-        return known, *(torch.from_numpy(each).to(self._device) for each in history.times)
+        times = history.times if self._query_time else without_query_time(history.times)
+        pair = pair_buckets(times) if self._settings.architecture == "hstu" else None
+        features = (times.gap, times.hour, times.weekday, pair)
+        return known, *(None if each is None else torch.from_numpy(each).to(self._device) for each in features)
 
 
 def _word(*parts: int) -> int:

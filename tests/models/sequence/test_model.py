@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from models.encoder.errors import ModelError
 from models.hashing import NO_ITEM, item_hash
 from models.sequence import top_k as module
 from models.sequence.export import Trained, export
-from models.sequence.features import GAP_BUCKETS, NO_GAP, gap_buckets, times_of
+from models.sequence.features import GAP_BUCKETS, NO_GAP, START_PAIR, gap_buckets, pair_buckets, times_of
+from models.sequence.graph import KINDS
 from models.sequence.items import SequenceItems, read_items, write_items
 from models.sequence.model import BATCH_TOLERANCE, SequenceModel
 from models.sequence.top_k import top_k
@@ -27,10 +29,10 @@ NOW_MS = 1_700_000_000_000
 MINUTE_MS = 60_000
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
+@pytest.fixture(scope="module", params=KINDS)
+def directory(tmp_path_factory, request):
     out = tmp_path_factory.mktemp("models") / "sequence"
-    exported(out)
+    exported(out, shape=SHAPE._replace(kind=request.param))
     return out
 
 
@@ -68,6 +70,17 @@ def test_hour_and_weekday_are_those_of_what_came_after():
     assert times.weekday.tolist() == [[0, 1, 6]]
 
 
+def test_a_pair_of_places_is_told_how_long_the_one_lay_back_when_what_followed_the_other_was_had():
+    seconds = np.array([[0, 1, 7]]) * 1000
+    times = times_of(NOW_MS + seconds, np.array([3]), np.array([NOW_MS + 10_000]))
+    found = pair_buckets(times)[0]
+    assert found.shape == (4, 4)
+    assert found[:, 0].tolist() == [START_PAIR] * 4
+    assert found[1, 1] == 1  # 1 s in [1, 3)
+    assert found[2, 1:3].tolist() == [3, 2]  # 7 s in [7, 15), 6 s in [3, 7)
+    assert found[3, 1:].tolist() == [3, 3, 2]  # 10 s, 9 s, 3 s
+
+
 @given(st.lists(st.integers(-(10**12), 10**13), min_size=1, max_size=20))
 def test_a_longer_gap_is_never_in_a_lower_bucket(gaps):
     buckets = gap_buckets(np.sort(np.array(gaps, np.int64)))
@@ -80,14 +93,16 @@ def test_a_longer_gap_is_never_in_a_lower_bucket(gaps):
 
 
 @pytest.mark.parametrize("calendar", [True, False])
-def test_the_graph_computes_what_the_network_does_in_plain_numpy(tmp_path, calendar):
-    exported(tmp_path / "m", calendar=calendar)
-    model, weights, items = SequenceModel.open(tmp_path / "m"), random_weights(calendar=calendar), random_items()
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_graph_computes_what_the_network_does_in_plain_numpy(tmp_path, calendar, kind):
+    shape = SHAPE._replace(kind=kind)
+    exported(tmp_path / "m", calendar=calendar, shape=shape)
+    model, weights, items = SequenceModel.open(tmp_path / "m"), random_weights(shape, calendar=calendar), random_items()
     rows, times, lengths, now = histories()
     found = model.queries(rows, times, lengths, now)
     for i, n in enumerate(lengths.tolist()):
         vectors = np.array([items.vectors[row] if row >= 0 else items.unknown for row in rows[i, :n]])
-        expected = network_alone(weights, SHAPE, vectors.reshape(n, SHAPE.dims), times[i, :n], now[i])
+        expected = network_alone(weights, shape, vectors.reshape(n, SHAPE.dims), times[i, :n], now[i])
         np.testing.assert_allclose(found[i], expected, atol=2e-5)
 
 
@@ -129,16 +144,26 @@ def test_nobody_is_an_empty_batch_and_too_long_a_history_is_refused(model):
 
 def test_an_export_that_is_not_the_network_is_refused_and_leaves_nothing(tmp_path):
     weights, items = random_weights(), random_items()
-    trained = Trained("sasrec", SHAPE, weights, items, None, 0, {})
+    trained = Trained(SHAPE, weights, items, None, 0, {})
     other = random_weights(seed=5)
     with pytest.raises(ModelError, match="differs from numpy: max abs error"):
         export(trained, tmp_path / "m", ("numpy", reference(other, SHAPE, items.vectors)))
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_of_a_kind_that_is_not_known_is_refused(directory, tmp_path):
+    other = tmp_path / "m"
+    shutil.copytree(directory, other)
+    told = json.loads((other / "manifest.json").read_text()) | {"kind": "mamba"}
+    (other / "manifest.json").write_text(json.dumps(told))
+    with pytest.raises(ModelError, match="'mamba' that is not known"):
+        SequenceModel.open(other)
+
+
 def test_the_manifest_says_what_is_needed_and_the_version_follows_the_files(tmp_path, directory):
-    same, other = exported(tmp_path / "same"), exported(tmp_path / "other", seed=3)
     manifest = json.loads((directory / "manifest.json").read_text())
+    shape = SHAPE._replace(kind=manifest["kind"])
+    same, other = exported(tmp_path / "same", shape=shape), exported(tmp_path / "other", seed=3, shape=shape)
     assert manifest["text_model"] == "texts@1"
     assert manifest["parity"]["max_abs_error"] < 1e-4
     assert SequenceModel.open(directory).model_version == same.model_version != other.model_version

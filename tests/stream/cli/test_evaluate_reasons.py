@@ -184,7 +184,7 @@ def test_a_sequence_model_takes_part_and_what_it_leaves_over_is_named(tmp_path: 
         biases=np.zeros(len(ids), np.float32),
     )
     weights = random_weights()
-    trained = Trained("sasrec", SHAPE, weights, items, "texts@1", 1_600_000_000_000, {})
+    trained = Trained(SHAPE, weights, items, "texts@1", 1_600_000_000_000, {})
     export(trained, tmp_path / "model", ("numpy", reference(weights, SHAPE, items.vectors)))
     weighted = default_weights()
     table = weighted.table.copy()

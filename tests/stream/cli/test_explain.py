@@ -270,7 +270,7 @@ def test_what_the_sequence_model_looked_at_is_a_block_of_its_own_with_its_residu
         ids=list(ITEMS), vectors=random_items().vectors[: len(ITEMS)], biases=random_items().biases[: len(ITEMS)]
     )
     weights = random_weights()
-    trained = Trained("sasrec", SHAPE, weights, items, "texts@1", 1_600_000_000_000, {})
+    trained = Trained(SHAPE, weights, items, "texts@1", 1_600_000_000_000, {})
     export(trained, tmp_path / "model", ("numpy", reference(weights, SHAPE, items.vectors)))
     publish_model(topics, sequence_version(tmp_path / "model", 5))
     publish_model(topics, with_sequence_weight(2.0))

@@ -314,12 +314,14 @@ def test_an_interrupted_run_goes_on_to_the_same_model(tmp_path, monkeypatch, sto
 def test_without_text_and_with_every_loss_and_half_precision_it_learns_too(tmp_path):
     events, _ = write_ring(tmp_path)
     for extra in (["--loss", "sampled", "--negatives", "15"], ["--loss", "gbce", "--negatives", "10"],
-                  ["--precision", "bf16", "--calendar"]):  # fmt: skip
+                  ["--precision", "bf16", "--calendar"], ["--architecture", "hstu"], ["--architecture", "lru"]):  # fmt: skip
         out = tmp_path / extra[1]
         result = command(events, "--out", out, *FAST, *extra, "--encoder", "none")
         assert result.exit_code == 0, result.stderr
         assert "without text" in result.stderr
-        assert json.loads((out / "manifest.json").read_text())["text_model"] is None
+        manifest = json.loads((out / "manifest.json").read_text())
+        assert manifest["text_model"] is None
+        assert manifest["kind"] == (extra[1] if extra[0] == "--architecture" else "sasrec")
 
 
 @needs_train
