@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
 from models.items.catalog import Catalog
+from models.items.categories import CategoryShares
 from models.items.index import NO_INDEX
 from models.items.priors import Priors
 from models.items.stats import ItemStatistics
+from models.ranking.affinity import affinities
 from models.ranking.candidates import Candidates, GatherScratch, Proposed, gather
 from models.ranking.features import (
+    CATEGORY,
     FEATURES,
     PARTS,
     PERSONAL,
@@ -199,6 +202,7 @@ def features_of(
     """Candidates of every user and their (c, F) float64 features; `candidates` as `full_scope` or `served_scope` gives them."""
     limit, common = candidates
     found = gather(question, items, _proposed(len(question.history), common, semantics, sequence), limit)
+    found = _with_categories(found, question, items, priors.categories)
     x = np.empty((len(found.item), len(FEATURES)))
     _all_features(
         x, question, items, found, _text(found, semantics), priors.moment_shares, np.ones(len(FEATURES), np.bool_)
@@ -240,6 +244,13 @@ def _proposed(users: int, common: I4, semantics: Semantics | None, sequence: Seq
     )
 
 
+def _with_categories(
+    found: Candidates, question: Question, items: ItemArrays, categories: CategoryShares
+) -> Candidates:
+    of = affinities(question.history, question.gains, found.start, found.item, items.categories, categories)
+    return found._replace(category=of)
+
+
 def _text(found: Candidates, semantics: Semantics | None) -> F4:
     """(c, 2) float32: the text features of all candidates."""
     if semantics is None:
@@ -261,6 +272,8 @@ def _rank(
     users, k, places = len(question.history), params.top_k, question.history.shape[1]
     limit, common = served_scope(priors, params)
     found = gather(question, items, _proposed(users, common, semantics, sequence), limit, scratch)
+    if params.weights.wanted[CATEGORY]:
+        found = _with_categories(found, question, items, priors.categories)
     usable = usable_places(question, items, semantics)
     weights = user_weights(params.weights, usable, question.idle_s)
     listed = ListArrays(
@@ -274,8 +287,8 @@ def _rank(
     text = no_text(len(found.item)) if semantics is None else semantics.arrays(found.item)
     bounds = bounds_of(moment, question, usable, weights)
     list_best(
-        question, items, found, text, weights, feedback, priors.moment_shares, params.weights.wanted, bounds, explained,
-        listed,
+        question, items, found, text, weights, feedback, priors.moment_shares, priors.categories, params.weights.wanted,
+        bounds, explained, listed,
     )  # fmt: skip
     return _to_batch(listed, usable > 0, params)
 
@@ -334,6 +347,6 @@ def _all_features(
     for u in range(len(question.history)):
         for c in range(found.start[u], found.start[u + 1]):
             fill_features(
-                x[c], items, found.item[c], found.near[c], text[c], found.sequence[c], question.now_ms[u], question.bins[u],
-                moment_shares, wanted,
+                x[c], items, found.item[c], found.near[c], text[c], found.category[c], found.sequence[c], question.now_ms[u],
+                question.bins[u], moment_shares, wanted,
             )  # fmt: skip

@@ -134,7 +134,7 @@ def test_what_is_not_learned_counts_as_it_is_built_in_while_the_rest_is_learned(
 
 @pytest.mark.parametrize(("share", "near"), [(0.05, True), (1.0, False)])
 def test_many_choices_are_learned_from_near_the_built_in_weights_where_they_say_little_else(share, near):
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(2)
     choices = made_choices({}, n=FEW, candidates=40)
     features = rng.normal(size=choices.features.shape).astype(np.float32)
     scores = features @ (default_weights().table[0] * share) + rng.gumbel(size=choices.real.shape)
