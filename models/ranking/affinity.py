@@ -56,31 +56,52 @@ def _fill(
     common: float,
     found: F8,
 ) -> None:
-    """What each category brings is worked out once a person; then a candidate costs an addition for each of its own."""
-    met, brings = np.zeros(len(share)), np.empty(len(share))
+    brings = np.empty(len(share))
     for u in range(len(history)):
-        signed, used, centre = 0.0, 0, 0.0
-        met[:] = 0.0
-        for q in range(history.shape[1]):
-            h = history[u, q]
-            if h < 0 or gains[u, q] == 0.0:
-                continue
-            used += 1
-            if h >= len(of) or of[h, 0] < 0:
-                continue
-            sign = 1.0 if gains[u, q] > 0.0 else -1.0
-            signed += sign
-            centre += sign * _centre(of, h, share, inverse)
-            _add_where(of, h, sign, met)
-        scale = 1.0 / (UNIT * (used + SMOOTHING))
-        centre = (signed * common - centre) * scale
-        for c in range(len(share)):
-            brings[c] = (met[c] - signed * share[c]) * inverse[c] * scale
-        for i in range(start[u], start[u + 1]):
-            j = items[i]
-            if j >= len(of) or of[j, 0] < 0:
-                continue
-            found[i] = centre + _sum_of(of, j, brings)
+        centre = _profile(history[u], gains[u], of, share, inverse, common, brings)
+        _look_up(start[u], start[u + 1], items, of, centre, brings, found)
+
+
+@compiled_part
+def _profile(history: I4, gains: F8, of: NDArray[np.int16], share: F8, inverse: F8, common: float, brings: F8) -> float:
+    """Fill (C,) `brings` with what each category of a candidate brings to one user's feature; what is added to their sum."""
+    signed, used, centre = 0.0, 0, 0.0
+    brings[:] = 0.0
+    for q in range(len(history)):
+        h = history[q]
+        if h < 0 or gains[q] == 0.0:
+            continue
+        used += 1
+        if h >= len(of) or of[h, 0] < 0:
+            continue
+        sign = 1.0 if gains[q] > 0.0 else -1.0
+        signed += sign
+        for k in range(of.shape[1]):
+            c = of[h, k]
+            if 0 <= c < len(share):
+                brings[c] += sign
+                centre += sign * share[c] * inverse[c]
+    scale = 1.0 / (UNIT * (used + SMOOTHING))
+    for c in range(len(share)):
+        brings[c] = (brings[c] - signed * share[c]) * inverse[c] * scale
+    return (signed * common - centre) * scale
+
+
+@compiled_part
+def _look_up(begin: int, end: int, items: I4, of: NDArray[np.int16], centre: float, brings: F8, found: F8) -> None:
+    """A candidate costs an addition for each of its categories; of those that came after the shares nothing is known."""
+    for i in range(begin, end):
+        j = items[i]
+        if j >= len(of) or of[j, 0] < 0:
+            continue
+        total = centre
+        for k in range(of.shape[1]):
+            c = of[j, k]
+            if c < 0:
+                break
+            if c < len(brings):
+                total += brings[c]
+        found[i] = total
 
 
 @compiled
@@ -102,50 +123,49 @@ def add_affinity_shares(
         used += history[q] >= 0 and gains[q] != 0.0
     scale = weight / (UNIT * (used + SMOOTHING))
     centres, has = np.zeros(len(items)), np.zeros(len(share))
-    for r in range(len(items)):
-        if 0 <= items[r] < len(of):
-            centres[r] = _centre(of, items[r], share, inverse)
+    _fill_centres(items, of, share, inverse, centres)
+    own, place, nothing = np.zeros(1), np.empty(1, np.int32), np.zeros(0)
     for q in range(len(history)):
         h = history[q]
         if h < 0 or gains[q] == 0.0 or h >= len(of) or of[h, 0] < 0:
             continue
+        place[0] = h
+        _fill_centres(place, of, share, inverse, own)
+        _mark(of[h], inverse, has)
         sign = scale if gains[q] > 0.0 else -scale
-        own = categories.common - _centre(of, h, share, inverse)
-        for c in of[h]:
-            if 0 <= c < len(has):
-                has[c] = inverse[c]
-        for r in range(len(items)):
-            j = items[r]
-            if 0 <= j < len(of) and of[j, 0] >= 0:
-                shares[r, q] += sign * (own - centres[r] + _sum_of(of, j, has))
-        for c in of[h]:
-            if 0 <= c < len(has):
-                has[c] = 0.0
+        _add_products(items, of, centres, categories.common - own[0], has, sign, shares[:, q])
+        _mark(of[h], nothing, has)
 
 
 @compiled_part
-def _add_where(of: NDArray[np.int16], j: int, value: float, sums: F8) -> None:
-    for k in range(of.shape[1]):
-        if 0 <= of[j, k] < len(sums):
-            sums[of[j, k]] += value
+def _fill_centres(items: I4, of: NDArray[np.int16], share: F8, inverse: F8, centres: F8) -> None:
+    for r in range(len(items)):
+        centres[r] = 0.0
+        for k in range(of.shape[1]):
+            c = of[items[r], k] if 0 <= items[r] < len(of) else -1
+            if 0 <= c < len(share):
+                centres[r] += share[c] * inverse[c]
 
 
 @compiled_part
-def _sum_of(of: NDArray[np.int16], j: int, values: F8) -> float:
-    """Sum of values of the categories of item j; of those that came after the shares were made nothing is known."""
-    total = 0.0
-    for k in range(of.shape[1]):
-        if of[j, k] < 0:
-            break
-        if of[j, k] < len(values):
-            total += values[of[j, k]]
-    return total
+def _mark(categories: NDArray[np.int16], values: F8, has: F8) -> None:
+    """Put the values of these into `has`; without values, 0."""
+    for c in categories:
+        if 0 <= c < len(has):
+            has[c] = values[c] if len(values) else 0.0
 
 
 @compiled_part
-def _centre(of: NDArray[np.int16], j: int, share: F8, inverse: F8) -> float:
-    total = 0.0
-    for k in range(of.shape[1]):
-        if 0 <= of[j, k] < len(share):
-            total += share[of[j, k]] * inverse[of[j, k]]
-    return total
+def _add_products(items: I4, of: NDArray[np.int16], centres: F8, own: float, has: F8, sign: float, shares: F8) -> None:
+    for r in range(len(items)):
+        j = items[r]
+        if j < 0 or j >= len(of) or of[j, 0] < 0:
+            continue
+        product = own - centres[r]
+        for k in range(of.shape[1]):
+            c = of[j, k]
+            if c < 0:
+                break
+            if c < len(has):
+                product += has[c]
+        shares[r] += sign * product
