@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from models.arrays import F8, I4, I8
 from models.compiled import compiled, compiled_part
-from models.items.categories import CategoryShares
+from models.items.categories import CATEGORIES_EACH, NO_SHARES, CategoryShares
 
 SMOOTHING: Final = 10.0
 """Past items that a person is taken to have had beforehand, of no taste."""
@@ -42,6 +42,12 @@ def affinities(history: I4, gains: F8, start: I8, items: I4, of: NDArray[np.int1
     if len(of) and len(categories.share):
         _fill(history, gains, start, items, of, *categories, found)
     return found
+
+
+def warm_up() -> None:
+    """Compile what runs compiled, before somebody waits for it."""
+    nobody, nothing = np.full((1, 1), -1, np.int32), np.zeros((0, CATEGORIES_EACH), np.int16)
+    _fill(nobody, np.zeros((1, 1)), np.zeros(2, np.int64), nobody[0], nothing, *NO_SHARES, np.zeros(0))
 
 
 @compiled

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.items.categories import NO_SHARES, ItemCategories, shares_of
-from models.ranking.affinity import SMOOTHING, UNIT, add_affinity_shares, affinities
+from models.ranking.affinity import SMOOTHING, UNIT, _fill, add_affinity_shares, affinities, warm_up
 
 A, B, BOTH, NONE = range(4)
 
@@ -74,3 +74,10 @@ def test_users_do_not_depend_on_each_other():
     for u in range(3):
         alone = affinities(history[u : u + 1], gains[u : u + 1], np.array([0, 3]), items[:3], of, shares)
         assert alone.tolist() == together[u].tolist()
+
+
+def test_a_warm_up_compiles_what_real_people_need():
+    warm_up()
+    compiled = len(_fill.signatures)
+    feature([A, B], [1.0, 1.0])
+    assert len(_fill.signatures) == compiled == 1
