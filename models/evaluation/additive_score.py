@@ -21,8 +21,20 @@ from typing import NamedTuple
 import numpy as np
 
 from models.arrays import F8
+from models.items.categories import NO_SHARES, CategoryShares
 from models.items.index import NO_INDEX
-from models.ranking.features import FORWARD, NEAR_UNIT, SCALES, TEXT, ItemArrays, Question, norm, place_weights
+from models.ranking.affinity import add_affinity_shares
+from models.ranking.features import (
+    CATEGORY,
+    FORWARD,
+    NEAR_UNIT,
+    SCALES,
+    TEXT,
+    ItemArrays,
+    Question,
+    norm,
+    place_weights,
+)
 from models.ranking.semantics import Semantics
 
 
@@ -50,7 +62,12 @@ class AdditiveScore(NamedTuple):
 
 
 def additive_score(
-    question: Question, items: ItemArrays, weights: F8, item: int, semantics: Semantics | None = None
+    question: Question,
+    items: ItemArrays,
+    weights: F8,
+    item: int,
+    semantics: Semantics | None = None,
+    categories: CategoryShares = NO_SHARES,
 ) -> AdditiveScore:
     """Of the first user.
 
@@ -60,6 +77,7 @@ def additive_score(
         weights: (F,) float64 of this user.
         item: dense index.
         semantics: the same user's interests by text; None where there is no encoder.
+        categories: `Priors.categories`.
     """
     history = question.history[0]
     counts = np.empty((len(history), len(SCALES)))
@@ -76,4 +94,7 @@ def additive_score(
     linear = np.zeros(len(history))
     if semantics is not None:
         linear = semantics.contributions(np.array([[item]], np.int32), weights[None, TEXT : TEXT + 2])[0, 0]
+    shares, only = linear[None].copy(), np.array([item], np.int32)
+    add_affinity_shares(history, question.gains[0], only, items.categories, categories, weights[CATEGORY], shares)
+    linear = shares[0]
     return AdditiveScore(near, weights[: len(SCALES)], linear)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.hashing import item_hash
+from models.items.categories import ItemCategories
 from models.items.index import ItemIndex
 
 _PAGE = 512  # items copied when one of them changes
@@ -44,15 +45,23 @@ class Catalog:
     Two ids whose hashes collide (see `models.hashing`) share one place: the later one has it.
     """
 
-    __slots__ = ("_pages", "index", "recommendable", "size", "version")
+    __slots__ = ("_pages", "categories", "index", "recommendable", "size", "version")
 
     def __init__(
-        self, index: ItemIndex, pages: tuple[_Page, ...], recommendable: NDArray[np.bool_], version: int, size: int
+        self,
+        index: ItemIndex,
+        categories: ItemCategories,
+        pages: tuple[_Page, ...],
+        recommendable: NDArray[np.bool_],
+        version: int,
+        size: int,
     ) -> None:
         """For `empty` and `apply` only."""
         recommendable.flags.writeable = False
         self.index = index
         """Shared by all snapshots; it also numbers items that are not in the catalogue."""
+        self.categories = categories
+        """Shared likewise."""
         self.recommendable = recommendable
         """(n,) bool by dense index: known and available. Indices from n on are not recommendable."""
         self.version = version
@@ -64,7 +73,7 @@ class Catalog:
     @classmethod
     def empty(cls, index: ItemIndex) -> Catalog:
         """Version 0: no items. `index` is the one shared with the item statistics."""
-        return cls(index, (), np.zeros(0, np.bool_), 0, 0)
+        return cls(index, ItemCategories(), (), np.zeros(0, np.bool_), 0, 0)
 
     def apply(self, changes: Mapping[str, CatalogItem | None]) -> Catalog:
         """The next snapshot: `changes` by item_id, None = removed. This one stays as it is.
@@ -97,15 +106,16 @@ class Catalog:
                 pages[number] = pages[number].copy()
             pages[number][place] = item
             recommendable[row] = item is not None and item.available
+            self.categories.put(row, () if item is None else item.categories)
             size += (item is not None) - (before is not None)
-        return Catalog(self.index, tuple(pages), recommendable, self.version + 1, size)
+        return Catalog(self.index, self.categories, tuple(pages), recommendable, self.version + 1, size)
 
     def only(self, allowed: NDArray[np.bool_]) -> Catalog:
         """The same snapshot, of which only these may be recommended: (n,) bool by dense index; nothing beyond it is."""
         recommendable = np.zeros(len(self.recommendable), np.bool_)
         n = min(len(allowed), len(recommendable))
         recommendable[:n] = self.recommendable[:n] & allowed[:n]
-        return Catalog(self.index, self._pages, recommendable, self.version, self.size)
+        return Catalog(self.index, self.categories, self._pages, recommendable, self.version, self.size)
 
     def item(self, index: int) -> CatalogItem | None:
         """The item with this dense index; None if it is not in this snapshot (removed, unknown, or index -1)."""

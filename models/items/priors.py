@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.arrays import F8, I8, U64
 from models.compiled import compiled, compiled_part
 from models.items.catalog import Catalog
+from models.items.categories import NO_SHARES, CategoryShares, count_engagements, shares_of
 from models.items.record import MOMENT_STARTS, MOMENTS
 from models.items.rows import ENTRY_MS, TREND_MS
 from models.items.stats import ItemStatistics
@@ -43,6 +44,8 @@ class Priors(NamedTuple):
     stats_version: int
     catalog_version: int
     now_ms: int
+    categories: CategoryShares = NO_SHARES
+    """How usual each one is among all engagements."""
 
 
 class _Leaders(NamedTuple):
@@ -70,6 +73,7 @@ class PriorsInTheMaking:
         self._leaders = _leaders(candidates_each)
         self._newest = np.full(new_items, -1, np.int64)
         self._met = np.zeros(1, np.int64)
+        self._engagements, self._engaged = np.zeros(len(catalog.categories)), np.zeros(1)
         self._at = 0
         self._end = len(catalog.recommendable)
 
@@ -81,6 +85,7 @@ class PriorsInTheMaking:
             begin, self._at, self._catalog.recommendable, self._catalog.index.hashes, stats.count, stats.trend, stats.entry,
             stats.trend_ms, self._now_ms, self._leaders, self._newest, self._met,
         )  # fmt: skip
+        count_engagements(begin, self._at, self._catalog.categories.of, stats.count, self._engagements, self._engaged)
         return None if self._at < self._end else self._made()
 
     def _made(self) -> Priors:
@@ -90,7 +95,9 @@ class PriorsInTheMaking:
         candidates = np.unique(always).astype(np.int32)
         with_leaders = tuple(np.union1d(candidates, row).astype(np.int32) for row in leading)
         leaders = np.where(np.arange(items.shape[1]) < used[:, None], items, -1).astype(np.int32)
-        return Priors(candidates, with_leaders, leaders, _moment_shares(self._stats), *self._versions, self._now_ms)
+        categories = shares_of(self._engagements, self._engaged[0]) if len(self._engagements) else NO_SHARES
+        moments = _moment_shares(self._stats)
+        return Priors(candidates, with_leaders, leaders, moments, *self._versions, self._now_ms, categories)
 
 
 def compute_priors(

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F4, F8
-from models.ranking.features import AGE, FEATURES, FOR_NEWCOMERS
+from models.ranking.features import AGE, CATEGORY, FEATURES, FOR_NEWCOMERS
 
 BEST_BY_EACH = 40
 AT_RANDOM = 40
 
-_PROPOSING = np.array([f for f, name in enumerate(FEATURES) if f < AGE and name not in FOR_NEWCOMERS])
-"""Features whose largest values make an item a candidate; age and being new do not."""
+_PROPOSING = np.array([f for f, name in enumerate(FEATURES) if f < AGE and f != CATEGORY and name not in FOR_NEWCOMERS])
+"""Features whose largest values make an item a candidate; age and being new do not, nor do categories, shared by many items."""
 
 
 class Choices(NamedTuple):

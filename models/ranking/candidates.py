@@ -45,6 +45,8 @@ class Candidates(NamedTuple):
     """(c, S) float64: the sums of `models.ranking.features` at each scale."""
     sequence: F4
     """(c,) float32."""
+    category: F8
+    """(c,) float64, 0 until `models.ranking.affinity` says otherwise."""
 
 
 class _Scratch(NamedTuple):
@@ -116,11 +118,12 @@ def gather(
         np.empty(room, np.int32),
         np.empty((room, len(SCALES))),
         np.zeros(room, np.float32),
+        np.zeros(0),
     )
     scratch = GatherScratch() if scratch is None else scratch
     _gather(question, items, proposed, neighbours_limit, found, scratch.arrays(size), scratch.stamps(users))
     end = int(found.start[-1])
-    return Candidates(found.start, found.item[:end], found.near[:end], found.sequence[:end])
+    return Candidates(found.start, found.item[:end], found.near[:end], found.sequence[:end], np.zeros(end))
 
 
 @compiled

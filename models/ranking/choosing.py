@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled, compiled_part
 from models.items.near import dot
-from models.ranking.features import CONTEXT, NEAR_UNIT, SCALES, SEQUENCE, TEXT
+from models.ranking.features import CATEGORY, CONTEXT, NEAR_UNIT, SCALES, SEQUENCE, TEXT
 
 MARGIN: Final = 6
 """So many more than are listed are kept."""
@@ -36,6 +36,7 @@ def bound_scores(
     item: I4,
     near: F8,
     sequence: F4,
+    category: F8,
     weights: F8,
     feedback: F8,
     base: F4,
@@ -56,7 +57,7 @@ def bound_scores(
 
     Args:
         item: (m,) dense indices.
-        near, sequence: (m, S), (m,) of `Candidates`.
+        near, sequence, category: (m, S), (m,), (m,) of `Candidates`.
         weights: (F,) of the user.
         feedback: (2,) what is added without and with something personal.
         base, scene: (n,) of the user's class and context; `scene` is empty where the context says nothing.
@@ -81,7 +82,7 @@ def bound_scores(
             n += 1
     log_of_many(shifted[: n * m], logs)
     for c in range(m):
-        bounds[c] = weight[SEQUENCE] * sequence[c]
+        bounds[c] = weight[SEQUENCE] * sequence[c] + weight[CATEGORY] * np.float32(category[c])
     for k in range(n):
         s = used[k]
         for c in range(m):

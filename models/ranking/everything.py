@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from models.arrays import F8, I4, I8
 from models.calendar import HOUR_MS
 from models.compiled import compiled
+from models.items.categories import NO_SHARES, CategoryShares
 from models.items.facts import NEW_BELOW
 from models.items.record import MOMENT_STARTS, NEVER_MS
 from models.items.rows import ENTRY_MS, TREND_MS
+from models.ranking.affinity import affinities
 from models.ranking.candidates import Proposed, gather
 from models.ranking.features import (
     AGE,
+    CATEGORY,
     CONTEXT,
     ENTRY,
     FEATURES,
@@ -64,6 +67,7 @@ def everything(
     moment_shares: F8,
     semantics: Semantics | None = None,
     sequence: SequenceScores | None = None,
+    categories: CategoryShares = NO_SHARES,
 ) -> Everything:
     """What `models.ranking.rank.features_of` says of `full_scope`, of one user.
 
@@ -72,6 +76,7 @@ def everything(
         items: as `models.ranking.features.items_of` gives them.
         moment_shares: `Priors.moment_shares`.
         semantics, sequence: of the same user; None where there is none.
+        categories: `Priors.categories`.
     """
     n = len(items.count)
     nobody = np.empty((1, 0), np.int32)
@@ -85,6 +90,8 @@ def everything(
         x[s, found.item] = np.copysign(np.log1p(np.abs(near) / NEAR_UNIT), near)
     if semantics is not None:
         x[TEXT : TEXT + 2] = semantics.scores(np.array([0, n]), np.arange(n, dtype=np.int32)).T
+    every = np.arange(n, dtype=np.int32)
+    x[CATEGORY] = affinities(question.history, question.gains, np.array([0, n]), every, items.categories, categories)
     if sequence is not None:
         named = (sequence.items[0] >= 0) & (sequence.items[0] < n)
         x[SEQUENCE, sequence.items[0, named]] = sequence.values[0, named]
@@ -107,9 +114,10 @@ def score_everything(
     weights: RankingWeights,
     semantics: Semantics | None = None,
     sequence: SequenceScores | None = None,
+    categories: CategoryShares = NO_SHARES,
 ) -> F8:
     """(n,) float64: `models.ranking.rank.score_all` of one user."""
-    every = everything(question, items, moment_shares, semantics, sequence)
+    every = everything(question, items, moment_shares, semantics, sequence, categories)
     return scores_of(every, weights_of(question, items, weights, semantics)[0])
 
 

@@ -26,6 +26,7 @@ from models.arrays import F8, I4, I8
 from models.calendar import HOUR_MS
 from models.compiled import compiled, compiled_part
 from models.items.catalog import Catalog
+from models.items.categories import CATEGORIES_EACH
 from models.items.facts import NEW_BELOW
 from models.items.record import MOMENT_STARTS, NEVER_MS
 from models.items.rows import ENTRY_MS, TREND_MS
@@ -46,6 +47,7 @@ FEATURES = (
     "co_forward",
     "text_points",
     "text_recent",
+    "category",
     "sequence",
     "hour",
     "weekday",
@@ -68,7 +70,7 @@ FEATURES = (
 PARTS = ("co_occurrence", "interest", "sequence", "context", "trend", "popularity", "age")
 """Named sums of features; they are added up to the score in this order."""
 
-PART_OF = (0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6)
+PART_OF = (0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6)
 """Position in `PARTS` of each feature."""
 
 FOR_NEWCOMERS = ("trend_hour", "trend_6_hours", "trend_year", "entry_3_days", "entry_month", "entry_year")
@@ -79,6 +81,7 @@ PERSONAL = ("co_occurrence", "interest", "sequence")
 """Parts that the person's own behaviours caused."""
 
 TEXT = FEATURES.index("text_points")
+CATEGORY = FEATURES.index("category")
 SEQUENCE = FEATURES.index("sequence")
 CONTEXT = FEATURES.index("hour")
 TREND = FEATURES.index("trend_hour")
@@ -124,6 +127,8 @@ class ItemArrays(NamedTuple):
     """(m, W): C."""
     forwards: F8
     """(m, W): F."""
+    categories: NDArray[np.int16] = np.zeros((0, CATEGORIES_EACH), np.int16)
+    """(n or fewer, `CATEGORIES_EACH`): `models.items.categories.ItemCategories.of`; items beyond are in none."""
 
 
 class Question(NamedTuple):
@@ -176,6 +181,7 @@ def items_of(catalog: Catalog, stats: ItemStatistics) -> ItemArrays:
         stats.neighbours,
         stats.neighbour_weights,
         stats.neighbour_forwards,
+        catalog.categories.of[:size],
     )
 
 
@@ -224,18 +230,20 @@ def fill_features(
     j: int,
     near: F8,
     text: NDArray[np.float32],
+    category: float,
     sequence: float,
     now_ms: int,
     bins: I8,
     moment_shares: F8,
     wanted: NDArray[np.bool_],
 ) -> None:
-    """Fill (F,) `x` for one candidate: `near` (S,) are its sums at each scale, `text` (2,) its text features. Of `wanted` (F,)
-    see `fill_impersonal`."""
+    """Fill (F,) `x` for one candidate: `near` (S,) are its sums at each scale, `text` (2,) its text features,
+    `category` of `models.ranking.affinity`. Of `wanted` (F,) see `fill_impersonal`."""
     for s in range(len(near)):
         logged = np.log1p(abs(near[s]) / NEAR_UNIT)
         x[s] = logged if near[s] >= 0.0 else -logged
     x[TEXT], x[TEXT + 1] = text[0], text[1]
+    x[CATEGORY] = category
     x[SEQUENCE] = sequence
     fill_impersonal(
         x, items.count[j], items.moments[j], items.trend[j], items.entry[j], items.trend_ms[j], items.first_seen_ms[j],

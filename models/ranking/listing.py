@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from models.arrays import F4, F8, I4, I8
 from models.calendar import HOUR_MS
 from models.compiled import compiled, compiled_part
+from models.items.categories import CategoryShares
 from models.items.near import dot
 from models.items.record import MOMENT_STARTS
 from models.items.rows import ENTRY_MS, TREND_MS
+from models.ranking.affinity import add_affinity_shares
 from models.ranking.candidates import Candidates
 from models.ranking.choosing import MARGIN, ROUNDING, bound_scores, is_certain, keep_best
 from models.ranking.features import (
     AGE,
+    CATEGORY,
     ENTRY,
     FEATURES,
     FORWARD,
@@ -99,6 +102,7 @@ def list_best(
     weights: F8,
     feedback: F8,
     moment_shares: F8,
+    categories: CategoryShares,
     wanted: NDArray[np.bool_],
     bounds: Bounds,
     explained: NDArray[np.bool_],
@@ -113,7 +117,7 @@ def list_best(
         text: of the same users and candidates.
         weights: (u, F).
         feedback: (u, 2) what is added to a score without and with something personal.
-        moment_shares: `Priors.moment_shares`.
+        moment_shares, categories: of `Priors`.
         wanted: `RankingWeights.wanted`.
         bounds: spare most candidates an exact score; the lists are the same without.
         explained: (u,) whose contributions are wanted.
@@ -140,9 +144,9 @@ def list_best(
         if c >= 0 and m > len(kept):
             b = question.bins[u, 2] - MOMENT_STARTS[2]
             bound_scores(
-                found.item[lo:hi], found.near[lo:hi], found.sequence[lo:hi], weights[u], feedback[u], bounds.base[c],
-                bounds.scene[b] if b > 0 else nowhere, by_meaning, text.row[lo:hi], text.table, scratch, kept, bound[:m],
-                items.count, items.hashes,
+                found.item[lo:hi], found.near[lo:hi], found.sequence[lo:hi], found.category[lo:hi], weights[u],
+                feedback[u], bounds.base[c], bounds.scene[b] if b > 0 else nowhere, by_meaning, text.row[lo:hi],
+                text.table, scratch, kept, bound[:m], items.count, items.hashes,
             )  # fmt: skip
             left_out = keep_best(bound[:m], found.item[lo:hi], items.count, items.hashes, kept)
             chosen = kept
@@ -184,13 +188,20 @@ def list_best(
                 question.history[u], counts, items.count, items.neighbour_row, items.neighbours, items.weights,
                 items.forwards, listed.items[u, :n], found.near[at[:n]], weights[u], place, listed.contributions[u],
             )  # fmt: skip
+        shares = np.zeros((n, question.history.shape[1]))
+        if has_text or explained[u]:
+            add_affinity_shares(
+                question.history[u], question.gains[u], listed.items[u, :n], items.categories, categories,
+                weights[u, CATEGORY], shares,
+            )  # fmt: skip
         if has_text:
-            shares = np.zeros((n, question.history.shape[1]))
             add_user_shares(
                 text.medoid[u], text.group[u], text.place_row[u], text.place_table, text.place_others, text.weights[u],
                 text.recent[u], text.table, text.row[at[:n]], weights[u, TEXT : TEXT + 2], shares,
             )  # fmt: skip
             _say_exactly(shares, feedback[u], explained[u], listed.items[u], listed.parts[u], listed.contributions[u])
+        elif explained[u]:
+            listed.contributions[u, :n] += shares
 
 
 @compiled_part
@@ -204,7 +215,7 @@ def features_by_text(wanted: F4, row: I8, table: F4, chosen: I8, by_text: F4) ->
 
 @compiled_part
 def _say_exactly(shares: F8, feedback: F8, explained: bool, items: I4, parts: F8, contributions: F8) -> None:
-    """Put what text brought, (n, H), into the first n places of one user's list, and these in order. Equal ones stay."""
+    """Put what text and categories brought, (n, H), into a list's first n places, and these in order; equal ones stay."""
     n = len(shares)
     scores, order = np.empty(n), np.empty(n, np.int64)
     for r in range(n):
@@ -286,6 +297,7 @@ def fill_candidate(
         found.item[c],
         found.near[c],
         by_text[c - found.start[u]],
+        found.category[c],
         found.sequence[c],
         question.now_ms[u],
         question.bins[u],

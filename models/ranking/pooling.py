@@ -75,8 +75,8 @@ def fill_pool(
         if is_bounded:
             b = question.bins[u, 2] - MOMENT_STARTS[2]
             bound_scores(
-                found.item[lo:hi], found.near[lo:hi], found.sequence[lo:hi], weights[u], feedback[u], bounds.base[c],
-                bounds.scene[b] if b > 0 else nowhere, by_meaning, text.row[lo:hi], text.table, scratch,
+                found.item[lo:hi], found.near[lo:hi], found.sequence[lo:hi], found.category[lo:hi], weights[u], feedback[u],
+                bounds.base[c], bounds.scene[b] if b > 0 else nowhere, by_meaning, text.row[lo:hi], text.table, scratch,
                 kept[: min(size, m)], bound[:m], items.count, items.hashes,
             )  # fmt: skip
             left_out = -np.inf

@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
 from models.items.catalog import Catalog
+from models.items.categories import CategoryShares
 from models.items.index import NO_INDEX
 from models.items.priors import Priors
 from models.items.stats import ItemStatistics
+from models.ranking.affinity import affinities
 from models.ranking.candidates import Candidates, GatherScratch, Proposed, gather
 from models.ranking.features import (
+    CATEGORY,
     FEATURES,
     PARTS,
     PERSONAL,
@@ -235,6 +238,7 @@ def features_of(
     """Candidates of every user and their (c, F) float64 features; `candidates` as `full_scope` or `served_scope` gives them."""
     limit, common = candidates
     found = gather(question, items, _proposed(len(question.history), common, semantics, sequence), limit)
+    found = _with_categories(found, question, items, priors.categories)
     x = np.empty((len(found.item), len(FEATURES)))
     _all_features(
         x, question, items, found, _text(found, semantics), priors.moment_shares, np.ones(len(FEATURES), np.bool_)
@@ -276,6 +280,13 @@ def _proposed(users: int, common: I4, semantics: Semantics | None, sequence: Seq
     )
 
 
+def _with_categories(
+    found: Candidates, question: Question, items: ItemArrays, categories: CategoryShares
+) -> Candidates:
+    of = affinities(question.history, question.gains, found.start, found.item, items.categories, categories)
+    return found._replace(category=of)
+
+
 def _text(found: Candidates, semantics: Semantics | None) -> F4:
     """(c, 2) float32: the text features of all candidates."""
     if semantics is None:
@@ -295,6 +306,7 @@ class Scoring(NamedTuple):
     feedback: F8
     """(u, 2) what is added to a score without and with something personal."""
     moment_shares: F8
+    categories: CategoryShares
     bounds: Bounds
     usable: I8
     """(u,) of how many places of each history anything is known."""
@@ -303,7 +315,9 @@ class Scoring(NamedTuple):
         """With these candidates alone, (c,) bool."""
         before = np.append(0, np.cumsum(kept))
         found = self.found
-        found = Candidates(before[found.start], found.item[kept], found.near[kept], found.sequence[kept])
+        found = Candidates(
+            before[found.start], found.item[kept], found.near[kept], found.sequence[kept], found.category[kept]
+        )
         return self._replace(found=found, text=self.text._replace(row=self.text.row[kept]))
 
 
@@ -325,6 +339,8 @@ def asked(
     if also is not None:
         proposed = proposed._replace(near=np.concatenate((proposed.near, also), axis=1))
     found = gather(question, items, proposed, limit, scratch)
+    if params.weights.wanted[CATEGORY]:
+        found = _with_categories(found, question, items, priors.categories)
     usable = usable_places(question, items, semantics)
     weights = user_weights(params.weights, usable, question.idle_s)
     # By whether the personal parts are above 0: what an item of a user is listed as depends on that alone.
@@ -332,7 +348,9 @@ def asked(
     feedback = np.where((usable > 0)[:, None], (popular, interest), (cold, cold))
     text = no_text(len(found.item)) if semantics is None else semantics.arrays(found.item)
     bounds = bounds_of(moment, question, usable, weights)
-    return Scoring(question, items, found, text, weights, feedback, priors.moment_shares, bounds, usable)
+    return Scoring(
+        question, items, found, text, weights, feedback, priors.moment_shares, priors.categories, bounds, usable
+    )
 
 
 def listed(ask: Scoring, k: int, params: RankingParams, explained: NDArray[np.bool_]) -> RankedBatch:
@@ -344,7 +362,7 @@ def listed(ask: Scoring, k: int, params: RankingParams, explained: NDArray[np.bo
         np.zeros((users, k, places)),
     )
     list_best(
-        ask.question, ask.items, ask.found, ask.text, ask.weights, ask.feedback, ask.moment_shares,
+        ask.question, ask.items, ask.found, ask.text, ask.weights, ask.feedback, ask.moment_shares, ask.categories,
         params.weights.wanted, ask.bounds, explained, found,
     )  # fmt: skip
     return _to_batch(found, ask.usable > 0, params)
@@ -408,6 +426,6 @@ def _all_features(
     for u in range(len(question.history)):
         for c in range(found.start[u], found.start[u + 1]):
             fill_features(
-                x[c], items, found.item[c], found.near[c], text[c], found.sequence[c], question.now_ms[u], question.bins[u],
-                moment_shares, wanted,
+                x[c], items, found.item[c], found.near[c], text[c], found.category[c], found.sequence[c], question.now_ms[u],
+                question.bins[u], moment_shares, wanted,
             )  # fmt: skip

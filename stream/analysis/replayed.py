@@ -210,7 +210,13 @@ class ReplayedWorker:
             )[0]
         else:
             scores = score_everything(
-                inputs.question, self.items(), priors.moment_shares, weights, inputs.text, inputs.sequence
+                inputs.question,
+                self.items(),
+                priors.moment_shares,
+                weights,
+                inputs.text,
+                inputs.sequence,
+                priors.categories,
             )
         own: NDArray[np.float64] = scores[self.number]
         return own
@@ -220,7 +226,10 @@ class ReplayedWorker:
     ) -> None:
         """Keep the choice of item number `chosen` among those that are `open_` (n by dense index), if it teaches anything."""
         items, now_ms = self.items(), int(inputs.question.now_ms[0])
-        every = everything(inputs.question, items, self.priors(now_ms).moment_shares, inputs.text, inputs.sequence)
+        priors = self.priors(now_ms)
+        every = everything(
+            inputs.question, items, priors.moment_shares, inputs.text, inputs.sequence, priors.categories
+        )
         candidates = every.candidates
         candidates = candidates[open_[candidates]]
         at = np.flatnonzero(candidates == self.number[chosen])

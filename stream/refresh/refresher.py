@@ -15,6 +15,7 @@ from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
 from models.items.vectors import ItemVectors
+from models.ranking.affinity import warm_up as warm_up_categories
 from models.ranking.features import Question
 from models.ranking.moment import Moments
 from models.ranking.place_vectors import NO_VECTOR, PastTexts
@@ -96,6 +97,7 @@ class Refresher:
 
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
+        warm_up_categories()
         self._warm_up(None)
         self.page.warm_up()
 

@@ -76,7 +76,8 @@ def sequence_audit(person: WhatIf, left_out: LeftOut, leader: int, samples: int,
 def gradients_audit(person: WhatIf, ranked: RankedBatch, leader: int) -> Audited:
     """The leader's contributions against integrated gradients from no gain to the gains that are there."""
     items = items_of(person.inputs.catalog, person.inputs.stats)
-    score = additive_score(person.whole().question, items, person.weights(), leader, person.text())
+    question, categories = person.whole().question, person.inputs.priors.categories
+    score = additive_score(question, items, person.weights(), leader, person.text(), categories)
     one = np.ones(score.near.shape[1])
     values = integrated_gradients(score.gradients, one, np.zeros_like(one))
     total = float(score.scores(one[None])[0])

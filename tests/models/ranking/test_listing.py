@@ -33,7 +33,7 @@ class World:
         self.index = ItemIndex()
         self.index.intern(self.hashes)
         self.catalog = Catalog.empty(self.index).apply(
-            {each: CatalogItem(each, "t", available=bool(rng.random() < 0.95)) for each in ids}
+            {each: CatalogItem(each, "t", categories_of(rng, n), available=bool(rng.random() < 0.95)) for each in ids}
         )
         self.stats = ItemStatistics(self.index, 20)
         told = np.flatnonzero(rng.random(n) < 0.8)
@@ -56,14 +56,19 @@ class World:
         )  # fmt: skip
 
 
+def categories_of(rng, n):
+    """Of many items none is in two; of few all are in up to four of twelve."""
+    return tuple(f"c{each}" for each in rng.integers(0, 12, rng.integers(0, 5) if n < 600 else 1).tolist())
+
+
 def weights_of(rng, kind):
     table, cold = np.array(default_weights().table), np.array(default_weights().cold)
     if kind != "served":
         table, cold = rng.normal(size=table.shape), rng.normal(size=cold.shape)
     if kind == "text":
-        table[:, TEXT : TEXT + 2] = rng.normal(size=(len(table), 2)) * 1000.0
+        table[:, TEXT : TEXT + 3] = rng.normal(size=(len(table), 3)) * 1000.0
     if kind == "nothing but text":
-        table[:, :TEXT], table[:, TEXT + 2 :] = 0.0, 0.0
+        table[:, :TEXT], table[:, TEXT + 3 :] = 0.0, 0.0
     return make_weights(table, cold, Calibration())
 
 

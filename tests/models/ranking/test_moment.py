@@ -33,7 +33,7 @@ def test_base_and_scene_are_the_weighted_features_of_the_exact_ranking():
     made = item_moment(known, SHARES, weights, NOW_MS, BINS[:2])
     x, wanted = np.zeros(len(FEATURES)), np.ones(len(FEATURES), np.bool_)
     for j in range(40):
-        fill_features(x, known, j, np.zeros(5), np.zeros(2, np.float32), 0.0, NOW_MS, BINS, SHARES, wanted)
+        fill_features(x, known, j, np.zeros(5), np.zeros(2, np.float32), 0.0, 0.0, NOW_MS, BINS, SHARES, wanted)
         assert made.scene[3, j] == np.float32(x[CONTEXT + 2])
         x[CONTEXT + 2] = 0.0
         np.testing.assert_allclose(made.base[:, j], weight_classes(weights) @ x, rtol=1e-5, atol=1e-5)

@@ -49,11 +49,15 @@ def age_of(place):
 class World:
     """Items "0", "1", .. with dense indices 0, 1, ..; `links[i]` are the neighbours of i with their weights."""
 
-    def __init__(self, items, counts=(), links=None, missing=(), width=8):
+    def __init__(self, items, counts=(), links=None, missing=(), width=8, categories=()):
         self.index = ItemIndex()
         self.hashes = [item_hash(str(n)) for n in range(items)]
         self.index.intern(np.array(self.hashes, np.uint64))
-        listed = {str(n): CatalogItem(str(n), "t", available=n not in missing) for n in range(items)}
+        self.categories = dict(enumerate(categories))
+        listed = {
+            str(n): CatalogItem(str(n), "t", tuple(self.categories.get(n, "")), available=n not in missing)
+            for n in range(items)
+        }
         self.catalog = Catalog.empty(self.index).apply(listed)
         self.stats = ItemStatistics(self.index, width)
         self.counts, self.links, self.moments = dict(enumerate(counts)), links or {}, {}
@@ -126,12 +130,29 @@ class World:
                 for q, share in terms.get((s, j), {}).items():
                     slope = x[FEATURES[s]] / total if total else 1e4
                     shares[q] += w[s] * slope * share
+            by_place = self.affinity(used, gains, j, count)
+            x["category"] = sum(by_place.values())
+            for q, share in by_place.items():
+                shares[q] += w[FEATURES.index("category")] * share
             x |= self.impersonal(j, count(j))
             parts = dict.fromkeys(PARTS, 0.0)
             for f, name in enumerate(FEATURES):
                 parts[PARTS[PART_OF[f]]] += w[f] * x[name]
             scored[j] = sum(parts.values()), parts, shares
         return scored
+
+    def affinity(self, used, gains, j, count):
+        """Place -> what it brings to the feature `category` of j."""
+        told = {item for item, categories in self.categories.items() if categories}
+        names = sorted({name for categories in self.categories.values() for name in categories})
+        total = sum(count(item) for item in told)
+        brought = {}
+        for q, h in used.items():
+            for name in names if {h, j} <= told else ():
+                r = (sum(count(item) for item in told if name in self.categories[item]) + 1) / (total + 20)
+                both = ((name in self.categories[h]) - r) * ((name in self.categories[j]) - r) / (r * (1 - r) + 0.01)
+                brought[q] = brought.get(q, 0.0) + np.sign(gains[q]) * both / 20 / (len(used) + 10)
+        return brought
 
     def impersonal(self, j, count):
         told = j in self.moments
@@ -385,6 +406,7 @@ def cases(draw):
         draw(st.lists(st.integers(0, 40), max_size=items)),
         draw(st.dictionaries(some, link, max_size=items)),
         draw(st.frozensets(some, max_size=4)),
+        categories=draw(st.lists(st.frozensets(st.sampled_from("abc"), max_size=3), max_size=items)),
     )
     users, width = draw(st.integers(1, 6)), draw(st.integers(0, 10))
     maybe = st.integers(-1, items - 1)
@@ -443,7 +465,8 @@ def test_lists_are_ordered_distinct_allowed_and_their_numbers_add_up(case):
     ranked = world.rank(history, gains, excluded, top_k=top_k, **options)
     assert (ranked.scores == sum(ranked.parts[name] for name in PARTS)).all()
     total = ranked.contributions.sum(axis=2)
-    np.testing.assert_allclose(total, ranked.parts["co_occurrence"], rtol=1e-9, atol=1e-12)
+    split = ranked.parts["co_occurrence"] + ranked.parts["interest"]
+    np.testing.assert_allclose(total, split, rtol=1e-9, atol=1e-12)
     for n, row in enumerate(ranked.items.tolist()):
         items = [item for item in row if item >= 0]
         assert row == items + [-1] * (len(row) - len(items))
