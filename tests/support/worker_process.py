@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -46,7 +47,7 @@ class WorkerProcess:
         changed = {name: getattr(settings, name) for name in settings.model_fields_set} | overrides
         changed = {"encoder_model": "none"} | changed | {"data_dir": data_dir, "metrics_port": self.port}
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("PENCHANT_")}
-        self._env |= {f"PENCHANT_{name.upper()}": str(value) for name, value in changed.items()}
+        self._env |= {f"PENCHANT_{name.upper()}": _told(value) for name, value in changed.items()}
         self._env |= {"PYTHONWARNINGS": "default"} | dict(environment or {})
         self._env["PYTHONPATH"] = ":".join(filter(None, ((environment or {}).get("PYTHONPATH"), str(ROOT))))
         self._process: subprocess.Popen[bytes] | None = None
@@ -106,6 +107,13 @@ class WorkerProcess:
                 seen = {name: value for name, value in self.metrics().items() if "bucket" not in name and value}
                 raise AssertionError(f"not within {timeout_s:g} s: {what}\n{seen}\n{self.log[-4000:]}")
             time.sleep(0.05)
+
+
+def _told(value: object) -> str:
+    """A setting as an environment variable says it; tables as JSON."""
+    if not isinstance(value, dict):
+        return str(value)
+    return json.dumps({name: each.model_dump() for name, each in value.items()})
 
 
 class Topics:

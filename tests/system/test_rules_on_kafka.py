@@ -1,0 +1,124 @@
+"""On Apache Kafka: rules reach workers that run, survive a kill, and what was drawn is drawn again."""
+
+from __future__ import annotations
+
+import json
+import time
+from itertools import count
+from pathlib import Path
+
+import pytest
+from kafka_server import KafkaServer
+from worker_process import Topics, WorkerProcess
+
+from stream.kafka.topics import create_topics
+from stream.rules.rule import rule_of
+from stream.rules.topic import publish_rules
+from stream.settings.placements import PlacementSettings
+from stream.wire.records import Recommendation, encode, recommendation_decoder
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+_names = count()
+EXPLORE = {"slots": 2, "from_place": 2, "min_history": 1, "rate": 0.7}
+
+
+@pytest.fixture
+def topics(kafka: KafkaServer) -> Topics:
+    home = PlacementSettings.model_validate({"slots": 6, "explore": EXPLORE})
+    topics = Topics(kafka.bootstrap_servers, f"p{next(_names)}-{time.time_ns():x}", placements={"home": home})
+    create_topics(topics.settings)
+    topics.produce(
+        topics.settings.topic_items,
+        [
+            (f"i{n}".encode(), json.dumps({"item_id": f"i{n}", "title": f"T{n}", "price": n}).encode())
+            for n in range(40)
+        ],
+    )  # fmt: skip
+    return topics
+
+
+def click(topics: Topics, *users: str, item: int = 1) -> None:
+    events = [{"user_id": user, "item_id": f"i{item}", "action": "click"} for user in users]
+    topics.produce(topics.settings.topic_events, [(e["user_id"].encode(), json.dumps(e).encode()) for e in events])
+
+
+def lists(topics: Topics) -> dict[str, list[Recommendation]]:
+    found: dict[str, list[Recommendation]] = {}
+    for message in topics.read(topics.settings.topic_recommendations):
+        record = recommendation_decoder.decode(message.value())
+        found.setdefault(record.user_id, []).append(record)
+    return found
+
+
+def newest_of(answered: dict[tuple[str, int], list[bytes]], users: list[str]) -> list[list[bytes]]:
+    """Of each user the lists of the last event."""
+    return [answered[max(key for key in answered if key[0] == user)] for user in users]
+
+
+def newest(topics: Topics) -> dict[str, Recommendation]:
+    return {user: made[-1] for user, made in lists(topics).items()}
+
+
+def test_rules_are_followed_live_and_after_a_kill(topics: Topics, tmp_path: Path) -> None:
+    users = [f"u{n}" for n in range(20)]
+    with WorkerProcess(topics.settings, tmp_path / "a") as worker:
+        click(topics, *users)
+        worker.wait_for("lists", lambda: set(newest(topics)) >= set(users))
+        assert all(record.placement == "home" for record in newest(topics).values())
+
+        dear = rule_of("dear", {"kind": "deny", "where": "price >= 20"})
+        pin = rule_of("pin", {"kind": "pin", "items": ["i7"], "place": 3})
+        publish_rules(topics.settings, {"dear": dear, "pin": pin})
+        worker.wait_for("rules", lambda: worker.metrics()["penchant_rules"] == 2)
+        worker.wait_for("lists made anew", lambda: all(r.items[2].item_id == "i7" for r in newest(topics).values()))
+        for record in newest(topics).values():
+            assert all(int(item.item_id[1:]) < 20 for item in record.items)
+            assert record.items[2].moved_by == "rule:pin"
+
+        worker.kill()
+    with WorkerProcess(topics.settings, tmp_path / "a") as worker:
+        click(topics, "v", item=2)
+        worker.wait_for("the first list", lambda: "v" in newest(topics))
+        first = lists(topics)["v"][0]  # the rules counted before the first list
+        assert first.items[2].item_id == "i7"
+        assert all(int(item.item_id[1:]) < 20 for item in first.items)
+        publish_rules(topics.settings, {"dear": None, "pin": None})
+        worker.wait_for("no rules", lambda: worker.metrics()["penchant_rules"] == 0)
+        topics.produce(
+            topics.settings.topic_rules, [(b"rule/odd", b"{"), (b"rule/odder", b'{"kind":"deny","where":"1;"}')]
+        )
+        worker.wait_for("refused", lambda: worker.metrics().get("penchant_rules_refused_total") == 2)
+        click(topics, "w")
+        worker.wait_for("lists go on", lambda: "w" in newest(topics))
+
+
+def test_what_was_drawn_is_drawn_again_after_a_kill(topics: Topics, tmp_path: Path) -> None:
+    users = [f"u{n}" for n in range(30)]
+
+    def answered() -> dict[tuple[str, int], list[bytes]]:
+        """Places of the lists of each user's second click, each time that they were made."""
+        found: dict[tuple[str, int], list[bytes]] = {}
+        for user, made in lists(topics).items():
+            for record in made:
+                places = b",".join(encode(item) for item in record.items)
+                found.setdefault((user, record.source.offset), []).append(places)
+        return found
+
+    with WorkerProcess(topics.settings, tmp_path / "a", commit_interval_s=60) as worker:
+        click(topics, *users)
+        worker.wait_for("first lists", lambda: set(lists(topics)) >= set(users))
+        click(topics, *users, item=3)
+        worker.wait_for("second lists", lambda: len(answered()) >= 2 * len(users))
+        before = answered()
+        worker.kill()  # nothing was committed: all of it is read and made again
+    with WorkerProcess(
+        topics.settings, tmp_path / "b", commit_interval_s=60
+    ) as worker:  # the same statistics: none yet
+        worker.wait_for("all lists again", lambda: all(len(made) > 1 for made in newest_of(answered(), users)))
+        after = {key: made for key, made in answered().items() if len(made) > len(before.get(key, []))}
+
+    again = {key: (before[key][-1], made[-1]) for key, made in after.items() if key in before}
+    assert len(again) >= len(users)
+    assert any(b'"moved_by":"explore"' in places for places, _ in again.values())
+    assert [key for key, (first, second) in again.items() if first != second] == []
