@@ -4,7 +4,8 @@
 
 Weights are learned as `penchant evaluate rankings` learns them, and the lists are those of the serving code. Of each placement:
 NDCG@10 of its lists and the difference to the list without one (95 %, over users), mean distance of the items of a list by text
-(`diversity@10`), share of the items shown at all (`coverage@10`), and how many items that nobody had had were shown.
+(`diversity@10`), share of the items shown at all (`coverage@10`), and how many items that nobody had had were shown. With
+fatigue, one of the first ten items was seen three times: how often it is not among them any more (`fell_out`).
 """
 
 from __future__ import annotations
@@ -46,10 +47,18 @@ PLACEMENTS: Final[dict[str, dict[str, Any]]] = {
     "dpp .3": {"diversity": 0.3, "diversity_method": "dpp"},
     "dpp .5": {"diversity": 0.5, "diversity_method": "dpp"},
     "dpp .7": {"diversity": 0.7, "diversity_method": "dpp"},
+    "fatigue .5": {"fatigue": 0.5},
+    "fatigue 1": {"fatigue": 1.0},
+    "fatigue 2": {"fatigue": 2.0},
     "explore 1 of 20": {"explore": {"slots": 1, "from_place": 8}},
     "explore 2 of 20": {"explore": {"slots": 2, "from_place": 4}},
 }
 LISTED: Final = 20
+SEEN: Final = 3
+"""Times that an item of the first ten of the list without a placement was seen, for the placements with fatigue; each place in
+its turn."""
+LONG_HISTORY: Final = 30
+"""Items; of people with fewer a list has little else to offer."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -105,6 +114,7 @@ def _answer(
     sketch = np.zeros((0, SKETCH_DIMS), np.float32) if vectors is None else vectors.sketches.rows(vectors, 10**9)
     counts = np.zeros(len(open_))
     counts[: replayed.stats.size] = replayed.stats.count[: len(open_)]
+    seen = np.zeros((1, SEEN), np.uint32)
     for name, settings in placements.items():
         page = page_params(settings, LISTED)
         explore = page.compose.explore
@@ -112,7 +122,7 @@ def _answer(
         unknown = np.flatnonzero(bonus >= 0.0) if explore.slots else np.zeros(0, np.int64)
         least = least_known(unknown, replayed.stats.exposures, counts, replayed.index.hashes, now_ms // HOUR_MS)
         users = PageUsers(
-            Exposed(np.zeros((1, 1), np.uint32), np.zeros((1, 1), np.uint32)),
+            Exposed(seen if settings.fatigue else np.zeros_like(seen), np.full((1, SEEN), now_ms // 1000, np.uint32)),
             np.array([draw_key("", str(row), 0, at, HOME)], np.uint64),
         )
         items = PageItems(no_placing(), bonus, least, sketch)
@@ -129,6 +139,8 @@ def _answer(
             sequence=inputs.sequence,
         )
         best = made.ranked.items[0]
+        if name == "none" and best[row % 10] >= 0:
+            seen[:] = np.uint32(replayed.index.hashes[best[row % 10]] >> np.uint64(32))
         listed[name][row] = np.where(best >= 0, stream_number[np.maximum(best, 0)], -1)
 
 
@@ -150,6 +162,9 @@ def _report(
         first = listed[name][:, :10]
         shown = np.unique(first[first >= 0])
         untouched = sum(int((row[row >= 0] >= items).sum()) for row, items in zip(first, asked.seen_items, strict=True))
+        was_seen = listed["none"][np.arange(len(asked.at)), np.arange(len(asked.at)) % 10]
+        stays = (first == was_seen[:, None]).any(axis=1)
+        long = (asked.history >= LONG_HISTORY) & (was_seen >= 0)
         distance = np.nan if vectors is None else float(np.nanmean(diversity_by_vectors(listed[name], vectors)))
         figures[name] = {
             "ndcg@10": float(ndcg[name].mean()),
@@ -159,6 +174,7 @@ def _report(
             "diversity@10": distance,
             "coverage@10": len(shown) / int(asked.seen_items.max()),
             "untouched_shown": untouched,
+            **({"fell_out": float(1.0 - stays[long].mean())} if placements[name].fatigue else {}),
         }
         sys.stdout.write(f"{name:16} {json.dumps({key: round(value, 4) for key, value in figures[name].items()})}\n")
     (work_dir / "placements.json").write_text(json.dumps(figures), encoding="utf-8")
