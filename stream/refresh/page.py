@@ -31,7 +31,7 @@ from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, join
 from models.ranking.semantics import Semantics
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.question import Behaviours
-from stream.rules.in_force import SCOPES_MAX, InForce, Scope
+from stream.rules.active import SCOPES_MAX, ActiveRules, Scope
 from stream.settings import Settings
 from stream.settings.placements import HOME, PlacementSettings
 from stream.state.record import EXPOSURES, StateColumns, States
@@ -79,7 +79,7 @@ class HomePage:
         placement = settings.placements.get(HOME)
         self._is_configured = placement is not None
         self.params = page_params(placement or PlacementSettings.model_validate({}), settings.top_k)
-        self.rules = InForce(self.params.compose.slots)
+        self.rules = ActiveRules(self.params.compose.slots)
         self._bonus: F4 = np.zeros(0, np.float32)
         self._proposed: I4 = np.zeros(0, np.int32)
         self._explorable_at_ms: int | None = None

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from models.items.catalog import Catalog
-from stream.rules.in_force import InForce
+from stream.rules.active import ActiveRules
 from stream.rules.rule import Rule
 
 Severity = Literal["error", "warning"]
@@ -40,7 +40,7 @@ def lint(rules: Mapping[str, Rule], catalog: Catalog, slots: int, now_ms: int) -
         slots: places of a list.
         now_ms: what age is counted from.
     """
-    force = InForce(slots)
+    force = ActiveRules(slots)
     force.book.replace(rules)
     popularity = np.zeros(len(catalog.recommendable))
     force.look(catalog, popularity, now_ms, whole=True)
@@ -82,7 +82,7 @@ def _what(rule: Rule) -> str:
     return "category or value" if rule.kind == "cap" else "item"
 
 
-def _pins(rules: Mapping[str, Rule], force: InForce, catalog: Catalog, allowed: np.ndarray | None) -> list[Finding]:
+def _pins(rules: Mapping[str, Rule], force: ActiveRules, catalog: Catalog, allowed: np.ndarray | None) -> list[Finding]:
     findings, places = [], dict[int, str]()
     for rule_id, rule in sorted(rules.items()):
         if rule.kind not in ("pin", "boost", "promote"):

@@ -8,7 +8,7 @@ from kafka_records import NOW_MS, event_record
 from tracker_harness import lists_of, opened, replicated, shop_with_history
 
 from stream.refresh.page import PROPOSED, least_known
-from stream.rules.in_force import is_in_share
+from stream.rules.active import is_in_share
 from stream.rules.rule import rule_of, to_json
 from stream.settings.placements import PlacementSettings
 from stream.wire.records import encode

@@ -8,7 +8,7 @@ import pytest
 from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
-from stream.rules.in_force import LOOK_AGAIN_MS, InForce, is_in_share
+from stream.rules.active import LOOK_AGAIN_MS, ActiveRules, is_in_share
 from stream.rules.rule import rule_of, to_json
 
 N = 40
@@ -18,7 +18,7 @@ class Shop:
     def __init__(self, slots=5, n=N):
         self.catalog = Catalog.empty(ItemIndex())
         self.popularity = np.arange(n, dtype=float)
-        self.rules, self.now_ms = InForce(slots), 0
+        self.rules, self.now_ms = ActiveRules(slots), 0
         self.put(*(self.item(i) for i in range(n)))
 
     @staticmethod

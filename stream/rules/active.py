@@ -35,7 +35,7 @@ class Scope(NamedTuple):
     """Dense indices that rules lift or pin, some of them."""
 
 
-class InForce:
+class ActiveRules:
     """Rules and which items they mean; all calls from one thread."""
 
     def __init__(self, slots: int, proposed_each: int = 100) -> None:
