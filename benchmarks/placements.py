@@ -123,7 +123,7 @@ def _answer(
         least = least_known(unknown, replayed.stats.exposures, counts, replayed.index.hashes, now_ms // HOUR_MS)
         users = PageUsers(
             Exposed(seen if settings.fatigue else np.zeros_like(seen), np.full((1, SEEN), now_ms // 1000, np.uint32)),
-            np.array([draw_key("", str(row), 0, at, HOME)], np.uint64),
+            np.array([draw_key("", str(row), at, HOME)], np.uint64),
         )
         items = PageItems(no_placing(), bonus, least, sketch)
         made = rank_page(

@@ -18,9 +18,10 @@ _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 _UNIT = 1.0 / 9007199254740992.0  # 2 ** -53
 
 
-def draw_key(seed: str, user_id: str, partition: int, offset: int, placement: str) -> int:
-    """Key of all draws for one list, a uint64: of the installation's seed, the user, the last applied event, the placement."""
-    text = "\x00".join((seed, user_id, str(partition), str(offset), placement))
+def draw_key(seed: str, user_id: str, offset: int, placement: str) -> int:
+    """Key of all draws for one list, a uint64: of the installation's seed, the user, the offset of the last applied event, the
+    placement. A user's events have one partition, so the offset says which event it was."""
+    text = "\x00".join((seed, user_id, str(offset), placement))
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 

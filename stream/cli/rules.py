@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import UNSET
 
 from models.items.catalog import Catalog
 from models.items.index import ItemIndex
 from stream.analysis.data import read_catalogue_topic
+from stream.analysis.person.lookup import open_lookup, read_behaviours, read_topics
 from stream.cli import options
 from stream.cli.apps import group_app
 from stream.cli.connection import connected
-from stream.display.terminal import Cell, count, say, say_json, show_table, stderr, stdout
+from stream.display.terminal import Cell, Style, count, say, say_json, show_table, stderr, stdout
 from stream.errors import UsageError
 from stream.params import decode_limits
 from stream.rules.conditions import parse
@@ -24,6 +26,7 @@ from stream.rules.rule import Rule, read_rules
 from stream.rules.topic import publish_rules, read_book
 from stream.settings import Settings
 from stream.settings.placements import HOME
+from stream.wire.records import Recommendation
 
 app = group_app("Rules of the lists: filter, deny, boost, pin, cap, promote. Workers take a change up while they run.")
 
@@ -65,6 +68,17 @@ leave too few items, two pins for one place, promotions of what is forbidden. Ex
 Examples:
   penchant rules lint                # those on the topic
   penchant rules lint rules.toml     # a file, before it is applied
+
+Next: `penchant rules apply rules.toml`."""
+
+_TEST_HELP = """\
+Show what a person would be shown with the rules of a file beside what they are shown now, and what moved each place. Nothing is
+published. Texts are not read: the part `interest` is left out of both.
+
+\b
+Examples:
+  penchant rules test rules.toml --user 17850
+  penchant rules test rules.toml --user 17850 --only
 
 Next: `penchant rules apply rules.toml`."""
 
@@ -132,6 +146,47 @@ def remove(
             raise UsageError(f"there is no rule {rule_id[:64]!r}.", "see `penchant rules list`")
     publish_rules(settings, dict.fromkeys(rule_ids))
     say(stdout(), f"{count(len(rule_ids), 'rule')} removed.")
+
+
+@app.command("test", help=_TEST_HELP)
+def try_rules(
+    file: _FILE,
+    user: Annotated[str, options.option("Whose list.", None, "USER")],
+    only: Annotated[
+        bool, options.flag("--only", "Without the rules on the topic that the file does not have.")
+    ] = False,
+    top: Annotated[int, options.option("Places shown.", None, "N", min=1, max=200)] = 20,
+    bootstrap_servers: options.BootstrapServers = None,
+    json_: Annotated[bool, options.flag("--json", "One JSON object per place and line.")] = False,
+) -> None:
+    rules = _checked(file)
+    settings = connected(bootstrap_servers=bootstrap_servers)
+    behaviours = read_behaviours(settings, user)
+    there = {} if only else read_book(settings).rules
+    with open_lookup(settings, read_topics(settings)) as lookup:
+        before = lookup.listing(user, behaviours, 0).published.list.record
+        lookup.use_rules(there | rules)
+        after = lookup.listing(user, behaviours, 0).published.list.record
+    rows = []
+    for rank in range(1, min(top, max(len(before.items), len(after.items))) + 1):
+        was, now = _place(before, rank), _place(after, rank)
+        if json_:
+            say_json(stdout(), {"rank": rank, "before": was[0], "after": now[0], "moved_by": now[1]})
+        changed: Style = "plain" if was[0] == now[0] else "warn"
+        rows.append((Cell(str(rank)), Cell(was[0] or ""), Cell(now[0] or "", changed), Cell(now[1] or "", "skip")))
+    if json_:
+        return
+    show_table(stdout(), ("", "now", f"with {file.name}", "moved by"), rows)
+    if after.relaxed is not UNSET:
+        say(stdout(), f"left out, since with them there would be too few items: {', '.join(after.relaxed)}", "bold red")
+
+
+def _place(record: Recommendation, rank: int) -> tuple[str | None, str | None]:
+    """Item and what moved it, at a place from 1."""
+    if rank > len(record.items):
+        return None, None
+    item = record.items[rank - 1]
+    return item.item_id, None if item.moved_by is UNSET else item.moved_by
 
 
 @app.command("lint", help=_LINT_HELP)

@@ -220,9 +220,7 @@ class HomePage:
         self._priors[scope.rules] = now_ms, scope.allowed, priors
         return catalog, priors
 
-    def users_of(
-        self, states: States, rows: I8, behaviours: Behaviours, user_ids: Sequence[str], partition: int
-    ) -> PageUsers:
+    def users_of(self, states: States, rows: I8, behaviours: Behaviours, user_ids: Sequence[str]) -> PageUsers:
         """What the placement knows of `rows` (u,) of the states of a partition."""
         exposed = Exposed(*_room(len(rows)))
         _unanswered(states.columns, rows, behaviours.item, *exposed)
@@ -230,8 +228,7 @@ class HomePage:
         if self.params.compose.explore.slots:
             fences = states.fence[rows].tolist()
             key[:] = [
-                draw_key(self._seed, user_id, partition, fence, HOME)
-                for user_id, fence in zip(user_ids, fences, strict=True)
+                draw_key(self._seed, user_id, fence, HOME) for user_id, fence in zip(user_ids, fences, strict=True)
             ]
         return PageUsers(exposed, key)
 

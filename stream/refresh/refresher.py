@@ -208,7 +208,7 @@ class Refresher:
             complete = self._checks.complete(users, rows, keys, ranked, published, sound)
             if not complete.all():
                 published = self._publish(users, asking, due, explained & complete, ranked, now_ms)
-        self._explain(users.overlay.states, asking, due, published, now_ms)
+        self._explain(users.overlay.states, asking, due, ranked, published, now_ms)
         return ranked, [each if is_sound else None for each, is_sound in zip(published, sound.tolist(), strict=True)]
 
     # --- ask ---
@@ -277,7 +277,7 @@ class Refresher:
             ranked = self.page.rank(
                 question,
                 self._serving.params,
-                self.page.users_of(states, asking.rows, asking.behaviours, ids, users.partition),
+                self.page.users_of(states, asking.rows, asking.behaviours, ids),
                 [d.key for d in due],
                 semantics=asking.text,
                 sequence=sequence,
@@ -362,9 +362,15 @@ class Refresher:
     # --- explain ---
 
     def _explain(
-        self, states: States, asking: Asking, due: Sequence[Due], published: list[Published], now_ms: int
+        self,
+        states: States,
+        asking: Asking,
+        due: Sequence[Due],
+        ranked: RankedBatch,
+        published: list[Published],
+        now_ms: int,
     ) -> None:
-        """What would change the lists of some of these users, in place."""
+        """What would change the lists of some of these users, in place; not where more than scores put the leader there."""
         share = self._settings.counterfactual_users
         chosen = [i for i, d in enumerate(due) if share and is_explained(d.key, share)]
         if not chosen:
@@ -372,7 +378,7 @@ class Refresher:
         inputs, knowledge = self.ranking_inputs(now_ms), self._knowledge
         with self._metrics.work.stage_seconds.labels("counterfactual").time():
             for i in chosen:
-                if published[i].reasons is None:
+                if published[i].reasons is None or (ranked.placed is not None and ranked.placed.moved_by[i, 0]):
                     continue
                 person, places = self.what_if(states, asking, i, inputs), asking.recent.items[i]
                 try:

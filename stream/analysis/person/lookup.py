@@ -7,7 +7,7 @@ published. Nothing is written anywhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,9 @@ from stream.refresh.publish import Published
 from stream.refresh.queue import Due
 from stream.refresh.sequence import load_version
 from stream.refresh.versions import RankerModel, SequenceVersion, read_versions
+from stream.rules.book import RULE
+from stream.rules.rule import Rule
+from stream.rules.rule import to_json as to_rule_json
 from stream.settings import Settings
 from stream.storage.rocks import DataDirectory
 from stream.wire.decode import Rejected, decode_event
@@ -85,6 +88,7 @@ class Topics(NamedTuple):
     ranker: RankerModel | None
     sequence: SequenceModel | None
     strategies: list[Replicated]
+    rules: list[Replicated]
 
 
 def read_topics(settings: Settings) -> Topics:
@@ -101,6 +105,7 @@ def read_topics(settings: Settings) -> Topics:
         ranker if isinstance(ranker, RankerModel) else None,
         load_version(sequence, lambda: None) if isinstance(sequence, SequenceVersion) else None,
         _compacted(settings, settings.topic_strategy_stats),
+        _compacted(settings, settings.topic_rules),
     )
 
 
@@ -164,10 +169,18 @@ class Lookup:
         """Of every item of the catalogue, by its id."""
         return {item.item_id: item.title for item in self.items}
 
+    def use_rules(self, rules: Mapping[str, Rule]) -> None:
+        """From the next list on these and no others."""
+        records = [
+            Replicated(f"{RULE}{rule_id}".encode(), to_rule_json(rule), 0, 0, 0) for rule_id, rule in rules.items()
+        ]
+        self._topics = self._topics._replace(rules=records)
+
     def _tracker(self) -> Tracker:
         tracker = Tracker(self._settings, Metrics())
         tracker.replicate_items(self._topics.items, 0.0)
         tracker.replicate_stats(self._topics.statistics, 0.0)
+        tracker.replicate_rules(self._topics.rules, 0.0)
         tracker.use_ranker(self._topics.ranker, 0.0)
         tracker.use_sequence(self._topics.sequence, 0.0)
         tracker.serving.replicate_strategies(self._topics.strategies)

@@ -17,6 +17,7 @@ from stream.rules.lint import lint
 from stream.rules.topic import read_book
 from stream.settings import Settings
 
+TOPICS = ("rules", "items", "events", "item-stats", "models", "strategy-stats")
 RULES = """
 [rules.cheap]
 kind = "filter"
@@ -31,13 +32,15 @@ add = 1.0
 
 @pytest.fixture
 def shop(embedded, clean_place, monkeypatch):
-    broker = embedded({"interest.rules": 1, "interest.items": 1})
+    broker = embedded(dict.fromkeys((f"interest.{name}" for name in TOPICS), 1))
     monkeypatch.setenv("PENCHANT_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
     for n in range(30):
         producer.produce(
             "interest.items", item_value(f"i{n}", price=float(n), categories=[f"c{n % 3}"]), f"i{n}".encode()
         )
+    event = {"user_id": "ann", "item_id": "i2", "action": "click", "event_time": 1_700_000_000_000}
+    producer.produce("interest.events", json.dumps(event).encode(), b"ann")
     producer.flush(10)
     return Settings(bootstrap_servers=broker.bootstrap_servers)
 
@@ -124,6 +127,33 @@ def test_a_deny_that_empties_lists_is_said(shop):
     text = '[rules.a]\nkind = "deny"\nwhere = "price >= 5"'
     assert "places: what is denied stays denied" in rules("lint", "rules.toml", text=text).output
     assert lint({}, _nothing(), 5, 0).findings == []
+
+
+def test_a_file_is_tried_on_one_person_beside_what_is_there(shop):
+    rules("apply", "rules.toml", text='[rules.first]\nkind = "pin"\nitems = ["i9"]\nplace = 1')
+    text = '[rules.second]\nkind = "pin"\nitems = ["i8"]\nplace = 2\n[rules.dear]\nkind = "deny"\nwhere = "price > 20"'
+
+    result = rules("test", "rules.toml", "--user", "ann", "--json", text=text)
+
+    assert result.exit_code == 0, result.output
+    places = [json.loads(line) for line in result.stdout.splitlines()]
+    assert places[0] == {"rank": 1, "before": "i9", "after": "i9", "moved_by": "rule:first"}
+    assert (places[1]["after"], places[1]["moved_by"]) == ("i8", "rule:second")
+    assert all(int(place["after"][1:]) <= 20 for place in places)
+    assert any(int(place["before"][1:]) > 20 for place in places)
+    alone = rules("test", "rules.toml", "--user", "ann", "--only", "--json", text=text)
+    assert json.loads(alone.stdout.splitlines()[0])["before"] == "i9"
+    assert json.loads(alone.stdout.splitlines()[0])["after"] != "i9"
+    assert "moved by" in rules("test", "rules.toml", "--user", "ann", "--top", "3", text=text).output
+    assert set(read_book(shop).rules) == {"first"}  # nothing was published
+    assert "no event of user" in rules("test", "rules.toml", "--user", "nobody", text=text).stderr
+
+
+def test_explain_makes_lists_by_the_rules_too(shop):
+    rules("apply", "rules.toml", text='[rules.first]\nkind = "pin"\nitems = ["i9"]\nplace = 1')
+    result = CliRunner().invoke(app, ["explain", "ann", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["items"][0]["item_id"] == "i9"
 
 
 def _nothing():
