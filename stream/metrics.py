@@ -118,6 +118,13 @@ class WorkMetrics:
             "penchant_sequence_items", "Items the sequence model has a place for; 0 without a model"
         )
         self.rules = new.gauge("penchant_rules", "Rules of the placements that count, see `penchant rules list`")
+        self.explorable = new.gauge(
+            "penchant_explorable_items", "Items of which little is known, or that came last, and that may be explored"
+        )
+        self.graduated = new.counter(
+            "penchant_items_graduated",
+            "Items that reached explore.max_exposures; every worker counts those of all partitions",
+        )
         self.rules_refused = new.counter(
             "penchant_rules_refused", "Records of rules that are none, or conditions that could not be told of an item"
         )
@@ -183,6 +190,7 @@ class OutputMetrics:
         self.attributions = new.counter(
             "penchant_attributions", "Records of reasons published: one a list that has reasons"
         )
+        self.places = new.counter("penchant_places", "Places of published lists, by strategy", "strategy")
         self.outcomes = new.counter(
             "penchant_outcomes",
             "Clicks, carts, purchases and refunds credited, by action and by evidence: named, impression, list, none",

@@ -18,21 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.credit.off_policy import CellSums
+from models.vocabulary import EXPLORE, UNKNOWN
 
 PRIOR_CLICKS: Final = 100.0
 """Clicks that the prior is worth."""
 
-NOT_RANKED: Final = 4
-"""Code of strategies that ranking does not choose among: those of other systems' lists. The wire's `unknown`."""
+NOT_RANKED: Final = (EXPLORE, UNKNOWN)
+"""Strategies that ranking does not choose among: what is drawn, and other systems' lists."""
 
 
 def strategy_feedback(sums: CellSums, strategies: int, bound: float) -> NDArray[np.float64]:
     """(strategies,) float64 within [-bound, bound]: what to add to the score of an item of each strategy.
 
-    0 where a strategy was not shown, or if there is only one. Cells without a known slot are passed over.
+    0 where a strategy was not shown, or if there is only one. Cells without a known slot are passed over, and so is what was
+    drawn to be explored: ranking does not choose it, and its propensities are those of items, so that it would count as often
+    as its pool has items.
     """
     added = np.zeros(strategies)
-    known = (sums.slot > 0) & (sums.strategy != NOT_RANKED) & (sums.inverse_propensity > 0)
+    known = (sums.slot > 0) & ~np.isin(sums.strategy, NOT_RANKED) & (sums.inverse_propensity > 0)
     if bound <= 0.0 or not known.any():
         return added
     strategy, weight = sums.strategy[known], sums.inverse_propensity[known]

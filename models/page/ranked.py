@@ -89,18 +89,22 @@ class RankedPage(NamedTuple):
     composed: Composed
 
 
+def evidence_of(stats: ItemStatistics, items: int) -> F8:
+    """(items,) how often each was shown, or taken for the first time, whichever is more."""
+    evidence = np.zeros(items)
+    known = min(items, stats.size)
+    evidence[:known] = np.maximum(stats.exposures[:known], stats.count[:known])
+    return evidence
+
+
 def bonus_of_unknown(
     params: ExploreParams, stats: ItemStatistics, published_ms: I8, recommendable: NDArray[np.bool_], now_ms: int
 ) -> F4:
     """(n,) float32: `optimism / sqrt(1 + evidence)` of items of which little is known, or that came last; -1 of all others.
 
-    Evidence is how often an item was shown, or taken for the first time, whichever is more. `published_ms` (n,), below 0 where
-    it is not known.
+    `published_ms` (n,), below 0 where it is not known.
     """
-    n = len(recommendable)
-    evidence = np.zeros(n)
-    known = min(n, stats.size)
-    evidence[:known] = np.maximum(stats.exposures[:known], stats.count[:known])
+    evidence = evidence_of(stats, len(recommendable))
     age_ms = now_ms - published_ms
     is_new = (published_ms >= 0) & (age_ms >= 0) & (age_ms < params.max_age_h * 3_600_000.0)
     may = recommendable & ((evidence < params.max_exposures) | is_new)

@@ -32,6 +32,10 @@ class Evaluations(LazyGroup):
             "Judge models of what comes next by each user's last item, as published figures are: full ranking, query "
             "time known and not.",
         ),
+        "policy": Lazy(
+            "stream.cli.evaluate_policy",
+            "Say what another `explore.rate` would have been clicked, from logged lists and what people did with them.",
+        ),
     }
     renamed: ClassVar = {"attribution": "reasons"}
 
@@ -42,4 +46,6 @@ class Evaluations(LazyGroup):
         return super().parse_args(ctx, args)
 
 
-app = group_app("Judge rankings, reasons, click probabilities or next items on a file of your own events.", Evaluations)
+app = group_app(
+    "Judge rankings, reasons, click probabilities, next items or exploration on files of your own.", Evaluations
+)

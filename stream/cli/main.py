@@ -55,7 +55,7 @@ class Commands(LazyGroup):
         "report": Lazy("stream.cli.report", "What came of recommendations, from the topics."),
         "evaluate": Lazy(
             "stream.cli.evaluate",
-            "Judge rankings, reasons, click probabilities or next items on a file of your own events.",
+            "Judge rankings, reasons, click probabilities, next items or exploration on files of your own.",
         ),
         "train": Lazy("stream.cli.train", "Train what the ranking learns from behaviour."),
         "models": Lazy(

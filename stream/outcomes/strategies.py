@@ -84,6 +84,8 @@ def with_estimates(records: list[StrategyStats], changed: set[int]) -> list[Stra
     """Those at the positions `changed`, with estimates made from all of `records`, each cell of which is there once.
 
     Lists of other systems, and places that nobody knows, are not places that a strategy here could have had: they get none.
+    Nor does `explore`, whose exposures the others are estimated with: its propensities are those of items, so 1 / p of it adds
+    up to the items of a pool and not to 1, and says nothing of a world in which it always fills the slot.
     """
     ours = [at for at, record in enumerate(records) if record.slot > 0 and record.strategy != "unknown"]
     found = estimates(sums_of_records([records[at] for at in ours]))
@@ -95,7 +97,7 @@ def with_estimates(records: list[StrategyStats], changed: set[int]) -> list[Stra
             snips=_estimate(found, "snips", place[at]),
             doubly_robust=_estimate(found, "doubly_robust", place[at]),
         )
-        if at in place
+        if at in place and records[at].strategy != "explore"
         else records[at]
         for at in sorted(changed)
     ]

@@ -23,12 +23,13 @@ from models.page.draws import draw_key
 from models.page.explore import ExploreParams
 from models.page.fatigue import Exposed, FatigueParams
 from models.page.placing import BY_RULES
-from models.page.ranked import FATIGUE_PART, PageItems, PageParams, PageUsers, bonus_of_unknown, rank_page
+from models.page.ranked import FATIGUE_PART, PageItems, PageParams, PageUsers, bonus_of_unknown, evidence_of, rank_page
 from models.ranking.features import Question
 from models.ranking.moment import Moments
 from models.ranking.placed import Placed
 from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, joined
 from models.ranking.semantics import Semantics
+from stream.metrics import Metrics
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.question import Behaviours
 from stream.rules.active import SCOPES_MAX, ActiveRules, Scope
@@ -74,8 +75,8 @@ def page_params(settings: PlacementSettings, top_k: int) -> PageParams:
 class HomePage:
     """The lists of the placement `home`: where the settings have one, or there are rules."""
 
-    def __init__(self, settings: Settings, knowledge: Knowledge) -> None:
-        self._knowledge, self._seed = knowledge, settings.draws_seed
+    def __init__(self, settings: Settings, knowledge: Knowledge, metrics: Metrics) -> None:
+        self._knowledge, self._seed, self._metrics = knowledge, settings.draws_seed, metrics
         placement = settings.placements.get(HOME)
         self._is_configured = placement is not None
         self.params = page_params(placement or PlacementSettings.model_validate({}), settings.top_k)
@@ -83,6 +84,7 @@ class HomePage:
         self._bonus: F4 = np.zeros(0, np.float32)
         self._proposed: I4 = np.zeros(0, np.int32)
         self._explorable_at_ms: int | None = None
+        self._little_known: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._priors: dict[tuple[str, ...], tuple[int, NDArray[np.bool_], Priors]] = {}
 
     @property
@@ -255,6 +257,12 @@ class HomePage:
         moment_ms = knowledge.stream_time_ms(now_ms)
         self._bonus = bonus_of_unknown(explore, stats, published_ms, recommendable, moment_ms)
         explorable = np.flatnonzero(self._bonus >= 0.0)
+        little_known = evidence_of(stats, len(recommendable)) < explore.max_exposures
+        n = len(self._little_known)
+        graduated = self._little_known & ~little_known[:n]
+        self._little_known = little_known
+        self._metrics.work.graduated.inc(int(np.count_nonzero(graduated)))
+        self._metrics.work.explorable.set(len(explorable))
         self._proposed = least_known(
             explorable, stats.exposures, stats.count, knowledge.index.hashes, moment_ms // HOUR_MS
         )

@@ -24,7 +24,7 @@ from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
-from models.vocabulary import QUERY
+from models.vocabulary import QUERY, STRATEGIES
 from stream.errors import PenchantError
 from stream.metrics import Metrics
 from stream.outcomes.crediting import Lists
@@ -90,7 +90,7 @@ class Refresher:
         self._zone = parse_timezone(settings.explanation_timezone)
         self._phrases = phrases_of(languages_named(settings.explanation_languages))
         self._moments = Moments()
-        self.page = HomePage(settings, knowledge)
+        self.page = HomePage(settings, knowledge, metrics)
         """The placement `home`."""
         self.quarantine = Quarantine(metrics)
         self._checks = ListChecks(self.quarantine, metrics, serving)
@@ -424,6 +424,7 @@ class Refresher:
             return
         keys, named = [due[i].key for i in out], [each.list_id for each in lists]
         lengths = np.array([each.length for each in lists])
+        self._count_places(ranked.strategy[out], lengths)
         items, at_ms = self._knowledge.index.hash_of(ranked.items[out]), self._knowledge.stream_time_ms(now_ms)
         if self._settings.learn_clicks:
             parts = np.stack([ranked.parts[name][out] for name in PARTS], axis=2).astype(np.float32)
@@ -438,6 +439,13 @@ class Refresher:
             placed = ranked.placed
             propensity = np.ones(items.shape, np.float32) if placed is None else placed.propensity[out]
             users.outcomes.note(keys, self._lists_of(named, items, ranked.strategy[out], propensity, lengths), at_ms)
+
+    def _count_places(self, strategy: NDArray[np.uint8], lengths: I8) -> None:
+        """Of lists that go out: `strategy` (u, k) of their places, of which the first `lengths` (u,) are filled."""
+        listed = np.arange(strategy.shape[1]) < lengths[:, None]
+        for name, places in zip(STRATEGIES, np.bincount(strategy[listed], minlength=len(STRATEGIES)), strict=True):
+            if places:
+                self._metrics.output.places.labels(name).inc(int(places))
 
     def _lists_of(
         self,

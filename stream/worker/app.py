@@ -290,6 +290,8 @@ class Application:
             for replica in self._replicas:
                 replica.start()
             await read_whole(self._replicas, self.settings.delivery_timeout_s)
+        # Or a list made again in the first second after a start comes out as if no strategy had earned anything.
+        self.tracker.serving.weigh_strategies()
 
     async def _open_texts(self, choice: EncoderChoice) -> Texts:
         return await open_texts(

@@ -23,7 +23,7 @@ from stream.wire.decode import LETTER_REASONS
 
 DOCS = places.DOCS / "metrics.md"
 UNITS = {"seconds", "bytes", "records", "rules", "users", "items", "events", "keys", "partitions", "lists", "commits",
-         "rebalances", "rewinds", "models", "texts", "tokens", "batches", "bisections", "restarts", "1"}  # fmt: skip
+         "rebalances", "rewinds", "models", "texts", "places", "tokens", "batches", "bisections", "restarts", "1"}  # fmt: skip
 DEADLINE_S = 30.0
 
 

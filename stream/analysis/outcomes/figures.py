@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.credit.explored import beside_kept
 from models.credit.off_policy import Bounded, CellSums, bounded, estimates, over_contexts
 from models.credit.position_bias import Bias, Counts, corrected, count, harvested, randomised, weighted
-from models.vocabulary import STRATEGIES
+from models.vocabulary import EXPLORE, STRATEGIES
 from stream.analysis.outcomes.cells import exposed_cells, known
 from stream.analysis.outcomes.credits import credit_figures, outcome_rows, recorded_rules
 from stream.analysis.outcomes.journeys import Exposure
@@ -43,17 +44,22 @@ def figures(found: Found, half_life_ms: int) -> dict[str, Any]:
         "credits": credit_figures(people, half_life_ms),
         "click_rates": click_rates(over_contexts(cells)),
         "click_rates_by_context": click_rates(cells),
+        "explored": explored(cells),
         "position_bias": bias,
         "strategies_at_slot_1": _at_slot_1(placed, theta),
         "ever": {
             "click_rates": click_rates(over_contexts(found.ever)),
+            "explored": explored(found.ever),
             "earned": {name: each._asdict() for name, each in found.earned.items()},
         },
     }
 
 
 def click_rates(sums: CellSums) -> list[dict[str, Any]]:
-    """A row per cell, by slot, context and strategy."""
+    """A row per cell, by slot, context and strategy.
+
+    Not of `explore`: its propensities are those of items, see `stream.outcomes.strategies.with_estimates`; `explored` is.
+    """
     estimated = estimates(sums)
     rows = []
     for n in np.lexsort((sums.strategy, sums.context, sums.slot)).tolist():
@@ -68,8 +74,26 @@ def click_rates(sums: CellSums) -> list[dict[str, Any]]:
             "effective": float(estimated.effective[n]),
             "overlap": float(estimated.overlap[n]),
         }
-        rows.append(row | {name: _told(getattr(estimated, name), n) for name in ESTIMATES})
+        is_told = sums.strategy[n] != EXPLORE
+        rows.append(row | {name: _told(getattr(estimated, name), n) if is_told else None for name in ESTIMATES})
     return rows
+
+
+def explored(sums: CellSums) -> list[dict[str, Any]]:
+    """A row per slot in which something was drawn to be explored, beside what the same places kept."""
+    found = beside_kept(sums, EXPLORE)
+    return [
+        {
+            "slot": int(found.slot[n]),
+            "exposures": float(found.exposures[n]),
+            "clicks": float(found.clicks[n]),
+            "click_rate": _told(found.drawn, n),
+            "kept_click_rate": _told(found.kept, n),
+            "kept_effective": float(found.kept_effective[n]),
+            "kept_weight": float(found.weight[n]),
+        }
+        for n in range(len(found.slot))
+    ]
 
 
 def _position_bias(placed: Sequence[Exposure]) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:

@@ -31,6 +31,10 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         _click_rates(report["click_rates"]),
         "<h2>The same since the beginning</h2>",
         _click_rates(report["ever"]["click_rates"]),
+        "<h2>Explored places, and the same places where they kept their item, 95 %</h2>",
+        _explored(report["explored"]),
+        "<h2>The same since the beginning</h2>",
+        _explored(report["ever"]["explored"]),
         "<h2>Examined, relative to slot 1, 95 %</h2>",
         _position_bias(report["position_bias"]),
         "<h2>Click rates of strategies, corrected for position, 95 %</h2>",
@@ -83,6 +87,21 @@ def _click_rates(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     )
     return table(("slot", "strategy", "exposures", "clicks", *ESTIMATES, "effective", "overlap"), cells)
+
+
+def _explored(rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = (
+        [
+            str(row["slot"]),
+            f"{row['exposures']:,.0f}",
+            f"{row['clicks']:,.0f}",
+            interval(row["click_rate"]),
+            interval(row["kept_click_rate"]),
+            f"{row['kept_effective']:,.0f}",
+        ]
+        for row in rows
+    )
+    return table(("slot", "explored", "clicks", "click rate", "of the same place kept", "effective"), cells)
 
 
 def _position_bias(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -35,6 +35,7 @@ def show_report(console: Console, report: Mapping[str, Any]) -> None:
     _show_outcomes(console, report)
     _show_credits(console, report)
     _show_click_rates(console, report)
+    _show_explored(console, report)
     _show_position_bias(console, report)
     _show_corrected(console, report)
 
@@ -93,6 +94,24 @@ def _show_click_rates(console: Console, report: Mapping[str, Any]) -> None:
         since = "" if where == "click_rates" else ", since the beginning"
         headings = ("slot", "strategy", "exposures", "ips", "snips", "doubly robust")
         show_table(console, headings, rows, title=title + since)
+
+
+def _show_explored(console: Console, report: Mapping[str, Any]) -> None:
+    found = report["explored"] or report["ever"]["explored"]
+    rows = [
+        [
+            Cell(str(row["slot"])),
+            Cell(f"{row['exposures']:,.0f}"),
+            Cell(percent(row["click_rate"])),
+            Cell(percent(row["kept_click_rate"])),
+            Cell(f"{row['kept_effective']:,.0f}"),
+        ]
+        for row in found
+    ]
+    if rows:
+        since = "" if report["explored"] else ", since the beginning"
+        headings = ("slot", "explored", "click rate", "of the same place kept", "effective")
+        show_table(console, headings, rows, title=f"Click rates of explored places in %, 95 %{since}")
 
 
 def _show_position_bias(console: Console, report: Mapping[str, Any]) -> None:

@@ -399,8 +399,15 @@ def test_the_report_holds_what_the_topics_say(filled: Settings) -> None:
     row = rates[1, "explore"]
     assert row["exposures"] == 150
     assert row["overlap"] == 1.0
-    assert row["ips"]["value"] == pytest.approx(row["clicks"] / 150)  # shown half the time, by chances of one half
-    assert row["snips"]["low"] < 0.4 < row["snips"]["high"]
+    assert row["ips"] is row["snips"] is row["doubly_robust"] is None  # its propensities are those of items
+    other = rates[1, "interest"]
+    assert other["ips"]["value"] == pytest.approx(other["clicks"] / 150)  # shown half the time, by chances of one half
+    explored = found["explored"][0]
+    assert [each["slot"] for each in found["explored"]] == [1, 2]
+    assert (explored["exposures"], explored["clicks"], explored["kept_weight"]) == (150, row["clicks"], 150)
+    assert explored["kept_click_rate"]["value"] == pytest.approx(other["clicks"] / 150)
+    assert explored["click_rate"]["low"] < 0.4 < explored["click_rate"]["high"]
+    assert found["ever"]["explored"] == []
     second = found["position_bias"][1]
     assert second["harvested"]["low"] < 0.5 < second["harvested"]["high"]
     assert second["harvested"]["value"] < 0.8

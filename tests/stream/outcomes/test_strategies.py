@@ -52,6 +52,15 @@ def test_unknown_slots_and_lists_of_others_are_passed_over() -> None:
     assert strategy_feedback(cells, 5, 5.0).tolist() == [0.0] * 5
 
 
+def test_what_is_drawn_does_not_change_what_the_others_are_worth() -> None:
+    shown = [(0, 8, 0, 1000, 300), (1, 8, 0, 1000, 100)]
+    drawn = CellSums(*(np.array([each]) for each in (3, 8, 0, 500.0, 10.0, 8e3, 2e5, 160.0, 3e3)))
+    alone, beside = sums(*shown), sums(*shown, (3, 8, 0, 0, 0))
+    beside = CellSums(*(np.concatenate((own[:2], other)) for own, other in zip(beside, drawn, strict=True)))
+
+    assert strategy_feedback(beside, 5, 5.0).tolist() == strategy_feedback(alone, 5, 5.0).tolist()
+
+
 cells = st.lists(
     st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 2), st.booleans(), st.sampled_from([1.0, 0.5, 0.1])),
     max_size=60,
@@ -96,6 +105,16 @@ def test_what_is_no_record_is_passed_over_and_a_tombstone_removes(caplog: pytest
     known.replicate([(record_key(good), None)])
 
     assert known.sums().clicks.tolist() == []
+
+
+def test_what_is_drawn_has_no_estimates_of_its_own_and_is_among_the_exposures_of_the_others() -> None:
+    kept = StrategyStats("interest", 4, 0, 0, 500, 100, 0.0, 0.0, 0.0, 1000.0, 2000.0, 200.0, 400.0)
+    drawn = StrategyStats("explore", 4, 0, 0, 500, 50, 0.0, 0.0, 0.0, 8000.0, 200_000.0, 800.0, 20_000.0)
+
+    found = with_estimates([kept, drawn], {0, 1})
+
+    assert found[0].ips.value == pytest.approx(0.2)  # 100 of 500 of half of the exposures
+    assert found[1].ips is found[1].snips is found[1].doubly_robust is None
 
 
 def test_estimates_without_chance_are_the_click_rate_and_shares_of_it() -> None:

@@ -7,6 +7,7 @@ import pytest
 from kafka_records import NOW_MS, event_record
 from tracker_harness import lists_of, opened, replicated, shop_with_history
 
+from models.vocabulary import STRATEGIES
 from stream.refresh.page import PROPOSED, least_known
 from stream.rules.active import is_in_share
 from stream.rules.rule import rule_of, to_json
@@ -289,3 +290,27 @@ def test_a_pin_is_shown_to_everybody_but_who_has_bought_it(shop):
     assert for_new.items[1].item_id == "i0"
     assert for_new.items[1].moved_by == "rule:pin"
     assert "i0" not in {item.item_id for item in for_ann.items}  # she bought it
+
+
+@pytest.mark.parametrize("shop", [home(explore=EXPLORE | {"max_exposures": 3, "max_age_h": 0}, slots=4)], indirect=True)
+def test_places_by_strategy_and_what_may_be_explored_or_has_graduated_are_counted(shop):
+    shop_with_history(shop)
+    shop.catalogue(*(f"new{n}" for n in range(6)))
+    output, work = shop.metrics.output, shop.metrics.work
+
+    (record,) = records(shop, "ann")
+
+    explored = sum(item.strategy == "explore" for item in record.items)
+    assert output.places.labels("explore")._value.get() == explored == 2
+    assert sum(output.places.labels(name)._value.get() for name in STRATEGIES) == len(record.items)
+    may, graduated = work.explorable._value.get(), work.graduated._value.get()
+    assert may >= 6
+    assert graduated == 0
+
+    start = shop.next_offset
+    shop.chunk([event_record(start + n, f"u{n}", action="impression", item_id="new3") for n in range(3)])
+    shop.share_statistics()
+    lists_of(shop, "ann")
+
+    assert work.graduated._value.get() == 1
+    assert work.explorable._value.get() == may - 1
