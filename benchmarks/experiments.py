@@ -2,11 +2,10 @@
 
     python -m benchmarks.experiments [--runs 1000] [--people 4000] [--found-runs 100] [--found-people 150000] [--json FILE]
 
-Simulated people come in over 14 days, by a fair coin into two arms, and see and click things until the end: exposures by a rate of their
-own (gamma, mean 0.5 a day, as different as exponential), clicks by a probability of their own (beta, mean .1). Before the experiment
-they clicked at the same rates for 14 days: the covariate of CUPED. Every hour, at 336 looks, the served code (`models.experiments`) is
-asked. A run alarms if it ever says "different", or "out of balance".
-"""
+Simulated people come in over 14 days, by a fair coin into two arms, and see and click things until the end: exposures by a
+rate of their own (gamma, mean 0.5 a day, as different as exponential), clicks by a probability of their own (beta, mean
+.1). Before the experiment they clicked at the same rates for 14 days: the covariate of CUPED. Every hour, at 336 looks, the
+served code (`models.experiments`) is asked. A run alarms if it ever says "different", or "out of balance"."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ import numpy as np
 
 from models.arrays import F8, I8
 from models.experiments.balance import ALARM_BELOW, balance_p
-from models.experiments.lift import Lift, Moments, lift
+from models.experiments.lift import Moments, lift
 
 DAYS: Final = 14
 LOOKS: Final = 24 * DAYS

@@ -1,9 +1,8 @@
 """Who is in which arm: a pure function of the person's id, the same on every worker, after rebalances and in replays.
 
-BLAKE2b with a 16-byte digest over `salt`, a zero byte and the id (UTF-8). Its first 8 bytes, little-endian, divided by 2**64, say
-whether a person is in the experiment at all (`< share`), its last 8 in which arm. The two are independent, so a larger share
-takes more people in and moves nobody who is in.
-"""
+BLAKE2b with a 16-byte digest over `salt`, a zero byte and the id (UTF-8). Its first 8 bytes, little-endian, divided by
+2**64, say whether a person is in the experiment at all (`< share`), its last 8 in which arm. The two are independent, so a
+larger share takes more people in and moves nobody who is in."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Did as many people come into each arm as were meant to? If not, something takes people away from one, and no lift means anything.
+"""Did as many people come into each arm as were meant to? If not, something takes people away from one, and no lift means
+anything.
 
-A mixture over Dirichlet-distributed shares against the ones that were meant: the Bayes factor of Lindon and Malek 2022 (NeurIPS,
-"Anytime-valid inference for multinomial count data", section 2). Its inverse is a p-value that may be looked at after every
-person, unlike the chi-square test's.
-"""
+A mixture over Dirichlet-distributed shares against the ones that were meant: the Bayes factor of Lindon and Malek 2022
+(NeurIPS, "Anytime-valid inference for multinomial count data", section 2). Its inverse is a p-value that may be looked at
+after every person, unlike the chi-square test's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ ALARM_BELOW: Final = 0.001
 """p from which on an experiment is said to be out of balance."""
 
 CONCENTRATION: Final = 1_000.0
-"""People that the mixture weighs: shares within about 1.5 points of the meant ones of two halves are what it looks for first."""
+"""People that the mixture weighs: shares within about 1.5 points of the meant ones of two halves are what it looks for
+first."""
 
 
 def balance_p(people: Sequence[float], shares: Sequence[float]) -> float:

@@ -1,16 +1,17 @@
 """What an arm changed: the difference of two arms' outcomes with an interval that holds however often one looks.
 
-**Unit.** People are what was divided by chance, so people are what is counted: a person's outcomes are one number, however they
-depend on each other. A rate (clicks per exposure) is a ratio of sums over people; its variance is that of C - R E, E a person's exposures
-(delta method: Deng, Knoblich and Lu 2018, KDD, section 3).
+**Unit.** People are what was divided by chance, so people are what is counted: a person's outcomes are one number, however
+they depend on each other. A rate (clicks per exposure) is a ratio of sums over people; its variance is that of C - R E, E a
+person's exposures (delta method: Deng, Knoblich and Lu 2018, KDD, section 3).
 
-**Clock.** S = N D, with N people and the difference D, has variance V = N^2 Var(D), which grows with every outcome that comes, from new
-people or from those who are there. `boundary` is asked with V. A person's later outcomes mostly go with their earlier ones; then S
-wanders less than what the boundary is made for (Slepian's inequality), and it holds all the more.
+**Clock.** S = N D, with N people and the difference D, has variance V = N^2 Var(D), which grows with every outcome that
+comes, from new people or from those who are there. `boundary` is asked with V. A person's later outcomes mostly go with
+their earlier ones; then S wanders less than what the boundary is made for (Slepian's inequality), and it holds all the
+more.
 
-**CUPED.** What a person did before the experiment explains some of what they do in it: theta X is taken off, with X of before
-and theta = cov / var within arms (Deng, Xu, Kohavi and Walker 2013, WSDM, section 3.2). As arms are independent of X, it changes no expectation.
-"""
+**CUPED.** What a person did before the experiment explains some of what they do in it: theta X is taken off, with X of
+before and theta = cov / var within arms (Deng, Xu, Kohavi and Walker 2013, WSDM, section 3.2). As arms are independent of
+X, it changes no expectation."""
 
 from __future__ import annotations
 
@@ -25,15 +26,16 @@ from models.experiments.boundary import always_valid_p, boundary, tuned
 ALPHA: Final = 0.05
 
 TUNED_AT_OUTCOMES: Final = 2_000
-"""Of both arms together: there the intervals are narrowest for what is known. Chosen before any data, so that they stay valid."""
+"""Of both arms together: there the intervals are narrowest for what is known. Chosen before any data, so that they stay
+valid."""
 
 _STEPS: Final = 60
 """Of bisections: 2**-60 of where they begin."""
 
 
 class Moments(NamedTuple):
-    """Sums over an arm's people, numbers or arrays of equal shapes (one look each). c: outcomes, e: what they are counted per (exposures; 1
-    where it is people), x: outcomes before the experiment."""
+    """Sums over an arm's people, numbers or arrays of equal shapes (one look each). c: outcomes, e: what they are counted
+    per (exposures; 1 where it is people), x: outcomes before the experiment."""
 
     people: F8
     c: F8

@@ -1,4 +1,4 @@
-"""The lift of one arm over another: means, variances and CUPED against plain NumPy, and intervals that agree with each other."""
+"""The lift of one arm over another: means and variances against plain NumPy, and intervals that agree."""
 
 from __future__ import annotations
 
