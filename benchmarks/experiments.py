@@ -1,6 +1,6 @@
 """How often experiments raise a false alarm though they are looked at hourly, and what they find.
 
-    python -m benchmarks.experiments [--runs 1000] [--people 4000] [--found-runs 100] [--found-people 150000] [--json FILE]
+    python -m benchmarks.experiments [--runs 1000] [--people 4000] [--found-runs 250] [--found-people 150000] [--json FILE]
 
 Simulated people come in over 14 days, by a fair coin into two arms, and see and click things until the end: exposures by a
 rate of their own (gamma, mean 0.5 a day, as different as exponential), clicks by a probability of their own (beta, mean
@@ -47,7 +47,26 @@ class Looks(NamedTuple):
     """Clicks per exposure, with it."""
 
 
-def run(seed: int, people: int, planted: float = 0.0, treated: float = 0.5) -> Looks:
+class World(NamedTuple):
+    """What really happened: n people, and m exposures by person and time."""
+
+    arm: I8
+    """(n,) 1: treated."""
+    arrives: F8
+    """(n,) days."""
+    before: F8
+    """(n,) clicks before the experiment."""
+    shown: I8
+    """(n,) exposures; those of a person stand together."""
+    who: I8
+    """(m,) of the people."""
+    at: F8
+    """(m,) days."""
+    clicked: F8
+    """(m,) 1 or 0."""
+
+
+def world(seed: int, people: int, planted: float = 0.0, treated: float = 0.5) -> World:
     """One experiment; `planted`: by how much the treatment multiplies clicks, less 1; `treated`: share that truly gets it."""
     rng = np.random.default_rng(seed)
     arm = (rng.random(people) < treated).astype(np.int64)
@@ -55,14 +74,18 @@ def run(seed: int, people: int, planted: float = 0.0, treated: float = 0.5) -> L
     a_day = rng.gamma(1.0, EXPOSURES_A_DAY, people)
     clicks = rng.beta(*CLICK, people)
     before = rng.poisson(a_day * DAYS * clicks).astype(np.float64)
-
     shown = rng.poisson(a_day * (DAYS - arrives))
     who = np.repeat(np.arange(people), shown)
     at = arrives[who] + rng.random(len(who)) * (DAYS - arrives[who])
-    order = np.lexsort((at, who))
-    at = at[order]
+    at = at[np.lexsort((at, who))]
     clicked = (rng.random(len(who)) < clicks[who] * (1.0 + planted * arm[who])).astype(np.float64)
+    return World(arm, arrives, before, shown, who, at, clicked)
 
+
+def looks_at(happened: World) -> Looks:
+    """What is known of it at the end of each hour."""
+    arm, arrives, before, shown, who, at, clicked = happened
+    people = len(arm)
     start = np.cumsum(shown) - shown
     e = (np.arange(len(who)) - start[who]).astype(np.float64)
     total = np.cumsum(clicked) - clicked
@@ -109,7 +132,7 @@ def false_alarms(runs: int, people: int) -> dict[str, Any]:
     """Of A/A experiments: the share that ever alarms, with its 95 % interval (Wilson)."""
     ever = {"clicks": 0, "clicks, CUPED": 0, "click rate, CUPED": 0, "balance": 0, "plain z-test": 0}
     for seed in range(runs):
-        looks = run(seed, people)
+        looks = looks_at(world(seed, people))
         ever["clicks"] += first_found(looks.per_person) is not None
         ever["clicks, CUPED"] += first_found(looks.adjusted) is not None
         ever["click rate, CUPED"] += first_found(looks.rate) is not None
@@ -125,7 +148,7 @@ def planted(runs: int, people: int, by: float) -> dict[str, Any]:
     ever_missed = dict.fromkeys(at, 0)
     wrong_way = dict.fromkeys(at, 0)
     for seed in range(runs):
-        looks = run(1_000_000 + seed, people, by)
+        looks = looks_at(world(1_000_000 + seed, people, by))
         for name, arms in zip(at, looks, strict=True):
             said = lift(*arms, HALVES)
             missed = ((said.relative_low > by) | (said.relative_high < by)) & _enough(arms)
@@ -153,7 +176,7 @@ def unbalanced(runs: int, people: int, treated: float) -> dict[str, Any]:
     """Of experiments whose treatment gets another share of people than meant: how many are flagged, and at how many people."""
     at = []
     for seed in range(runs):
-        looks = run(2_000_000 + seed, people, 0.0, treated)
+        looks = looks_at(world(2_000_000 + seed, people, 0.0, treated))
         first = unbalanced_at(looks.per_person)
         if first is not None:
             at.append(float(sum(arm.people[first] for arm in looks.per_person)))
@@ -173,7 +196,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="experiments", description=__doc__)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--people", type=int, default=4000)
-    parser.add_argument("--found-runs", type=int, default=100)
+    parser.add_argument("--found-runs", type=int, default=250)
     parser.add_argument("--found-people", type=int, default=150_000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)

@@ -72,6 +72,8 @@ class ExperimentSettings(BaseModel):
                 raise ValueError(f"`changes` names the arm {arm!r}, which `arms` has not")
         if self.control is not None and self.control not in self.arms:
             raise ValueError(f"`control` names the arm {self.control!r}, which `arms` has not")
+        if len(self.arms) == 1 and not self.holdout:
+            raise ValueError("one arm and no `holdout` leave nothing to compare")
         return self
 
     @property
