@@ -34,7 +34,8 @@ class ExperimentSettings(BaseModel):
     share: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Of all people, who take part")
     arms: dict[Name, Weight] = Field(description="Names and weights, which sum to 1")
     control: str | None = Field(
-        None, description="The arm that others are compared with; default: the one named `control`, else the first"
+        None,
+        description="The arm that others are compared with; default: the one named `control`, else the first by name",
     )
     holdout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of the experiment's people who are in no arm"
@@ -79,7 +80,7 @@ class ExperimentSettings(BaseModel):
     @property
     def control_arm(self) -> str:
         """That the others are compared with."""
-        return self.control or ("control" if "control" in self.arms else next(iter(self.arms)))
+        return self.control or ("control" if "control" in self.arms else min(self.arms))
 
 
 class Experiments(Placements):
@@ -102,9 +103,12 @@ class Experiments(Placements):
         return value
 
     def experiments_in_order(self) -> tuple[Experiment, ...]:
-        """By name: the first one that a person is in counts."""
+        """By name: the first one that a person is in counts. Arms are in the order of their names, not of a file's lines:
+        so all workers divide people alike."""
         return tuple(
-            Experiment(name, each.salt or name, each.share, tuple(each.arms.items()), each.control_arm, each.holdout)
+            Experiment(
+                name, each.salt or name, each.share, tuple(sorted(each.arms.items())), each.control_arm, each.holdout
+            )
             for name, each in sorted(self.experiments.items())
         )
 
