@@ -97,8 +97,13 @@ _COMPOSED = PlacementSettings.model_validate(
 )
 """Everything that a placement can do."""
 
-_TWO_ARMS = ExperimentSettings.model_validate({"arms": {"control": 0.5, "treatment": 0.5}})
-"""Arms that change nothing: what is left is what dividing people costs."""
+_TWO_ARMS = ExperimentSettings.model_validate(
+    {
+        "arms": {"control": 0.5, "treatment": 0.5},
+        "changes": {"treatment": {"home": {"diversity": 0.31}}},
+    }
+)
+"""Arms that cost the same: what is left is what dividing people costs."""
 
 VARIANTS: dict[str, Variant] = {
     "": Variant(),

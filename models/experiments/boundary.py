@@ -20,8 +20,9 @@ from models.arrays import F8
 
 
 def tuned(variance: float, alpha: float) -> float:
-    """The `rho` with which the boundary is narrowest about where the variance of the sum is `variance` (Waudby-Smith et al.,
-    section 2.2, of their rho: variance / rho**2 of theirs). To be chosen before the data."""
+    """The `rho` with which the boundary is nearly narrowest where the variance of the sum is `variance`: the closed form of
+    Waudby-Smith et al. (appendix on optimizing Robbins' normal mixture), whose rho squared is 1 / ours. To be chosen
+    before the data."""
     two_logs = -2.0 * math.log(alpha)
     return variance / (two_logs + math.log(two_logs) + 1.0)
 

@@ -79,7 +79,8 @@ Arm = tuple[str, str] | None
 class Group(NamedTuple):
     """Users whose lists are made alike."""
 
-    arm: Arm
+    page: PageParams
+    """Of their arms, which may be several that change nothing."""
     rules: tuple[str, ...]
     """That count for them."""
 
@@ -155,7 +156,8 @@ class HomePage:
             now_ms: the wall clock.
         """
         self.look_at_rules(now_ms)
-        groups = self._groups(keys, self._knowledge.sentence_time_ms(now_ms))
+        arms = self.arms_of(keys)
+        groups = self._groups(keys, arms, self._knowledge.sentence_time_ms(now_ms))
         made = [
             self._rank_group(
                 group,
@@ -170,23 +172,23 @@ class HomePage:
             )
             for group, rows in groups.items()
         ]
-        if len(made) == 1:
-            return made[0]
-        return _in_order(made, np.concatenate(list(groups.values())))
+        ranked = made[0] if len(made) == 1 else _in_order(made, np.concatenate(list(groups.values())))
+        if arms is None or ranked.placed is None:
+            return ranked
+        return ranked._replace(placed=ranked.placed._replace(arms=tuple(arms)))
 
     def arms_of(self, keys: Sequence[bytes]) -> list[Arm] | None:
         """Of each user; None: there is no experiment."""
         return [assigned(self.experiments, key) for key in keys] if self.experiments else None
 
-    def _groups(self, keys: Sequence[bytes], now_ms: int) -> dict[Group, I8]:
-        """Users by their arm, and the rules that count for them."""
-        arms = self.arms_of(keys)
+    def _groups(self, keys: Sequence[bytes], arms: Sequence[Arm] | None, now_ms: int) -> dict[Group, I8]:
+        """Users by how their lists are composed, and the rules that count for them."""
         if not self.rules.has_shares and arms is None:
-            return {Group(None, self.rules.rules_of(b"", now_ms)): np.arange(len(keys))}
+            return {Group(self.params, self.rules.rules_of(b"", now_ms)): np.arange(len(keys))}
         groups: dict[Group, list[int]] = {}
         for u, key in enumerate(keys):
-            arm = None if arms is None else arms[u]
-            groups.setdefault(Group(arm, self.rules.rules_of(key, now_ms)), []).append(u)
+            page = self._params[None if arms is None else arms[u]]
+            groups.setdefault(Group(page, self.rules.rules_of(key, now_ms)), []).append(u)
         return {group: np.array(rows) for group, rows in groups.items()}
 
     def _rank_group(
@@ -201,7 +203,7 @@ class HomePage:
         moments: Moments,
         now_ms: int,
     ) -> RankedBatch:
-        knowledge, page, rules = self._knowledge, self._params[group.arm], group.rules
+        knowledge, (page, rules) = self._knowledge, group
         scope = self.rules.scope(rules, knowledge.catalog, knowledge.stats.count)
         catalog, priors = self._what_may(scope, now_ms)
         made = rank_page(
@@ -223,8 +225,7 @@ class HomePage:
         numbers = np.array([*range(BY_RULES), *(BY_RULES + every.index(rule_id) for rule_id in rules)], np.int16)
         moved_by = numbers[composed.moved_by]
         relaxed = (scope.relaxed,) * len(composed.items)
-        arms = (group.arm,) * len(composed.items) if self.experiments else ()
-        placed = Placed(moved_by, composed.propensity, composed.promoted, names, HOME, relaxed, arms)
+        placed = Placed(moved_by, composed.propensity, composed.promoted, names, HOME, relaxed)
         ranked = made.ranked
         if self._has_fatigue and FATIGUE_PART not in ranked.parts:
             ranked = ranked._replace(parts=ranked.parts | {FATIGUE_PART: np.zeros_like(ranked.scores)})
@@ -305,7 +306,6 @@ def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
     first = placed[0]
     parts = {name: values[order] for name, values in batch.parts.items()}
     relaxed = [names for each in placed for names in each.relaxed]
-    arms = [arm for each in placed for arm in each.arms]
     return RankedBatch(
         batch.items[order],
         batch.scores[order],
@@ -320,7 +320,6 @@ def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
             first.names,
             first.placement,
             tuple(relaxed[i] for i in order.tolist()),
-            tuple(arms[i] for i in order.tolist()) if arms else (),
         ),
     )
 
