@@ -124,7 +124,7 @@ class ClickWorld:
         users = len(scores)
         listed = best[:, :SLOTS]
         eligible, worth = self._eligible(scores, evidence, explore, listed)
-        key = [draw_key(str(self.seed), str(u), 0, round_, "home") for u in range(users)]
+        key = [draw_key(str(self.seed), str(u), round_, "home") for u in range(users)]
         pool = Pool(
             best, best_scores, best_scores, np.zeros_like(best_scores), np.full(users, 99), eligible, worth,
             np.array(key, np.uint64), np.full((users, 1), -1, np.int32),

@@ -13,6 +13,7 @@ In this process, without Kafka or other work. Users have 30 behaviours each and 
 - `outcomes_add`: what remembering the lists adds, for the outcomes that they may earn.
 - `placement_adds`, `.._text`: what a placement with diversity, fatigue and exploration adds to a list;
   `placement_empty_adds`: one that does nothing, so what its larger pool costs.
+- `experiment_adds`: what an experiment with two arms adds to a list of the former placement.
 - `over_implicit`: lists per CPU second without text and reasons, over those of the library `implicit`'s item-item
   recommender for the same histories and items with as many neighbours an item, 64 users a call, one thread, in the same run;
   `over_implicit_20` with the 20 neighbours that it keeps by default. Left out where it is not installed
@@ -47,6 +48,7 @@ from stream.metrics import Metrics
 from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
 from stream.settings import Settings, load_settings
+from stream.settings.experiments import ExperimentSettings
 from stream.settings.placements import PlacementSettings
 from stream.storage.rocks import DataDirectory
 from stream.worker.tracker import Tracker
@@ -95,6 +97,14 @@ _COMPOSED = PlacementSettings.model_validate(
 )
 """Everything that a placement can do."""
 
+_TWO_ARMS = ExperimentSettings.model_validate(
+    {
+        "arms": {"control": 0.5, "treatment": 0.5},
+        "changes": {"treatment": {"home": {"diversity": 0.31}}},
+    }
+)
+"""Arms that cost the same: what is left is what dividing people costs."""
+
 VARIANTS: dict[str, Variant] = {
     "": Variant(),
     "_batch_6": Variant(batch_users=6),
@@ -108,6 +118,7 @@ VARIANTS: dict[str, Variant] = {
     "_placement": Variant({"placements": {"home": _COMPOSED}}),
     "_text_placement": Variant({"placements": {"home": _COMPOSED}}, has_text=True),
     "_placement_empty": Variant({"placements": {"home": PlacementSettings.model_validate({})}}),
+    "_experiment": Variant({"placements": {"home": _COMPOSED}, "experiments": {"two": _TWO_ARMS}}),
 }
 """By what the figure's name ends with."""
 
@@ -152,6 +163,7 @@ def _in_process(options: argparse.Namespace, data_dir: Path) -> dict[str, float]
         "placement_adds": rate[""] / rate["_placement"] - 1.0,
         "placement_adds_text": rate["_text"] / rate["_text_placement"] - 1.0,
         "placement_empty_adds": rate[""] / rate["_placement_empty"] - 1.0,
+        "experiment_adds": rate["_placement"] / rate["_experiment"] - 1.0,
         **{
             name: rate["_without_reasons"] * seconds / (options.users * options.rounds)
             for name, seconds in peer_s.items()

@@ -15,7 +15,7 @@ from places import ROOT
 ROOMS = (
     "stream/worker", "stream/state", "stream/partitions", "stream/refresh", "stream/outcomes", "stream/wire", "stream/storage",
     "stream/texts", "stream/reasons", "stream/kafka", "models/items", "models/ranking", "models/reasons", "models/credit",
-    "models/learning", "models/sequence", "models/encoder",
+    "models/learning", "models/sequence", "models/encoder", "models/experiments",
 )  # fmt: skip
 
 START = "start"
@@ -35,6 +35,7 @@ AGAIN = "passes on"
 
 CLASS = {
     "models/credit/": CALLER,
+    "models/experiments/": CALLER,
     "models/encoder/remote_encoder.py": PART,
     "models/encoder/onnx_encoder.py:OnnxEncoder.run": PART,
     "models/encoder/": START,

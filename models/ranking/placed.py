@@ -25,3 +25,5 @@ class Placed(NamedTuple):
     """Where the lists are shown."""
     relaxed: tuple[tuple[str, ...], ...] = ()
     """Of each user: rules that were left out, since with them there would have been too few items. Empty: of nobody."""
+    arms: tuple[tuple[str, str] | None, ...] = ()
+    """Of each user: the experiment they are in and their arm; None: in none. Empty: there is no experiment."""

@@ -17,6 +17,10 @@ class Reports(LazyGroup):
             "Say what recommendations earned: outcomes and their credits under every rule, click rates of strategies, "
             "position bias.",
         ),
+        "experiment": Lazy(
+            "stream.cli.report_experiment",
+            "Say what the arms of an experiment changed, with intervals that hold however often one looks.",
+        ),
     }
     renamed: ClassVar = {"attribution": "outcomes"}
 

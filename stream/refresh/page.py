@@ -6,7 +6,7 @@ Without a placement in the settings nothing of this is there, and lists are byte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.arrays import F4, I4, I8
 from models.calendar import HOUR_MS
 from models.compiled import compiled
+from models.experiments.assignment import Experiment, assigned
 from models.items.catalog import Catalog
 from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
 from models.items.sketches import SKETCH_DIMS
@@ -72,18 +73,42 @@ def page_params(settings: PlacementSettings, top_k: int) -> PageParams:
     )
 
 
+Arm = tuple[str, str] | None
+"""An experiment and the arm of it that a person is in; None: in no experiment."""
+
+
+class Group(NamedTuple):
+    """Users whose lists are made alike."""
+
+    page: PageParams
+    """Of their arms, which may be several that change nothing."""
+    rules: tuple[str, ...]
+    """That count for them."""
+
+
 class HomePage:
-    """The lists of the placement `home`: where the settings have one, or there are rules."""
+    """The lists of the placement `home`: where the settings have one, or an experiment, or there are rules."""
 
     def __init__(self, settings: Settings, knowledge: Knowledge, metrics: Metrics) -> None:
         self._knowledge, self._seed, self._metrics = knowledge, settings.draws_seed, metrics
         placement = settings.placements.get(HOME)
-        self._is_configured = placement is not None
+        self.experiments: tuple[Experiment, ...] = settings.experiments_in_order()
+        self._is_configured = placement is not None or bool(self.experiments)
         self.params = page_params(placement or PlacementSettings.model_validate({}), settings.top_k)
+        """Of who is in no arm."""
+        self._params: dict[Arm, PageParams] = {None: self.params} | {
+            (each.name, arm): page_params(settings.home_of(each.name, arm), settings.top_k)
+            for each in self.experiments
+            for arm in each.shares
+        }
+        of_all = self._params.values()
+        self._is_exploring = any(each.compose.explore.slots for each in of_all)
+        # Whatever arms a batch has, the bytes of a list do not depend on them.
+        self._has_fatigue = any(each.fatigue.weight for each in of_all)
         self.rules = ActiveRules(self.params.compose.slots)
-        self._bonus: F4 = np.zeros(0, np.float32)
-        self._proposed: I4 = np.zeros(0, np.int32)
-        self._explorable_at_ms: int | None = None
+        self._explorable: dict[ExploreParams, tuple[int, F4, I4]] = {}
+        self._counted: ExploreParams | None = None
+        """Whose little known items the metrics count: of several arms that explore the first one's."""
         self._little_known: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._priors: dict[tuple[str, ...], tuple[int, NDArray[np.bool_], Priors]] = {}
 
@@ -135,10 +160,11 @@ class HomePage:
             now_ms: the wall clock.
         """
         self.look_at_rules(now_ms)
-        groups = self._groups(keys, self._knowledge.sentence_time_ms(now_ms))
+        arms = self.arms_of(keys)
+        groups = self._groups(keys, arms, self._knowledge.sentence_time_ms(now_ms))
         made = [
             self._rank_group(
-                rules,
+                group,
                 question.take(rows),
                 params,
                 users.take(rows),
@@ -148,24 +174,30 @@ class HomePage:
                 moments,
                 now_ms,
             )
-            for rules, rows in groups.items()
+            for group, rows in groups.items()
         ]
-        if len(made) == 1:
-            return made[0]
-        return _in_order(made, np.concatenate(list(groups.values())))
+        ranked = made[0] if len(made) == 1 else _in_order(made, np.concatenate(list(groups.values())))
+        if arms is None or ranked.placed is None:
+            return ranked
+        return ranked._replace(placed=ranked.placed._replace(arms=tuple(arms)))
 
-    def _groups(self, keys: Sequence[bytes], now_ms: int) -> dict[tuple[str, ...], I8]:
-        """Users by the rules that count for them."""
-        if not self.rules.has_shares:
-            return {self.rules.rules_of(b"", now_ms): np.arange(len(keys))}
-        groups: dict[tuple[str, ...], list[int]] = {}
+    def arms_of(self, keys: Sequence[bytes]) -> list[Arm] | None:
+        """Of each user; None: there is no experiment."""
+        return [assigned(self.experiments, key) for key in keys] if self.experiments else None
+
+    def _groups(self, keys: Sequence[bytes], arms: Sequence[Arm] | None, now_ms: int) -> dict[Group, I8]:
+        """Users by how their lists are composed, and the rules that count for them."""
+        if not self.rules.has_shares and arms is None:
+            return {Group(self.params, self.rules.rules_of(b"", now_ms)): np.arange(len(keys))}
+        groups: dict[Group, list[int]] = {}
         for u, key in enumerate(keys):
-            groups.setdefault(self.rules.rules_of(key, now_ms), []).append(u)
-        return {rules: np.array(rows) for rules, rows in groups.items()}
+            page = self._params[None if arms is None else arms[u]]
+            groups.setdefault(Group(page, self.rules.rules_of(key, now_ms)), []).append(u)
+        return {group: np.array(rows) for group, rows in groups.items()}
 
     def _rank_group(
         self,
-        rules: tuple[str, ...],
+        group: Group,
         question: Question,
         params: RankingParams,
         users: PageUsers,
@@ -175,7 +207,7 @@ class HomePage:
         moments: Moments,
         now_ms: int,
     ) -> RankedBatch:
-        knowledge = self._knowledge
+        knowledge, (page, rules) = self._knowledge, group
         scope = self.rules.scope(rules, knowledge.catalog, knowledge.stats.count)
         catalog, priors = self._what_may(scope, now_ms)
         made = rank_page(
@@ -184,8 +216,8 @@ class HomePage:
             stats=knowledge.stats,
             priors=priors,
             params=params,
-            page=self.params,
-            of_items=self._items(scope, now_ms),
+            page=page,
+            of_items=self._items(page, scope, now_ms),
             of_users=users,
             semantics=semantics,
             sequence=sequence,
@@ -198,7 +230,10 @@ class HomePage:
         moved_by = numbers[composed.moved_by]
         relaxed = (scope.relaxed,) * len(composed.items)
         placed = Placed(moved_by, composed.propensity, composed.promoted, names, HOME, relaxed)
-        return made.ranked._replace(placed=placed)
+        ranked = made.ranked
+        if self._has_fatigue and FATIGUE_PART not in ranked.parts:
+            ranked = ranked._replace(parts=ranked.parts | {FATIGUE_PART: np.zeros_like(ranked.scores)})
+        return ranked._replace(placed=placed)
 
     def _what_may(self, scope: Scope, now_ms: int) -> tuple[Catalog, Priors]:
         """The catalogue as far as rules allow it, and what leads in it: of now, or of a moment ago."""
@@ -227,45 +262,54 @@ class HomePage:
         exposed = Exposed(*_room(len(rows)))
         _unanswered(states.columns, rows, behaviours.item, *exposed)
         key = np.zeros(len(rows), np.uint64)
-        if self.params.compose.explore.slots:
+        if self._is_exploring:
             fences = states.fence[rows].tolist()
             key[:] = [
                 draw_key(self._seed, user_id, fence, HOME) for user_id, fence in zip(user_ids, fences, strict=True)
             ]
         return PageUsers(exposed, key)
 
-    def _items(self, scope: Scope, now_ms: int) -> PageItems:
-        explore = self.params.compose.explore
-        bonus, proposed = self._bonus, scope.proposed
+    def _items(self, page: PageParams, scope: Scope, now_ms: int) -> PageItems:
+        explore = page.compose.explore
+        bonus, proposed = np.zeros(0, np.float32), scope.proposed
         if explore.slots:
-            self._look_for_explorable(explore, now_ms)
-            bonus, proposed = self._bonus, np.union1d(self._proposed, proposed).astype(np.int32)
-        return PageItems(scope.placing, bonus, proposed, self._sketches(self.params), self.rules.has_boosts)
+            bonus, least = self._look_for_explorable(explore, now_ms)
+            proposed = np.union1d(least, proposed).astype(np.int32)
+        return PageItems(scope.placing, bonus, proposed, self._sketches(page), self.rules.has_boosts)
 
     def _sketches(self, page: PageParams) -> F4:
         vectors: ItemVectors | None = self._knowledge.vectors if page.compose.diversity else None
         return np.zeros((0, SKETCH_DIMS), np.float32) if vectors is None else vectors.sketches.rows(vectors)
 
-    def _look_for_explorable(self, explore: ExploreParams, now_ms: int) -> None:
+    def _look_for_explorable(self, explore: ExploreParams, now_ms: int) -> tuple[F4, I4]:
+        """What being little known is worth, and which of them are proposed to everybody: of now, or of a moment ago."""
         knowledge = self._knowledge
         max_age_ms = max(EXPLORABLE_MAX_AGE_MS, len(knowledge.index) // 50)
-        if self._explorable_at_ms is not None and now_ms - self._explorable_at_ms < max_age_ms:
-            return
-        self._explorable_at_ms = now_ms
+        kept = self._explorable.get(explore)
+        if kept is not None and now_ms - kept[0] < max_age_ms:
+            return kept[1], kept[2]
         recommendable, stats = knowledge.catalog.recommendable, knowledge.stats
         published_ms = knowledge.published_ms[: len(recommendable)]
         moment_ms = knowledge.stream_time_ms(now_ms)
-        self._bonus = bonus_of_unknown(explore, stats, published_ms, recommendable, moment_ms)
-        explorable = np.flatnonzero(self._bonus >= 0.0)
-        little_known = evidence_of(stats, len(recommendable)) < explore.max_exposures
+        bonus = bonus_of_unknown(explore, stats, published_ms, recommendable, moment_ms)
+        proposed = least_known(
+            np.flatnonzero(bonus >= 0.0), stats.exposures, stats.count, knowledge.index.hashes, moment_ms // HOUR_MS
+        )
+        self._count_little_known(explore, bonus)
+        self._explorable[explore] = now_ms, bonus, proposed
+        return bonus, proposed
+
+    def _count_little_known(self, explore: ExploreParams, bonus: F4) -> None:
+        """For the metrics: what may be explored, and what has become known since."""
+        self._counted = self._counted or explore
+        if explore != self._counted:
+            return
+        little_known = evidence_of(self._knowledge.stats, len(bonus)) < explore.max_exposures
         n = len(self._little_known)
         graduated = self._little_known & ~little_known[:n]
         self._little_known = little_known
         self._metrics.work.graduated.inc(int(np.count_nonzero(graduated)))
-        self._metrics.work.explorable.set(len(explorable))
-        self._proposed = least_known(
-            explorable, stats.exposures, stats.count, knowledge.index.hashes, moment_ms // HOUR_MS
-        )
+        self._metrics.work.explorable.set(int(np.count_nonzero(bonus >= 0.0)))
 
 
 def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:

@@ -172,8 +172,12 @@ def _written(
             list_id, who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, model, (), who.is_explained
         )
         if placed is not None:
+            arm = placed.arms[u] if placed.arms else None
             head = msgspec.structs.replace(
-                head, placement=placed.placement, relaxed=(placed.relaxed and placed.relaxed[u]) or UNSET
+                head,
+                placement=placed.placement,
+                relaxed=(placed.relaxed and placed.relaxed[u]) or UNSET,
+                experiments=UNSET if arm is None else {arm[0]: arm[1]},
             )
         before, _, after = encode(head).partition(b'"items":[]')
         made.append(WrittenList(b'%b"items":[%b]%b' % (before, places.of(u), after), list_id, n))

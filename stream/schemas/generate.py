@@ -71,6 +71,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _left_out(name: str) -> set[str]:
+    """Fields that a record is written without where they say nothing."""
+    record = getattr(events, name, None) or getattr(reasons, name)
+    return {each.encode_name for each in msgspec.structs.fields(record) if each.default is msgspec.UNSET}
+
+
 def schemas() -> dict[str, Json]:
     """Every JSON Schema by the name of its file."""
     _, parts = msgspec.json.schema_components(
@@ -90,7 +96,8 @@ def schemas() -> dict[str, Json]:
         version = REASONS_VERSION if name == "Reasons" else SCHEMA_VERSION
         parts[name]["properties"]["schema_version"] = {"const": version}
         # Also what has a default in the type: that is for reading records of before the field was added.
-        parts[name]["required"] = list(parts[name]["properties"])
+        left_out = _left_out(name)
+        parts[name]["required"] = [each for each in parts[name]["properties"] if each not in left_out]
     event = parts["Event"]
     event["properties"]["dwell_ms"]["anyOf"][0]["maximum"] = INT64_MAX
     event["properties"]["slot"]["anyOf"][0] |= {"minimum": INT64_MIN, "maximum": INT64_MAX}

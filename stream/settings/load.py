@@ -20,10 +20,10 @@ from pydantic_settings import (
 from stream.errors import SettingsError
 from stream.settings.encoder import EncoderSettings
 from stream.settings.events import EventSettings
+from stream.settings.experiments import Experiments
 from stream.settings.kafka import KafkaSettings
 from stream.settings.memory import MemorySettings
 from stream.settings.outcomes import OutcomeSettings
-from stream.settings.placements import Placements
 from stream.settings.ranking import RankingSettings
 from stream.settings.security import SecuritySettings
 from stream.settings.topics import TopicSettings
@@ -51,7 +51,7 @@ _ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 class Settings(
     # The last one's fields come first, in errors and in the table of all settings.
     RankingSettings,
-    Placements,
+    Experiments,
     OutcomeSettings,
     EventSettings,
     EncoderSettings,

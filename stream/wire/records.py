@@ -137,6 +137,9 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
     """Where the list is shown; left out where no placement is configured."""
     relaxed: tuple[str, ...] | UnsetType = UNSET
     """Rules (`rule:ID`) that were left out because with them there would have been too few items; else left out."""
+    experiments: dict[str, str] | UnsetType = UNSET
+    """The arm that made the list, by the experiment's name; `holdout` of who is in none of its arms. Left out of people who are
+    in no experiment."""
 
 
 class Credit(msgspec.Struct, frozen=True, gc=False):

@@ -95,6 +95,11 @@ class Journeys:
         self._below = _HASHES
 
     @property
+    def below(self) -> int:
+        """People whose ids hash below this are remembered."""
+        return self._below
+
+    @property
     def share(self) -> float:
         """Of the people that are remembered."""
         return self._below / _HASHES

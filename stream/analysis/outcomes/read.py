@@ -46,15 +46,21 @@ class Found(NamedTuple):
     unreadable: int
 
 
-class _Reading:
+class Reading:
     """Batches of topics until a moment of the monotonic clock."""
 
     def __init__(self, settings: Settings, deadline_s: float) -> None:
+        """Begins now."""
         self._settings, self._deadline_s = settings, deadline_s
         self._until = time.monotonic() + deadline_s
         self.records = self.unreadable = 0
 
     def batches(self, topic: str, since_ms: int | None) -> Iterator[list[Record]]:
+        """All that is in a topic; counted.
+
+        Raises:
+            UsageError: the time is over.
+        """
         for batch in read_to_end(self._settings, topic, since_ms=since_ms):
             self.records += len(batch)
             yield batch
@@ -72,17 +78,24 @@ def read_found(settings: Settings, asked: Range, deadline_s: float) -> Found:
         TopicsError, BrokerUnreachableError: a topic is missing, or no broker answers.
         UsageError: it took longer than `deadline_s`.
     """
-    journeys, reading = Journeys(asked), _Reading(settings, deadline_s)
-    # An event is refused that is further ahead of its Kafka timestamp.
-    since_ms = None if asked.from_ms is None else asked.from_ms - decode_limits(settings).max_ahead_ms
-    _read_events(settings, journeys, reading, since_ms)
-    _read_attributions(settings, journeys, reading, None if since_ms is None else since_ms - PLACES_BEFORE_MS)
+    reading = Reading(settings, deadline_s)
+    journeys = read_journeys(settings, asked, reading)
     records = reading.records
     stats = list(_read_stats(settings, reading).values())
     return Found(journeys, cells_of(stats), _earned(stats), records, reading.unreadable)
 
 
-def _read_events(settings: Settings, journeys: Journeys, reading: _Reading, since_ms: int | None) -> None:
+def read_journeys(settings: Settings, asked: Range, reading: Reading) -> Journeys:
+    """Events, then attributions. Raises: as `read_found`."""
+    journeys = Journeys(asked)
+    # An event is refused that is further ahead of its Kafka timestamp.
+    since_ms = None if asked.from_ms is None else asked.from_ms - decode_limits(settings).max_ahead_ms
+    _read_events(settings, journeys, reading, since_ms)
+    _read_attributions(settings, journeys, reading, None if since_ms is None else since_ms - PLACES_BEFORE_MS)
+    return journeys
+
+
+def _read_events(settings: Settings, journeys: Journeys, reading: Reading, since_ms: int | None) -> None:
     limits = decode_limits(settings)
     for batch in reading.batches(settings.topic_events, since_ms):
         for record in batch:
@@ -93,7 +106,7 @@ def _read_events(settings: Settings, journeys: Journeys, reading: _Reading, sinc
                 journeys.add_event(decoded.event, decoded.event_time_ms)
 
 
-def _read_attributions(settings: Settings, journeys: Journeys, reading: _Reading, since_ms: int | None) -> None:
+def _read_attributions(settings: Settings, journeys: Journeys, reading: Reading, since_ms: int | None) -> None:
     for batch in reading.batches(settings.topic_attributions, since_ms):
         for record in batch:
             try:
@@ -107,7 +120,7 @@ def _read_attributions(settings: Settings, journeys: Journeys, reading: _Reading
                 journeys.add_places(found)
 
 
-def _read_stats(settings: Settings, reading: _Reading) -> dict[bytes, StrategyStats]:
+def _read_stats(settings: Settings, reading: Reading) -> dict[bytes, StrategyStats]:
     """The newest record of each key; a null one takes it away."""
     newest: dict[bytes, StrategyStats] = {}
     for batch in reading.batches(settings.topic_strategy_stats, None):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from kafka_records import NOW_MS, event_record
+from msgspec import UNSET
 from tracker_harness import lists_of, opened, replicated, shop_with_history
 
+from models.experiments.assignment import HOLDOUT, Experiment, arm_of
 from models.vocabulary import STRATEGIES
 from stream.refresh.page import PROPOSED, least_known
 from stream.rules.active import is_in_share
 from stream.rules.rule import rule_of, to_json
+from stream.settings.experiments import ExperimentSettings
 from stream.settings.placements import PlacementSettings
 from stream.wire.records import encode
 
@@ -314,3 +317,92 @@ def test_places_by_strategy_and_what_may_be_explored_or_has_graduated_are_counte
 
     assert work.graduated._value.get() == 1
     assert work.explorable._value.get() == may - 1
+
+
+# --- experiments ---
+
+
+PEOPLE = [f"p{n}" for n in range(40)]
+DIVERSE = {"diversity": 0.9, "fatigue": 5.0}
+
+
+def experiment(changes, base=None, **fields):
+    settings = ExperimentSettings.model_validate({"arms": {"control": 0.5, "treatment": 0.5}, **fields} | changes)
+    return {"experiments": {"diverse": settings}, "encoder_model": "none"} | (base or {})
+
+
+def with_history(shop, people=PEOPLE):
+    shop_with_history(shop)
+    for n, user in enumerate(people):
+        shop.events((user, "view", f"i{n % 3}"))
+
+
+def test_each_arm_has_the_lists_of_its_placement_in_one_batch_and_the_record_says_which(tmp_path):
+    found = {}
+    treated = {"changes": {"treatment": {"home": DIVERSE}}}
+    for name, settings in (
+        ("both", experiment(treated, share=0.7, holdout=0.2)),
+        ("plain", home(fatigue=0.0)),
+        ("diverse", home(**DIVERSE)),
+    ):
+        with opened(tmp_path / name, **settings) as shop:
+            with_history(shop)
+            found[name] = {record.user_id: record for record in records(shop, *PEOPLE)}
+            if name == "both":
+                alone = [records(shop, user)[0] for user in PEOPLE]
+
+    asked = Experiment("diverse", "diverse", 0.7, (("control", 0.5), ("treatment", 0.5)), "control", 0.2)
+    arms = {user: arm_of(asked, user.encode()) for user in PEOPLE}
+    assert set(arms.values()) == {None, "control", "treatment", HOLDOUT}
+    assert list(found["both"]) == PEOPLE
+    differ = 0
+    for user, record in found["both"].items():
+        assert record.experiments == (UNSET if arms[user] is None else {"diverse": arms[user]})
+        listed = [item.item_id for item in record.items]
+        as_in = found["diverse" if arms[user] == "treatment" else "plain"][user]
+        assert listed == [item.item_id for item in as_in.items]
+        assert [item.moved_by for item in record.items] == [item.moved_by for item in as_in.items]
+        # Whoever is in the batch, each list has the same parts.
+        assert all("fatigue" in item.parts for item in record.items)
+        differ += listed != [item.item_id for item in found["plain"][user].items]
+    assert differ > 5
+    for one, record in zip(alone, found["both"].values(), strict=True):
+        assert [encode(item) for item in one.items] == [encode(item) for item in record.items]
+        assert one.experiments == record.experiments
+
+
+def test_without_experiments_lists_do_not_speak_of_them(tmp_path):
+    with opened(tmp_path, **home()) as shop:
+        shop_with_history(shop)
+        (made,) = lists_of(shop, "ann")
+        assert b"experiments" not in made.list.value
+
+
+def test_an_arm_may_explore_while_the_other_does_not(tmp_path):
+    changes = {"changes": {"treatment": {"home": {"explore": {"slots": 2, "from_place": 2}}}}}
+    base = {"placements": {"home": PlacementSettings.model_validate({"slots": 4, "explore": {"min_history": 1}})}}
+    with opened(tmp_path, **experiment(changes, base)) as shop:
+        with_history(shop)
+        shop.catalogue(*(f"new{n}" for n in range(20)), published_at=NOW_MS - 1000)
+        made = records(shop, *PEOPLE)
+
+    by_arm = {"control": set(), "treatment": set()}
+    for record in made:
+        assert record.placement == "home"
+        by_arm[record.experiments["diverse"]].add(any(item.strategy == "explore" for item in record.items))
+    assert by_arm == {"control": {False}, "treatment": {True}}
+
+
+def test_rules_and_arms_go_together(tmp_path):
+    with opened(tmp_path, **experiment({"changes": {"treatment": {"home": {"diversity": 0.9}}}})) as shop:
+        with_history(shop)
+        say(shop, half={"kind": "deny", "items": ["i1"], "share": 0.5})
+        made = records(shop, *PEOPLE)
+
+    groups = set()
+    for record in made:
+        is_denied = is_in_share(record.user_id.encode(), "half", 0.5)
+        listed = [item.item_id for item in record.items]
+        assert "i1" not in listed or not is_denied
+        groups.add((record.experiments["diverse"], is_denied))
+    assert len(groups) == 4
