@@ -136,16 +136,16 @@ def list_rules(
 
 @app.command("remove", help=_REMOVE_HELP)
 def remove(
-    rule_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Of rules on the topic.")],
+    rules: Annotated[list[str], typer.Argument(metavar="RULES", help="Ids of rules on the topic.")],
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
     settings = connected(bootstrap_servers=bootstrap_servers)
     there = read_book(settings).rules
-    for rule_id in rule_ids:
+    for rule_id in rules:
         if rule_id not in there:
             raise UsageError(f"there is no rule {rule_id[:64]!r}.", "see `penchant rules list`")
-    publish_rules(settings, dict.fromkeys(rule_ids))
-    say(stdout(), f"{count(len(rule_ids), 'rule')} removed.")
+    publish_rules(settings, dict.fromkeys(rules))
+    say(stdout(), f"{count(len(rules), 'rule')} removed.")
 
 
 @app.command("test", help=_TEST_HELP)

@@ -613,7 +613,7 @@ def test_topics_create_says_that_all_are_there(broker: EmbeddedBroker) -> None:
     result = penchant("topics", "create")
 
     assert result.exit_code == 0, result.output
-    assert result.stdout == "all 10 topics are there already\n"
+    assert result.stdout == "all 11 topics are there already\n"
 
 
 # --- how it ends

@@ -25,7 +25,7 @@ from stream.files.sample import EVENTS, ITEMS
 from stream.kafka.embedded import EmbeddedBroker
 from stream.settings import load_settings
 
-DEADLINE_S = 60.0
+DEADLINE_S = 150.0
 TINY = """
 import sys
 from pathlib import Path
