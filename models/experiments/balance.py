@@ -2,7 +2,7 @@
 anything.
 
 A mixture over Dirichlet-distributed shares against the ones that were meant: the Bayes factor of Lindon and Malek 2022
-(NeurIPS, "Anytime-valid inference for multinomial count data", section 2). Its inverse is a p-value that may be looked at
+(NeurIPS, "Anytime-valid inference for multinomial count data"). Its inverse is a p-value that may be looked at
 after every person, unlike the chi-square test's."""
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 For a martingale S with variance process V that is Gaussian, or close to it by the time that one looks, the probability that
 |S| ever exceeds `boundary(V)` is at most alpha, however often one looks: Robbins 1970; Howard, Ramdas, McAuliffe and Sekhon
-2021 (Annals of Statistics 49(2), "Time-uniform, nonparametric, nonasymptotic confidence sequences"), section 3.2, two-sided
-normal mixture; with an estimated variance asymptotically: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024 (Annals of
-Statistics 52(6), "Time-uniform central limit theory and asymptotic confidence sequences"), section 2. It is the mixture
+2021 (Annals of Statistics 49(2), "Time-uniform, nonparametric, nonasymptotic confidence sequences"), the two-sided normal
+mixture; with an estimated variance asymptotically: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024 (Annals of
+Statistics 52(6), "Time-uniform central limit theory and asymptotic confidence sequences"). It is the mixture
 SPRT of Johari, Koomen, Pekelis and Walsh 2022 (Operations Research 70(3), "Always valid inference"), turned into an
 interval."""
 

@@ -2,7 +2,7 @@
 
 **Unit.** People are what was divided by chance, so people are what is counted: a person's outcomes are one number, however
 they depend on each other. A rate (clicks per exposure) is a ratio of sums over people; its variance is that of C - R E, E a
-person's exposures (delta method: Deng, Knoblich and Lu 2018, KDD, section 3).
+person's exposures (delta method: Deng, Knoblich and Lu 2018, KDD).
 
 **Clock.** S = N D, with N people and the difference D, has variance V = N^2 Var(D), which grows with every outcome that
 comes, from new people or from those who are there. `boundary` is asked with V. A person's later outcomes mostly go with
@@ -10,7 +10,7 @@ their earlier ones; then S wanders less than what the boundary is made for (Slep
 more.
 
 **CUPED.** What a person did before the experiment explains some of what they do in it: theta X is taken off, with X of
-before and theta = cov / var within arms (Deng, Xu, Kohavi and Walker 2013, WSDM, section 3.2). As arms are independent of
+before and theta = cov / var within arms (Deng, Xu, Kohavi and Walker 2013, WSDM). As arms are independent of
 X, it changes no expectation."""
 
 from __future__ import annotations
