@@ -7,7 +7,7 @@ brought to them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ from models.ranking.rank import (
     joined,
     listed,
     moment_of,
-    passes_of,
+    parted,
 )
 from models.ranking.semantics import Semantics
 from models.vocabulary import EXPLORE
@@ -137,26 +137,16 @@ def rank_page(
         semantics, sequence, explained, moments: as for `rank`.
     """
     items = items_of(catalog, stats)
-    users = len(question.history)
     moment = moment_of(moments, question, items, priors, params.weights)
-    wanted = np.ones(users, np.bool_) if explained is None else explained
+    wanted = np.ones(len(question.history), np.bool_) if explained is None else explained
+    scratch = None if moments is None else moments.scratch
     ranked, composed = [], []
-    for p in passes_of(users):
-        also = np.broadcast_to(of_items.also, (len(question.history[p]), len(of_items.also)))
-        ask = asked(
-            question.take(p),
-            items,
-            priors,
-            params,
-            None if semantics is None else semantics.take(p),
-            None if sequence is None else sequence.take(p),
-            moment,
-            None if moments is None else moments.scratch,
-            also if len(of_items.also) else None,
-        )
-        pool = _pool(ask, params, page, of_items, of_users.take(p))
+    for users, some in parted(question, semantics, sequence):
+        also = np.broadcast_to(of_items.also, (len(some[0].history), len(of_items.also)))
+        ask = asked(*some, items, priors, params, moment, scratch, also)
+        pool = _pool(ask, params, page, of_items, of_users.take(users))
         found = compose(pool, page.compose, of_items.placing, items, of_items.sketch)
-        told, found = _told(ask, params, page, of_items, of_users.take(p), found, wanted[p])
+        told, found = _told(ask, params, page, of_items, of_users.take(users), found, wanted[users])
         ranked.append(told)
         composed.append(found)
     if len(composed) == 1:
@@ -170,15 +160,13 @@ def _pool(ask: Scoring, params: RankingParams, page: PageParams, of_items: PageI
     nobody = np.zeros(users, np.bool_)
     slots = page.compose.slots
     draws = POOL_MAX if page.compose.explore.slots else 0
-    best = best_of(ask, max(page.pool, slots), slots, params, of_items.bonus, draws)
+    best = best_of(ask, max(page.pool, slots), slots, params, placing.boost, of_items.bonus, draws)
     items, scores = best.items, best.scores
-    at = ask.found.item
-    # Whatever rules lift: the best with a boost have the best of their score with it, so as many as are listed are enough.
-    boosts = _by_index(placing.boost, at, np.float32(0.0))
-    for boost in np.unique(boosts[boosts > 0.0]).tolist():
-        items, scores = _beside(items, scores, listed(ask.only(boosts == boost), slots, params, nobody))
-    promoted = _by_index(placing.promoted, at, np.int16(-1))
-    for rule in np.flatnonzero(placing.least).tolist():
+    if placing.boost.any():  # beside what leads without, or nobody knows what was passed
+        items, scores = _beside(items, scores, listed(ask, slots, params, nobody))
+    promoted = _by_index(placing.promoted, ask.found.item, np.int16(-1))
+    # Each has one place at least, so more of them than places can never have theirs.
+    for rule in np.flatnonzero(placing.least)[:slots].tolist():
         some = listed(ask.only(promoted == rule), int(placing.least[rule]), params, nobody)
         items, scores = _beside(items, scores, some)
     fatigue = _fatigue(items, ask, page.fatigue, of_users.exposed)
@@ -271,7 +259,7 @@ def _told(
     return RankedBatch(composed.items, score, parts, strategy, probability, contributions), composed
 
 
-def _by_index(values: NDArray, at: NDArray, otherwise: np.generic) -> NDArray:  # type: ignore[type-arg]
+def _by_index(values: NDArray[Any], at: NDArray[Any], otherwise: np.generic) -> NDArray[Any]:
     """`values` of the items `at`, of any shape; `otherwise` of -1 and of what lies beyond."""
     if not len(values):
         return np.full(at.shape, otherwise)

@@ -1,9 +1,12 @@
 """A pool of each user's best candidates, of which only the very best are scored exactly: a list composed of a pool
-(`models.page`) decides by what is true to a few thousandths among the others, and says exactly what it lists in the end."""
+(`models.page`) decides by what is true to a few thousandths among the others, and says exactly what it lists in the end.
+
+Best is by score and boost, whatever rules add to an item for everybody. So what a rule lifts is in the pool wherever it stood.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +20,21 @@ from models.ranking.features import FEATURES, PARTS, SCALES, ItemArrays, Questio
 from models.ranking.listing import Bounds, features_by_text, fill_candidate, insert, parts_and_score
 from models.ranking.semantics import TextArrays
 
+ROUNDED_BOOST: Final = 1e-5
+"""Error that a boost of 20 in single precision adds to a bound, and more."""
+
 
 class PoolArrays(NamedTuple):
     """Best items of u users, best first; items -1 and scores 0 behind the last one. To be filled."""
 
     items: I4
-    """(u, P)."""
+    """(u, P), by score and boost."""
     scores: F8
-    """(u, P): of the first ones exact, of the others a bound."""
+    """(u, P), without the boost: of the first ones, and of all that are boosted, exact; of the others a bound."""
     drawn: I4
     """(u, E): of what may be drawn, the same."""
     drawn_scores: F8
-    """(u, E): exact, with the bonus."""
+    """(u, E): exact, with boost and bonus."""
 
 
 @compiled
@@ -43,6 +49,7 @@ def fill_pool(
     wanted: NDArray[np.bool_],
     bounds: Bounds,
     slots: int,
+    boost: F4,
     bonus: F4,
     pool: PoolArrays,
 ) -> None:
@@ -52,6 +59,7 @@ def fill_pool(
         question, items, found, text, weights, feedback, moment_shares, wanted, bounds: as for
             `models.ranking.listing.list_best`.
         slots: places of a list; so many of the pool are exactly its best, in order.
+        boost: (n,) by dense index: what rules add to an item's score; nothing to one beyond.
         bonus: (n,) by dense index: what is added to the score of an item for being drawn, below 0 for one that may not be;
             nothing beyond may.
         pool: out; at least `slots` long.
@@ -62,7 +70,7 @@ def fill_pool(
     x, parts = np.zeros(len(FEATURES)), np.empty(len(PARTS) + 1)
     scratch, bound = np.empty((2, len(SCALES) * most), np.float32), np.empty(most, np.float32)
     every, by_text = np.arange(most), np.zeros((most, 2), np.float32)
-    kept, exact = np.empty(size, np.int64), np.empty(most)
+    kept, exact, value = np.empty(size, np.int64), np.empty(most), np.empty(most)
     best, at = np.empty(size), np.empty(size, np.int64)
     likely, drawn_best, drawn_at = np.empty(draws, np.int64), np.empty(draws), np.empty(draws, np.int64)
     nowhere, nothing = np.empty(0, np.float32), np.empty((2, 0), np.float32)
@@ -79,6 +87,7 @@ def fill_pool(
                 bounds.base[c], bounds.scene[b] if b > 0 else nowhere, by_meaning, text.row[lo:hi], text.table, scratch,
                 kept[: min(size, m)], bound[:m], items.count, items.hashes,
             )  # fmt: skip
+            _add_boost(found.item[lo:hi], boost, bound[:m])
             left_out = -np.inf
             if m > size:
                 left_out = keep_best(bound[:m], found.item[lo:hi], items.count, items.hashes, kept)
@@ -87,51 +96,73 @@ def fill_pool(
             n = min(size, m)
             _by_bound(bound, kept[:n])
             first = slots + MARGIN
-            _score(
-                question, items, found, text, by_meaning, u, weights[u], feedback[u], moment_shares, wanted, kept[:first], x,
-                parts, by_text, exact,
-            )  # fmt: skip
-            last = _nth(exact, kept[:first], slots, best)
+            for i in kept[:n]:
+                exact[i], value[i] = bound[i], bound[i]
             others = float(bound[kept[first]]) if n > first else left_out
-            if others == -np.inf or is_certain(last, others, bounds.tolerance[u]):
-                _copy(bound, kept[first:n], exact)
+            # What is boosted may be a bound that no text was looked at for: it is told exactly.
+            _score(
+                question, items, found, text, by_meaning, u, weights[u], feedback[u], moment_shares, wanted,
+                _worth_telling(found.item[lo:hi], boost, kept[:n], first), boost, x, parts, by_text, exact, value,
+            )  # fmt: skip
+            last = _nth(value, kept[:first], slots, best)
+            if others == -np.inf or is_certain(last, others, bounds.tolerance[u] + ROUNDED_BOOST):
                 chosen = kept[:n]
             else:
                 is_bounded = False
         if not is_bounded:
             _score(
-                question, items, found, text, by_meaning, u, weights[u], feedback[u], moment_shares, wanted, chosen, x, parts,
-                by_text, exact,
+                question, items, found, text, by_meaning, u, weights[u], feedback[u], moment_shares, wanted, chosen, boost, x,
+                parts, by_text, exact, value,
             )  # fmt: skip
         n = 0
         for i in chosen:
-            n = insert(best, at, n, exact[i], lo + i, items, found)
+            n = insert(best, at, n, value[i], lo + i, items, found)
         for r in range(n):
-            pool.items[u, r], pool.scores[u, r] = found.item[at[r]], best[r]
+            pool.items[u, r], pool.scores[u, r] = found.item[at[r]], exact[at[r] - lo]
         if draws:
             _draw_from(
-                question, items, found, text, by_meaning, u, weights[u], feedback[u], moment_shares, wanted, bonus,
-                slots, is_bounded, bound, exact, x, parts, by_text, likely, drawn_best, drawn_at, pool,
+                question, items, found, text, by_meaning, u, weights[u], feedback[u], moment_shares, wanted, boost, bonus,
+                slots, is_bounded, bound, exact, value, x, parts, by_text, likely, drawn_best, drawn_at, pool,
             )  # fmt: skip
 
 
 @compiled_part
 def _score(
     question: Question, items: ItemArrays, found: Candidates, text: TextArrays, by_meaning: F4, u: int, weights: F8,
-    feedback: F8, moment_shares: F8, wanted: NDArray[np.bool_], chosen: I8, x: F8, parts: F8, by_text: F4, exact: F8,
+    feedback: F8, moment_shares: F8, wanted: NDArray[np.bool_], chosen: I8, boost: F4, x: F8, parts: F8, by_text: F4,
+    exact: F8, value: F8,
 ) -> None:  # fmt: skip
-    """Fill `exact` for the chosen candidates of user u; `x`, `parts`, `by_text` are scratch."""
+    """Fill `exact`, and with the boost `value`, for the chosen candidates of user u; `x`, `parts`, `by_text` are scratch."""
     lo, hi = found.start[u], found.start[u + 1]
     features_by_text(by_meaning, text.row[lo:hi], text.table, chosen, by_text)
     for i in chosen:
         fill_candidate(question, items, found, by_text, u, lo + i, moment_shares, wanted, x)
         exact[i] = parts_and_score(x, weights, feedback, parts)
+        value[i] = exact[i] + _boost_of(found.item[lo + i], boost)
 
 
 @compiled_part
-def _copy(bound: F4, chosen: I8, exact: F8) -> None:
-    for i in chosen:
-        exact[i] = bound[i]
+def _boost_of(item: int, boost: F4) -> float:
+    return float(boost[item]) if item < len(boost) else 0.0
+
+
+@compiled_part
+def _add_boost(item: I4, boost: F4, bound: F4) -> None:
+    if len(boost):
+        for i in range(len(item)):
+            bound[i] += np.float32(_boost_of(item[i], boost))
+
+
+@compiled_part
+def _worth_telling(item: I4, boost: F4, kept: I8, first: int) -> I8:
+    """The first ones of `kept`, and of the others those that are boosted."""
+    told = kept.copy()
+    n = min(first, len(kept))
+    for i in kept[first:]:
+        if _boost_of(item[i], boost) != 0.0:
+            told[n] = i
+            n += 1
+    return told[:n]
 
 
 @compiled_part
@@ -146,17 +177,17 @@ def _by_bound(bound: F4, kept: I8) -> None:
 
 
 @compiled_part
-def _nth(exact: F8, kept: I8, n: int, best: F8) -> float:
-    """The n-th largest of the exact scores of `kept`; `best` is scratch of at least n."""
+def _nth(value: F8, kept: I8, n: int, best: F8) -> float:
+    """The n-th largest of the values of `kept`; `best` is scratch of at least n."""
     used = 0
     for i in kept:
         r = min(used, n - 1)
-        if used == n and exact[i] <= best[n - 1]:
+        if used == n and value[i] <= best[n - 1]:
             continue
-        while r > 0 and best[r - 1] < exact[i]:
+        while r > 0 and best[r - 1] < value[i]:
             best[r] = best[r - 1]
             r -= 1
-        best[r] = exact[i]
+        best[r] = value[i]
         used = min(used + 1, n)
     return best[used - 1] if used else -np.inf
 
@@ -164,8 +195,8 @@ def _nth(exact: F8, kept: I8, n: int, best: F8) -> float:
 @compiled_part
 def _draw_from(
     question: Question, items: ItemArrays, found: Candidates, text: TextArrays, by_meaning: F4, u: int, weights: F8,
-    feedback: F8, moment_shares: F8, wanted: NDArray[np.bool_], bonus: F4, slots: int, is_bounded: bool, bound: F4,
-    exact: F8, x: F8, parts: F8, by_text: F4, likely: I8, best: F8, at: I8, pool: PoolArrays,
+    feedback: F8, moment_shares: F8, wanted: NDArray[np.bool_], boost: F4, bonus: F4, slots: int, is_bounded: bool,
+    bound: F4, exact: F8, value: F8, x: F8, parts: F8, by_text: F4, likely: I8, best: F8, at: I8, pool: PoolArrays,
 ) -> None:  # fmt: skip
     """Fill what may be drawn for user u: those with the highest bounds and bonuses that do not lead the pool anyway, in the
     order of their exact scores and bonuses."""
@@ -174,13 +205,13 @@ def _draw_from(
         j = found.item[lo + i]
         if j >= len(bonus) or bonus[j] < 0.0:
             continue
-        value = (float(bound[i]) if is_bounded else exact[i]) + bonus[j]
-        if (n == len(likely) and value <= best[worst]) or _leads(j, pool.items[u], slots):
+        worth = (float(bound[i]) if is_bounded else value[i]) + bonus[j]
+        if (n == len(likely) and worth <= best[worst]) or _leads(j, pool.items[u], slots):
             continue
         if n == len(likely):
-            likely[worst], best[worst] = i, value
+            likely[worst], best[worst] = i, worth
         else:
-            likely[n], best[n] = i, value
+            likely[n], best[n] = i, worth
             n += 1
         worst = 0
         for r in range(1, n):
@@ -188,12 +219,12 @@ def _draw_from(
                 worst = r
     if is_bounded:
         _score(
-            question, items, found, text, by_meaning, u, weights, feedback, moment_shares, wanted, likely[:n], x, parts,
-            by_text, exact,
+            question, items, found, text, by_meaning, u, weights, feedback, moment_shares, wanted, likely[:n], boost, x, parts,
+            by_text, exact, value,
         )  # fmt: skip
     used = 0
     for i in likely[:n]:
-        used = insert(best, at, used, exact[i] + bonus[found.item[lo + i]], lo + i, items, found)
+        used = insert(best, at, used, value[i] + bonus[found.item[lo + i]], lo + i, items, found)
     for r in range(used):
         pool.drawn[u, r], pool.drawn_scores[u, r] = found.item[at[r]], best[r]
 

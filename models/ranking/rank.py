@@ -10,6 +10,7 @@ approximated. What the sequence model adds is personal too, but no sum over beha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -135,34 +136,21 @@ def rank(
             `priors`: an item whose statistics have just jumped may be missed for that long.
     """
     items = items_of(catalog, stats)
-    users = len(question.history)
     moment = moment_of(moments, question, items, priors, params.weights)
-    wanted = np.ones(users, np.bool_) if explained is None else explained
-    passes = passes_of(users)
-    batches = [
-        listed(
-            asked(
-                question.take(p),
-                items,
-                priors,
-                params,
-                None if semantics is None else semantics.take(p),
-                None if sequence is None else sequence.take(p),
-                moment,
-                None if moments is None else moments.scratch,
-            ),
-            params.top_k,
-            params,
-            wanted[p],
-        )
-        for p in passes
-    ]
-    return joined(batches)
+    wanted = np.ones(len(question.history), np.bool_) if explained is None else explained
+    scratch = None if moments is None else moments.scratch
+    return joined(
+        [
+            listed(asked(*some, items, priors, params, moment, scratch), params.top_k, params, wanted[users])
+            for users, some in parted(question, semantics, sequence)
+        ]
+    )
 
 
-def best_of(ask: Scoring, size: int, slots: int, params: RankingParams, bonus: F4, draws: int) -> PoolArrays:
-    """The best `size` candidates of each user, of which the first `slots` are exactly the best ones in order; and the best
-    `draws` others of those that may be drawn, by score and (n,) float32 `bonus`, see `models.ranking.pooling.fill_pool`."""
+def best_of(ask: Scoring, size: int, slots: int, params: RankingParams, boost: F4, bonus: F4, draws: int) -> PoolArrays:
+    """The best `size` candidates of each user by score and (n,) float32 `boost`, of which the first `slots` are exactly the
+    best ones in order; and the best `draws` others of those that may be drawn, by score, boost and (n,) float32 `bonus`: see
+    `models.ranking.pooling.fill_pool`."""
     users = len(ask.question.history)
     pool = PoolArrays(
         np.full((users, size), NO_INDEX, np.int32),
@@ -172,7 +160,7 @@ def best_of(ask: Scoring, size: int, slots: int, params: RankingParams, bonus: F
     )
     fill_pool(
         ask.question, ask.items, ask.found, ask.text, ask.weights, ask.feedback, ask.moment_shares, params.weights.wanted,
-        ask.bounds, slots, bonus, pool,
+        ask.bounds, slots, boost, bonus, pool,
     )  # fmt: skip
     return pool
 
@@ -194,9 +182,14 @@ def moment_of(
     )
 
 
-def passes_of(users: int) -> list[slice]:
-    """Users are ranked in passes whose arrays stay in the cache; at least one."""
-    return [slice(start, start + _PASS_USERS) for start in range(0, max(users, 1), _PASS_USERS)]
+def parted(
+    question: Question, semantics: Semantics | None, sequence: SequenceScores | None
+) -> Iterator[tuple[slice, tuple[Question, Semantics | None, SequenceScores | None]]]:
+    """Users are ranked in passes whose arrays stay in the cache, at least one: which users, and what is asked of them."""
+    for start in range(0, max(len(question.history), 1), _PASS_USERS):
+        users = slice(start, start + _PASS_USERS)
+        text = None if semantics is None else semantics.take(users)
+        yield users, (question.take(users), text, None if sequence is None else sequence.take(users))
 
 
 def score_all(
@@ -323,11 +316,11 @@ class Scoring(NamedTuple):
 
 def asked(
     question: Question,
+    semantics: Semantics | None,
+    sequence: SequenceScores | None,
     items: ItemArrays,
     priors: Priors,
     params: RankingParams,
-    semantics: Semantics | None,
-    sequence: SequenceScores | None,
     moment: ItemMoment | None,
     scratch: GatherScratch | None,
     also: I4 | None = None,

@@ -14,6 +14,7 @@ from models.page.fatigue import Exposed, FatigueParams
 from models.page.placing import BY_EXPLORE, BY_RULES, no_placing
 from models.page.ranked import PageItems, PageParams, PageUsers, bonus_of_unknown, rank_page
 from models.ranking.features import Question
+from models.ranking.moment import Moments
 from models.ranking.rank import RankingParams, rank
 from models.vocabulary import EXPLORE
 
@@ -75,11 +76,14 @@ def sums(ranked):
     return total
 
 
+@pytest.mark.parametrize("slots", [2, SLOTS])
+@pytest.mark.parametrize("bounded", [False, True])
 @pytest.mark.parametrize("seed", range(8))
-def test_without_rules_it_is_the_list_of_the_ranking_to_the_bit(seed):
+def test_without_rules_it_is_the_list_of_the_ranking_to_the_bit(seed, bounded, slots):
     shop = Shop(seed)
+    params, moments = PageParams(ComposeParams(slots), pool=9), Moments() if bounded else None
 
-    page, plain = shop.page(PageParams(ComposeParams(SLOTS), pool=9)), shop.plain()
+    page, plain = shop.page(params, moments=moments), shop.plain(slots)
 
     assert page.ranked.items.tolist() == plain.items.tolist()
     for name in ("scores", "strategy", "probability", "contributions"):
@@ -88,19 +92,23 @@ def test_without_rules_it_is_the_list_of_the_ranking_to_the_bit(seed):
     assert all(np.array_equal(page.ranked.parts[name], plain.parts[name]) for name in plain.parts)
 
 
+@pytest.mark.parametrize("slots", [2, SLOTS])
+@pytest.mark.parametrize("bounded", [False, True])
 @pytest.mark.parametrize("seed", range(8))
-def test_boosts_of_any_item_are_a_part_and_the_order_is_that_of_the_sums(seed):
+def test_boosts_of_any_item_are_a_part_and_the_order_is_that_of_the_sums(seed, bounded, slots):
     shop, rng = Shop(seed), np.random.default_rng(seed)
-    boost = np.where(rng.random(ITEMS) < 0.4, rng.choice([0.5, 3.0, -2.0], ITEMS), 0.0).astype(np.float32)
+    boost = np.where(rng.random(ITEMS) < 0.4, rng.normal(0.0, 5.0, ITEMS), 0.0).astype(np.float32)
     placing = no_placing()._replace(boost=boost, boosted_by=np.where(boost != 0, 0, -1).astype(np.int16))
 
-    page = shop.page(PageParams(ComposeParams(SLOTS), pool=SLOTS + 4), of_items(placing))
+    page = shop.page(
+        PageParams(ComposeParams(slots), pool=slots + 1), of_items(placing), moments=Moments() if bounded else None
+    )
 
     every = shop.plain(ITEMS)
     for u in range(USERS):
         n = (every.items[u] >= 0).sum()
         total = every.scores[u, :n] + boost[every.items[u, :n]]
-        best = every.items[u, :n][np.argsort(-total, kind="stable")][:SLOTS]
+        best = every.items[u, :n][np.argsort(-total, kind="stable")][:slots]
         assert page.ranked.items[u, : len(best)].tolist() == best.tolist()
     there = page.ranked.items >= 0
     assert np.array_equal(page.ranked.parts["rules"][there], boost[page.ranked.items[there]].astype(float))
