@@ -10,6 +10,7 @@ diversity = 0.3
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -111,6 +112,14 @@ class Experiments(Placements):
             )
             for name, each in sorted(self.experiments.items())
         )
+
+    def homes(self) -> Iterator[tuple[str, PlacementSettings]]:
+        """The placement `home` of people in no experiment and of each arm, with what to call it."""
+        if HOME in self.placements:
+            yield f"[placements.{HOME}]", self.placements[HOME]
+        for name, each in sorted(self.experiments.items()):
+            for arm in sorted(each.arms):
+                yield f"[placements.{HOME}] of arm {arm!r} of experiment {name!r}", self.home_of(name, arm)
 
     def home_of(self, experiment: str, arm: str) -> PlacementSettings:
         """The placement `home` as an arm has it; of the control or the holdout mostly as everybody else has it."""

@@ -82,6 +82,17 @@ class Settings(
         return self
 
     @model_validator(mode="after")
+    def _explored_places_fit(self) -> Self:
+        """Else fewer places explore than somebody has asked for, or none, and nobody is told."""
+        for where, placement in self.homes():
+            explore, slots = placement.explore, placement.slots or self.top_k
+            if explore.slots > max(0, slots - explore.from_place + 1):
+                raise ValueError(
+                    f"{where} has {slots} places, so {explore.slots} that explore do not fit from place {explore.from_place} on"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _watchdog_waits_longer(self) -> Self:
         """What has a deadline of its own tells why it was missed."""
         for name in ("watchdog_commit_age_s", "watchdog_stall_s"):
