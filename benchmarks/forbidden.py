@@ -47,6 +47,7 @@ class Shop:
         settings = load_settings(encoder_model="none", explained_users=0.0, placements={HOME: home})
         self.data = DataDirectory(directory, 8 * MIB, 8 * MIB)
         self.tracker = Tracker(settings, Metrics())
+        self.tracker.compile_placement()
         self.users = self.tracker.users[0] = UserPartition(0, self.data.stores("users")[0])
         self.items_partition = ItemPartition(self.data.stores("items")[0], settings.neighbours_max)
         self.settings = settings
@@ -93,8 +94,7 @@ class Shop:
             self.rules[name] = rule
         value = None if rule is None else json.dumps(rule).encode()
         self.tracker.replicate_rules([Replicated(f"rule/{name}".encode(), value, 0, 0, self.now_ms)], 0.0)
-        while not self.tracker.refresher.page.rules.is_ready:
-            self.tracker.look_at_rules(0.0)
+        self.tracker.look_at_all_rules(0.0)
 
     def is_forbidden(self, item_id: str) -> bool:
         """By the rules as they were written."""

@@ -35,7 +35,8 @@ from models.ranking.rank import RankingParams
 from stream.analysis.rankings.penchant import Penchant
 from stream.analysis.texts import with_text
 from stream.cli.inputs import input_files
-from stream.refresh.page import least_known, page_params
+from stream.refresh.explorable import least_known
+from stream.refresh.page import page_params
 from stream.settings import load_settings
 from stream.settings.placements import HOME, PlacementSettings
 

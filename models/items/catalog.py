@@ -33,7 +33,7 @@ class CatalogItem(msgspec.Struct, frozen=True, gc=False):
     price: float | None = None
     published_at_ms: int | None = None
     attributes: tuple[tuple[str, str], ...] = ()
-    """Names and values, as far as anybody asks for them."""
+    """Names and values; rules ask for them."""
 
 
 _Page = list[CatalogItem | None]

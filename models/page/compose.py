@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from models.arrays import F4, F8, I4, I8
 from models.compiled import compiled
-from models.items.sketches import SKETCH_DIMS
 from models.page.choice import BY_SCORE, Choosable, choose, in_order
 from models.page.explore import ExploreParams, explore, explored_places
 from models.page.fixed_places import pin, promote
-from models.page.placing import BY_EXPLORE, Placing, no_placing
+from models.page.placing import BY_EXPLORE, Placing
 from models.ranking.features import ItemArrays
 
 Method = Literal["mmr", "dpp"]
@@ -141,18 +140,3 @@ def _compose(
             )  # fmt: skip
         for i in range(n):
             place[pool.items[u, i]] = 0
-
-
-def warm_up() -> None:
-    """Compile what runs compiled, in both methods."""
-    nothing = np.zeros((0, 0), np.float64)
-    items = ItemArrays(
-        np.zeros(2, np.uint64), np.ones(2, np.bool_), np.zeros(2), np.zeros(2, np.int64), nothing, nothing,
-        np.zeros(2, np.int64), np.zeros((2, 1), np.int64), np.zeros(2, np.int32), np.full((1, 1), -1, np.int32),
-        np.zeros((1, 1)), np.zeros((1, 1)),
-    )  # fmt: skip
-    pool = Pool(
-        np.array([[0, 1]], np.int32), np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(1, np.int64),
-        np.full((1, 1), -1, np.int32), np.zeros((1, 1)), np.zeros(1, np.uint64), np.full((1, 1), -1, np.int32),
-    )  # fmt: skip
-    compose(pool, ComposeParams(2, 0.5), no_placing(), items, np.zeros((2, SKETCH_DIMS), np.float32))

@@ -190,7 +190,7 @@ def _fatigue(items: I4, ask: Scoring, params: FatigueParams, exposed: Exposed) -
     """(u, k) of these (u, k) items."""
     taken_off = np.zeros(items.shape)
     if params.weight:
-        hashes = np.where(items >= 0, ask.items.hashes[np.maximum(items, 0)], np.uint64(0))
+        hashes = _by_index(ask.items.hashes, items, np.uint64(0))
         fatigue_of(exposed.item, exposed.time_s, hashes, ask.question.now_ms // 1000, params, taken_off)
     return taken_off
 

@@ -5,44 +5,43 @@ Without a placement in the settings nothing of this is there, and lists are byte
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F4, I4, I8
-from models.calendar import HOUR_MS
+from models.arrays import F4, I8
 from models.compiled import compiled
 from models.experiments.assignment import Experiment, assigned
 from models.items.catalog import Catalog
 from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
 from models.items.sketches import SKETCH_DIMS
 from models.items.vectors import ItemVectors
-from models.page.compose import ComposeParams, warm_up
+from models.page.compose import ComposeParams
 from models.page.draws import draw_key
 from models.page.explore import ExploreParams
 from models.page.fatigue import Exposed, FatigueParams
-from models.page.placing import BY_RULES
-from models.page.ranked import FATIGUE_PART, PageItems, PageParams, PageUsers, bonus_of_unknown, evidence_of, rank_page
+from models.page.placing import BY_RULES, no_placing
+from models.page.ranked import FATIGUE_PART, PageItems, PageParams, PageUsers, rank_page
 from models.ranking.features import Question
 from models.ranking.moment import Moments
 from models.ranking.placed import Placed
 from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, joined
 from models.ranking.semantics import Semantics
 from stream.metrics import Metrics
+from stream.refresh.explorable import Explorable
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.question import Behaviours
 from stream.rules.active import SCOPES_MAX, ActiveRules, Scope
+from stream.rules.marks import Seen
 from stream.settings import Settings
 from stream.settings.placements import HOME, PlacementSettings
 from stream.state.record import EXPOSURES, StateColumns, States
 
-PROPOSED: Final = 32
-"""Little known items that are proposed to everyone: those of which least is known."""
-
-EXPLORABLE_MAX_AGE_MS: Final = 1_000
-"""How old the choice of those may be; longer where there are many items, as for `Knowledge.priors`."""
+PRIORS_MAX_AGE_MS: Final = 1_000
+"""How old what leads among the items that rules leave may be; longer where there are many items, as for `Knowledge.priors`."""
 
 MOVES: Final = ("", "diversity", FATIGUE_PART, "explore")
 """By the codes of `models.page.placing`."""
@@ -50,24 +49,9 @@ MOVES: Final = ("", "diversity", FATIGUE_PART, "explore")
 
 def page_params(settings: PlacementSettings, top_k: int) -> PageParams:
     """What a placement's settings mean."""
-    explore = settings.explore
-    slots = settings.slots or top_k
+    slots, explore = settings.slots or top_k, ExploreParams(**settings.explore.model_dump())
     return PageParams(
-        ComposeParams(
-            slots,
-            settings.diversity,
-            settings.diversity_method,
-            ExploreParams(
-                explore.slots,
-                explore.from_place,
-                explore.rate,
-                explore.temperature,
-                explore.optimism,
-                explore.max_exposures,
-                explore.max_age_h,
-                explore.min_history,
-            ),
-        ),
+        ComposeParams(slots, settings.diversity, settings.diversity_method, explore),
         FatigueParams(settings.fatigue, 3600.0 * settings.fatigue_half_life_h),
         max(settings.pool, slots),
     )
@@ -93,7 +77,10 @@ class HomePage:
         self._knowledge, self._seed, self._metrics = knowledge, settings.draws_seed, metrics
         placement = settings.placements.get(HOME)
         self.experiments: tuple[Experiment, ...] = settings.experiments_in_order()
-        self._is_configured = placement is not None or bool(self.experiments)
+        self.is_configured = placement is not None or bool(self.experiments)
+        """By the settings: else there is a placement only while rules count."""
+        self.is_compiled = False
+        """What makes its lists; rules do not count before, since a first list would wait for it."""
         self.params = page_params(placement or PlacementSettings.model_validate({}), settings.top_k)
         """Of who is in no arm."""
         self._params: dict[Arm, PageParams] = {None: self.params} | {
@@ -106,37 +93,60 @@ class HomePage:
         # Whatever arms a batch has, the bytes of a list do not depend on them.
         self._has_fatigue = any(each.fatigue.weight for each in of_all)
         self.rules = ActiveRules(self.params.compose.slots)
-        self._explorable: dict[ExploreParams, tuple[int, F4, I4]] = {}
-        self._counted: ExploreParams | None = None
-        """Whose little known items the metrics count: of several arms that explore the first one's."""
-        self._little_known: NDArray[np.bool_] = np.zeros(0, np.bool_)
-        self._priors: dict[tuple[str, ...], tuple[int, NDArray[np.bool_], Priors]] = {}
+        self._explorable = Explorable(knowledge, metrics)
+        self._priors: dict[tuple[str, ...], tuple[int, int, Priors]] = {}
+        """Of what the rules leave: when they were found, and by which version of the rules."""
 
     @property
     def is_active(self) -> bool:
         """Whether there is anything to decide beside the scores."""
-        return self._is_configured or not self.rules.is_empty
+        return self.is_configured or bool(self.rules.ids)
 
-    def warm_up(self) -> None:
-        """Compile what runs compiled, where there is a placement; without one the first rule waits for it."""
-        if self._is_configured:
-            self._compile()
+    @property
+    def slots(self) -> int:
+        """Places of a list, with a placement or without."""
+        return self.params.compose.slots
 
-    def _compile(self) -> None:
-        warm_up()
-        _unanswered(States(1).columns, np.zeros(1, np.int64), np.zeros((1, 1), np.uint64), *_room(1))
+    def warm_up(self, question: Question, params: RankingParams, priors: Priors, text: Semantics | None) -> None:
+        """Compile what makes a placement's lists: those of nobody, with everything that may be decided."""
+        knowledge, users = self._knowledge, len(question.history)
+        page = PageParams(
+            ComposeParams(params.top_k, 0.5, "dpp", ExploreParams(1, 1, min_history=0)),
+            FatigueParams(1.0),
+            params.top_k,
+        )
+        exposed = Exposed(*_room(users))
+        _unanswered(States(1).columns, np.zeros(users, np.int64), np.zeros((users, 1), np.uint64), *exposed)
+        rank_page(
+            question,
+            catalog=knowledge.catalog,
+            stats=knowledge.stats,
+            priors=priors,
+            params=params,
+            page=page,
+            of_items=PageItems(
+                no_placing(), np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros((0, SKETCH_DIMS), np.float32)
+            ),
+            of_users=PageUsers(exposed, np.zeros(users, np.uint64)),
+            semantics=text,
+            moments=Moments(),
+        )
+        self.is_compiled = True
 
-    def look_at_rules(self, now_ms: int, slices: int = 1) -> bool:
-        """Look which items rules mean, some at a time; whether lists may come out otherwise now."""
-        if self.rules.is_empty and self.rules.is_ready:
+    def look_at_rules(self, now_ms: int) -> bool:
+        """Look which items rules mean, at some at a time; whether lists may come out otherwise now. Nothing of it counts before
+        `is_compiled`."""
+        if not self.is_compiled or (self.rules.is_empty and self.rules.is_ready):
             return False
-        catalog, popularity = self._knowledge.catalog, self._knowledge.stats.count
-        moment_ms = self._knowledge.sentence_time_ms(now_ms)
-        is_first = not self.rules.is_serving and not self.rules.is_empty
-        changed = self.rules.look(catalog, popularity, moment_ms, whole=is_first)
-        for _ in range(slices - 1):
-            changed |= not self.rules.is_ready and self.rules.look(catalog, popularity, moment_ms)
-        return changed
+        return self.rules.look(self._seen(now_ms))
+
+    def allowed(self, key: bytes, now_ms: int) -> NDArray[np.bool_] | None:
+        """(n,) what rules allow this user, by dense index; None: everything."""
+        return self.rules.scope(self.rules.rules_of(key), self._seen(now_ms)).allowed
+
+    def _seen(self, now_ms: int) -> Seen:
+        knowledge = self._knowledge
+        return Seen(knowledge.catalog, knowledge.stats.count, knowledge.sentence_time_ms(now_ms))
 
     def rank(
         self,
@@ -161,7 +171,7 @@ class HomePage:
         """
         self.look_at_rules(now_ms)
         arms = self.arms_of(keys)
-        groups = self._groups(keys, arms, self._knowledge.sentence_time_ms(now_ms))
+        groups = self._groups(keys, arms)
         made = [
             self._rank_group(
                 group,
@@ -185,14 +195,14 @@ class HomePage:
         """Of each user; None: there is no experiment."""
         return [assigned(self.experiments, key) for key in keys] if self.experiments else None
 
-    def _groups(self, keys: Sequence[bytes], arms: Sequence[Arm] | None, now_ms: int) -> dict[Group, I8]:
+    def _groups(self, keys: Sequence[bytes], arms: Sequence[Arm] | None) -> dict[Group, I8]:
         """Users by how their lists are composed, and the rules that count for them."""
         if not self.rules.has_shares and arms is None:
-            return {Group(self.params, self.rules.rules_of(b"", now_ms)): np.arange(len(keys))}
+            return {Group(self.params, self.rules.rules_of(b"")): np.arange(len(keys))}
         groups: dict[Group, list[int]] = {}
         for u, key in enumerate(keys):
             page = self._params[None if arms is None else arms[u]]
-            groups.setdefault(Group(page, self.rules.rules_of(key, now_ms)), []).append(u)
+            groups.setdefault(Group(page, self.rules.rules_of(key)), []).append(u)
         return {group: np.array(rows) for group, rows in groups.items()}
 
     def _rank_group(
@@ -208,7 +218,7 @@ class HomePage:
         now_ms: int,
     ) -> RankedBatch:
         knowledge, (page, rules) = self._knowledge, group
-        scope = self.rules.scope(rules, knowledge.catalog, knowledge.stats.count)
+        scope = self.rules.scope(rules, self._seen(now_ms))
         catalog, priors = self._what_may(scope, now_ms)
         made = rank_page(
             question,
@@ -224,9 +234,10 @@ class HomePage:
             explained=explained,
             moments=moments,
         )
-        composed, every = made.composed, sorted(self.rules.book.rules)
-        names = (*MOVES, *(f"rule:{rule_id}" for rule_id in every))
-        numbers = np.array([*range(BY_RULES), *(BY_RULES + every.index(rule_id) for rule_id in rules)], np.int16)
+        composed, ids = made.composed, self.rules.ids
+        names = (*MOVES, *(f"rule:{rule_id}" for rule_id in ids))
+        # Of the rules of this group -> of all, so that the lists of a batch have one table of names.
+        numbers = np.array([*range(BY_RULES), *(BY_RULES + bisect_left(ids, rule_id) for rule_id in rules)], np.int16)
         moved_by = numbers[composed.moved_by]
         relaxed = (scope.relaxed,) * len(composed.items)
         placed = Placed(moved_by, composed.propensity, composed.promoted, names, HOME, relaxed)
@@ -240,11 +251,11 @@ class HomePage:
         knowledge = self._knowledge
         if scope.allowed is None:
             return knowledge.catalog, knowledge.priors(now_ms)
-        kept = self._priors.get(scope.rules)
-        max_age_ms = max(EXPLORABLE_MAX_AGE_MS, len(knowledge.index) // 20)
+        kept, version = self._priors.get(scope.rules), self.rules.version
+        max_age_ms = max(PRIORS_MAX_AGE_MS, len(knowledge.index) // 20)
         catalog = knowledge.catalog.only(scope.allowed)
-        if kept is not None and kept[1] is scope.allowed and now_ms - kept[0] < max_age_ms:
-            return catalog, kept[2]
+        if kept is not None and kept[1] == version and now_ms - kept[0] < max_age_ms:
+            return catalog, kept[2]  # what has been forbidden since is no candidate
         priors = compute_priors(
             catalog,
             knowledge.stats,
@@ -254,7 +265,7 @@ class HomePage:
         )
         if len(self._priors) >= SCOPES_MAX:
             self._priors.clear()
-        self._priors[scope.rules] = now_ms, scope.allowed, priors
+        self._priors[scope.rules] = now_ms, version, priors
         return catalog, priors
 
     def users_of(self, states: States, rows: I8, behaviours: Behaviours, user_ids: Sequence[str]) -> PageUsers:
@@ -273,43 +284,13 @@ class HomePage:
         explore = page.compose.explore
         bonus, proposed = np.zeros(0, np.float32), scope.proposed
         if explore.slots:
-            bonus, least = self._look_for_explorable(explore, now_ms)
+            bonus, least = self._explorable.of(explore, now_ms)
             proposed = np.union1d(least, proposed).astype(np.int32)
         return PageItems(scope.placing, bonus, proposed, self._sketches(page), self.rules.has_boosts)
 
     def _sketches(self, page: PageParams) -> F4:
         vectors: ItemVectors | None = self._knowledge.vectors if page.compose.diversity else None
         return np.zeros((0, SKETCH_DIMS), np.float32) if vectors is None else vectors.sketches.rows(vectors)
-
-    def _look_for_explorable(self, explore: ExploreParams, now_ms: int) -> tuple[F4, I4]:
-        """What being little known is worth, and which of them are proposed to everybody: of now, or of a moment ago."""
-        knowledge = self._knowledge
-        max_age_ms = max(EXPLORABLE_MAX_AGE_MS, len(knowledge.index) // 50)
-        kept = self._explorable.get(explore)
-        if kept is not None and now_ms - kept[0] < max_age_ms:
-            return kept[1], kept[2]
-        recommendable, stats = knowledge.catalog.recommendable, knowledge.stats
-        published_ms = knowledge.published_ms[: len(recommendable)]
-        moment_ms = knowledge.stream_time_ms(now_ms)
-        bonus = bonus_of_unknown(explore, stats, published_ms, recommendable, moment_ms)
-        proposed = least_known(
-            np.flatnonzero(bonus >= 0.0), stats.exposures, stats.count, knowledge.index.hashes, moment_ms // HOUR_MS
-        )
-        self._count_little_known(explore, bonus)
-        self._explorable[explore] = now_ms, bonus, proposed
-        return bonus, proposed
-
-    def _count_little_known(self, explore: ExploreParams, bonus: F4) -> None:
-        """For the metrics: what may be explored, and what has become known since."""
-        self._counted = self._counted or explore
-        if explore != self._counted:
-            return
-        little_known = evidence_of(self._knowledge.stats, len(bonus)) < explore.max_exposures
-        n = len(self._little_known)
-        graduated = self._little_known & ~little_known[:n]
-        self._little_known = little_known
-        self._metrics.work.graduated.inc(int(np.count_nonzero(graduated)))
-        self._metrics.work.explorable.set(int(np.count_nonzero(bonus >= 0.0)))
 
 
 def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
@@ -336,24 +317,6 @@ def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
             tuple(relaxed[i] for i in order.tolist()),
         ),
     )
-
-
-def least_known(items: I8, exposures: I8, count: NDArray[np.float64], hashes: NDArray[np.uint64], hour: int) -> I4:
-    """At most `PROPOSED` of these items: those with the least evidence; of equal ones others every hour, since without
-    impressions evidence never comes."""
-    evidence = np.zeros(len(items))
-    known = items < len(count)
-    evidence[known] = np.maximum(exposures[items[known]], count[items[known]])
-    if len(items) > PROPOSED:
-        least = np.partition(evidence, PROPOSED - 1)[PROPOSED - 1]
-        kept = evidence <= least
-        items, evidence = items[kept], evidence[kept]
-    turn = (hashes[items] ^ np.uint64(hour * _MIX % 2**64)) * np.uint64(_MIX)
-    order = np.lexsort((turn, evidence))[:PROPOSED]
-    return items[order].astype(np.int32)
-
-
-_MIX: Final = 0x9E3779B97F4A7C15
 
 
 def _room(users: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

@@ -98,11 +98,19 @@ class Refresher:
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
         warm_up_categories()
-        self._warm_up(None)
-        self.page.warm_up()
+        self._warm_up(None, placed=self.page.is_configured)
+
+    def warm_up_page(self, *, texts: bool) -> None:
+        """The same of a placement that only rules make, `texts` also by text."""
+        self._warm_up(None, placed=True)
+        if texts:
+            self._warm_up(self._meaning_of_nobody(), placed=True)
 
     def warm_up_texts(self) -> None:
         """The same by text."""
+        self._warm_up(self._meaning_of_nobody(), placed=self.page.is_configured)
+
+    def _meaning_of_nobody(self) -> Semantics:
         window, ones = self._settings.history_window, np.eye(2, dtype=np.float32)
         vectors, allowed = ItemVectors("", 2), np.ones(2, np.bool_)
         allowed.setflags(write=False)  # as a catalogue's
@@ -112,9 +120,9 @@ class Refresher:
         gains, ages = np.ones((1, window)), np.zeros((1, window))
         semantics(past, gains, ages, vectors, allowed, self._interest)
         vectors.put(np.ones(1, np.int32), ones[1:])  # what is near to the other one has to be compared with this
-        self._warm_up(semantics(past, gains, ages, vectors, allowed, self._interest))
+        return semantics(past, gains, ages, vectors, allowed, self._interest)
 
-    def _warm_up(self, text: Semantics | None) -> None:
+    def _warm_up(self, text: Semantics | None, *, placed: bool) -> None:
         knowledge, states = self._knowledge, States(1)
         row, moment_ms = np.zeros(1, np.int64), np.zeros(1, np.int64)
         behaviours = behaviours_of(states, row, self._update)
@@ -132,6 +140,8 @@ class Refresher:
             semantics=text,
             moments=Moments(),
         )
+        if placed:
+            self.page.warm_up(question, self._serving.params, priors, text)
         nobody = ListHeader("-", EventSource(self._settings.topic_events, 0, 0), 0, "refresh")
         telling = SentenceContext(np.zeros(ranked.items.shape, np.uint8), 0, self._zone, self._phrases)
         build_records(

@@ -29,17 +29,19 @@ class Renewal:
         self._known: object = None
         self._learned_at = 0.0
         self.withdrawals = 0
-        """Times that items were withdrawn from the catalogue."""
+        """Times that items were withdrawn from the catalogue, or may have become forbidden by rules."""
 
     def everyone(self, trigger: Trigger, now: float) -> None:
         """Every user whose list is known."""
         self._add(self._lists, trigger, now)
 
-    def of_items(self, changes: dict[str, CatalogItem | None], now: float) -> None:
-        """Users whose last list holds an item that was withdrawn, or has room for one that was added."""
+    def of_items(self, changes: dict[str, CatalogItem | None], now: float, forbidden: Sequence[int] = ()) -> None:
+        """Users whose last list holds an item that was withdrawn, or has room for one that was added; `forbidden` are dense
+        indices of changed items that count as withdrawn, because a rule forbids them as they are now."""
         withdrawn = [item_id for item_id, item in changes.items() if item is None or not item.available]
-        self.withdrawals += bool(withdrawn)
+        self.withdrawals += bool(withdrawn or forbidden)
         stale = set(self._knowledge.index.lookup(self._knowledge.hashes_of(withdrawn)).tolist()) - {NO_INDEX}
+        stale |= set(forbidden)
         if len(withdrawn) < len(changes):
             stale.add(NO_INDEX)  # an empty place
         self._add(self._lists.holding(stale), "catalog", now)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -15,7 +15,7 @@ from models.items.catalog import Catalog
 from models.items.index import NO_INDEX, ItemIndex
 from models.page.placing import GROUPS, NO_RULE, Placing
 from stream.rules.book import RuleBook
-from stream.rules.marks import ITEMS_AT_ONCE, RuleMarks
+from stream.rules.marks import ITEMS_AT_ONCE, RuleMarks, Seen
 
 LOOK_AGAIN_MS: Final = 60_000
 """After so long conditions on popularity and age are told of all items anew."""
@@ -47,33 +47,28 @@ class ActiveRules:
         self._coming: dict[str, RuleMarks] = {}
         """Whose items are being looked at."""
         self._book_version = -1
-        self._scopes: dict[Any, Scope] = {}
+        self._scopes: dict[tuple[tuple[str, ...], int], Scope] = {}
         self._looked_again_ms = 0
-        self._has_changed = False
-        self._looked_at_version = -1
-        """Of the catalogue."""
-        self.errors: list[str] = []
-        """Why rules do not count, to be told once."""
+        self._changed: list[I8] = []
+        """Items that changed since the last look."""
+        self.ids: tuple[str, ...] = ()
+        """Of all that count, at other times or for other people too; in order."""
+        self._now: list[tuple[str, float]] = []
+        """Those that count at the time of the last look, with the share of people that each is for."""
+        self.version = 0
+        """How often other rules came in force, or mean other items although no item changed."""
+        self.errors: dict[str, str] = {}
+        """By rule: why it does not count for some item. Whoever tells of it clears it."""
 
     @property
     def is_empty(self) -> bool:
         """There are no rules."""
-        return not self.book.rules
+        return not self.book.rules and not self._marks
 
     @property
     def is_ready(self) -> bool:
         """Nothing is waiting to be looked at."""
         return not self._coming and self._book_version == self.book.version
-
-    @property
-    def is_serving(self) -> bool:
-        """Some rule counts already."""
-        return bool(self._marks)
-
-    @property
-    def counting(self) -> int:
-        """How many rules count, some of them at other times or for other people."""
-        return len(self._marks)
 
     @property
     def has_boosts(self) -> bool:
@@ -82,36 +77,34 @@ class ActiveRules:
 
     # --- what changes ---
 
-    def replicate(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> bool:
-        """Records of the topic; whether anything changed."""
-        before = self.book.version
-        for key, value in records:
-            self.book.add(key, value)
-        return self.book.version != before
-
     def items_changed(self, rows: I8) -> None:
         """Of the catalogue: dense indices."""
         for marks in (*self._marks.values(), *self._coming.values()):
             marks.changed(rows)
-        self._has_changed = True
+        if self._marks or self._coming:
+            self._changed.append(rows)
 
-    def look(self, catalog: Catalog, popularity: NDArray[np.float64], now_ms: int, *, whole: bool = False) -> bool:
+    def look(self, seen: Seen, *, whole: bool = False) -> bool:
         """Look at some items more, `whole`: at all that wait. Whether other rules are in force, or mean other items, than
         before; an item that changed is looked at in any case, and is no such news."""
+        at_once = seen.size if whole else ITEMS_AT_ONCE
         changed = self._take_up()
-        self._look_at_changed(catalog, popularity, now_ms)
-        at_once = len(catalog.recommendable) if whole else ITEMS_AT_ONCE
-        changed |= self._look_again(catalog, popularity, now_ms, at_once)
+        self._catch_up(seen)
+        changed |= self._look_again(seen, at_once)
         for rule_id, marks in list(self._coming.items()):
-            marks.step(catalog, popularity, now_ms, at_once)
-            if marks.is_complete(catalog):
+            marks.step(seen, at_once)
+            if marks.is_complete(seen):
                 self._marks[rule_id] = self._coming.pop(rule_id)
                 changed = True
             if not whole:
                 break
-        self._tell_errors()
+        changed |= self._has_time_passed(seen.now_ms)
+        for rule_id, marks in (self._marks | self._coming).items():
+            if marks.error is not None:
+                self.errors[rule_id], marks.error = marks.error, None
         if changed:
             self._scopes.clear()
+            self.version += 1
         return changed
 
     def _take_up(self) -> bool:
@@ -128,113 +121,122 @@ class ActiveRules:
         for rule_id, rule in self.book.rules.items():
             serving = self._marks.get(rule_id)
             if rule_id not in self._coming and (serving is None or serving.rule != rule):
-                self._coming[rule_id] = RuleMarks(rule_id, rule, self.book.conditions.get(rule_id))
+                self._coming[rule_id] = RuleMarks(rule, self.book.conditions.get(rule_id))
         return bool(gone)
 
-    def _look_at_changed(self, catalog: Catalog, popularity: NDArray[np.float64], now_ms: int) -> None:
-        if not self._has_changed and self._looked_at_version == catalog.version:
-            return
-        self._has_changed, self._looked_at_version = False, catalog.version
-        for marks in (*self._marks.values(), *self._coming.values()):
-            marks.look_at(np.flatnonzero(~marks.known), catalog, popularity, now_ms)
+    def _catch_up(self, seen: Seen) -> None:
+        """Items that changed, and of rules that count those that are new."""
+        if self._changed:
+            rows = np.unique(np.concatenate(self._changed))
+            for marks in (*self._marks.values(), *self._coming.values()):
+                marks.catch_up(rows, seen)
+            self._changed.clear()
+            self._scopes.clear()
         for marks in self._marks.values():
-            marks.look_at(np.arange(len(marks.known), len(catalog.recommendable)), catalog, popularity, now_ms)
-        self._scopes.clear()
+            if not marks.is_complete(seen):
+                marks.step(seen, seen.size)
 
-    def _look_again(self, catalog: Catalog, popularity: NDArray[np.float64], now_ms: int, at_once: int) -> bool:
+    def _look_again(self, seen: Seen, at_once: int) -> bool:
         """Conditions on what changes by itself; whether one means other items now."""
         moving = [marks for marks in self._marks.values() if marks.condition is not None and marks.condition.moves]
-        if now_ms - self._looked_again_ms >= LOOK_AGAIN_MS:
-            self._looked_again_ms = now_ms
+        if seen.now_ms - self._looked_again_ms >= LOOK_AGAIN_MS:
+            self._looked_again_ms = seen.now_ms
             for marks in moving:
                 marks.begin_again()
+        changed = False
         for marks in moving:
-            if not marks.is_complete(catalog):
-                marks.step(catalog, popularity, now_ms, at_once)
-                return marks.is_complete(catalog) and marks.means_others
-        return False
+            changed |= marks.step_again(seen, at_once)
+        return changed
 
-    def _tell_errors(self) -> None:
-        for marks in (*self._marks.values(), *self._coming.values()):
-            if marks.error is not None:
-                self.errors.append(f"rule {marks.rule_id!r}: {marks.error}")
-                marks.error = None
+    def _has_time_passed(self, now_ms: int) -> bool:
+        """Whether rules count that did not, or the other way round."""
+        now = [(i, marks.rule.share) for i, marks in sorted(self._marks.items()) if marks.rule.is_valid_at(now_ms)]
+        changed = now != self._now
+        self._now, self.ids = now, tuple(sorted(self._marks))
+        return changed
 
     # --- what is asked ---
 
     @property
     def has_shares(self) -> bool:
-        """Whether rules differ from person to person."""
-        return any(marks.rule.share < 1.0 for marks in self._marks.values())
+        """Whether rules differ from person to person now."""
+        return any(share < 1.0 for _, share in self._now)
 
     def marks_of(self, rule_id: str) -> RuleMarks:
         """Which items a rule means that counts."""
         return self._marks[rule_id]
 
-    def rules_of(self, key: bytes, now_ms: int) -> tuple[str, ...]:
-        """Ids of the rules that count for this person now, in order."""
-        return tuple(
-            rule_id
-            for rule_id, marks in sorted(self._marks.items())
-            if marks.rule.is_valid_at(now_ms) and is_in_share(key, rule_id, marks.rule.share)
-        )
+    def rules_of(self, key: bytes) -> tuple[str, ...]:
+        """Ids of the rules that count for this person at the time of the last look, in order."""
+        return tuple(rule_id for rule_id, share in self._now if is_in_share(key, rule_id, share))
 
-    def scope(self, rules: tuple[str, ...], catalog: Catalog, popularity: NDArray[np.float64]) -> Scope:
-        """What these rules mean together."""
-        found = self._scopes.get((rules, catalog.version))
+    def forbidden(self, rows: I8) -> NDArray[np.bool_]:
+        """(m,) which of these items a rule forbids to somebody, or may, now."""
+        found = np.zeros(len(rows), np.bool_)
+        for rule_id, _ in self._now:
+            marks, n = self._marks[rule_id], int(rows.max(initial=-1)) + 1
+            if marks.rule.kind in FORBIDDING:
+                found |= ~_allowed_by(marks, n)[rows]
+        return found
+
+    def scope(self, rules: tuple[str, ...], seen: Seen) -> Scope:
+        """What these rules, which count, mean together."""
+        found = self._scopes.get((rules, seen.catalog.version))
         if found is None:
             if len(self._scopes) >= SCOPES_MAX:
                 self._scopes.clear()
-            found = self._scopes[rules, catalog.version] = self._made(rules, catalog, popularity)
+            found = self._scopes[rules, seen.catalog.version] = self._made(rules, seen)
         return found
 
-    def _made(self, rules: tuple[str, ...], catalog: Catalog, popularity: NDArray[np.float64]) -> Scope:
+    def _made(self, rules: tuple[str, ...], seen: Seen) -> Scope:
+        catalog, popularity = seen.catalog, seen.popularity
         marks = [self._marks[rule_id] for rule_id in rules]
-        allowed, relaxed = self._allowed(marks, catalog)
+        allowed, relaxed = self._allowed(rules, catalog)
         recommendable = catalog.recommendable if allowed is None else catalog.recommendable & allowed
         n = len(recommendable)
         boost, boosted_by, most = np.zeros(n, np.float32), np.full(n, NO_RULE, np.int16), np.zeros(n, np.float32)
         promoted, least = np.full(n, NO_RULE, np.int16), np.zeros(len(rules), np.int64)
         proposed = []
         for number, each in enumerate(marks):
+            rule = each.rule
+            if rule.kind not in ("boost", "promote"):
+                continue
             means = _padded(each.means, n) & recommendable
-            if each.rule.kind == "boost" and each.rule.add:
-                boost[means] += np.float32(each.rule.add)
-                by = means & (abs(each.rule.add) > most)
-                boosted_by[by], most[by] = number, abs(each.rule.add)
-            elif each.rule.kind == "promote":
-                promoted[means & (promoted == NO_RULE)], least[number] = number, each.rule.least or 0
-            if each.rule.kind in ("boost", "promote") and (each.rule.add or 1.0) > 0.0:
+            if rule.kind == "boost" and rule.add:
+                boost[means] += np.float32(rule.add)
+                by = means & (abs(rule.add) > most)
+                boosted_by[by], most[by] = number, abs(rule.add)
+            elif rule.kind == "promote":
+                promoted[means & (promoted == NO_RULE)], least[number] = number, rule.least or 0
+            if (rule.add or 1.0) > 0.0:
                 proposed.append(_most_popular(np.flatnonzero(means), popularity, self._proposed_each))
-        boost[boosted_by == NO_RULE] = 0.0
         pins = _pins(marks, catalog.index, recommendable)
         groups, cap, capped_by = _caps(marks, n)
         placing = Placing(boost, boosted_by, groups, cap, capped_by, promoted, least, *pins)
         also = np.unique(np.concatenate([*proposed, pins[1][pins[1] >= 0], np.zeros(0, np.int32)]))
-        return Scope(rules, allowed, placing, relaxed, also.astype(np.int32))
+        return Scope(rules, allowed, placing, tuple(f"rule:{rule_id}" for rule_id in relaxed), also.astype(np.int32))
 
-    def _allowed(
-        self, marks: Sequence[RuleMarks], catalog: Catalog
-    ) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
-        """What no rule forbids. Where filters together leave less than a list, the last ones, by id, are left out; a deny never
-        is."""
+    def _allowed(self, rules: Sequence[str], catalog: Catalog) -> tuple[NDArray[np.bool_] | None, Sequence[str]]:
+        """What none of these rules forbids, and which of them are left out: where filters together leave less than a list,
+        the last ones by id. A deny never is."""
         n = len(catalog.recommendable)
-        denied = [each for each in marks if each.rule.kind == "deny"]
-        filters = [each for each in marks if each.rule.kind == "filter"]
-        if not denied and not filters:
+        denying = [rule_id for rule_id in rules if self._marks[rule_id].rule.kind == "deny"]
+        filters = [rule_id for rule_id in rules if self._marks[rule_id].rule.kind == "filter"]
+        if not denying and not filters:
             return None, ()
         allowed = np.ones(n, np.bool_)
-        for each in denied:
-            allowed &= ~_padded(each.means, n) & _padded(each.known, n)
-        relaxed: list[str] = []
-        for at, each in enumerate(filters):
-            left = allowed & _padded(each.means, n)
+        for rule_id in denying:
+            allowed &= _allowed_by(self._marks[rule_id], n)
+        for at, rule_id in enumerate(filters):
+            left = allowed & _allowed_by(self._marks[rule_id], n)
             if int((left & catalog.recommendable).sum()) < self._slots:
-                relaxed = [f"rule:{later.rule_id}" for later in filters[at:]]
-                break
+                return allowed, filters[at:]
             allowed = left
-        return allowed, tuple(relaxed)
+        return allowed, ()
 
+
+FORBIDDING: Final = ("filter", "deny")
+"""Kinds of rules."""
 
 SCOPES_MAX: Final = 64
 """Kept at once."""
@@ -243,6 +245,12 @@ SCOPES_MAX: Final = 64
 def is_in_share(key: bytes, rule_id: str, share: float) -> bool:
     """Whether a person is among this share of all: always the same ones for a rule."""
     return share >= 1.0 or crc32(rule_id.encode() + b"\x00" + key) < share * 2**32
+
+
+def _allowed_by(marks: RuleMarks, n: int) -> NDArray[np.bool_]:
+    """(n,) what a rule that forbids does not forbid; of what is not known it may."""
+    means, known = _padded(marks.means, n), _padded(marks.known, n)
+    return known & (means if marks.rule.kind == "filter" else ~means)
 
 
 def _padded(values: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:

@@ -17,16 +17,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.items.catalog import CatalogItem
 from stream.errors import UsageError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 FUNCTIONS: Final = frozenset(
     (
@@ -82,13 +79,14 @@ def parse(rule_id: str, sql: str) -> Condition:
     Raises:
         UsageError: it is none; one line that says where.
     """
-    import polars as pl  # noqa: PLC0415  (a quarter of a second that a worker without rules need not wait)
-
     _refuse_odd_words(rule_id, sql)
     attributes = tuple(sorted(set(_ATTRIBUTE.findall(_TEXTS.sub("''", sql)))))
+    polars = _polars()
     try:
-        expression = pl.sql_expr(sql)
-    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001  (whatever a parser says of a text)
+        expression = polars.sql_expr(sql)
+    except MemoryError:
+        raise
+    except (Exception, polars.exceptions.PanicException) as error:  # noqa: BLE001  (whatever a parser says of a text)
         raise _wrong(rule_id, f"cannot be read: {_first_line(error)}") from None
     tokens = {token.lower().strip('"') for token in _TOKENS.findall(_TEXTS.sub("''", sql))}
     condition = Condition(sql, expression, attributes, bool(tokens & set(MOVING)))
@@ -100,18 +98,19 @@ def evaluate(condition: Condition, columns: ItemColumns) -> NDArray[np.bool_]:
     """(n,) which of these items it means.
 
     Raises:
-        UsageError: it cannot be told of one of them.
+        ValueError: it cannot be told of one of them; the message goes on after "the condition".
     """
     if not len(columns.items):
         return np.zeros(0, np.bool_)
-    import polars as pl  # noqa: PLC0415
-
+    polars = _polars()
     try:
         found = _frame(condition, columns).select(condition.expression.alias("means").fill_null(False))["means"]
-    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001  (as above)
-        raise _wrong("", f"cannot be told of an item: {_first_line(error)}") from None
-    if found.dtype != pl.Boolean or len(found) != len(columns.items):
-        raise _wrong("", "must say true or false of each item by itself")
+    except MemoryError:
+        raise
+    except (Exception, polars.exceptions.PanicException) as error:  # noqa: BLE001  (as above)
+        raise ValueError(f"cannot be told of an item: {_first_line(error)}") from None
+    if found.dtype != polars.Boolean or len(found) != len(columns.items):
+        raise ValueError("must say true or false of each item by itself")
     means: NDArray[np.bool_] = found.to_numpy().astype(np.bool_)
     return means
 
@@ -160,15 +159,21 @@ def _probe(rule_id: str, condition: Condition) -> None:
     try:
         together = evaluate(condition, ItemColumns(_SAMPLES, counts, 10**12))
         alone = [evaluate(condition, ItemColumns([item], counts[n : n + 1], 10**12)) for n, item in enumerate(_SAMPLES)]
-    except UsageError as error:
-        raise _wrong(rule_id, error.message.partition("condition ")[2].removesuffix(".")) from None
+    except ValueError as error:
+        raise _wrong(rule_id, str(error)) from None
     if together.tolist() != [bool(each[0]) for each in alone]:
         raise _wrong(rule_id, "must say true or false of each item by itself")
 
 
-def _frame(condition: Condition, columns: ItemColumns) -> pl.DataFrame:
-    import polars as pl  # noqa: PLC0415
+def _polars() -> Any:
+    """The library, which takes a quarter of a second that a worker without rules need not wait."""
+    import polars  # noqa: PLC0415
 
+    return polars
+
+
+def _frame(condition: Condition, columns: ItemColumns) -> Any:
+    pl = _polars()
     items = columns.items
     published = [item.published_at_ms for item in items]
     given: dict[str, Any] = {

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.items.catalog import Catalog
 from stream.rules.active import ActiveRules
+from stream.rules.marks import RuleMarks, Seen
 from stream.rules.rule import Rule
 
 Severity = Literal["error", "warning"]
@@ -40,64 +42,57 @@ def lint(rules: Mapping[str, Rule], catalog: Catalog, slots: int, now_ms: int) -
         slots: places of a list.
         now_ms: what age is counted from.
     """
-    force = ActiveRules(slots)
-    force.book.replace(rules)
-    popularity = np.zeros(len(catalog.recommendable))
-    force.look(catalog, popularity, now_ms, whole=True)
+    active = ActiveRules(slots)
+    active.book.replace(rules)
+    seen = Seen(catalog, np.zeros(0), now_ms)
+    active.look(seen, whole=True)
     findings = [
-        Finding(rule_id, "error", _forgotten(rule)) for rule_id, rule in rules.items() if now_ms >= rule.until_ms
+        _error(i, f"counts no more since {rule.valid_until}") for i, rule in rules.items() if now_ms >= rule.until_ms
     ]
-    means = {}
-    for rule_id in sorted(rules):
-        marks = force.marks_of(rule_id)
-        if rules[rule_id].kind == "cap":
-            means[rule_id] = len(marks.codes)
-        else:
-            means[rule_id] = int((marks.means[: len(catalog.recommendable)] & catalog.recommendable).sum())
-        if not means[rule_id]:
-            findings.append(Finding(rule_id, "error", f"means no {_what(rules[rule_id])} that is available"))
-    findings += [Finding(each, "error", "its condition could not be told of an item") for each in force.errors]
-    scope = force.scope(tuple(sorted(rules)), catalog, popularity)
+    findings += [_error(rule_id, f"counts for no such item: {why}") for rule_id, why in active.errors.items()]
+    means = {rule_id: _means(active.marks_of(rule_id), catalog) for rule_id in sorted(rules)}
+    for rule_id, items in means.items():
+        if not items:
+            what = "category or value" if rules[rule_id].kind == "cap" else "item"
+            findings.append(_error(rule_id, f"means no {what} that is available"))
+    scope = active.scope(tuple(sorted(rules)), seen)
     for name in scope.relaxed:
-        rule_id = name.removeprefix("rule:")
-        findings.append(
-            Finding(rule_id, "error", f"leaves fewer than {slots} items together with the others: left out")
-        )
+        says = f"leaves fewer than {slots} items together with the others: left out"
+        findings.append(_error(name.removeprefix("rule:"), says))
     if scope.allowed is not None:
         left = int((scope.allowed & catalog.recommendable).sum())
         if left < slots:
             denying = ", ".join(sorted(rule_id for rule_id, rule in rules.items() if rule.kind == "deny"))
-            findings.append(
-                Finding(denying or "-", "error", f"leaves {left} of {slots} places: what is denied stays denied")
-            )
-    findings += _pins(rules, force, catalog, scope.allowed)
-    return Linted(means, findings)
+            findings.append(_error(denying or "-", f"leaves {left} of {slots} places: what is denied stays denied"))
+        findings += _lifted_for_nothing(rules, active, catalog.recommendable, scope.allowed)
+    return Linted(means, findings + _places_taken(rules))
 
 
-def _forgotten(rule: Rule) -> str:
-    return f"counts no more since {rule.valid_until}"
+def _error(rule_id: str, says: str) -> Finding:
+    return Finding(rule_id, "error", says)
 
 
-def _what(rule: Rule) -> str:
-    return "category or value" if rule.kind == "cap" else "item"
+def _means(marks: RuleMarks, catalog: Catalog) -> int:
+    if marks.rule.kind == "cap":
+        return len(marks.codes)
+    return int(np.count_nonzero(marks.means & catalog.recommendable))
 
 
-def _pins(rules: Mapping[str, Rule], force: ActiveRules, catalog: Catalog, allowed: np.ndarray | None) -> list[Finding]:
+def _lifted_for_nothing(
+    rules: Mapping[str, Rule], active: ActiveRules, recommendable: NDArray[np.bool_], allowed: NDArray[np.bool_]
+) -> list[Finding]:
+    """Rules that pin, boost or promote what others forbid."""
+    findings = []
+    for rule_id, rule in sorted(rules.items()):
+        means = active.marks_of(rule_id).means & recommendable
+        if rule.kind in ("pin", "boost", "promote") and means.any() and not (means & allowed).any():
+            findings.append(Finding(rule_id, "warning", "all that it means is filtered out or denied by other rules"))
+    return findings
+
+
+def _places_taken(rules: Mapping[str, Rule]) -> list[Finding]:
     findings, places = [], dict[int, str]()
     for rule_id, rule in sorted(rules.items()):
-        if rule.kind not in ("pin", "boost", "promote"):
-            continue
-        if rule.kind == "pin" and rule.place is not None:
-            first = places.setdefault(rule.place, rule_id)
-            if first != rule_id:
-                findings.append(Finding(rule_id, "error", f"wants place {rule.place}, which {first} has"))
-        if allowed is None:
-            continue
-        n = len(catalog.recommendable)
-        means = np.zeros(n, np.bool_)
-        known = force.marks_of(rule_id).means[:n]
-        means[: len(known)] = known
-        means &= catalog.recommendable
-        if means.any() and not (means & allowed).any():
-            findings.append(Finding(rule_id, "warning", "all that it means is filtered out or denied by other rules"))
+        if rule.place is not None and (first := places.setdefault(rule.place, rule_id)) != rule_id:
+            findings.append(_error(rule_id, f"wants place {rule.place}, which {first} has"))
     return findings

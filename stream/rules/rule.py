@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -91,12 +92,12 @@ class Rule(BaseModel):
             raise ValueError("`valid_until` is not after `valid_from`")
         return self
 
-    @property
+    @cached_property
     def from_ms(self) -> int:
         """From when it counts."""
         return _ms(self.valid_from, 0)
 
-    @property
+    @cached_property
     def until_ms(self) -> int:
         """When it counts no more."""
         return _ms(self.valid_until, 1 << 62)

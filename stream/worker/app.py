@@ -124,6 +124,7 @@ class Application:
             settings.quarantined_max_share,
         )
         self._texts: AwaitedTexts | None = None
+        self._compiling_placement: asyncio.Task[None] | None = None
         self._wire_engine(user_stores, item_stores)
         self.on_stopping: Callable[[], None] | None = None
         """Called once, when the worker begins to stop."""
@@ -290,6 +291,12 @@ class Application:
             for replica in self._replicas:
                 replica.start()
             await read_whole(self._replicas, self.settings.delivery_timeout_s)
+            # Before the first list, which may hold nothing that rules forbid.
+            if self._compiling_placement is not None:
+                await self._compiling_placement
+            while self.tracker.is_looking_at_rules:
+                self.tracker.look_at_rules(time.monotonic())
+                await asyncio.sleep(0)
         # Or a list made again in the first second after a start comes out as if no strategy had earned anything.
         self.tracker.serving.weigh_strategies()
 
@@ -369,6 +376,17 @@ class Application:
 
     def _replicate_rules(self, records: Any) -> None:
         self.tracker.replicate_rules(records, time.monotonic())
+        if self._compiling_placement is None and self.tracker.placement_is_to_be_compiled:
+            self._compiling_placement = asyncio.ensure_future(self._compile_placement())
+        self.worker.wake()
+
+    async def _compile_placement(self) -> None:
+        try:
+            await asyncio.to_thread(self.tracker.compile_placement)
+        except Exception as error:  # noqa: BLE001  (a task's edge: lists without the rules would be wrong)
+            self.lifecycle.fatal_soon(error)
+            return
+        self.tracker.look_at_rules(time.monotonic())
         self.worker.wake()
 
     def _known_rules(self) -> list[bytes]:

@@ -1,8 +1,9 @@
-"""Lists of people who have done nothing lately, and hold an item that was withdrawn: found in the ledgers, and made again.
+"""Lists of people who have done nothing lately, and hold an item that was withdrawn, or that a rule forbids: found in the
+ledgers, and made again.
 
 A worker remembers the last 100,000 lists that it made, so an item that is withdrawn leaves those at once. All others, also
 those that were made before the worker started or the partition came to it, are looked through in slices: once when a
-partition is opened, and again after items were withdrawn.
+partition is opened, and again after items were withdrawn or rules changed.
 """
 
 from __future__ import annotations
@@ -80,20 +81,21 @@ class StaleLists:
             await asyncio.sleep(REST_S)
 
     def _look_at(self, users: UserPartition, found: list[tuple[bytes, bytes]], catalogue: ByHalfHash) -> None:
-        tracker, now = self._parts.tracker, time.monotonic()
-        moment_ms = tracker.knowledge.stream_time_ms(time.time_ns() // 1_000_000)
+        tracker, now, now_ms = self._parts.tracker, time.monotonic(), time.time_ns() // 1_000_000
+        moment_ms, page = tracker.knowledge.stream_time_ms(now_ms), tracker.refresher.page
         lists = newest_lists([value for _, value in found])
         indices = catalogue.indices_of(lists.items)
         stale = catalogue.is_stale(indices, lists.filled).tolist()
-        is_whole = self._parts.settings.top_k <= PLACES
+        is_whole = page.slots <= PLACES
         for m, (i, is_stale) in enumerate(zip(lists.who, stale, strict=True)):
             user = users.partition, found[i][0].removeprefix(LEDGER_PREFIX)
             if user in tracker.lists:
                 continue  # a newer one than the store has, and looked at when an item is withdrawn
-            if is_stale:
+            allowed = page.allowed(user[1], now_ms)
+            if is_stale or (allowed is not None and not allowed[indices[m][lists.filled[m]]].all()):
                 tracker.queue.add(*user, "catalog", now)
                 self._on_found()
             elif is_whole:  # so that it ages, and is not sent again where nothing in it changes
                 age_s = max(0.0, (moment_ms - int(lists.at_ms[m])) / 1000)
-                places = np.where(lists.filled[m], indices[m], NO_INDEX)[: self._parts.settings.top_k]
+                places = np.where(lists.filled[m], indices[m], NO_INDEX)[: page.slots]
                 tracker.lists.restore(user, tuple(places.tolist()), now - age_s)

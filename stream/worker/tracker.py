@@ -210,10 +210,15 @@ class Tracker:
 
     def replicate_items(self, records: Sequence[Replicated], now: float) -> None:
         """Catalogue records; users whose last list they make stale are queued."""
-        changes = self.knowledge.replicate_items(records, self.refused_items.note)
-        rows = self.knowledge.index.lookup(self.knowledge.hashes_of(changes))
-        self.refresher.page.rules.items_changed(rows[rows >= 0].astype(np.int64))
-        self.renewal.of_items(changes, now)
+        changes, rules = self.knowledge.replicate_items(records, self.refused_items.note), self.refresher.page.rules
+        forbidden: list[int] = []
+        if not rules.is_empty:
+            rows = self.knowledge.index.lookup(self.knowledge.hashes_of(changes)).astype(np.int64)
+            rules.items_changed(rows)
+            self.look_at_rules(now)  # with every batch of a catalogue, not at all of it in one go
+            rows = rows[rows >= 0]
+            forbidden = rows[rules.forbidden(rows)].tolist()
+        self.renewal.of_items(changes, now, forbidden)
 
     def replicate_stats(self, records: Sequence[Replicated], now: float) -> None:
         """Statistics records; users ranked while these were far behind are queued once they are not."""
@@ -225,25 +230,55 @@ class Tracker:
 
     def replicate_rules(self, records: Sequence[Replicated], now: float) -> None:
         """Records of the topic of rules; lists follow once it is known which items each rule means."""
-        rules = self.refresher.page.rules
-        rules.replicate((record.key, record.value) for record in records)
-        for why in rules.book.refused:
+        book = self.refresher.page.rules.book
+        for record in records:
+            book.add(record.key, record.value)
+        for why in book.refused:
             logger.error("a rule is not used, the one of before stays: %s", why)
             self._metrics.work.rules_refused.inc()
-        rules.book.refused.clear()
+        book.refused.clear()
         self.look_at_rules(now)
 
-    def look_at_rules(self, now: float) -> None:
-        """Look at some items more for rules that are new, or that time has changed; everybody whose list may differ is
-        queued."""
+    @property
+    def placement_is_to_be_compiled(self) -> bool:
+        """There are rules that wait for it."""
         page = self.refresher.page
-        if page.look_at_rules(time.time_ns() // 1_000_000, RULE_SLICES):
+        return self._settings.recommend and not page.is_compiled and not page.rules.is_empty
+
+    def compile_placement(self) -> None:
+        """What makes lists by rules, where the settings have no placement: seconds the first time on a machine, so from another
+        thread, while lists go on being made."""
+        # With what nobody changes meanwhile.
+        Tracker(self._settings, Metrics()).refresher.warm_up_page(texts=self.knowledge.texts is not None)
+        self.refresher.page.is_compiled = True
+
+    @property
+    def is_looking_at_rules(self) -> bool:
+        """Of some it is not known yet which items they mean."""
+        page = self.refresher.page
+        return page.is_compiled and not page.rules.is_ready
+
+    def look_at_rules(self, now: float, slices: int = 1) -> None:
+        """Look at some items more for rules that are new, and whether time has changed any; everybody whose list may differ is
+        queued."""
+        page, changed = self.refresher.page, False
+        for _ in range(slices):
+            changed |= page.look_at_rules(time.time_ns() // 1_000_000)
+            if page.rules.is_ready:
+                break
+        if changed:
             self.renewal.everyone("model", now)
-        for why in page.rules.errors:
-            logger.error("%s It counts for no such item", why)
+            self.renewal.withdrawals += 1  # so that those are found whose lists are not known
+        for rule_id, why in page.rules.errors.items():
+            logger.error("rule %r: %s; such items are not meant by it, and forbidden if it forbids", rule_id, why)
             self._metrics.work.rules_refused.inc()
         page.rules.errors.clear()
-        self._metrics.work.rules.set(page.rules.counting)
+        self._metrics.work.rules.set(len(page.rules.ids))
+
+    def look_at_all_rules(self, now: float) -> None:
+        """For a command, which has nothing else to do."""
+        while self.is_looking_at_rules:
+            self.look_at_rules(now)
 
     def use_ranker(self, model: RankerModel | None, now: float) -> None:
         """Rank with this version from the next batch on; None: withdrawn, back to what the worker started with."""

@@ -17,6 +17,7 @@ from stream.worker.gauges import Gauges
 from stream.worker.inheritance import Inheritance
 from stream.worker.parts import WorkerParts
 from stream.worker.refused_items import TELLER
+from stream.worker.tracker import RULE_SLICES
 
 MEASURE_INTERVAL_S: Final = 1.0
 TOGETHER_S: Final = 0.01
@@ -138,7 +139,7 @@ class Worker:
             self._producer.serve()
             self._tracker.requeue_aged(time.monotonic())
             self._tracker.serving.weigh_strategies()
-            self._tracker.look_at_rules(time.monotonic())
+            self._tracker.look_at_rules(time.monotonic(), RULE_SLICES)
             self.wake()
             records = lag()
             self._gauges.measure(records)

@@ -24,9 +24,11 @@ EXPLORE = {"slots": 2, "from_place": 2, "min_history": 1, "rate": 0.7}
 
 
 @pytest.fixture
-def topics(kafka: KafkaServer) -> Topics:
+def topics(kafka: KafkaServer, request: pytest.FixtureRequest) -> Topics:
+    """With a placement in the settings, unless the parameter is False."""
     home = PlacementSettings.model_validate({"slots": 6, "explore": EXPLORE})
-    topics = Topics(kafka.bootstrap_servers, f"p{next(_names)}-{time.time_ns():x}", placements={"home": home})
+    placements = {"home": home} if getattr(request, "param", True) else {}
+    topics = Topics(kafka.bootstrap_servers, f"p{next(_names)}-{time.time_ns():x}", placements=placements)
     create_topics(topics.settings)
     topics.produce(
         topics.settings.topic_items,
@@ -55,12 +57,14 @@ def newest(topics: Topics) -> dict[str, Recommendation]:
     return {user: made[-1] for user, made in lists(topics).items()}
 
 
+@pytest.mark.parametrize("topics", [True, False], indirect=True, ids=["in the settings", "by rules alone"])
 def test_rules_are_followed_live_and_after_a_kill(topics: Topics, tmp_path: Path) -> None:
     users = [f"u{n}" for n in range(20)]
     with WorkerProcess(topics.settings, tmp_path / "a") as worker:
         click(topics, *users)
         worker.wait_for("lists", lambda: set(newest(topics)) >= set(users))
-        assert all(record.placement == "home" for record in newest(topics).values())
+        is_placed = "home" in topics.settings.placements
+        assert all((record.placement == "home") == is_placed for record in newest(topics).values())
 
         dear = rule_of("dear", {"kind": "deny", "where": "price >= 20"})
         pin = rule_of("pin", {"kind": "pin", "items": ["i7"], "place": 3})

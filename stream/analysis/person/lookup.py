@@ -180,7 +180,10 @@ class Lookup:
         tracker = Tracker(self._settings, Metrics())
         tracker.replicate_items(self._topics.items, 0.0)
         tracker.replicate_stats(self._topics.statistics, 0.0)
+        if self._topics.rules:
+            tracker.compile_placement()
         tracker.replicate_rules(self._topics.rules, 0.0)
+        tracker.look_at_all_rules(0.0)
         tracker.use_ranker(self._topics.ranker, 0.0)
         tracker.use_sequence(self._topics.sequence, 0.0)
         tracker.serving.replicate_strategies(self._topics.strategies)

@@ -54,21 +54,18 @@ def figures(log: Log, candidate: float) -> dict[str, Any]:
             "No impression names a list of the file and an item at a place of it that explores.",
             "send impressions with recommendation_id, and give the lists and events of the same time",
         )
+    units = dict(zip(UNITS, (log.by_place, log.by_list), strict=True))
     try:
         logged = rate_of(log.kept, log.drawn)
-        found = {name: value_of_rate(tried, logged, candidate) for name, tried in _units(log).items()}
+        found = {name: value_of_rate(tried, logged, candidate) for name, tried in units.items()}
     except ValueError as error:
         raise UsageError(f"The log cannot tell: {error}.", "give lists of a time with one rate below 1") from None
     return {
         "logged_rate": logged,
         "candidate_rate": candidate,
-        "units": {name: _said(_units(log)[name], value) for name, value in found.items()},
+        "units": {name: _said(units[name], value) for name, value in found.items()},
         "counts": log.counts,
     }
-
-
-def _units(log: Log) -> dict[str, Tried]:
-    return dict(zip(UNITS, (log.by_place, log.by_list), strict=True))
 
 
 def _said(tried: Tried, value: RateValue) -> dict[str, Any]:

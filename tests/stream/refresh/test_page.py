@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from kafka_records import NOW_MS, event_record
 from msgspec import UNSET
+from text_source import InstantTexts
 from tracker_harness import lists_of, opened, replicated, shop_with_history
 
 from models.experiments.assignment import HOLDOUT, Experiment, arm_of
 from models.vocabulary import STRATEGIES
-from stream.refresh.page import PROPOSED, least_known
+from stream.refresh.explorable import PROPOSED, least_known
 from stream.rules.active import is_in_share
 from stream.rules.rule import rule_of, to_json
 from stream.settings.experiments import ExperimentSettings
@@ -185,6 +188,8 @@ def test_the_least_known_are_proposed():
 
 
 def say(shop, **rules):
+    if not shop.tracker.refresher.page.is_compiled:
+        shop.tracker.compile_placement()
     records = [
         replicated(f"rule/{name}".encode(), None if given is None else to_json(rule_of(name, given)))
         for name, given in rules.items()
@@ -271,6 +276,60 @@ def test_rules_that_change_have_lists_made_anew_and_items_that_change_do_not(sho
     shop.tracker.queue.next_batch(100)
     shop.tracker.look_at_rules(0.0)
     assert shop.waiting() == []
+
+
+def test_an_item_that_comes_to_be_denied_leaves_the_lists_that_hold_it(shop):
+    shop_with_history(shop)
+    say(shop, no={"kind": "deny", "where": "price > 5"})
+    held = {user: {item.item_id for item in records(shop, user)[0].items} for user in ("ann", "u1", "u2")}
+    assert "i7" in held["ann"]
+    shop.waiting()
+    before = shop.tracker.renewal.withdrawals
+    shop.catalogue("i7", price=9.0)
+    assert sorted(shop.waiting()) == sorted((user, "catalog") for user, items in held.items() if "i7" in items)
+    assert shop.tracker.renewal.withdrawals == before + 1  # so that lists that are not known are looked through
+
+
+@pytest.mark.parametrize("by_text", [False, True])
+@pytest.mark.parametrize("where", ["by rules alone", "in the settings"])
+def test_nothing_is_compiled_once_a_worker_makes_lists(tmp_path, where, by_text):
+    placed = {"diversity": 0.3, "fatigue": 0.5, "explore": EXPLORE, "slots": 4}
+    with opened(tmp_path, **(home(**placed) if where == "in the settings" else {"encoder_model": "none"})) as shop:
+        shop.tracker.warm_up()
+        if by_text:
+            InstantTexts(shop.tracker.knowledge)
+        shop.tracker.compile_placement()
+        before = compiled_for()
+        shop_with_history(shop)
+        shop.catalogue(*(f"new{n}" for n in range(6)), categories=["x"])
+        shop.chunk([event_record(shop.next_offset, "ann", action="impression", item_id="i3")])
+        say(
+            shop, no={"kind": "deny", "where": "price > 5"}, cap={"kind": "cap", "by": "category", "most": 3},
+            up={"kind": "boost", "items": ["i4"], "add": 1.0, "share": 0.5},
+            ad={"kind": "promote", "items": ["new3"], "least": 1},
+            pin={"kind": "pin", "items": ["i5"], "place": 2},
+        )  # fmt: skip
+        assert all(record.placement == "home" for record in records(shop, "ann", "u2", "nobody"))
+        assert {name: n for name, n in compiled_for().items() if n != before.get(name, n)} == {}
+
+
+def compiled_for():
+    """For how many types of arguments each compiled function of ours was compiled."""
+    found = {}
+    for module in [each for name, each in sys.modules.items() if name.startswith(("models.", "stream."))]:
+        for each in vars(module).values():
+            if hasattr(each, "signatures") and hasattr(each, "py_func"):
+                found[f"{each.py_func.__module__}.{each.py_func.__name__}"] = len(each.signatures)
+    return found
+
+
+@pytest.mark.parametrize("shop", [home(fatigue=0.5, explore=EXPLORE, slots=4)], indirect=True)
+def test_before_there_are_items_lists_are_empty(shop):
+    shop.chunk([event_record(0, "ann", action="impression", item_id="i3")])
+
+    (record,) = records(shop, "ann")
+
+    assert record.items == ()
 
 
 def test_a_record_that_is_no_rule_is_counted_and_the_worker_goes_on(shop):

@@ -8,7 +8,9 @@ import pytest
 from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
+from stream.rules import marks
 from stream.rules.active import LOOK_AGAIN_MS, ActiveRules, is_in_share
+from stream.rules.marks import ITEMS_AT_ONCE, Seen
 from stream.rules.rule import rule_of, to_json
 
 N = 40
@@ -34,17 +36,19 @@ class Shop:
         return self.catalog.index.lookup(np.array([item_hash(i) for i in ids], np.uint64)).astype(np.int64)
 
     def say(self, whole=True, **rules):
-        changed = self.rules.replicate(
-            (f"rule/{name}".encode(), None if given is None else to_json(rule_of(name, given)))
-            for name, given in rules.items()
-        )
-        return self.look(whole) and changed
+        for name, given in rules.items():
+            self.rules.book.add(f"rule/{name}".encode(), None if given is None else to_json(rule_of(name, given)))
+        return self.look(whole)
+
+    @property
+    def seen(self):
+        return Seen(self.catalog, self.popularity, self.now_ms)
 
     def look(self, whole=True):
-        return self.rules.look(self.catalog, self.popularity, self.now_ms, whole=whole)
+        return self.rules.look(self.seen, whole=whole)
 
     def scope(self, key=b"u"):
-        return self.rules.scope(self.rules.rules_of(key, self.now_ms), self.catalog, self.popularity)
+        return self.rules.scope(self.rules.rules_of(key), self.seen)
 
     def allowed(self, key=b"u"):
         allowed = self.scope(key).allowed
@@ -161,7 +165,7 @@ def test_shares_are_of_always_the_same_people():
     shop = Shop()
     shop.say(half={"kind": "deny", "where": "price < 5", "share": 0.5})
     people = [f"u{n}".encode() for n in range(400)]
-    in_it = [key for key in people if shop.rules.rules_of(key, 0)]
+    in_it = [key for key in people if shop.rules.rules_of(key)]
     assert 150 < len(in_it) < 250
     assert in_it == [key for key in people if is_in_share(key, "half", 0.5)]
     assert shop.rules.has_shares
@@ -173,7 +177,9 @@ def test_time_decides():
     shop.say(no={"kind": "deny", "where": "price < 5", "valid_from": "1970-01-01T01:00:00Z"})
     assert shop.scope().allowed is None
     shop.now_ms = 3_600_000
+    assert shop.look()  # so that lists are made again
     assert len(shop.allowed()) == N - 5
+    assert not shop.look()
 
 
 def test_what_moves_is_looked_at_again():
@@ -187,6 +193,53 @@ def test_what_moves_is_looked_at_again():
     assert len(shop.allowed()) == N - 5
     shop.now_ms += LOOK_AGAIN_MS
     assert not shop.look()
+
+
+def test_a_new_item_is_no_news_of_what_moves():
+    shop = Shop(n=ITEMS_AT_ONCE + 500)
+    shop.say(no={"kind": "deny", "where": "popularity < 10 OR age_h > 48"})
+    for n in range(3):
+        shop.put(shop.item(ITEMS_AT_ONCE + 500 + n))
+        shop.now_ms += LOOK_AGAIN_MS
+        assert not shop.look(whole=False)
+        assert not shop.look(whole=False)
+    shop.popularity = np.full(len(shop.popularity), 5.0)
+    shop.now_ms += LOOK_AGAIN_MS
+    assert shop.look(whole=False)  # the first slice of them
+    assert shop.look(whole=False)
+    assert not shop.look(whole=False)
+    assert not shop.scope().allowed.any()
+
+
+def test_a_condition_that_cannot_be_told_of_an_item_costs_that_item():
+    shop = Shop()
+    shop.put(*(shop.item(n, attributes=(("sold", f"2026-01-0{1 + n % 9}"),)) for n in range(N)))
+    shop.put(shop.item(7, attributes=(("sold", "soon"),)))
+    sold = "date(attributes.sold) > date('2026-01-05')"
+    shop.say(only={"kind": "filter", "where": sold}, up={"kind": "boost", "where": sold, "add": 1.0})
+    late = {n for n in range(N) if n % 9 > 4 and n != 7}
+    assert shop.allowed() == ids(*late)
+    assert set(np.flatnonzero(shop.scope().placing.boost)) == late
+    assert sorted(shop.rules.errors) == ["only", "up"]
+    assert "'i7'" in shop.rules.errors["only"]
+    shop.say(up=None, only={"kind": "deny", "where": sold})
+    assert shop.allowed() == ids(*(n for n in range(N) if n % 9 <= 4 and n != 7))
+    assert not shop.rules.forbidden(shop.rows("i0"))[0]
+    assert shop.rules.forbidden(shop.rows("i7", "i8")).all()
+
+
+def test_where_a_condition_can_be_told_of_hardly_any_item_looking_takes_no_longer(monkeypatch):
+    shop, asked = Shop(n=ITEMS_AT_ONCE), []
+    shop.put(*(shop.item(n, attributes=(("sold", "soon"),)) for n in range(0, ITEMS_AT_ONCE, 2)))
+    evaluate = marks.evaluate
+    monkeypatch.setattr(marks, "evaluate", lambda *given: asked.append(1) or evaluate(*given))
+    shop.say(no={"kind": "deny", "where": "date(attributes.sold) > date('2026-01-05')"})
+    assert len(asked) <= marks.EVALUATIONS_MAX
+    assert not any(shop.catalog.item(n).attributes[0][1] == "soon" and shop.scope().allowed[n] for n in range(N))
+    asked.clear()
+    shop.put(shop.item(1))
+    shop.look()
+    assert len(asked) == 1  # the others are not tried again with each item that changes
 
 
 @pytest.mark.parametrize("seed", range(6))

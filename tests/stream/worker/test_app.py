@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import signal
 import socket
 import threading
@@ -12,12 +13,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from stream.demo.worker import WorkerProcess, free_port
 from stream.errors import CorruptStateError, PenchantError
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.replica import TopicReplica
 from stream.kafka.specs import topic_specs
+from stream.rules import active
+from stream.rules.rule import rule_of
+from stream.rules.topic import publish_rules
 from stream.settings import Settings, load_settings
 from stream.worker.app import Application
 
@@ -90,6 +95,26 @@ async def test_a_worker_has_read_what_all_know_before_it_joins_its_group(applica
     try:
         await application._prepare()
         assert application._replicas_caught_up()
+    finally:
+        gc.unfreeze()
+        await application._close()
+
+
+async def test_it_knows_by_then_which_items_each_rule_means(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = Producer(application.settings.client_config())
+    for n in range(60):
+        item = json.dumps({"item_id": f"i{n}", "title": f"T{n}", "price": n})
+        producer.produce(application.settings.topic_items, item, f"i{n}")
+    assert producer.flush(10) == 0
+    publish_rules(application.settings, {"no": rule_of("no", {"kind": "deny", "where": "price > 9"})})
+    monkeypatch.setattr(active, "ITEMS_AT_ONCE", 7)  # so that one look is not enough
+    try:
+        await application._prepare()
+        rules = application.tracker.refresher.page.rules
+        assert rules.ids == ("no",)
+        assert rules.marks_of("no").means.sum() == 50
     finally:
         gc.unfreeze()
         await application._close()

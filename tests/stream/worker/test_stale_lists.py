@@ -16,7 +16,9 @@ from models.items.catalog import Catalog, CatalogItem
 from models.items.index import ItemIndex
 from stream.partitions.users import UserPartition
 from stream.refresh.stored_lists import ByHalfHash, newest_lists
-from stream.state.ledger import LEDGER_PREFIX
+from stream.rules.active import is_in_share
+from stream.settings.placements import PlacementSettings
+from stream.state.ledger import LEDGER_PREFIX, PLACES
 from stream.worker import stale_lists
 from stream.worker.stale_lists import StaleLists
 
@@ -71,6 +73,34 @@ async def test_what_was_withdrawn_while_nobody_served_is_found_when_a_partition_
     shop.tracker.replicate_items([replicated(b"pan", b'{"item_id":"pan","title":"p","available":false}')], 0.0)
     shop.tracker.lists.forget([0])
     assert set(await look(shop)) == {user for user, items in lists.items() if "pan" in items}
+
+
+async def test_lists_with_what_a_rule_forbids_their_user_are_made_again(shop: Shop) -> None:
+    lists = await with_lists(shop, 40)
+    await look(shop)
+    shop.tracker.lists.forget([0])
+    shop.tracker.compile_placement()
+    shop.tracker.replicate_rules([replicated(b"rule/no", b'{"kind":"deny","items":["cup"],"share":0.5}')], 0.0)
+    shop.tracker.queue.forget(0)
+    meant = {user for user, items in lists.items() if "cup" in items and is_in_share(user.encode(), "no", 0.5)}
+    assert 0 < len(meant) < len(lists)
+    assert await look(shop) == dict.fromkeys(meant, "catalog")
+
+
+@pytest.mark.parametrize(("slots", "remembered"), [(1, 2), (PLACES + 1, 0)])
+async def test_a_list_of_a_placement_is_remembered_with_its_own_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int, remembered: int
+) -> None:
+    monkeypatch.setattr(stale_lists, "REST_S", 0.0)
+    made = Shop(tmp_path / "other", placements={"home": PlacementSettings.model_validate({"slots": slots})})
+    await with_lists(made, 2)
+    await look(made)
+    assert len(made.tracker.lists) == remembered
+    if remembered:
+        made.tracker.queue.add(0, b"u1", "refresh", 0.0)
+        assert not made.publishes().changed
+    made.stores.close_all()
+    made.directory.close()
 
 
 async def test_where_items_are_withdrawn_all_the_time_each_partition_has_its_turn(shop: Shop) -> None:
