@@ -190,6 +190,9 @@ class OutputMetrics:
         self.attributions = new.counter(
             "penchant_attributions", "Records of reasons published: one a list that has reasons"
         )
+        self.placement_lists = new.counter(
+            "penchant_placement_lists", "Lists of other placements than `home` published", "placement"
+        )
         self.places = new.counter("penchant_places", "Places of published lists, by strategy", "strategy")
         self.outcomes = new.counter(
             "penchant_outcomes",

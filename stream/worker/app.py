@@ -27,7 +27,6 @@ from stream.kafka.transactions import PartitionWriters
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
-from stream.rules.book import RULE
 from stream.settings import Settings
 from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
@@ -390,7 +389,7 @@ class Application:
         self.worker.wake()
 
     def _known_rules(self) -> list[bytes]:
-        return [f"{RULE}{rule_id}".encode() for rule_id in self.tracker.refresher.page.rules.book.rules]
+        return self.tracker.refresher.pages.rules.book.keys()
 
     def _known_items(self) -> list[bytes]:
         """Of the catalogue."""

@@ -210,7 +210,7 @@ class Tracker:
 
     def replicate_items(self, records: Sequence[Replicated], now: float) -> None:
         """Catalogue records; users whose last list they make stale are queued."""
-        changes, rules = self.knowledge.replicate_items(records, self.refused_items.note), self.refresher.page.rules
+        changes, rules = self.knowledge.replicate_items(records, self.refused_items.note), self.refresher.pages.rules
         forbidden: list[int] = []
         if not rules.is_empty:
             rows = self.knowledge.index.lookup(self.knowledge.hashes_of(changes)).astype(np.int64)
@@ -230,7 +230,7 @@ class Tracker:
 
     def replicate_rules(self, records: Sequence[Replicated], now: float) -> None:
         """Records of the topic of rules; lists follow once it is known which items each rule means."""
-        book = self.refresher.page.rules.book
+        book = self.refresher.pages.rules.book
         for record in records:
             book.add(record.key, record.value)
         for why in book.refused:
@@ -242,38 +242,36 @@ class Tracker:
     @property
     def placement_is_to_be_compiled(self) -> bool:
         """There are rules that wait for it."""
-        page = self.refresher.page
-        return self._settings.recommend and not page.is_compiled and not page.rules.is_empty
+        return self._settings.recommend and self.refresher.pages.are_to_be_compiled
 
     def compile_placement(self) -> None:
         """What makes lists by rules, where the settings have no placement: seconds the first time on a machine, so from another
         thread, while lists go on being made."""
         # With what nobody changes meanwhile.
         Tracker(self._settings, Metrics()).refresher.warm_up_page(texts=self.knowledge.texts is not None)
-        self.refresher.page.is_compiled = True
+        self.refresher.pages.is_compiled = True
 
     @property
     def is_looking_at_rules(self) -> bool:
         """Of some it is not known yet which items they mean."""
-        page = self.refresher.page
-        return page.is_compiled and not page.rules.is_ready
+        return self.refresher.pages.are_looking_at_rules
 
     def look_at_rules(self, now: float, slices: int = 1) -> None:
         """Look at some items more for rules that are new, and whether time has changed any; everybody whose list may differ is
         queued."""
-        page, changed = self.refresher.page, False
+        pages = self.refresher.pages
         for _ in range(slices):
-            changed |= page.look_at_rules(time.time_ns() // 1_000_000)
-            if page.rules.is_ready:
+            pages.look_at_rules(time.time_ns() // 1_000_000)
+            if pages.rules.is_ready:
                 break
-        if changed:
+        if pages.take_news():
             self.renewal.everyone("model", now)
             self.renewal.withdrawals += 1  # so that those are found whose lists are not known
-        for rule_id, why in page.rules.errors.items():
+        for rule_id, why in pages.rules.errors.items():
             logger.error("rule %r: %s; such items are not meant by it, and forbidden if it forbids", rule_id, why)
             self._metrics.work.rules_refused.inc()
-        page.rules.errors.clear()
-        self._metrics.work.rules.set(len(page.rules.ids))
+        pages.rules.errors.clear()
+        self._metrics.work.rules.set(len(pages.rules.ids))
 
     def look_at_all_rules(self, now: float) -> None:
         """For a command, which has nothing else to do."""

@@ -68,7 +68,8 @@ def test_every_metric_has_a_unit_that_its_name_agrees_with():
 def test_no_label_is_a_user_or_an_item():
     labels = {label for _, names, _ in exported().values() for label in names}
     assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python",
-                      "outcome", "provider", "cause", "part", "evidence", "strategy", "field", "expert"}  # fmt: skip
+                      "outcome", "provider", "cause", "part", "evidence", "strategy", "field", "expert",
+                      "placement"}  # fmt: skip
 
 
 def test_the_documentation_names_every_value_of_the_labels():

@@ -36,10 +36,10 @@ from stream.refresh.publish import Published
 from stream.refresh.queue import Due
 from stream.refresh.sequence import load_version
 from stream.refresh.versions import RankerModel, SequenceVersion, read_versions
-from stream.rules.book import RULE
 from stream.rules.rule import Rule
-from stream.rules.rule import to_json as to_rule_json
+from stream.rules.topic import value_of
 from stream.settings import Settings
+from stream.settings.placements import PlacementSettings
 from stream.storage.rocks import DataDirectory
 from stream.wire.decode import Rejected, decode_event
 from stream.wire.records import Event, encode_sparse
@@ -169,11 +169,9 @@ class Lookup:
         """Of every item of the catalogue, by its id."""
         return {item.item_id: item.title for item in self.items}
 
-    def use_rules(self, rules: Mapping[str, Rule]) -> None:
-        """From the next list on these and no others."""
-        records = [
-            Replicated(f"{RULE}{rule_id}".encode(), to_rule_json(rule), 0, 0, 0) for rule_id, rule in rules.items()
-        ]
+    def use_rules(self, rules: Mapping[str, Rule | PlacementSettings]) -> None:
+        """From the next list on these rules and placements and no others, by the keys of their records."""
+        records = [Replicated(key.encode(), value_of(each), 0, 0, 0) for key, each in rules.items()]
         self._topics = self._topics._replace(rules=records)
 
     def _tracker(self) -> Tracker:

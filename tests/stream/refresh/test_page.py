@@ -188,7 +188,7 @@ def test_the_least_known_are_proposed():
 
 
 def say(shop, **rules):
-    if not shop.tracker.refresher.page.is_compiled:
+    if not shop.tracker.refresher.pages.is_compiled:
         shop.tracker.compile_placement()
     records = [
         replicated(f"rule/{name}".encode(), None if given is None else to_json(rule_of(name, given)))

@@ -103,6 +103,20 @@ async def test_a_list_of_a_placement_is_remembered_with_its_own_places(
     made.directory.close()
 
 
+async def test_of_several_placements_every_list_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stale_lists, "REST_S", 0.0)
+    monkeypatch.setattr(stale_lists, "IDLE_S", 0.01)
+    cart = PlacementSettings.model_validate({"slots": 2})
+    made = Shop(tmp_path / "other", placements={"cart": cart, "home": PlacementSettings.model_validate({"slots": 1})})
+    lists = await with_lists(made, 3)
+    (first,) = {item for items in lists.values() for item in items}  # home has one of the two, and was noted last
+    other = {"cup": b"pan", "pan": b"cup"}[first]
+    made.tracker.replicate_items([replicated(other, None)], 0.0)
+    assert await look(made) == dict.fromkeys(lists, "catalog")
+    made.stores.close_all()
+    made.directory.close()
+
+
 async def test_where_items_are_withdrawn_all_the_time_each_partition_has_its_turn(shop: Shop) -> None:
     class Restless(StaleLists):
         def _look_at(self, *args: Any) -> None:
