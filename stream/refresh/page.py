@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F4, I8
+from models.arrays import F4, I4, I8
 from models.compiled import compiled
 from models.experiments.assignment import Experiment, assigned
 from models.items.catalog import Catalog
+from models.items.index import NO_INDEX
 from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
 from models.items.sketches import SKETCH_DIMS
 from models.items.vectors import ItemVectors
@@ -81,6 +82,10 @@ class Page:
         self._priors: dict[tuple[str, ...], tuple[int, int, Priors]] = {}
         """Of what the rules leave: when they were found, and by which version of the rules."""
         self._live: PlacementSettings | None = None
+        self.asked: dict[bytes, I4] | None = None
+        """Of users whose lists are made next, by key: items (slots,) whose probabilities to stand at their places are asked."""
+        self.answers: dict[bytes, F4] = {}
+        """(slots,) of the users of the last batch, where something is asked."""
         self._use(None)
 
     def _use(self, live: PlacementSettings | None) -> None:
@@ -149,6 +154,8 @@ class Page:
             now_ms: the wall clock.
             seen: what rules are asked of.
         """
+        if self.asked is not None:
+            users = users._replace(asked=self._asked_of(keys))
         arms = self.arms_of(keys)
         groups = self._groups(keys, arms)
         made = [
@@ -167,9 +174,18 @@ class Page:
             for group, rows in groups.items()
         ]
         ranked = made[0] if len(made) == 1 else _in_order(made, np.concatenate(list(groups.values())))
+        if ranked.placed is not None and ranked.placed.of_asked is not None:
+            self.answers = dict(zip(keys, ranked.placed.of_asked, strict=True))
         if arms is None or ranked.placed is None:
             return ranked
         return ranked._replace(placed=ranked.placed._replace(arms=tuple(arms)))
+
+    def _asked_of(self, keys: Sequence[bytes]) -> I4:
+        found = np.full((len(keys), self.slots), NO_INDEX, np.int32)
+        for u, key in enumerate(keys):
+            items = (self.asked or {}).get(key, found[u, :0])[: self.slots]
+            found[u, : len(items)] = items
+        return found
 
     def arms_of(self, keys: Sequence[bytes]) -> list[Arm] | None:
         """Of each user; None: there is no experiment."""
@@ -222,6 +238,8 @@ class Page:
         moved_by = numbers[composed.moved_by]
         relaxed = (scope.relaxed,) * len(composed.items)
         placed = Placed(moved_by, composed.propensity, composed.promoted, names, self.name, relaxed)
+        if composed.of_asked.shape[1]:
+            placed = placed._replace(of_asked=composed.of_asked)
         ranked = made.ranked
         if self._has_fatigue and FATIGUE_PART not in ranked.parts:
             ranked = ranked._replace(parts=ranked.parts | {FATIGUE_PART: np.zeros_like(ranked.scores)})
@@ -259,7 +277,7 @@ class Page:
             key[:] = [
                 draw_key(self._seed, user_id, fence, self.name) for user_id, fence in zip(user_ids, fences, strict=True)
             ]
-        return PageUsers(exposed, key)
+        return PageUsers(exposed, key, np.zeros((len(rows), 0), np.int32))
 
     def _items(self, page: PageParams, scope: Scope, now_ms: int) -> PageItems:
         explore = page.compose.explore
@@ -296,6 +314,9 @@ def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
             first.names,
             first.placement,
             tuple(relaxed[i] for i in order.tolist()),
+            of_asked=None
+            if first.of_asked is None
+            else np.concatenate([each.of_asked for each in placed if each.of_asked is not None])[order],
         ),
     )
 

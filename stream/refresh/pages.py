@@ -73,7 +73,7 @@ class Pages:
             of_items=PageItems(
                 no_placing(), np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros((0, SKETCH_DIMS), np.float32)
             ),
-            of_users=PageUsers(exposed, np.zeros(users, np.uint64)),
+            of_users=PageUsers(exposed, np.zeros(users, np.uint64), np.zeros((users, 0), np.int32)),
             semantics=text,
             moments=Moments(),
         )

@@ -150,7 +150,7 @@ class Worker:
         while True:
             self._producer.serve()
             self._tracker.requeue_aged(time.monotonic())
-            self._tracker.serving.weigh_strategies()
+            self._tracker.weigh_strategies()
             self._tracker.look_at_rules(time.monotonic(), RULE_SLICES)
             self.wake()
             records = lag()

@@ -180,6 +180,7 @@ class Lookup:
         tracker.replicate_stats(self._topics.statistics, 0.0)
         if self._topics.rules:
             tracker.compile_placement()
+            tracker.use_placements()
         tracker.replicate_rules(self._topics.rules, 0.0)
         tracker.look_at_all_rules(0.0)
         tracker.use_ranker(self._topics.ranker, 0.0)

@@ -190,6 +190,7 @@ def test_the_least_known_are_proposed():
 def say(shop, **rules):
     if not shop.tracker.refresher.pages.is_compiled:
         shop.tracker.compile_placement()
+        shop.tracker.use_placements()
     records = [
         replicated(f"rule/{name}".encode(), None if given is None else to_json(rule_of(name, given)))
         for name, given in rules.items()
@@ -299,6 +300,7 @@ def test_nothing_is_compiled_once_a_worker_makes_lists(tmp_path, where, by_text)
         if by_text:
             InstantTexts(shop.tracker.knowledge)
         shop.tracker.compile_placement()
+        shop.tracker.use_placements()
         before = compiled_for()
         shop_with_history(shop)
         shop.catalogue(*(f"new{n}" for n in range(6)), categories=["x"])

@@ -45,6 +45,7 @@ def say(shop, **changes):
     """Of rules by id, of placements by `placement_NAME`."""
     if not shop.tracker.refresher.pages.is_compiled:
         shop.tracker.compile_placement()
+        shop.tracker.use_placements()
     records = []
     for name, given in changes.items():
         if name.startswith("placement_"):

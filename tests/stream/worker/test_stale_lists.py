@@ -80,6 +80,7 @@ async def test_lists_with_what_a_rule_forbids_their_user_are_made_again(shop: Sh
     await look(shop)
     shop.tracker.lists.forget([0])
     shop.tracker.compile_placement()
+    shop.tracker.use_placements()
     shop.tracker.replicate_rules([replicated(b"rule/no", b'{"kind":"deny","items":["cup"],"share":0.5}')], 0.0)
     shop.tracker.queue.forget(0)
     meant = {user for user, items in lists.items() if "cup" in items and is_in_share(user.encode(), "no", 0.5)}
