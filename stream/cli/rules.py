@@ -15,12 +15,18 @@ from models.items.catalog import Catalog
 from models.items.index import ItemIndex
 from stream.analysis.data import read_catalogue_topic
 from stream.analysis.person.lookup import open_lookup, read_behaviours, read_topics
+from stream.analysis.simulation.price import price_of, show_prices
+from stream.analysis.simulation.replay import Candidate
+from stream.analysis.simulation.run import rules_in, simulate_all
+from stream.analysis.simulation.screen import show_proof
 from stream.cli import options
 from stream.cli.apps import group_app
 from stream.cli.connection import connected
+from stream.cli.outputs import Report
 from stream.display.terminal import Cell, Style, say, say_json, show_table, stderr, stdout
 from stream.errors import UsageError
 from stream.params import decode_limits
+from stream.refresh.sequence import open_sequence
 from stream.rules.book import PLACEMENT, RULE, RuleBook
 from stream.rules.files import Wanted, read_wanted
 from stream.rules.lint import Finding, lint
@@ -83,6 +89,20 @@ Examples:
   penchant rules test rules.toml --user 17850 --only
 
 Next: `penchant rules apply rules.toml`."""
+
+_PRICE_HELP = """\
+Say what each rule cost on a recorded day: all lists are made again as they were, and without each of the rules. Positive is
+what people were given less of, by what the ranking expects of them, and by what they clicked.
+
+\b
+Examples:
+  penchant rules price journal/1767225600000.journal
+  penchant rules price journal/1767225600000.journal --rule christmas --first 5
+
+Next: deploy/docs/simulate.md says how to record a journal. What rules' places were clicked: `penchant report outcomes`."""
+
+RULES_PRICED_MAX = 20
+"""At once: for each of them all lists are made, and a worker's memory is needed."""
 
 _FILE = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file of rules.")]
 
@@ -213,6 +233,40 @@ def _place(record: Recommendation, rank: int) -> tuple[str | None, str | None]:
         return None, None
     item = record.items[rank - 1]
     return item.item_id, None if item.moved_by is UNSET else item.moved_by
+
+
+@app.command("price", help=_PRICE_HELP)
+def price(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="A file that a worker with `journal_dir` wrote.")],
+    rule: Annotated[list[str] | None, options.optional("Only this one; may be repeated.", None, "ID")] = None,
+    first: Annotated[int, options.option("Places of a list that count.", None, "N", min=1, max=200)] = 10,
+    sequence: Annotated[
+        Path | None, options.optional("The sequence model that served, where one did.", None, "DIRECTORY")
+    ] = None,
+    json_: options.Json = None,
+) -> None:
+    followed = rules_in(journal)
+    asked = followed if rule is None else rule
+    for rule_id in asked:
+        if rule_id not in followed:
+            raise UsageError(
+                f"no rule {rule_id[:64]!r} is in {journal}.", f"there are: {', '.join(followed) or 'none'}"
+            )
+    if not asked:
+        say(stdout(), f"No rules were followed in {journal}.")
+        return
+    if len(asked) > RULES_PRICED_MAX:
+        raise UsageError(f"{journal} has {len(asked)} rules.", f"name {RULES_PRICED_MAX} of them at most with --rule")
+    report = Report(json_, None)
+    model = None if sequence is None else open_sequence(sequence)
+    candidates = {rule_id: Candidate(without_rules=frozenset((rule_id,))) for rule_id in asked}
+    proof, found = simulate_all(journal, candidates, model, first)
+    show_proof(stdout(), proof)
+    if proof.first_difference is not None:
+        raise typer.Exit(1)
+    prices = [price_of(rule_id, each) for rule_id, each in found.items()]
+    report.write({"lists": proof.lists, "first": first, "rules": prices})
+    show_prices(stdout(), prices, first)
 
 
 @app.command("lint", help=_LINT_HELP)

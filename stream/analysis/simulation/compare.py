@@ -129,13 +129,13 @@ class Comparison:
         kept = None if named is None else self._kept.get(named)
         if kept is None or item is None or item not in kept.rank:
             return
+        if event.action == OUTCOMES[0]:
+            self._clicked.add((str(named), item))
         if event.action == "impression":
             if item in kept.explored:
                 self._seen[str(named), item] = Place(kept.user, *kept.explored[item])
-        elif event.action in OUTCOMES:
+        elif event.action in OUTCOMES and kept.rank[item] <= self.first:
             self.outcomes[event.action, "kept" if item in kept.simulated else "lost"] += 1
-            if event.action == OUTCOMES[0]:
-                self._clicked.add((str(named), item))
 
     def seen_places(self) -> tuple[list[Place], list[bool]]:
         """Places that could be drawn and were seen, and which of them were clicked."""

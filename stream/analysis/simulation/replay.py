@@ -64,6 +64,8 @@ class Candidate(NamedTuple):
     """These and no others, all the time; None: those that were followed."""
     weights: RankingWeights | None = None
     """These all the time; None: those that served."""
+    without_rules: frozenset[str] = frozenset()
+    """Of those that were followed, ids of some that are left out."""
 
 
 def settings_of(begin: Begin, candidate: Candidate, path: Path) -> Settings:
@@ -163,6 +165,8 @@ class Replay:
         else:
             if self._candidate.rules is not None:
                 records = [record for record in records if not (record.key or b"").startswith(RULE.encode())]
+            left_out = {f"{RULE}{rule_id}".encode() for rule_id in self._candidate.without_rules}
+            records = [record for record in records if record.key not in left_out]
             tracker.replicate_rules(records, entry.now)
 
     def _ranker(self, entry: Ranker) -> None:

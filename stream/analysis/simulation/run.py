@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,9 @@ from stream.analysis.simulation.compare import Both, Comparison
 from stream.analysis.simulation.replay import Candidate, Replay, settings_of
 from stream.analysis.simulation.value import value_of
 from stream.refresh.publish import Published
+from stream.rules.book import RULE
 from stream.wire.records import event_decoder
-from stream.worker.journal.entries import Begin, Read, Refreshed
+from stream.worker.journal.entries import Begin, Followed, Read, Refreshed
 from stream.worker.journal.reader import read_journal
 from stream.worker.journal.recording import digest_of
 
@@ -48,17 +49,30 @@ def simulate(
     first: int,
     on_lists: Callable[[int], None] = lambda _: None,
 ) -> tuple[Proof, dict[str, Any] | None]:
+    """`simulate_all` with one candidate, or none."""
+    candidates = {} if candidate is None else {"": candidate}
+    proof, found = simulate_all(path, candidates, sequence, first, on_lists)
+    return proof, found.get("")
+
+
+def simulate_all(
+    path: Path,
+    candidates: Mapping[str, Candidate],
+    sequence: SequenceModel | None,
+    first: int,
+    on_lists: Callable[[int], None] = lambda _: None,
+) -> tuple[Proof, dict[str, dict[str, Any]]]:
     """Make all lists of a journal again.
 
     Args:
         path: of the journal.
-        candidate: what else is asked; None: nothing.
+        candidates: what else is asked, by name; each takes as much memory as a worker.
         sequence: the model that served.
         first: places that count where lists are compared as sets.
         on_lists: hears how many lists were made.
 
     Returns:
-        Whether they are the same, and what the candidate changes.
+        Whether they are the same, and what each candidate changes.
 
     Raises:
         InputFileError: the journal cannot be read.
@@ -68,14 +82,15 @@ def simulate(
     begin = next(entries)
     assert isinstance(begin, Begin), "read_journal looks at that"
     as_it_was = Replay(settings_of(begin, Candidate(), path), Candidate(), sequence)
-    other = None if candidate is None else Replay(settings_of(begin, candidate, path), candidate, sequence)
-    comparison = Comparison(first)
+    others = [
+        (Replay(settings_of(begin, each, path), each, sequence), Comparison(first)) for each in candidates.values()
+    ]
     lists = same = not_made = 0
     difference: Difference | None = None
     for entry in entries:
         made = as_it_was.feed(entry)
         if not isinstance(entry, Refreshed) or made is None:
-            if other is not None:
+            for other, comparison in others:
                 other.feed(entry)
                 if isinstance(entry, Read):
                     _tell(comparison, entry)
@@ -86,13 +101,29 @@ def simulate(
             lists, same = lists + (digest is not None), same + (is_same and digest is not None)
             if not is_same and difference is None:
                 difference = Difference(due.key.decode(errors="replace"), entry.now_ms)
-        if other is not None:
+        for other, comparison in others:
             _compare(comparison, other, entry, made)
         on_lists(lists)
     proof = Proof(begin.release, lists, same, not_made, difference)
-    if other is None:
-        return proof, None
-    return proof, comparison.figures() | {"explored_places": value_of(*comparison.seen_places())}
+    figures = [each.figures() | {"explored_places": value_of(*each.seen_places())} for _, each in others]
+    return proof, dict(zip(candidates, figures, strict=True))
+
+
+def rules_in(path: Path) -> list[str]:
+    """Ids of the rules that workers followed at any time of a journal, in order.
+
+    Raises:
+        InputFileError: it cannot be read.
+    """
+    prefix = RULE.encode()
+    keys = {
+        record.key
+        for entry in read_journal(path)
+        if isinstance(entry, Followed) and entry.topic == "rules"
+        for record in entry.records
+        if record.key is not None and record.value is not None and record.key.startswith(prefix)
+    }
+    return sorted(key.decode(errors="replace").removeprefix(RULE) for key in keys)
 
 
 def _compare(comparison: Comparison, other: Replay, entry: Refreshed, made: Sequence[Published | None]) -> None:

@@ -79,8 +79,8 @@ def show_comparison(console: Console, found: dict[str, Any]) -> None:
         total = what["kept"] + what["lost"]
         say(
             console,
-            f"Of {count(total, action)} on these lists {what['kept'] / total:.1%} are on an item that is still among the first "
-            f"{first}.",
+            f"Of {count(total, action)} on the first {first} places {what['kept'] / total:.1%} are on an item that is still "
+            "there.",
         )
     _show_value(console, found["explored_places"])
 

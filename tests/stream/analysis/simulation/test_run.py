@@ -10,7 +10,7 @@ from recorded_shop import recorded_shop
 from typer.testing import CliRunner
 
 from stream.analysis.simulation.replay import Candidate
-from stream.analysis.simulation.run import simulate
+from stream.analysis.simulation.run import rules_in, simulate
 from stream.cli.main import app
 from stream.errors import InputFileError, UsageError
 from stream.rules.rule import rule_of
@@ -120,7 +120,7 @@ def test_a_candidate_that_changes_nothing_changes_nothing(day):
     assert found["more_often"] == found["less_often"] == []
     assert found["expected_clicks"]["recorded"] == found["expected_clicks"]["simulated"] > 0
     assert found["explored_places"]["mean_weight"] == pytest.approx(1.0)
-    assert found["outcomes"]["click"]["lost"] < found["outcomes"]["click"]["kept"]
+    assert found["outcomes"]["click"]["lost"] == 0 < found["outcomes"]["click"]["kept"]
 
 
 def test_a_candidate_s_rules_and_placements_count(day):
@@ -132,6 +132,37 @@ def test_a_candidate_s_rules_and_placements_count(day):
     assert all(row["simulated"] == 0 for name, row in rules.items() if name.startswith("rule:r"))
     assert [row["same"] for row in found["places"][4:]] == [0] * (len(found["places"]) - 4)
     assert {row["name"]: row["simulated"] for row in found["strategies"]}["explore"] == 0
+
+
+def test_what_a_rule_cost_is_what_is_better_without_it(tmp_path):
+    with recorded_shop(tmp_path, 5) as shop:
+        shop.catalogue(*(f"i{n}" for n in range(40)), price=20.0)
+        for _ in range(40):
+            shop.events(4)
+            shop.refresh()
+        shop.commit()
+        rules = {"best": {"kind": "deny", "items": [item.item_id for item in shop.lists[-1].items[:3]]}}
+        shop.say(**rules, nothing={"kind": "deny", "items": ["none"]})
+        if not shop.tracker.refresher.pages.is_compiled:
+            shop.tracker.compile_placement()
+            shop.tracker.use_placements()
+        shop.tracker.look_at_rules(shop.now_s, 10)
+        for _ in range(60):
+            shop.events(4)
+            shop.refresh()
+
+    assert rules_in(shop.journal.path) == ["best", "nothing"]
+    result = CliRunner().invoke(
+        app, ["rules", "price", str(shop.journal.path), "--first", "5", "--json", str(tmp_path / "found.json")]
+    )
+    assert result.exit_code == 0, result.output
+    prices = {row["rule_id"]: row for row in json.loads((tmp_path / "found.json").read_text())["rules"]}
+    assert prices["best"]["expected_clicks_given_up"] > 0
+    assert 0 < prices["best"]["lists_changed"] < prices["best"]["lists"]
+    assert prices["nothing"]["lists_changed"] == prices["nothing"]["clicks_only_with_rule"] == 0
+    refused = CliRunner().invoke(app, ["rules", "price", str(shop.journal.path), "--rule", "other"])
+    assert refused.exit_code == 2
+    assert "there are: best, nothing" in refused.stderr
 
 
 def test_probabilities_of_what_was_drawn_are_those_of_the_candidate(day):
