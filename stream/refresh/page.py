@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -66,6 +66,8 @@ class Group(NamedTuple):
     """Of their arms, which may be several that change nothing."""
     rules: tuple[str, ...]
     """That count for them."""
+    arm: Arm = None
+    """Whose weights rank; None: those that rank for everybody."""
 
 
 class Page:
@@ -82,6 +84,8 @@ class Page:
         self._priors: dict[tuple[str, ...], tuple[int, int, Priors]] = {}
         """Of what the rules leave: when they were found, and by which version of the rules."""
         self._live: PlacementSettings | None = None
+        self._moments: dict[Arm, Moments] = {}
+        """Of arms with weights of their own."""
         self.asked: dict[bytes, I4] | None = None
         """Of users whose lists are made next, by key: items (slots,) whose probabilities to stand at their places are asked."""
         self.answers: dict[bytes, F4] = {}
@@ -129,7 +133,8 @@ class Page:
 
     def allowed(self, key: bytes, seen: Seen) -> NDArray[np.bool_] | None:
         """(n,) what rules allow this user here, by dense index; None: everything."""
-        return self._rules.scope(self._rules.rules_of(key, self.name), seen, self.slots).allowed
+        arm = None if (arms := self.arms_of([key])) is None else arms[0]
+        return self._rules.scope(self._rules.rules_of(key, self.name, _told(arm)), seen, self.slots).allowed
 
     def rank(
         self,
@@ -144,6 +149,7 @@ class Page:
         moments: Moments,
         now_ms: int,
         seen: Seen,
+        of_arms: Mapping[Arm, RankingParams] | None = None,
     ) -> RankedBatch:
         """Lists as they are shown; see `models.page.ranked.rank_page`.
 
@@ -153,21 +159,23 @@ class Page:
             keys: of the same users.
             now_ms: the wall clock.
             seen: what rules are asked of.
+            of_arms: of arms with weights of their own, instead of `params`.
         """
+        of_arms = of_arms or {}
         if self.asked is not None:
             users = users._replace(asked=self._asked_of(keys))
         arms = self.arms_of(keys)
-        groups = self._groups(keys, arms)
+        groups = self._groups(keys, arms, of_arms)
         made = [
             self._rank_group(
                 group,
                 question.take(rows),
-                params,
+                of_arms.get(group.arm, params),
                 users.take(rows),
                 None if semantics is None else semantics.take(rows),
                 None if sequence is None else sequence.take(rows),
                 explained[rows],
-                moments,
+                moments if group.arm is None else self._moments.setdefault(group.arm, Moments()),
                 now_ms,
                 seen,
             )
@@ -191,14 +199,17 @@ class Page:
         """Of each user; None: there is no experiment."""
         return [assigned(self.experiments, key) for key in keys] if self.experiments else None
 
-    def _groups(self, keys: Sequence[bytes], arms: Sequence[Arm] | None) -> dict[Group, I8]:
+    def _groups(
+        self, keys: Sequence[bytes], arms: Sequence[Arm] | None, of_arms: Mapping[Arm, RankingParams]
+    ) -> dict[Group, I8]:
         """Users by how their lists are composed, and the rules that count for them."""
         if not self._rules.has_shares(self.name) and arms is None:
             return {Group(self.params, self._rules.rules_of(b"", self.name)): np.arange(len(keys))}
         groups: dict[Group, list[int]] = {}
         for u, key in enumerate(keys):
-            page = self._params[None if arms is None else arms[u]]
-            groups.setdefault(Group(page, self._rules.rules_of(key, self.name)), []).append(u)
+            arm = None if arms is None else arms[u]
+            rules = self._rules.rules_of(key, self.name, _told(arm))
+            groups.setdefault(Group(self._params[arm], rules, arm if arm in of_arms else None), []).append(u)
         return {group: np.array(rows) for group, rows in groups.items()}
 
     def _rank_group(
@@ -214,7 +225,7 @@ class Page:
         now_ms: int,
         seen: Seen,
     ) -> RankedBatch:
-        knowledge, (page, rules) = self._knowledge, group
+        knowledge, (page, rules, _) = self._knowledge, group
         scope = self._rules.scope(rules, seen, page.compose.slots)
         catalog, priors = self._what_may(scope, now_ms)
         made = rank_page(
@@ -290,6 +301,11 @@ class Page:
     def _sketches(self, page: PageParams) -> F4:
         vectors: ItemVectors | None = self._knowledge.vectors if page.compose.diversity else None
         return np.zeros((0, SKETCH_DIMS), np.float32) if vectors is None else vectors.sketches.rows(vectors)
+
+
+def _told(arm: Arm) -> str | None:
+    """As a rule names it."""
+    return None if arm is None else "/".join(arm)
 
 
 def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:

@@ -119,10 +119,11 @@ def build_records(
     naming: Naming,
     now_ms: int,
     contributions_max: int,
-    model: ModelVersions,
+    models: Sequence[ModelVersions],
     telling: SentenceContext,
 ) -> list[Published]:
-    """A recommendation per user of the batch, and its reasons where they are wanted; an empty list is published too."""
+    """A recommendation per user of the batch, and its reasons where they are wanted; an empty list is published too. `models`:
+    of each user."""
     naming.words.begin_batch()
     hashes = naming.catalog.index.hash_of(ranked.items)
     filled, word = _known(ranked.items, hashes, naming)
@@ -130,9 +131,9 @@ def build_records(
     placement = HOME if ranked.placed is None else ranked.placed.placement
     ids = [
         recommendation_id(who.user_id, who.source, model, list_bytes(own[:n], strategies[:n]), placement)
-        for who, own, strategies, n in zip(listed, hashes, ranked.strategy, counts.tolist(), strict=True)
+        for who, model, own, strategies, n in zip(listed, models, hashes, ranked.strategy, counts.tolist(), strict=True)
     ]
-    lists = _written(listed, ids, ranked, filled, naming.words.ids(word), now_ms, model)
+    lists = _written(listed, ids, ranked, filled, naming.words.ids(word), now_ms, models)
     wanted = np.array([who.is_explained for who in listed], np.bool_)
     if not wanted.any():
         return [Published(each, None) for each in lists]
@@ -167,7 +168,7 @@ def _written(
     filled: NDArray[np.bool_],
     items: Ids,
     now_ms: int,
-    model: ModelVersions,
+    models: Sequence[ModelVersions],
 ) -> list[WrittenList]:
     parts = np.stack([values[filled] for values in ranked.parts.values()], axis=1)
     rank, counts = np.nonzero(filled)[1] + 1, filled.sum(axis=1)
@@ -184,7 +185,7 @@ def _written(
     made = []
     for u, (who, list_id, n) in enumerate(zip(listed, ids, counts.tolist(), strict=True)):
         head = Recommendation(
-            list_id, who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, model, (), who.is_explained
+            list_id, who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, models[u], (), who.is_explained
         )
         if placed is not None:
             arm = placed.arms[u] if placed.arms else None

@@ -20,7 +20,7 @@ from models.ranking.affinity import warm_up as warm_up_categories
 from models.ranking.features import Question
 from models.ranking.moment import Moments
 from models.ranking.place_vectors import NO_VECTOR, PastTexts
-from models.ranking.rank import PARTS, RankedBatch, SequenceScores, rank
+from models.ranking.rank import PARTS, RankedBatch, RankingParams, SequenceScores, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
 from models.reasons.removal import Past
@@ -171,7 +171,7 @@ class Refresher:
             knowledge.naming,
             0,
             self._settings.contributions_max,
-            model_versions(self._serving.params.weights.version),
+            [model_versions(self._serving.params.weights.version)],
             telling,
         )
 
@@ -295,14 +295,14 @@ class Refresher:
 
     # --- rank ---
 
-    def ranking_inputs(self, now_ms: int) -> RankingInputs:
-        """What lists are made of beside the person."""
-        knowledge = self._knowledge
+    def ranking_inputs(self, now_ms: int, key: bytes) -> RankingInputs:
+        """What the lists of this user are made of beside the person."""
+        knowledge, arms = self._knowledge, self.pages.home.arms_of([key])
         return RankingInputs(
             knowledge.catalog,
             knowledge.stats,
             knowledge.priors(now_ms),
-            self._serving.params,
+            self._serving.params_of(None if arms is None else arms[0]),
             self._interest,
             knowledge.vectors,
         )
@@ -340,6 +340,7 @@ class Refresher:
                 moments=self._moments,
                 now_ms=now_ms,
                 seen=self.pages.seen(now_ms),
+                of_arms=self._serving.of_arms,
             )
         else:
             ranked = rank(
@@ -394,16 +395,21 @@ class Refresher:
             knowledge.naming,
             now_ms,
             self._settings.contributions_max,
-            model_versions(
-                serving.params.weights.version,
-                encoder,
-                serving.sequences.model_version,
-                serving.params.weights.cold_expert,
-            ),
+            [
+                model_versions(
+                    params.weights.version, encoder, serving.sequences.model_version, params.weights.cold_expert
+                )
+                for params in self._params_of(ranked)
+            ],
             SentenceContext(
                 item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone, self._phrases
             ),
         )
+
+    def _params_of(self, ranked: RankedBatch) -> list[RankingParams]:
+        """Of each user's list."""
+        arms = () if ranked.placed is None else ranked.placed.arms
+        return [self._serving.params_of(arm) for arm in arms] or [self._serving.params] * len(ranked.items)
 
     def _with_rows(self, made: Published) -> Published:
         if made.reasons is None:
@@ -438,11 +444,12 @@ class Refresher:
         chosen = [i for i, d in enumerate(due) if share and is_explained(d.key, share)]
         if not chosen:
             return
-        inputs, knowledge = self.ranking_inputs(now_ms), self._knowledge
+        knowledge = self._knowledge
         with self._metrics.work.stage_seconds.labels("counterfactual").time():
             for i in chosen:
                 if published[i].reasons is None or (ranked.placed is not None and ranked.placed.moved_by[i, 0]):
                     continue
+                inputs = self.ranking_inputs(now_ms, due[i].key)
                 person, places = self.what_if(states, asking, i, inputs), asking.recent.items[i]
                 try:
                     found = what_would_change(person, places, knowledge.index, knowledge.name_of)

@@ -16,6 +16,7 @@ from models.items.index import NO_INDEX, ItemIndex
 from models.page.placing import GROUPS, NO_RULE, Placing
 from stream.rules.book import RuleBook
 from stream.rules.marks import ITEMS_AT_ONCE, RuleMarks, Seen
+from stream.rules.rule import Rule
 from stream.settings.placements import HOME
 
 LOOK_AGAIN_MS: Final = 60_000
@@ -54,8 +55,8 @@ class ActiveRules:
         """Items that changed since the last look."""
         self.ids: tuple[str, ...] = ()
         """Of all that count, at other times or for other people too; in order."""
-        self._now: list[tuple[str, float, str | None]] = []
-        """Those that count at the time of the last look, with the share of people and the placement that each is for."""
+        self._now: list[tuple[str, Rule]] = []
+        """Those that count at the time of the last look, in the order of their ids."""
         self.version = 0
         """How often other rules came in force, or mean other items although no item changed."""
         self.errors: dict[str, str] = {}
@@ -151,12 +152,8 @@ class ActiveRules:
 
     def _has_time_passed(self, now_ms: int) -> bool:
         """Whether rules count that did not, or the other way round."""
-        now = [
-            (i, marks.rule.share, marks.rule.placement)
-            for i, marks in sorted(self._marks.items())
-            if marks.rule.is_valid_at(now_ms)
-        ]
-        changed = now != self._now
+        now = [(i, marks.rule) for i, marks in sorted(self._marks.items()) if marks.rule.is_valid_at(now_ms)]
+        changed = [i for i, _ in now] != [i for i, _ in self._now]
         self._now, self.ids = now, tuple(sorted(self._marks))
         return changed
 
@@ -164,24 +161,25 @@ class ActiveRules:
 
     def has_shares(self, placement: str = HOME) -> bool:
         """Whether rules differ from person to person there now."""
-        return any(share < 1.0 and where in (None, placement) for _, share, where in self._now)
+        return any(rule.share < 1.0 and rule.placement in (None, placement) for _, rule in self._now)
 
     def marks_of(self, rule_id: str) -> RuleMarks:
         """Which items a rule means that counts."""
         return self._marks[rule_id]
 
-    def rules_of(self, key: bytes, placement: str = HOME) -> tuple[str, ...]:
-        """Ids of the rules that count for this person there at the time of the last look, in order."""
+    def rules_of(self, key: bytes, placement: str = HOME, arm: str | None = None) -> tuple[str, ...]:
+        """Ids of the rules that count there at the time of the last look for this person, who is in an experiment's arm
+        `EXPERIMENT/ARM`; in order."""
         return tuple(
             rule_id
-            for rule_id, share, where in self._now
-            if where in (None, placement) and is_in_share(key, rule_id, share)
+            for rule_id, rule in self._now
+            if rule.placement in (None, placement) and rule.arm in (None, arm) and is_in_share(key, rule_id, rule.share)
         )
 
     def forbidden(self, rows: I8) -> NDArray[np.bool_]:
         """(m,) which of these items a rule forbids to somebody, or may, now."""
         found = np.zeros(len(rows), np.bool_)
-        for rule_id, _, _ in self._now:
+        for rule_id, _ in self._now:
             marks, n = self._marks[rule_id], int(rows.max(initial=-1)) + 1
             if marks.rule.kind in FORBIDDING:
                 found |= ~_allowed_by(marks, n)[rows]

@@ -33,6 +33,12 @@ def read_wanted(path: Path, settings: Settings) -> Wanted:
     for rule_id, rule in rules.items():
         if rule.where is not None:
             parse(rule_id, rule.where)
+        if rule.arm is not None and rule.arm not in settings.arms():
+            there_are = ", ".join(settings.arms()) or "none"
+            raise UsageError(
+                f"rule {rule_id!r}: there is no arm {rule.arm} in penchant.toml; there are: {there_are}.",
+                "see deploy/docs/experiments.md",
+            )
     placements, why_not = {}, refusal_by(settings)
     for name, given in tables.items():
         placements[name] = placement_from(name, given)

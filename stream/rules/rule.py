@@ -60,6 +60,8 @@ class Rule(BaseModel):
     """`promote`: so many places, at least."""
     placement: PlacementName | None = None
     """Where it counts; None: everywhere."""
+    arm: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}/[a-z0-9_-]{1,64}$")] | None = None
+    """`EXPERIMENT/ARM`: for people in this arm only; None: for all."""
     valid_from: str | None = None
     """RFC 3339."""
     valid_until: str | None = None

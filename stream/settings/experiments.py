@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -45,6 +46,11 @@ class ExperimentSettings(BaseModel):
         {}, description="By arm and placement: settings that are otherwise than in `[placements.NAME]`"
     )
 
+    weights: dict[Name, Path] = Field(
+        {},
+        description="By arm: a file of ranking weights (`penchant train weights`) that rank instead of those that serve",
+    )
+
     @field_validator("arms")
     @classmethod
     def _weights_sum_to_1(cls, value: dict[str, float]) -> dict[str, float]:
@@ -68,9 +74,10 @@ class ExperimentSettings(BaseModel):
 
     @model_validator(mode="after")
     def _arms_exist(self) -> Self:
-        for arm in self.changes:
-            if arm not in self.arms:
-                raise ValueError(f"`changes` names the arm {arm!r}, which `arms` has not")
+        for name in ("changes", "weights"):
+            for arm in getattr(self, name):
+                if arm not in self.arms:
+                    raise ValueError(f"`{name}` names the arm {arm!r}, which `arms` has not")
         if self.control is not None and self.control not in self.arms:
             raise ValueError(f"`control` names the arm {self.control!r}, which `arms` has not")
         if len(self.arms) == 1 and not self.holdout:
@@ -111,6 +118,10 @@ class Experiments(Placements):
             )
             for name, each in sorted(self.experiments.items())
         )
+
+    def arms(self) -> list[str]:
+        """Of all experiments, `EXPERIMENT/ARM`, in order."""
+        return [f"{name}/{arm}" for name, each in sorted(self.experiments.items()) for arm in sorted(each.arms)]
 
     @model_validator(mode="after")
     def _change_what_is_there(self) -> Self:

@@ -308,6 +308,10 @@ class Tracker:
         """Rank with these while nobody publishes others."""
         self.serving.start_with(weights)
 
+    def use_for_arm(self, experiment: str, arm: str, weights: RankingWeights) -> None:
+        """Rank with these for people in this arm."""
+        self.serving.use_for_arm(experiment, arm, weights)
+
     def use_ranker(self, model: RankerModel | None, now: float) -> None:
         """Rank with this version from the next batch on; None: withdrawn, back to what the worker started with."""
         if self.serving.use_ranker(model):

@@ -35,7 +35,7 @@ from stream.refresh.knowledge import Knowledge, TextSource
 from stream.refresh.publish import Published
 from stream.refresh.queue import Due
 from stream.refresh.sequence import load_version
-from stream.refresh.versions import RankerModel, SequenceVersion, read_versions
+from stream.refresh.versions import RankerModel, SequenceVersion, read_versions, read_weights
 from stream.rules.rule import Rule
 from stream.rules.topic import value_of
 from stream.settings import Settings
@@ -183,6 +183,9 @@ class Lookup:
             tracker.use_placements()
         tracker.replicate_rules(self._topics.rules, 0.0)
         tracker.look_at_all_rules(0.0)
+        for name, experiment in self._settings.experiments.items():
+            for arm, path in experiment.weights.items():
+                tracker.use_for_arm(name, arm, read_weights(path))
         tracker.use_ranker(self._topics.ranker, 0.0)
         tracker.use_sequence(self._topics.sequence, 0.0)
         tracker.serving.replicate_strategies(self._topics.strategies)
@@ -210,7 +213,7 @@ class Lookup:
         rows = users.overlay.rows([key])
         refresher, states, model = tracker.refresher, users.overlay.states, self._topics.sequence
         asking = refresher.ask(states, rows, now_ms)
-        person = refresher.what_if(states, asking, 0, refresher.ranking_inputs(now_ms))
+        person = refresher.what_if(states, asking, 0, refresher.ranking_inputs(now_ms, key))
         places, ranked = used_places(person.past), person.rank()
         found = counterfactual(ranked, places, person.leads, budget) if budget else None
         looked_at: list[SequenceReason] = []

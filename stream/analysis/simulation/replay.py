@@ -30,6 +30,7 @@ from stream.texts.queries import Query
 from stream.worker.intake import Intake
 from stream.worker.journal.entries import (
     Applied,
+    ArmRanker,
     Begin,
     Compiled,
     Entry,
@@ -117,6 +118,7 @@ class Replay:
         self._handle: dict[type[Any], Callable[[Any], None]] = {
             Followed: self._followed,
             Ranker: self._ranker,
+            ArmRanker: lambda entry: self.tracker.use_for_arm(entry.experiment, entry.arm, from_json(entry.weights)),
             SequenceServes: self._sequence_serves,
             Weighed: lambda _: self.tracker.weigh_strategies(),
             LookedAtRules: self._look_at_rules,

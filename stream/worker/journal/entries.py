@@ -51,6 +51,15 @@ class Ranker(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="ranker
     now: float
 
 
+class ArmRanker(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="arm"):
+    """Ranking weights of an experiment's arm."""
+
+    experiment: str
+    arm: str
+    weights: bytes
+    """JSON."""
+
+
 class Sequence(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="sequence"):
     """Another sequence model; None = none."""
 
@@ -199,6 +208,7 @@ Entry = (
     Begin
     | Followed
     | Ranker
+    | ArmRanker
     | Sequence
     | Weighed
     | LookedAtRules

@@ -30,6 +30,7 @@ from stream.texts.queries import Query
 from stream.worker.intake import Intake
 from stream.worker.journal.entries import (
     Applied,
+    ArmRanker,
     Compiled,
     DueUser,
     Entry,
@@ -147,6 +148,11 @@ class RecordedTracker(Tracker):
         """See `Tracker.start_with`."""
         self._write(Ranker(to_json(weights), True, 0.0))
         super().start_with(weights)
+
+    def use_for_arm(self, experiment: str, arm: str, weights: RankingWeights) -> None:
+        """See `Tracker.use_for_arm`."""
+        self._write(ArmRanker(experiment, arm, to_json(weights)))
+        super().use_for_arm(experiment, arm, weights)
 
     def use_ranker(self, model: RankerModel | None, now: float) -> None:
         """See `Tracker.use_ranker`."""

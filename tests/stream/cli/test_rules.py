@@ -95,6 +95,7 @@ def test_placements_are_changed_listed_and_removed_like_rules(shop):
         (("apply", "rules.toml"), "[placements.home]\nslot = 5", "`slot`: no such setting"),
         (("apply", "rules.toml"), "[placements.home]\ntopic = 'x'", "`topic` cannot be changed"),
         (("apply", "rules.toml"), "[placements.home]\nslots = 3\nexplore.slots = 1", "do not fit from place 4"),
+        (("apply", "rules.toml"), "[rules.a]\nkind='deny'\nitems=['i1']\narm='x/b'", "there is no arm x/b"),
         (("apply", "rules.toml"), "[shop]\nslots = 3", "and nothing else"),
         (("apply", "rules.toml"), "placements = 3", "and nothing else"),
         (("remove", "nobody"), None, "no rule 'nobody'"),

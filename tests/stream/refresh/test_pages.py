@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from msgspec import UNSET
 from tracker_harness import lists_of, opened, replicated, shop_with_history
 
+from models.ranking.features import FEATURES
+from models.ranking.weights import default_weights, make_weights
 from stream.kafka.specs import topic_specs
 from stream.rules.rule import rule_of, to_json
 from stream.settings.experiments import ExperimentSettings
@@ -20,6 +23,7 @@ def placements(**of_each):
     return {"placements": made, "encoder_model": "none"}
 
 
+PEOPLE = ("ann", *(f"v{n}" for n in range(6)), *(f"w{n}" for n in range(6)))
 TWO = placements(cart={"slots": 3}, detail={})
 
 
@@ -176,6 +180,51 @@ def test_explored_places_have_to_fit_in_every_arm_as_it_would_be(tmp_path, caplo
         assert shop.count("rules_refused") == 0
         say(shop, placement_cart={"slots": 4})
         assert shop.count("rules_refused") == 1
+
+
+def two_arms(**more):
+    arms = {"arms": {"a": 0.5, "b": 0.5}} | more
+    return {"experiments": {"x": ExperimentSettings.model_validate(arms)}, "encoder_model": "none"}
+
+
+def test_arms_may_have_weights_of_their_own(tmp_path):
+    """Of popularity alone in arm b; in the other one lists are as without the experiment but for their arm."""
+    served, popular = default_weights(), np.zeros(len(FEATURES))
+    popular[FEATURES.index("popularity")] = 1.0
+    table = np.zeros_like(served.table)
+    table[0] = popular
+    only = make_weights(table, popular, served.calibration)
+    with opened(tmp_path / "plain", encoder_model="none") as plain:
+        shop_with_history(plain)
+        before = {each["home"].user_id: each["home"] for each in lists(plain, *PEOPLE)}
+    with opened(tmp_path, **two_arms()) as shop:
+        shop_with_history(shop)
+        shop.tracker.use_for_arm("x", "b", only)
+        found = {each["home"].user_id: each["home"] for each in lists(shop, *PEOPLE)}
+    arms = {user: record.experiments["x"] for user, record in found.items()}
+    assert set(arms.values()) == {"a", "b"}
+    for user, record in found.items():
+        if arms[user] == "a":
+            assert items(record) == items(before[user])
+            assert record.model == before[user].model
+        else:
+            assert record.model.ranker == only.version
+            assert all(item.score == pytest.approx(item.parts["popularity"]) for item in record.items)
+    assert len({record.recommendation_id for record in found.values()}) == len(found)
+
+
+def test_a_rule_may_count_in_one_arm(tmp_path):
+    with opened(tmp_path, **two_arms()) as shop:
+        shop_with_history(shop)
+        say(shop, no={"kind": "deny", "items": ["i2"], "arm": "x/b"})
+        found = [each["home"] for each in lists(shop, *PEOPLE)]
+        allowed = {key: shop.tracker.refresher.pages.home.allowed(key, shop.tracker.refresher.pages.seen(shop.now_ms))
+                   for key in (record.user_id.encode() for record in found)}  # fmt: skip
+    has_it = {arm: ["i2" in items(record) for record in found if record.experiments["x"] == arm] for arm in "ab"}
+    assert any(has_it["a"])
+    assert not any(has_it["b"])
+    for record in found:
+        assert (allowed[record.user_id.encode()] is None) == (record.experiments["x"] == "a")
 
 
 # --- rules of one placement ---

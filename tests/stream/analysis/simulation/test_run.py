@@ -9,6 +9,7 @@ import pytest
 from recorded_shop import recorded_shop
 from typer.testing import CliRunner
 
+from models.ranking.weights import default_weights, make_weights
 from stream.analysis.simulation.replay import Candidate
 from stream.analysis.simulation.run import rules_in, simulate
 from stream.cli.main import app
@@ -44,6 +45,9 @@ VARIANTS = {
 def recorded(path, seed=0, steps=150, texts=True, **given):
     """The journal of a shop's day, and the lists that went out."""
     with recorded_shop(path, seed, **given) as shop:
+        if "experiments" in given:
+            served = default_weights()
+            shop.tracker.use_for_arm("x", "b", make_weights(1.3 * served.table, served.cold, served.calibration))
         shop.catalogue(*(f"i{n}" for n in range(50)), price=20.0, categories=["c1"])
         shop.live(steps // 3)
         if texts:
