@@ -33,7 +33,7 @@ def begin_journal(settings: Settings, directory: Path) -> JournalWriter:
     """A journal that begins now.
 
     Raises:
-        StorageError: it cannot be written.
+        SettingsError: it cannot be written.
     """
     now_ms = time.time_ns() // 1_000_000
     writer = JournalWriter(directory / f"{now_ms}.journal", settings.journal_max_bytes)

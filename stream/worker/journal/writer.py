@@ -15,7 +15,7 @@ from typing import IO, Final
 import cramjam
 import msgspec
 
-from stream.errors import StorageError
+from stream.errors import SettingsError
 from stream.worker.journal.entries import Entry
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class JournalWriter:
     """Of one run of a worker. `add` and `close` from one thread."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        """Raises StorageError where the file cannot be made."""
+        """Raises SettingsError where the file cannot be made."""
         self.path, self._max_bytes = path, max_bytes
         self._encode = msgspec.msgpack.Encoder().encode
         self._block = bytearray()
@@ -48,7 +48,9 @@ class JournalWriter:
             self._file: IO[bytes] = path.open("xb")
             self._file.write(MAGIC)
         except OSError as error:
-            raise StorageError(f"the journal {path} cannot be written: {error.strerror}") from error
+            raise SettingsError(
+                f"journal_dir: {path} cannot be written: {error.strerror}.", "name a directory that the worker may write to"
+            ) from None
         self.written_bytes = len(MAGIC)
         """So far, compressed."""
         self._thread = threading.Thread(target=self._write_blocks, name="journal", daemon=True)

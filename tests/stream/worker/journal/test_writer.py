@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.errors import StorageError
+from stream.errors import SettingsError
 from stream.worker.journal.entries import FORMAT, Begin, ListDropped, Weighed
 from stream.worker.journal.reader import read_journal
 from stream.worker.journal.writer import BLOCK_BYTES, BLOCKS_WAITING, JournalWriter
@@ -74,5 +74,5 @@ def test_a_disk_that_is_too_slow_ends_it(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"the journal .* cannot be written"):
+    with pytest.raises(SettingsError, match=r"journal_dir: .* cannot be written"):
         JournalWriter(tmp_path / "file" / "b.journal", 1)
