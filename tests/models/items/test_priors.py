@@ -108,6 +108,20 @@ def test_what_leads_is_what_sorting_puts_first_however_the_items_are_cut(
     assert made.proposed("sequence").tolist() == sorted(expected)
 
 
+@pytest.mark.parametrize("bucket", [1, 7])
+def test_what_leads_in_a_context_bucket_is_proposed_though_it_leads_nowhere_else(bucket: int) -> None:
+    catalog, stats = world([50] * 6 + [3], [0] * 7, set())
+    elsewhere, here = [0] * MOMENTS, [0] * MOMENTS
+    elsewhere[MOMENT_STARTS[2] + 3], here[MOMENT_STARTS[2] + bucket] = 50, 3
+    for n in range(7):
+        moments = tuple(here if n == 6 else elsewhere)
+        stats.put([n], [pack_record(ItemRecord(3 if n == 6 else 50, 0, NOW_MS, moments=moments))])
+    made = compute_priors(catalog, stats, candidates_each=1, now_ms=NOW_MS)
+    assert 6 not in made.proposed("popularity")
+    assert 6 in made.proposed("popularity", "scene")
+    assert made.in_context[1 + bucket, 0] == 6
+
+
 def test_moment_shares_are_of_all_items_however_often_they_were_put() -> None:
     catalog, stats = world([3, 2, 0], [0, 0, 0], set())
     stats.put([0], [pack_record(ItemRecord(9, moments=(4, *[0] * (MOMENTS - 1))))])

@@ -8,6 +8,7 @@ from kafka_records import NOW_MS
 from sequence_models import IDS, exported
 from tracker_harness import lists_of, opened, replicated
 
+from models.hashing import item_hash
 from models.ranking.weights import default_weights, named
 from stream.errors import ModelUnusableError
 from stream.refresh.question import first_engagements
@@ -115,6 +116,10 @@ def test_what_the_sequence_model_expects_of_nobody_is_one_of_the_lists_that_newc
     assert [item.item_id for item in record.items] == order
     assert all(item.score == item.parts["sequence"] for item in record.items)
     assert harness.metrics.registry.get_sample_value("penchant_newcomer_list", {"expert": "sequence"}) == 1
+    harness.catalogue(order[0], available=False)
+    allowed, index = harness.tracker.knowledge.catalog.recommendable, harness.tracker.knowledge.index
+    left = serving.sequences.expected_of_newcomers(int(now_ms[0]), index, allowed, None)
+    assert left.tolist() == [index.lookup(np.array([item_hash(each)], np.uint64))[0] for each in order[1:]]
     harness.tracker.use_sequence(None, 0.0)
     serving.weigh_strategies()  # nobody needs to say anything new for that
     assert lists_of(harness, "nobody")[0].list.record.model.newcomers == "popularity"

@@ -17,7 +17,7 @@ from tracker_harness import item_value, lists_of, opened, replicated, shop_with_
 
 from models.hashing import item_hash
 from models.ranking.few_items import is_judge
-from models.vocabulary import ACTIONS
+from models.vocabulary import ACTIONS, EXPERTS
 from stream.errors import SettingsError
 from stream.metrics import Metrics
 from stream.outcomes.newcomers import NEWCOMERS_KEY
@@ -579,6 +579,26 @@ def test_newcomers_get_the_list_of_their_device_where_newcomers_of_each_device_t
             value(f"penchant_newcomer_context_{name}", {"made_for": "scene"}) for name in ("gain", "gain_error")
         )
         assert gain > 2 * error > 0.0
+
+
+def test_lists_for_contexts_are_made_of_the_list_that_serves_though_nothing_else_has_changed(tmp_path):
+    with opened(tmp_path) as harness:
+        harness.catalogue("i1", "i2")
+        harness.events(("a", "click", "i1"))
+        harness.share_statistics()
+        harness.refresh("a")
+        knowledge = harness.tracker.knowledge
+        assert knowledge.last_priors.followed == EXPERTS.index("popularity")
+        harness.tracker.serving.replicate_strategies(
+            [
+                replicated(
+                    b"newcomers/0", encode(NewcomerStats(0, 200.0, 150.0, {"trend_day": ExpertStats(100.0, 60.0)}))
+                )
+            ]
+        )
+        harness.tracker.serving.weigh_strategies()
+        harness.refresh("a")
+        assert knowledge.last_priors.followed == EXPERTS.index("trend_day")
 
 
 def test_lists_say_nothing_of_contexts_while_none_serves(tmp_path):
