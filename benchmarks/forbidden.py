@@ -48,6 +48,7 @@ class Shop:
         self.data = DataDirectory(directory, 8 * MIB, 8 * MIB)
         self.tracker = Tracker(settings, Metrics())
         self.tracker.compile_placement()
+        self.tracker.use_placements()
         self.users = self.tracker.users[0] = UserPartition(0, self.data.stores("users")[0])
         self.items_partition = ItemPartition(self.data.stores("items")[0], settings.neighbours_max)
         self.settings = settings

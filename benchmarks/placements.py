@@ -124,6 +124,7 @@ def _answer(
         users = PageUsers(
             Exposed(seen if settings.fatigue else np.zeros_like(seen), np.full((1, SEEN), now_ms // 1000, np.uint32)),
             np.array([draw_key("", str(row), at, HOME)], np.uint64),
+            np.zeros((1, 0), np.int32),
         )
         items = PageItems(no_placing(), bonus, least, sketch)
         made = rank_page(

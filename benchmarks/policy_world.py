@@ -127,7 +127,7 @@ class ClickWorld:
         key = [draw_key(str(self.seed), str(u), round_, "home") for u in range(users)]
         pool = Pool(
             best, best_scores, best_scores, np.zeros_like(best_scores), np.full(users, 99), eligible, worth,
-            np.array(key, np.uint64), np.full((users, 1), -1, np.int32),
+            np.array(key, np.uint64), np.full((users, 1), -1, np.int32), np.zeros((users, 0), np.int32),
         )  # fmt: skip
         made = self._compose(pool, explore)
         return Shown(

@@ -190,6 +190,9 @@ class OutputMetrics:
         self.attributions = new.counter(
             "penchant_attributions", "Records of reasons published: one a list that has reasons"
         )
+        self.placement_lists = new.counter(
+            "penchant_placement_lists", "Lists of other placements than `home` published", "placement"
+        )
         self.places = new.counter("penchant_places", "Places of published lists, by strategy", "strategy")
         self.outcomes = new.counter(
             "penchant_outcomes",
@@ -339,6 +342,10 @@ class WorkerMetrics:
             "penchant_items_without_neighbours", "Items whose neighbours have no room, beyond statistics_max_bytes"
         )
         self.partitions = new.gauge("penchant_partitions", "Partitions of the events topic owned")
+        self.journal_bytes = new.gauge(
+            "penchant_journal_bytes",
+            "Written to the journal; 0 without `journal_dir`, and it stays where a journal ended",
+        )
         self.stalled = new.gauge(
             "penchant_stalled_seconds", "How long nothing has moved that should; at watchdog_stall_s the worker exits"
         )

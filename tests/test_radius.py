@@ -81,6 +81,7 @@ CLASS = {
     "stream/texts/": PART,
     "stream/wire/reasons.py": RECORD,
     "stream/wire/times.py": START,
+    "stream/worker/journal/": START,
     "stream/worker/app.py": AGAIN,
     "stream/worker/lifecycle.py": AGAIN,
     "stream/worker/vitals.py": AGAIN,

@@ -8,6 +8,7 @@ it in slices between other work; what is not in it yet is answered exactly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
@@ -72,6 +73,8 @@ class ItemVectors:
         self._centred: NDArray[np.float32] | None = None
         self.near = NearItems()
         self.sketches = Sketches()
+        self.on_change: Callable[[NDArray[np.int32], NDArray[np.float16] | None], None] | None = None
+        """Called before items get vectors, or lose them (None)."""
 
     @property
     def nbytes(self) -> int:
@@ -90,10 +93,13 @@ class ItemVectors:
             return
         if int(indices.min()) < 0 or np.unique(indices).size != indices.size:
             raise ValueError("indices must be distinct and not negative")
+        halves = vectors.astype(np.float16)
+        if self.on_change is not None:
+            self.on_change(indices, halves)
         self._reserve(int(indices.max()) + 1)
         self._leave_graph(indices)
         self.size += indices.size - int(self._has[indices].sum())
-        self._set(indices, vectors.astype(np.float16))
+        self._set(indices, halves)
         self._has[indices] = True
         self.near.changed(indices)
         self.sketches.changed(indices)
@@ -105,6 +111,8 @@ class ItemVectors:
         """Forget vectors; unknown indices are ignored."""
         known = np.unique(indices[(indices >= 0) & (indices < self._has.size)])
         known = known[self._has[known]]
+        if self.on_change is not None and known.size:
+            self.on_change(known, None)
         self._leave_graph(known)
         self._has[known] = False
         self._set(known, np.zeros((known.size, self.dims), np.float16))
@@ -134,6 +142,10 @@ class ItemVectors:
         if not self._has.size:
             return inside
         return inside & self._has[np.where(inside, indices, 0)]
+
+    def indices(self) -> NDArray[np.int32]:
+        """(size,) dense indices of all items that have a vector, ascending."""
+        return np.flatnonzero(self._has).astype(np.int32)
 
     def get(self, indices: NDArray[np.int32]) -> NDArray[np.float32]:
         """(..., dims) float32; zeros where there is no vector."""

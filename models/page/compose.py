@@ -59,6 +59,8 @@ class Pool(NamedTuple):
     """(u,) of the draws, `models.page.draws.draw_key`."""
     excluded: I4
     """(u, X) what must not be listed for each user, -1 pads; of what is pinned nobody has looked yet."""
+    asked: I4
+    """(u, slots) an item for each place, whose probability to stand there is asked, -1 = none; or (u, 0): of no place."""
 
 
 class Composed(NamedTuple):
@@ -72,6 +74,8 @@ class Composed(NamedTuple):
     """(u, slots) probability that this item stands here; 1 of whatever is no draw."""
     promoted: NDArray[np.bool_]
     """(u, slots): placed by a promotion, which has to be said."""
+    of_asked: F4
+    """(u, slots) probability that the item that was asked for stands here; or (u, 0)."""
 
     @property
     def is_explored(self) -> NDArray[np.bool_]:
@@ -96,6 +100,7 @@ def compose(pool: Pool, params: ComposeParams, placing: Placing, items: ItemArra
         np.zeros((users, params.slots), np.int16),
         np.ones((users, params.slots), np.float32),
         np.zeros((users, params.slots), np.bool_),
+        np.zeros(pool.asked.shape, np.float32),
     )
     explored = np.array(explored_places(params.explore, params.slots), np.int64)
     method = METHODS.index(params.method) if params.diversity > 0.0 else BY_SCORE
@@ -133,10 +138,12 @@ def _compose(
             out.items[u, r], out.moved_by[u, r] = pool.items[u, chosen[r]], reason[chosen[r]]
         fixed[:] = out.promoted[u]
         pin(out.items[u], out.moved_by[u], out.promoted[u], fixed, pool.excluded[u], placing)
+        for r in range(out.of_asked.shape[1]):  # where nothing is drawn
+            out.of_asked[u, r] = 1.0 if 0 <= pool.asked[u, r] == out.items[u, r] else 0.0
         if pool.history[u] >= min_history:
             explore(
                 out.items[u], out.moved_by[u], out.propensity[u], fixed, explored, pool.eligible[u], pool.worth[u],
-                pool.key[u], rate, temperature,
+                pool.key[u], rate, temperature, pool.asked[u], out.of_asked[u],
             )  # fmt: skip
         for i in range(n):
             place[pool.items[u, i]] = 0

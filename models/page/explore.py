@@ -88,9 +88,28 @@ def draw(key: np.uint64, counter: int, worth: F8, pool: I8, rate: float, tempera
 
 
 @compiled_part
+def probability_of(asked: int, kept: int, eligible: I4, worth: F8, pool: I8, rate: float, temperature: float) -> float:
+    """With which the item `asked` stands at a place whose pool is `pool` (m,) and that keeps the item `kept` otherwise."""
+    if len(pool) == 0 or rate <= 0.0:
+        return 1.0 if asked == kept else 0.0
+    if asked == kept:
+        return 1.0 - rate
+    best, total, found = worth[pool[0]], 0.0, -1
+    for i in pool:
+        best = max(best, worth[i])
+        found = i if eligible[i] == asked else found
+    if found < 0:
+        return 0.0
+    for i in pool:
+        total += np.exp((worth[i] - best) / temperature)
+    chance = (1.0 - EVEN_SHARE) * np.exp((worth[found] - best) / temperature) / total + EVEN_SHARE / len(pool)
+    return float(rate * chance)
+
+
+@compiled_part
 def explore(
     out: I4, moved_by: NDArray[np.int16], propensity: F4, fixed: NDArray[np.bool_], explored: I8, eligible: I4,
-    worth: F8, key: np.uint64, rate: float, temperature: float,
+    worth: F8, key: np.uint64, rate: float, temperature: float, asked: I4, of_asked: F4,
 ) -> None:  # fmt: skip
     """Draw the places that explore and that no rule has filled.
 
@@ -100,6 +119,8 @@ def explore(
         explored: places from 0, as `explored_places` says.
         eligible, worth: (E,) what may be drawn, best first, -1 pads; items of the list are passed over.
         key, rate, temperature: as in `draw`; the counter is the place.
+        asked, of_asked: (slots,) an item each, and, changed where a place explores, the probability that it stands there; or
+            (0,): nobody asks.
     """
     pool, m = np.empty((len(explored), POOL_MAX), np.int64), np.zeros(len(explored), np.int64)
     free = np.empty(len(explored), np.int64)
@@ -123,6 +144,10 @@ def explore(
         m[dealt % places] += 1
         dealt += 1
     for s in range(places):
+        if len(asked):
+            of_asked[free[s]] = probability_of(
+                asked[free[s]], out[free[s]], eligible, worth, pool[s, : m[s]], rate, temperature
+            )
         taken, chance = draw(key, free[s], worth, pool[s, : m[s]], rate, temperature)
         propensity[free[s]] = chance
         if taken >= 0:

@@ -74,10 +74,14 @@ class PageUsers(NamedTuple):
     exposed: Exposed
     key: NDArray[np.uint64]
     """(u,) of the draws."""
+    asked: I4
+    """(u, slots) or (u, 0), as of `models.page.compose.Pool`."""
 
     def take(self, users: slice | I8) -> PageUsers:
         """Of these users."""
-        return PageUsers(Exposed(self.exposed.item[users], self.exposed.time_s[users]), self.key[users])
+        return PageUsers(
+            Exposed(self.exposed.item[users], self.exposed.time_s[users]), self.key[users], self.asked[users]
+        )
 
 
 class RankedPage(NamedTuple):
@@ -174,6 +178,7 @@ def _pool(ask: Scoring, params: RankingParams, page: PageParams, of_items: PageI
     adjusted = scores + _by_index(placing.boost, items, np.float32(0.0)) + fatigue
     return Pool(
         items, adjusted, scores, fatigue, ask.usable, eligible, worth, of_users.key, ask.question.excluded,
+        of_users.asked,
     )  # fmt: skip
 
 
@@ -224,7 +229,8 @@ def _told(
     at, is_there = same.argmax(axis=2), same.any(axis=2)
     if not np.array_equal(is_there, composed.items >= 0):
         kept = np.argsort(~is_there, axis=1, kind="stable")
-        composed = Composed._make(np.take_along_axis(each, kept, 1) for each in composed)
+        moved = (np.take_along_axis(each, kept, 1) for each in composed[:-1])
+        composed = Composed._make((*moved, composed.of_asked))
         is_there, at = np.take_along_axis(is_there, kept, 1), np.take_along_axis(at, kept, 1)
         composed = composed._replace(items=np.where(is_there, composed.items, NO_INDEX).astype(np.int32))
 

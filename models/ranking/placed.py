@@ -27,3 +27,5 @@ class Placed(NamedTuple):
     """Of each user: rules that were left out, since with them there would have been too few items. Empty: of nobody."""
     arms: tuple[tuple[str, str] | None, ...] = ()
     """Of each user: the experiment they are in and their arm; None: in none. Empty: there is no experiment."""
+    of_asked: F4 | None = None
+    """(u, k) probability that the item that was asked for stands here; None: nobody asked."""

@@ -66,6 +66,10 @@ class Commands(LazyGroup):
             "stream.cli.rules",
             "Rules of the lists: filter, deny, boost, pin, cap, promote. Workers take a change up while they run.",
         ),
+        "simulate": Lazy(
+            "stream.cli.simulate",
+            "Say what people would have been shown with other placements, rules or weights, from a journal.",
+        ),
         "encoder": Lazy(
             "stream.cli.encoder",
             "The language model that turns texts into vectors: export one, tune one, look at one.",

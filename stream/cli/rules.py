@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,18 +15,25 @@ from models.items.catalog import Catalog
 from models.items.index import ItemIndex
 from stream.analysis.data import read_catalogue_topic
 from stream.analysis.person.lookup import open_lookup, read_behaviours, read_topics
+from stream.analysis.simulation.price import price_of, show_prices
+from stream.analysis.simulation.replay import Candidate
+from stream.analysis.simulation.run import rules_in, simulate_all
+from stream.analysis.simulation.screen import show_proof
 from stream.cli import options
 from stream.cli.apps import group_app
 from stream.cli.connection import connected
-from stream.display.terminal import Cell, Style, count, say, say_json, show_table, stderr, stdout
+from stream.cli.outputs import Report
+from stream.display.terminal import Cell, Style, say, say_json, show_table, stderr, stdout
 from stream.errors import UsageError
 from stream.params import decode_limits
-from stream.rules.conditions import parse
+from stream.refresh.sequence import open_sequence
+from stream.rules.book import PLACEMENT, RULE, RuleBook
+from stream.rules.files import Wanted, read_wanted
 from stream.rules.lint import Finding, lint
-from stream.rules.rule import Rule, read_rules
-from stream.rules.topic import publish_rules, read_book
+from stream.rules.rule import Rule
+from stream.rules.topic import publish_changes, read_book
 from stream.settings import Settings
-from stream.settings.placements import HOME
+from stream.settings.placements import HOME, PlacementSettings
 from stream.wire.records import Recommendation
 
 app = group_app("Rules of the lists: filter, deny, boost, pin, cap, promote. Workers take a change up while they run.")
@@ -82,6 +90,20 @@ Examples:
 
 Next: `penchant rules apply rules.toml`."""
 
+_PRICE_HELP = """\
+Say what each rule cost on a recorded day: all lists are made again as they were, and without each of the rules. Positive is
+what people were given less of, by what the ranking expects of them, and by what they clicked.
+
+\b
+Examples:
+  penchant rules price journal/1767225600000.journal
+  penchant rules price journal/1767225600000.journal --rule christmas --first 5
+
+Next: deploy/docs/simulate.md says how to record a journal. What rules' places were clicked: `penchant report outcomes`."""
+
+RULES_PRICED_MAX = 20
+"""At once: for each of them all lists are made, and a worker's memory is needed."""
+
 _FILE = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file of rules.")]
 
 
@@ -91,25 +113,35 @@ def apply(
     prune: Annotated[bool, options.flag("--prune", "Remove all rules that are not in the file.")] = False,
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
-    rules = _checked(file)
     settings = connected(bootstrap_servers=bootstrap_servers)
-    there = read_book(settings).rules
-    changes: dict[str, Rule | None] = {rule_id: rule for rule_id, rule in rules.items() if there.get(rule_id) != rule}
+    wanted, there = _by_key(*read_wanted(file, settings)), _on_topic(read_book(settings))
+    changes: dict[str, Rule | PlacementSettings | None] = {
+        key: each for key, each in wanted.items() if there.get(key) != each
+    }
+    changed = len(changes)
     if prune:
-        changes |= dict.fromkeys(sorted(set(there) - set(rules)))
-    publish_rules(settings, changes)
-    gone = sum(rule is None for rule in changes.values())
+        changes |= dict.fromkeys(sorted(set(there) - set(wanted)))
+    publish_changes(settings, changes)
     say(
         stdout(),
-        f"{count(len(changes) - gone, 'rule')} changed, {count(gone, 'rule')} removed, "
-        f"{count(len(rules) - (len(changes) - gone), 'rule')} as before.",
+        f"{changed:,} changed, {len(changes) - changed:,} removed, {len(wanted) - changed:,} as before.",
     )
+
+
+def _by_key(rules: Mapping[str, Rule], placements: Mapping[str, PlacementSettings]) -> dict[str, Any]:
+    return {f"{RULE}{rule_id}": rule for rule_id, rule in rules.items()} | {
+        f"{PLACEMENT}{name}": each for name, each in placements.items()
+    }
+
+
+def _on_topic(book: RuleBook) -> dict[str, Any]:
+    return _by_key(book.rules, book.placements)
 
 
 @app.command("list", help=_LIST_HELP)
 def list_rules(
     bootstrap_servers: options.BootstrapServers = None,
-    json_: Annotated[bool, options.flag("--json", "One JSON object per rule and line.")] = False,
+    json_: Annotated[bool, options.flag("--json", "One JSON object per rule or placement and line.")] = False,
 ) -> None:
     book = read_book(connected(bootstrap_servers=bootstrap_servers))
     for why in book.refused:
@@ -117,8 +149,10 @@ def list_rules(
     if json_:
         for rule_id, rule in sorted(book.rules.items()):
             say_json(stdout(), {"rule_id": rule_id} | rule.model_dump(exclude_defaults=True))
+        for name, changed in sorted(book.placements.items()):
+            say_json(stdout(), {"placement": name} | changed.model_dump(exclude_unset=True))
         return
-    if not book.rules:
+    if not book.rules and not book.placements:
         say(stdout(), "There are no rules.")
         return
     now_ms = time.time_ns() // 1_000_000
@@ -127,25 +161,37 @@ def list_rules(
             Cell(rule_id),
             Cell(rule.kind),
             Cell("now", "ok") if rule.is_valid_at(now_ms) else Cell("not now", "skip"),
-            Cell(_said(rule)),
+            Cell(_said(rule.model_dump(exclude_defaults=True, exclude={"kind"}))),
         )
         for rule_id, rule in sorted(book.rules.items())
+    ]
+    rows += [
+        (
+            Cell(f"{PLACEMENT}{name}"),
+            Cell("placement"),
+            Cell("now", "ok"),
+            Cell(_said(changed.model_dump(exclude_unset=True))),
+        )
+        for name, changed in sorted(book.placements.items())
     ]
     show_table(stdout(), ("rule", "kind", "", "says"), rows)
 
 
 @app.command("remove", help=_REMOVE_HELP)
 def remove(
-    rules: Annotated[list[str], typer.Argument(metavar="RULES", help="Ids of rules on the topic.")],
+    rules: Annotated[
+        list[str], typer.Argument(metavar="RULES", help="Ids of rules on the topic; `placement/NAME` of a placement.")
+    ],
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
     settings = connected(bootstrap_servers=bootstrap_servers)
-    there = read_book(settings).rules
-    for rule_id in rules:
-        if rule_id not in there:
-            raise UsageError(f"there is no rule {rule_id[:64]!r}.", "see `penchant rules list`")
-    publish_rules(settings, dict.fromkeys(rules))
-    say(stdout(), f"{count(len(rules), 'rule')} removed.")
+    there = _on_topic(read_book(settings))
+    keys = [each if each.startswith(PLACEMENT) else f"{RULE}{each}" for each in rules]
+    for name, key in zip(rules, keys, strict=True):
+        if key not in there:
+            raise UsageError(f"there is no rule {name[:64]!r}.", "see `penchant rules list`")
+    publish_changes(settings, dict.fromkeys(keys))
+    say(stdout(), f"{len(keys):,} removed.")
 
 
 @app.command("test", help=_TEST_HELP)
@@ -159,13 +205,13 @@ def try_rules(
     bootstrap_servers: options.BootstrapServers = None,
     json_: Annotated[bool, options.flag("--json", "One JSON object per place and line.")] = False,
 ) -> None:
-    rules = _checked(file)
     settings = connected(bootstrap_servers=bootstrap_servers)
+    wanted = _by_key(*read_wanted(file, settings))
     behaviours = read_behaviours(settings, user)
-    there = {} if only else read_book(settings).rules
+    there = {} if only else _on_topic(read_book(settings))
     with open_lookup(settings, read_topics(settings)) as lookup:
         before = lookup.listing(user, behaviours, 0).published.list.record
-        lookup.use_rules(there | rules)
+        lookup.use_rules(there | wanted)
         after = lookup.listing(user, behaviours, 0).published.list.record
     rows = []
     for rank in range(1, min(top, max(len(before.items), len(after.items))) + 1):
@@ -189,19 +235,52 @@ def _place(record: Recommendation, rank: int) -> tuple[str | None, str | None]:
     return item.item_id, None if item.moved_by is UNSET else item.moved_by
 
 
+@app.command("price", help=_PRICE_HELP)
+def price(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="A file that a worker with `journal_dir` wrote.")],
+    rule: Annotated[list[str] | None, options.optional("Only this one; may be repeated.", None, "ID")] = None,
+    first: Annotated[int, options.option("Places of a list that count.", None, "N", min=1, max=200)] = 10,
+    sequence: Annotated[
+        Path | None, options.optional("The sequence model that served, where one did.", None, "DIRECTORY")
+    ] = None,
+    json_: options.Json = None,
+) -> None:
+    followed = rules_in(journal)
+    asked = followed if rule is None else rule
+    for rule_id in asked:
+        if rule_id not in followed:
+            raise UsageError(
+                f"no rule {rule_id[:64]!r} is in {journal}.", f"there are: {', '.join(followed) or 'none'}"
+            )
+    if not asked:
+        say(stdout(), f"No rules were followed in {journal}.")
+        return
+    if len(asked) > RULES_PRICED_MAX:
+        raise UsageError(f"{journal} has {len(asked)} rules.", f"name {RULES_PRICED_MAX} of them at most with --rule")
+    report = Report(json_, None)
+    model = None if sequence is None else open_sequence(sequence)
+    candidates = {rule_id: Candidate(without_rules=frozenset((rule_id,))) for rule_id in asked}
+    proof, found = simulate_all(journal, candidates, model, first)
+    show_proof(stdout(), proof)
+    if proof.first_difference is not None:
+        raise typer.Exit(1)
+    prices = [price_of(rule_id, each) for rule_id, each in found.items()]
+    report.write({"lists": proof.lists, "first": first, "rules": prices})
+    show_prices(stdout(), prices, first)
+
+
 @app.command("lint", help=_LINT_HELP)
 def lint_rules(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: the rules on the topic.")] = None,
     bootstrap_servers: options.BootstrapServers = None,
     json_: options.Json = None,
 ) -> None:
-    rules = None if file is None else _checked(file)
     settings = connected(bootstrap_servers=bootstrap_servers)
-    rules = read_book(settings).rules if rules is None else rules
+    rules, live = read_wanted(file, settings) if file is not None else _of_book(read_book(settings))
     if not rules:
         say(stdout(), "There are no rules.")
         return
-    found = lint(rules, _catalogue(settings), _slots(settings), time.time_ns() // 1_000_000)
+    found = lint(rules, _catalogue(settings), _slots(settings, live), time.time_ns() // 1_000_000)
     wrong: dict[str, list[Finding]] = {}
     for each in found.findings:
         wrong.setdefault(each.rule_id, []).append(each)
@@ -229,22 +308,22 @@ def _judged(findings: list[Finding]) -> Cell:
     return Cell("; ".join(each.says for each in findings), "fail" if worst else "warn")
 
 
-def _checked(file: Path) -> dict[str, Rule]:
-    rules = read_rules(file)
-    for rule_id, rule in rules.items():
-        if rule.where is not None:
-            parse(rule_id, rule.where)
-    return rules
+def _of_book(book: RuleBook) -> Wanted:
+    return Wanted(book.rules, book.placements)
 
 
-def _said(rule: Rule) -> str:
-    told: dict[str, Any] = rule.model_dump(exclude_defaults=True, exclude={"kind"})
+def _said(told: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in told.items())
 
 
-def _slots(settings: Settings) -> int:
-    home = settings.placements.get(HOME)
-    return (home.slots if home is not None else None) or settings.top_k
+def _slots(settings: Settings, live: Mapping[str, PlacementSettings]) -> dict[str, int]:
+    """By placement."""
+    nothing = PlacementSettings.model_validate({})
+    found = {}
+    for name in sorted({HOME, *settings.placements}):
+        of_settings, changed = settings.placements.get(name, nothing), live.get(name, nothing)
+        found[name] = changed.slots or of_settings.slots or settings.top_k
+    return found
 
 
 def _catalogue(settings: Settings) -> Catalog:

@@ -68,7 +68,12 @@ def what_changed(settings: Settings, before: Logs, now: Logs) -> Changed:
         return Changed(
             StuckError(f"topic {settings.topic_item_deltas} was deleted and made again: it is read from its beginning")
         )
-    ours = (settings.topic_recommendations, settings.topic_attributions, settings.topic_strategy_stats)
+    ours = (
+        settings.topic_recommendations,
+        *settings.placement_topics().values(),
+        settings.topic_attributions,
+        settings.topic_strategy_stats,
+    )
     followed = {settings.topic_items, settings.topic_models, settings.topic_rules, settings.topic_strategy_stats}
     return Changed(
         anew=frozenset(followed.intersection(anew)),

@@ -42,6 +42,10 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
         TopicSpec(settings.topic_events, kept, "behaviours, key = user_id"),
         TopicSpec(settings.topic_items, compact, "catalogue, key = item_id, null = removed"),
         TopicSpec(settings.topic_recommendations, compact, "lists, key = user_id, null = erased"),
+        *(
+            TopicSpec(topic, compact, f"lists of placement {name}, key = user_id, null = erased")
+            for name, topic in settings.placement_topics().items()
+        ),
         TopicSpec(settings.topic_attributions, kept, "reasons and credits, key = user_id"),
         TopicSpec(
             settings.topic_strategy_stats, compact, "what strategies earned, key = STRATEGY/SLOT/CONTEXT/PARTITION"

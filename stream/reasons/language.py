@@ -39,6 +39,9 @@ CLAIMS: Final = (
 )
 """What can be said without naming a behaviour."""
 
+ROW_TITLES: Final = ("again", "people", "interests", "new", "explore", "more")
+"""Titles of rows of a page that neither name a behaviour nor are a claim; see `stream.refresh.rows`."""
+
 _UNITS: Final = (("days", time_told.DAYS, 14), ("weeks", time_told.WEEKS, 9), ("months", time_told.MONTHS, 13),
                  ("years", time_told.YEARS, time_told.CODES - time_told.YEARS))  # fmt: skip
 _PLACEHOLDER: Final = re.compile(r"\{(\w*)\}")
@@ -57,6 +60,8 @@ class Language(NamedTuple):
     causes: dict[str, tuple[tuple[str, str], ...]]
     """By action, by code of `stream.reasons.ago`: what stands before and after the title."""
     claims: dict[str, str]
+    rows: dict[str, str]
+    """By name of `ROW_TITLES`."""
     same_time: tuple[int, ...]
     """By code of `stream.reasons.ago`: the first code that is told with the same words."""
     is_shared_time_last: bool
@@ -73,7 +78,11 @@ def read_language(code: str, text: str) -> Language:
     """
     try:
         table = tomllib.loads(text)
-        _only(table, "", ("quotes", "nested_quotes", "plural", "because", "titles", "own", "actions", "time", "claims"))
+        _only(
+            table,
+            "",
+            ("quotes", "nested_quotes", "plural", "because", "titles", "own", "actions", "time", "claims", "rows"),
+        )
         times = _times(table["time"], _plural(table["plural"]))
         return Language(
             code,
@@ -81,7 +90,8 @@ def read_language(code: str, text: str) -> Language:
             _joins(table["titles"]),
             _own(table["own"], times),
             _causes(table["actions"], times),
-            _claims(table["claims"]),
+            _named(table["claims"], "claims", CLAIMS),
+            _named(table["rows"], "rows", ROW_TITLES),
             tuple(times.index(time) for time in times),
             _is_last(table["time"]["shared"]),
             _quotes(table["quotes"], table["nested_quotes"]),
@@ -184,9 +194,9 @@ def _causes(table: Any, times: tuple[str, ...]) -> dict[str, tuple[tuple[str, st
     return causes
 
 
-def _claims(table: Any) -> dict[str, str]:
-    _only(table, "claims", CLAIMS)
-    return {name: _text(value, f"claims.{name}") for name, value in table.items()}
+def _named(table: Any, of: str, names: tuple[str, ...]) -> dict[str, str]:
+    _only(table, of, names)
+    return {name: _text(value, f"{of}.{name}") for name, value in table.items()}
 
 
 def _quotes(quotes: Any, nested: Any) -> dict[int, str]:

@@ -240,6 +240,12 @@ class Knowledge:
             name = None if query is None else query.text
         return name
 
+    def title_of(self, item_id: str) -> str:
+        """Of an item; of one that the catalogue has not, its id."""
+        (at,) = self.index.lookup(self.hashes_of([item_id])).tolist()
+        item = self.catalog.item(at) if at >= 0 else None
+        return item_id if item is None else item.title
+
     @property
     def naming(self) -> Naming:
         """How items and queries are written."""

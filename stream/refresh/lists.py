@@ -27,6 +27,8 @@ class _LastList(msgspec.Struct, frozen=True, gc=False):
     items: tuple[int, ...]
     """Dense indices."""
     made_at: float
+    others: tuple[tuple[int, ...], ...] = ()
+    """Of other placements."""
 
 
 class LastLists:
@@ -42,13 +44,17 @@ class LastLists:
     def __iter__(self) -> Iterator[User]:
         return iter(self._lists)
 
-    def remember(self, user: User, items: tuple[int, ...], now: float) -> bool:
-        """A list was made of these dense indices. Whether it differs from the user's last."""
+    def remember(
+        self, user: User, items: tuple[int, ...], now: float, others: tuple[tuple[int, ...], ...] = ()
+    ) -> list[bool]:
+        """Lists were made of these dense indices, `others` for other placements; whether each differs from the user's last."""
         last = self._lists.pop(user, None)
-        self._lists[user] = _LastList(items, now)
+        self._lists[user] = _LastList(items, now, others)
         if len(self._lists) > REMEMBERED_LISTS:
             self._lists.popitem(last=False)
-        return last is None or last.items != items
+        if last is None or len(last.others) != len(others):  # one that a ledger had does not say where it was shown
+            return [True, *[True] * len(others)]
+        return [last.items != items, *(was != now_ for was, now_ in zip(last.others, others, strict=True))]
 
     def __contains__(self, user: User) -> bool:
         return user in self._lists
@@ -66,7 +72,11 @@ class LastLists:
     def holding(self, items: Collection[int]) -> Iterator[User]:
         """Users whose list holds one of these dense indices; `NO_INDEX` is an empty place."""
         stale = set(items)
-        return (user for user, last in self._lists.items() if not stale.isdisjoint(last.items))
+        return (
+            user
+            for user, last in self._lists.items()
+            if not (stale.isdisjoint(last.items) and all(map(stale.isdisjoint, last.others)))
+        )
 
     def aged(self, before: float) -> list[User]:
         """Users whose list was made before this, oldest first, some at a time."""

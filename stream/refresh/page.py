@@ -1,21 +1,19 @@
-"""The home placement: what a worker knows of items and people that its lists are composed of, and those lists.
-
-Without a placement in the settings nothing of this is there, and lists are byte for byte those of the ranking.
-"""
+"""The lists of one placement, and what a worker knows of items and people that they are composed of."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F4, I8
+from models.arrays import F4, I4, I8
 from models.compiled import compiled
 from models.experiments.assignment import Experiment, assigned
 from models.items.catalog import Catalog
+from models.items.index import NO_INDEX
 from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
 from models.items.sketches import SKETCH_DIMS
 from models.items.vectors import ItemVectors
@@ -23,7 +21,7 @@ from models.page.compose import ComposeParams
 from models.page.draws import draw_key
 from models.page.explore import ExploreParams
 from models.page.fatigue import Exposed, FatigueParams
-from models.page.placing import BY_RULES, no_placing
+from models.page.placing import BY_RULES
 from models.page.ranked import FATIGUE_PART, PageItems, PageParams, PageUsers, rank_page
 from models.ranking.features import Question
 from models.ranking.moment import Moments
@@ -31,14 +29,14 @@ from models.ranking.newcomers import followed
 from models.ranking.placed import Placed
 from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, joined
 from models.ranking.semantics import Semantics
-from stream.metrics import Metrics
 from stream.refresh.explorable import Explorable
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.question import Behaviours
 from stream.rules.active import SCOPES_MAX, ActiveRules, Scope
 from stream.rules.marks import Seen
 from stream.settings import Settings
-from stream.settings.placements import HOME, PlacementSettings
+from stream.settings.experiments import changed_by
+from stream.settings.placements import PlacementSettings
 from stream.state.record import EXPOSURES, StateColumns, States
 
 PRIORS_MAX_AGE_MS: Final = 1_000
@@ -69,23 +67,46 @@ class Group(NamedTuple):
     """Of their arms, which may be several that change nothing."""
     rules: tuple[str, ...]
     """That count for them."""
+    arm: Arm = None
+    """Whose weights rank; None: those that rank for everybody."""
 
 
-class HomePage:
-    """The lists of the placement `home`: where the settings have one, or an experiment, or there are rules."""
+class Page:
+    """The lists of one placement."""
 
-    def __init__(self, settings: Settings, knowledge: Knowledge, metrics: Metrics) -> None:
-        self._knowledge, self._seed, self._metrics = knowledge, settings.draws_seed, metrics
-        placement = settings.placements.get(HOME)
+    def __init__(
+        self, name: str, settings: Settings, knowledge: Knowledge, rules: ActiveRules, explorable: Explorable
+    ) -> None:
+        """`rules`, `explorable`: those of all placements."""
+        self.name = name
+        self._settings, self._knowledge, self._rules, self._explorable = settings, knowledge, rules, explorable
+        self._seed = settings.draws_seed
         self.experiments: tuple[Experiment, ...] = settings.experiments_in_order()
-        self.is_configured = placement is not None or bool(self.experiments)
-        """By the settings: else there is a placement only while rules count."""
-        self.is_compiled = False
-        """What makes its lists; rules do not count before, since a first list would wait for it."""
-        self.params = page_params(placement or PlacementSettings.model_validate({}), settings.top_k)
+        self._priors: dict[tuple[str, ...], tuple[int, int, Priors]] = {}
+        """Of what the rules leave: when they were found, and by which version of the rules."""
+        self._live: PlacementSettings | None = None
+        self._moments: dict[Arm, Moments] = {}
+        """Of arms with weights of their own."""
+        self.asked: dict[bytes, I4] | None = None
+        """Of users whose lists are made next, by key: items (slots,) whose probabilities to stand at their places are asked."""
+        self.answers: dict[bytes, F4] = {}
+        """(slots,) of the users of the last batch, where something is asked."""
+        self._use(None)
+
+    def _use(self, live: PlacementSettings | None) -> None:
+        settings, name = self._settings, self.name
+        placement = settings.placements.get(name)
+        self.is_configured = not (placement is None and live is None and not self.experiments)
+        """By the settings, or while workers run: else there is a placement only while rules count."""
+        base = placement or PlacementSettings.model_validate({})
+        everybody = base if live is None else changed_by(base, live)
+        self._live = live
+        self.has_rows = everybody.rows
+        """Whether its lists are parted into rows."""
+        self.params = page_params(everybody, settings.top_k)
         """Of who is in no arm."""
         self._params: dict[Arm, PageParams] = {None: self.params} | {
-            (each.name, arm): page_params(settings.home_of(each.name, arm), settings.top_k)
+            (each.name, arm): page_params(settings.placement_of(name, each.name, arm, everybody), settings.top_k)
             for each in self.experiments
             for arm in each.shares
         }
@@ -93,61 +114,28 @@ class HomePage:
         self._is_exploring = any(each.compose.explore.slots for each in of_all)
         # Whatever arms a batch has, the bytes of a list do not depend on them.
         self._has_fatigue = any(each.fatigue.weight for each in of_all)
-        self.rules = ActiveRules(self.params.compose.slots)
-        self._explorable = Explorable(knowledge, metrics)
-        self._priors: dict[tuple[str, ...], tuple[int, int, Priors]] = {}
-        """Of what the rules leave: when they were found, and by which version of the rules."""
+
+    def follow(self, live: PlacementSettings | None) -> bool:
+        """Be as the topic of rules says by now; whether that is otherwise than before. None: as the settings say."""
+        if live == self._live:
+            return False
+        self._use(live)
+        return True
 
     @property
     def is_active(self) -> bool:
         """Whether there is anything to decide beside the scores."""
-        return self.is_configured or bool(self.rules.ids)
+        return self.is_configured or bool(self._rules.ids)
 
     @property
     def slots(self) -> int:
         """Places of a list, with a placement or without."""
         return self.params.compose.slots
 
-    def warm_up(self, question: Question, params: RankingParams, priors: Priors, text: Semantics | None) -> None:
-        """Compile what makes a placement's lists: those of nobody, with everything that may be decided."""
-        knowledge, users = self._knowledge, len(question.history)
-        page = PageParams(
-            ComposeParams(params.top_k, 0.5, "dpp", ExploreParams(1, 1, min_history=0)),
-            FatigueParams(1.0),
-            params.top_k,
-        )
-        exposed = Exposed(*_room(users))
-        _unanswered(States(1).columns, np.zeros(users, np.int64), np.zeros((users, 1), np.uint64), *exposed)
-        rank_page(
-            question,
-            catalog=knowledge.catalog,
-            stats=knowledge.stats,
-            priors=priors,
-            params=params,
-            page=page,
-            of_items=PageItems(
-                no_placing(), np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros((0, SKETCH_DIMS), np.float32)
-            ),
-            of_users=PageUsers(exposed, np.zeros(users, np.uint64)),
-            semantics=text,
-            moments=Moments(),
-        )
-        self.is_compiled = True
-
-    def look_at_rules(self, now_ms: int) -> bool:
-        """Look which items rules mean, at some at a time; whether lists may come out otherwise now. Nothing of it counts before
-        `is_compiled`."""
-        if not self.is_compiled or (self.rules.is_empty and self.rules.is_ready):
-            return False
-        return self.rules.look(self._seen(now_ms))
-
-    def allowed(self, key: bytes, now_ms: int) -> NDArray[np.bool_] | None:
-        """(n,) what rules allow this user, by dense index; None: everything."""
-        return self.rules.scope(self.rules.rules_of(key), self._seen(now_ms)).allowed
-
-    def _seen(self, now_ms: int) -> Seen:
-        knowledge = self._knowledge
-        return Seen(knowledge.catalog, knowledge.stats.count, knowledge.sentence_time_ms(now_ms))
+    def allowed(self, key: bytes, seen: Seen) -> NDArray[np.bool_] | None:
+        """(n,) what rules allow this user here, by dense index; None: everything."""
+        arm = None if (arms := self.arms_of([key])) is None else arms[0]
+        return self._rules.scope(self._rules.rules_of(key, self.name, _told(arm)), seen, self.slots).allowed
 
     def rank(
         self,
@@ -161,6 +149,8 @@ class HomePage:
         explained: NDArray[np.bool_],
         moments: Moments,
         now_ms: int,
+        seen: Seen,
+        of_arms: Mapping[Arm, RankingParams] | None = None,
     ) -> RankedBatch:
         """Lists as they are shown; see `models.page.ranked.rank_page`.
 
@@ -169,41 +159,58 @@ class HomePage:
             users: what the placement knows of the same users, see `users_of`.
             keys: of the same users.
             now_ms: the wall clock.
+            seen: what rules are asked of.
+            of_arms: of arms with weights of their own, instead of `params`.
         """
-        self.look_at_rules(now_ms)
+        of_arms = of_arms or {}
+        if self.asked is not None:
+            users = users._replace(asked=self._asked_of(keys))
         arms = self.arms_of(keys)
-        groups = self._groups(keys, arms)
+        groups = self._groups(keys, arms, of_arms)
         made = [
             self._rank_group(
                 group,
                 question.take(rows),
-                params,
+                of_arms.get(group.arm, params),
                 users.take(rows),
                 None if semantics is None else semantics.take(rows),
                 None if sequence is None else sequence.take(rows),
                 explained[rows],
-                moments,
+                moments if group.arm is None else self._moments.setdefault(group.arm, Moments()),
                 now_ms,
+                seen,
             )
             for group, rows in groups.items()
         ]
         ranked = made[0] if len(made) == 1 else _in_order(made, np.concatenate(list(groups.values())))
+        if ranked.placed is not None and ranked.placed.of_asked is not None:
+            self.answers = dict(zip(keys, ranked.placed.of_asked, strict=True))
         if arms is None or ranked.placed is None:
             return ranked
         return ranked._replace(placed=ranked.placed._replace(arms=tuple(arms)))
+
+    def _asked_of(self, keys: Sequence[bytes]) -> I4:
+        found = np.full((len(keys), self.slots), NO_INDEX, np.int32)
+        for u, key in enumerate(keys):
+            items = (self.asked or {}).get(key, found[u, :0])[: self.slots]
+            found[u, : len(items)] = items
+        return found
 
     def arms_of(self, keys: Sequence[bytes]) -> list[Arm] | None:
         """Of each user; None: there is no experiment."""
         return [assigned(self.experiments, key) for key in keys] if self.experiments else None
 
-    def _groups(self, keys: Sequence[bytes], arms: Sequence[Arm] | None) -> dict[Group, I8]:
+    def _groups(
+        self, keys: Sequence[bytes], arms: Sequence[Arm] | None, of_arms: Mapping[Arm, RankingParams]
+    ) -> dict[Group, I8]:
         """Users by how their lists are composed, and the rules that count for them."""
-        if not self.rules.has_shares and arms is None:
-            return {Group(self.params, self.rules.rules_of(b"")): np.arange(len(keys))}
+        if not self._rules.has_shares(self.name) and arms is None:
+            return {Group(self.params, self._rules.rules_of(b"", self.name)): np.arange(len(keys))}
         groups: dict[Group, list[int]] = {}
         for u, key in enumerate(keys):
-            page = self._params[None if arms is None else arms[u]]
-            groups.setdefault(Group(page, self.rules.rules_of(key)), []).append(u)
+            arm = None if arms is None else arms[u]
+            rules = self._rules.rules_of(key, self.name, _told(arm))
+            groups.setdefault(Group(self._params[arm], rules, arm if arm in of_arms else None), []).append(u)
         return {group: np.array(rows) for group, rows in groups.items()}
 
     def _rank_group(
@@ -217,9 +224,10 @@ class HomePage:
         explained: NDArray[np.bool_],
         moments: Moments,
         now_ms: int,
+        seen: Seen,
     ) -> RankedBatch:
-        knowledge, (page, rules) = self._knowledge, group
-        scope = self.rules.scope(rules, self._seen(now_ms))
+        knowledge, (page, rules, _) = self._knowledge, group
+        scope = self._rules.scope(rules, seen, page.compose.slots)
         catalog, priors = self._what_may(scope, now_ms, followed(params.weights))
         made = rank_page(
             question,
@@ -235,13 +243,15 @@ class HomePage:
             explained=explained,
             moments=moments,
         )
-        composed, ids = made.composed, self.rules.ids
+        composed, ids = made.composed, self._rules.ids
         names = (*MOVES, *(f"rule:{rule_id}" for rule_id in ids))
         # Of the rules of this group -> of all, so that the lists of a batch have one table of names.
         numbers = np.array([*range(BY_RULES), *(BY_RULES + bisect_left(ids, rule_id) for rule_id in rules)], np.int16)
         moved_by = numbers[composed.moved_by]
         relaxed = (scope.relaxed,) * len(composed.items)
-        placed = Placed(moved_by, composed.propensity, composed.promoted, names, HOME, relaxed)
+        placed = Placed(moved_by, composed.propensity, composed.promoted, names, self.name, relaxed)
+        if composed.of_asked.shape[1]:
+            placed = placed._replace(of_asked=composed.of_asked)
         ranked = made.ranked
         if self._has_fatigue and FATIGUE_PART not in ranked.parts:
             ranked = ranked._replace(parts=ranked.parts | {FATIGUE_PART: np.zeros_like(ranked.scores)})
@@ -252,7 +262,7 @@ class HomePage:
         knowledge = self._knowledge
         if scope.allowed is None:
             return knowledge.catalog, knowledge.priors(now_ms, followed)
-        kept, version = self._priors.get(scope.rules), self.rules.version
+        kept, version = self._priors.get(scope.rules), self._rules.version
         max_age_ms = max(PRIORS_MAX_AGE_MS, len(knowledge.index) // 20)
         catalog = knowledge.catalog.only(scope.allowed)
         is_same = kept is not None and (kept[1], kept[2].followed) == (version, followed)
@@ -273,15 +283,15 @@ class HomePage:
 
     def users_of(self, states: States, rows: I8, behaviours: Behaviours, user_ids: Sequence[str]) -> PageUsers:
         """What the placement knows of `rows` (u,) of the states of a partition."""
-        exposed = Exposed(*_room(len(rows)))
-        _unanswered(states.columns, rows, behaviours.item, *exposed)
+        exposed = Exposed(*room(len(rows)))
+        unanswered(states.columns, rows, behaviours.item, *exposed)
         key = np.zeros(len(rows), np.uint64)
         if self._is_exploring:
             fences = states.fence[rows].tolist()
             key[:] = [
-                draw_key(self._seed, user_id, fence, HOME) for user_id, fence in zip(user_ids, fences, strict=True)
+                draw_key(self._seed, user_id, fence, self.name) for user_id, fence in zip(user_ids, fences, strict=True)
             ]
-        return PageUsers(exposed, key)
+        return PageUsers(exposed, key, np.zeros((len(rows), 0), np.int32))
 
     def _items(self, page: PageParams, scope: Scope, now_ms: int) -> PageItems:
         explore = page.compose.explore
@@ -289,11 +299,16 @@ class HomePage:
         if explore.slots:
             bonus, least = self._explorable.of(explore, now_ms)
             proposed = np.union1d(least, proposed).astype(np.int32)
-        return PageItems(scope.placing, bonus, proposed, self._sketches(page), self.rules.has_boosts)
+        return PageItems(scope.placing, bonus, proposed, self._sketches(page), self._rules.has_boosts)
 
     def _sketches(self, page: PageParams) -> F4:
         vectors: ItemVectors | None = self._knowledge.vectors if page.compose.diversity else None
         return np.zeros((0, SKETCH_DIMS), np.float32) if vectors is None else vectors.sketches.rows(vectors)
+
+
+def _told(arm: Arm) -> str | None:
+    """As a rule names it."""
+    return None if arm is None else "/".join(arm)
 
 
 def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
@@ -318,16 +333,19 @@ def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
             first.names,
             first.placement,
             tuple(relaxed[i] for i in order.tolist()),
+            of_asked=None
+            if first.of_asked is None
+            else np.concatenate([each.of_asked for each in placed if each.of_asked is not None])[order],
         ),
     )
 
 
-def _room(users: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+def room(users: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     return np.zeros((users, EXPOSURES), np.uint32), np.zeros((users, EXPOSURES), np.uint32)
 
 
 @compiled
-def _unanswered(
+def unanswered(
     c: StateColumns, rows: I8, behaviours: NDArray[np.uint64], item: NDArray[np.uint32], time_s: NDArray[np.uint32]
 ) -> None:
     """Fill (u, X) with what users were shown and did nothing with since; of what they did something with nobody is tired."""

@@ -19,6 +19,7 @@ from stream.refresh.list_bytes import ListedPlaces, list_places_json
 from stream.refresh.question import Behaviours
 from stream.refresh.reasons import ExplainedBatch, SentenceContext, WrittenReasons, build_reasons
 from stream.refresh.words import Naming
+from stream.settings.placements import HOME
 from stream.wire.records import (
     EventSource,
     ModelVersions,
@@ -73,6 +74,14 @@ class WrittenList(NamedTuple):
         return recommendation_decoder.decode(self.value)
 
 
+class PlacedList(NamedTuple):
+    """What is published for one user of another placement than `home`."""
+
+    placement: str
+    list: WrittenList
+    reasons: WrittenReasons | None
+
+
 class Published(NamedTuple):
     """Everything published for one user."""
 
@@ -81,10 +90,14 @@ class Published(NamedTuple):
     """None: the list is not explained."""
     changed: bool = True
     """False: the user's last list has the same items in the same order."""
+    others: tuple[PlacedList, ...] = ()
+    """Of other placements, those that go out."""
 
 
-def recommendation_id(user_id: str, source: EventSource, model: ModelVersions, places: bytes) -> str:
-    """32 hex digits of BLAKE2b over user, last applied offset, model versions, and the list itself.
+def recommendation_id(
+    user_id: str, source: EventSource, model: ModelVersions, places: bytes, placement: str = HOME
+) -> str:
+    """32 hex digits of BLAKE2b over user, last applied offset, model versions, placement, and the list itself.
 
     `places` are the items of the list and the strategies that put them there (`list_bytes`): what is remembered of a list for
     the outcomes that it earns. So the same list made again (after a crash, say) keeps its id, and where statistics have moved
@@ -99,6 +112,7 @@ def recommendation_id(user_id: str, source: EventSource, model: ModelVersions, p
             str(model.encoder),
             str(model.sequence),
             model.ranker,
+            *(() if placement == HOME else (placement,)),
         )
     )
     return blake2b(text.encode() + places, digest_size=16).hexdigest()
@@ -117,19 +131,21 @@ def build_records(
     naming: Naming,
     now_ms: int,
     contributions_max: int,
-    model: ModelVersions,
+    models: Sequence[ModelVersions],
     telling: SentenceContext,
 ) -> list[Published]:
-    """A recommendation per user of the batch, and its reasons where they are wanted; an empty list is published too."""
+    """A recommendation per user of the batch, and its reasons where they are wanted; an empty list is published too. `models`:
+    of each user."""
     naming.words.begin_batch()
     hashes = naming.catalog.index.hash_of(ranked.items)
     filled, word = _known(ranked.items, hashes, naming)
     counts = filled.sum(axis=1)
+    placement = HOME if ranked.placed is None else ranked.placed.placement
     ids = [
-        recommendation_id(who.user_id, who.source, model, list_bytes(own[:n], strategies[:n]))
-        for who, own, strategies, n in zip(listed, hashes, ranked.strategy, counts.tolist(), strict=True)
+        recommendation_id(who.user_id, who.source, model, list_bytes(own[:n], strategies[:n]), placement)
+        for who, model, own, strategies, n in zip(listed, models, hashes, ranked.strategy, counts.tolist(), strict=True)
     ]
-    lists = _written(listed, ids, ranked, filled, naming.words.ids(word), now_ms, model)
+    lists = _written(listed, ids, ranked, filled, naming.words.ids(word), now_ms, models)
     wanted = np.array([who.is_explained for who in listed], np.bool_)
     if not wanted.any():
         return [Published(each, None) for each in lists]
@@ -164,7 +180,7 @@ def _written(
     filled: NDArray[np.bool_],
     items: Ids,
     now_ms: int,
-    model: ModelVersions,
+    models: Sequence[ModelVersions],
 ) -> list[WrittenList]:
     parts = np.stack([values[filled] for values in ranked.parts.values()], axis=1)
     rank, counts = np.nonzero(filled)[1] + 1, filled.sum(axis=1)
@@ -181,7 +197,7 @@ def _written(
     made = []
     for u, (who, list_id, n) in enumerate(zip(listed, ids, counts.tolist(), strict=True)):
         head = Recommendation(
-            list_id, who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, model, (), who.is_explained
+            list_id, who.user_id, now_ms, who.event_time_ms, who.source, who.trigger, models[u], (), who.is_explained
         )
         if placed is not None:
             arm = placed.arms[u] if placed.arms else None

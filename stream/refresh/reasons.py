@@ -65,12 +65,19 @@ class ExplainedBatch(NamedTuple):
     behaviours: Behaviours
 
 
+NOTHING_SAID: Final = np.zeros(0, np.int64)
+
+
 class WrittenReasons(NamedTuple):
     """A record of reasons as it is sent."""
 
     value: bytes
     gap: float
     """As the record has it."""
+    claim: I8 = NOTHING_SAID
+    """(n,) what is said of each place: code of `stream.reasons.choice`."""
+    named: I8 = NOTHING_SAID
+    """(n,) which of the record's behaviours is named first, -1 = none."""
 
     @property
     def record(self) -> Reasons:
@@ -139,6 +146,8 @@ def build_reasons(
         np.searchsorted(user[choice.is_first], np.arange(users + 1)),
     )
     made, between = encode(METHOD), encode(names)
+    first = np.where(choice.named[:, 0] >= 0, np.append(behaviour, -1)[choice.named[:, 0]], -1)
+    bound = starts.tolist()
     return [
         WrittenReasons(
             b'{"kind":"reasons","recommendation_id":%b,"user_id":%b,"method":%b,"part_names":%b,"behaviours":[%b],"places":[%b],'
@@ -154,6 +163,8 @@ def build_reasons(
                 encode(gap),
             ),
             gap,
+            choice.claim[bound[u] : bound[u + 1]],
+            first[bound[u] : bound[u + 1]],
         )
         for u, (list_id, user_id, gap) in enumerate(zip(batch.list_ids, batch.user_ids, gaps, strict=True))
     ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ from models.ranking.few_items import are_few, is_judge, lists_of_few
 from models.ranking.moment import Moments
 from models.ranking.newcomers import followed
 from models.ranking.place_vectors import NO_VECTOR, PastTexts
-from models.ranking.rank import PARTS, RankedBatch, SequenceScores, rank, usable_places
+from models.ranking.rank import PARTS, RankedBatch, RankingParams, SequenceScores, rank, usable_places
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
 from models.reasons.removal import Past
@@ -40,17 +41,19 @@ from stream.refresh.few_items import FewItemLists
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.list_checks import ListChecks
 from stream.refresh.lists import LastLists
-from stream.refresh.page import HomePage
-from stream.refresh.publish import ListHeader, Published, build_records, model_versions
+from stream.refresh.page import Page
+from stream.refresh.pages import Pages
+from stream.refresh.publish import ListHeader, PlacedList, Published, build_records, model_versions
 from stream.refresh.quarantine import Quarantine
 from stream.refresh.question import Behaviours, behaviours_of, first_engagements, ranking_question
 from stream.refresh.queue import Due
 from stream.refresh.reasons import SentenceContext
+from stream.refresh.rows import rows_of
 from stream.refresh.serving import Serving
 from stream.settings import Settings
 from stream.state.record import RING, States
 from stream.wire.codes import list_id_of
-from stream.wire.records import EventSource
+from stream.wire.records import EventSource, encode
 from stream.wire.times import parse_timezone
 
 logger = logging.getLogger(__name__)
@@ -74,9 +77,25 @@ def is_explained(key: bytes, share: float) -> bool:
     return share >= 1.0 or crc32(key) < share * 2**32
 
 
-def is_published(made: Published, due: Due) -> bool:
+class _Lists(NamedTuple):
+    """Of one placement for a batch of u users."""
+
+    page: Page
+    ranked: RankedBatch
+    published: list[Published]
+    is_sound: NDArray[np.bool_]
+    """(u,)."""
+
+
+class _Made(NamedTuple):
+    home: _Lists
+    others: list[_Lists]
+    """In the order of the worker's placements."""
+
+
+def is_published(changed: bool, due: Due) -> bool:
     """Whether a list is sent: one that nobody's event asked for only if it differs from the last one."""
-    return made.changed or due.trigger == "event"
+    return changed or due.trigger == "event"
 
 
 class Refresher:
@@ -91,19 +110,19 @@ class Refresher:
         self._update, self._interest = update_params(settings), interest_params(settings)
         self._is_crediting = credit_params(settings) is not None
         self._zone = parse_timezone(settings.explanation_timezone)
-        self._phrases = phrases_of(languages_named(settings.explanation_languages))
+        self._languages = languages_named(settings.explanation_languages)
+        self._phrases = phrases_of(self._languages)
         self._moments = Moments()
         self.few_items = FewItemLists()
         """What people with few items could have had."""
-        self.page = HomePage(settings, knowledge, metrics)
-        """The placement `home`."""
+        self.pages = Pages(settings, knowledge, metrics)
         self.quarantine = Quarantine(metrics)
         self._checks = ListChecks(self.quarantine, metrics, serving)
 
     def warm_up(self) -> None:
         """Compile what runs compiled: a list for nobody, of nothing."""
         warm_up_categories()
-        self._warm_up(None, placed=self.page.is_configured)
+        self._warm_up(None, placed=self.pages.is_configured)
 
     def warm_up_page(self, *, texts: bool) -> None:
         """The same of a placement that only rules make, `texts` also by text."""
@@ -113,7 +132,7 @@ class Refresher:
 
     def warm_up_texts(self) -> None:
         """The same by text."""
-        self._warm_up(self._meaning_of_nobody(), placed=self.page.is_configured)
+        self._warm_up(self._meaning_of_nobody(), placed=self.pages.is_configured)
 
     def _meaning_of_nobody(self) -> Semantics:
         window, ones = self._settings.history_window, np.eye(2, dtype=np.float32)
@@ -146,7 +165,7 @@ class Refresher:
             moments=Moments(),
         )
         if placed:
-            self.page.warm_up(question, self._serving.params, priors, text)
+            self.pages.warm_up(question, self._serving.params, priors, text)
         nobody = ListHeader("-", EventSource(self._settings.topic_events, 0, 0), 0, "refresh")
         telling = SentenceContext(np.zeros(ranked.items.shape, np.uint8), 0, self._zone, self._phrases)
         build_records(
@@ -157,7 +176,7 @@ class Refresher:
             knowledge.naming,
             0,
             self._settings.contributions_max,
-            model_versions(self._serving.params.weights.version),
+            [model_versions(self._serving.params.weights.version)],
             telling,
         )
 
@@ -191,7 +210,7 @@ class Refresher:
         if not due:
             return []
         try:
-            ranked, published = self._make(users, rows, due, now_ms)
+            made = self._make(users, rows, due, now_ms)
         except (PenchantError, MemoryError):
             raise
         except Exception as error:  # of which nothing was kept: a batch is remembered when it is whole
@@ -205,26 +224,45 @@ class Refresher:
             self._checks.cannot_be_made(users, rows[0], due[0].key, f"{type(error).__name__}: {error}")
             return [None]
         # What is remembered becomes durable; an error in here is no user's alone.
-        self._remember(users, due, ranked, published, now_ms, now)
-        return published
+        return self._remember(users, due, made, now_ms, now)
 
-    def _make(
-        self, users: UserPartition, rows: I8, due: Sequence[Due], now_ms: int
-    ) -> tuple[RankedBatch, list[Published | None]]:
-        stage = self._metrics.work.stage_seconds
+    def _make(self, users: UserPartition, rows: I8, due: Sequence[Due], now_ms: int) -> _Made:
+        stage, pages = self._metrics.work.stage_seconds, self.pages
+        pages.look_at_rules(now_ms)
         with stage.labels("rank").time():
             asking = self.ask(users.overlay.states, rows, now_ms)
             explained = np.array([is_explained(d.key, self._settings.explained_users) for d in due], np.bool_)
-            ranked = self._rank(users, asking, due, explained, now_ms)
-        keys = [d.key for d in due]
+            sequence = self._expected(users, asking)
+            self._note_few(users.partition, asking, due, sequence, now_ms)
+        home = self._make_for(pages.home, users, asking, due, explained, sequence, now_ms)
+        others = [self._make_for(page, users, asking, due, explained, sequence, now_ms) for page in pages.others]
+        self._explain(users.overlay.states, asking, due, home.ranked, home.published, now_ms)
+        return _Made(home, others)
+
+    def _make_for(
+        self,
+        page: Page,
+        users: UserPartition,
+        asking: Asking,
+        due: Sequence[Due],
+        explained: NDArray[np.bool_],
+        sequence: SequenceScores | None,
+        now_ms: int,
+    ) -> _Lists:
+        stage, keys, rows = self._metrics.work.stage_seconds, [d.key for d in due], asking.rows
+        if page.has_rows:  # their titles come from the reasons
+            explained = np.ones(len(due), np.bool_)
+        with stage.labels("rank").time():
+            ranked = self._rank(page, users, asking, keys, explained, sequence, now_ms)
         sound = self._checks.sound(users, rows, keys, ranked)
         with stage.labels("publish").time():
             published = self._publish(users, asking, due, explained, ranked, now_ms)
             complete = self._checks.complete(users, rows, keys, ranked, published, sound)
             if not complete.all():
                 published = self._publish(users, asking, due, explained & complete, ranked, now_ms)
-        self._explain(users.overlay.states, asking, due, ranked, published, now_ms)
-        return ranked, [each if is_sound else None for each, is_sound in zip(published, sound.tolist(), strict=True)]
+            if page.has_rows:
+                published = [self._with_rows(each) for each in published]
+        return _Lists(page, ranked, published, sound)
 
     # --- ask ---
 
@@ -263,43 +301,52 @@ class Refresher:
 
     # --- rank ---
 
-    def ranking_inputs(self, now_ms: int) -> RankingInputs:
-        """What lists are made of beside the person."""
-        knowledge = self._knowledge
+    def ranking_inputs(self, now_ms: int, key: bytes) -> RankingInputs:
+        """What the lists of this user are made of beside the person."""
+        knowledge, arms = self._knowledge, self.pages.home.arms_of([key])
         return RankingInputs(
             knowledge.catalog,
             knowledge.stats,
             knowledge.priors(now_ms, followed(self._serving.params.weights)),
-            self._serving.params,
+            self._serving.params_of(None if arms is None else arms[0]),
             self._interest,
             knowledge.vectors,
         )
 
-    def _rank(
-        self, users: UserPartition, asking: Asking, due: Sequence[Due], explained: NDArray[np.bool_], now_ms: int
-    ) -> RankedBatch:
-        knowledge, question = self._knowledge, asking.question
+    def _expected(self, users: UserPartition, asking: Asking) -> SequenceScores | None:
         with self._metrics.work.stage_seconds.labels("sequence").time():
-            sequence = self._serving.sequences.expected(
+            return self._serving.sequences.expected(
                 users.overlay.states,
                 asking.rows,
-                question.now_ms,
-                knowledge.index,
+                asking.question.now_ms,
+                self._knowledge.index,
                 None if asking.text is None else asking.text.vectors,
             )
-        self._note_few(users.partition, asking, due, sequence, now_ms)
-        if self.page.is_active:
-            states, ids = users.overlay.states, [d.key.decode() for d in due]
-            ranked = self.page.rank(
+
+    def _rank(
+        self,
+        page: Page,
+        users: UserPartition,
+        asking: Asking,
+        keys: Sequence[bytes],
+        explained: NDArray[np.bool_],
+        sequence: SequenceScores | None,
+        now_ms: int,
+    ) -> RankedBatch:
+        knowledge, question = self._knowledge, asking.question
+        if page.is_active:
+            ranked = page.rank(
                 question,
                 self._serving.params,
-                self.page.users_of(states, asking.rows, asking.behaviours, ids),
-                [d.key for d in due],
+                page.users_of(users.overlay.states, asking.rows, asking.behaviours, [key.decode() for key in keys]),
+                keys,
                 semantics=asking.text,
                 sequence=sequence,
                 explained=explained,
                 moments=self._moments,
                 now_ms=now_ms,
+                seen=self.pages.seen(now_ms),
+                of_arms=self._serving.of_arms,
             )
         else:
             ranked = rank(
@@ -321,6 +368,9 @@ class Refresher:
         """Lists that some of those of whom little is known could have: they judge them by what they take next."""
         weights, question, knowledge = self._serving.without_added, asking.question, self._knowledge
         judges = np.array([is_judge(d.key) for d in due], np.bool_)
+        arms = self.pages.home.arms_of([d.key for d in due])
+        if arms is not None:  # those whose arm ranks otherwise say nothing of these weights
+            judges &= np.array([arm not in self._serving.of_arms for arm in arms], np.bool_)
         if weights.cold_expert == SEQUENCE or not judges.any():
             return
         items = items_of(knowledge.catalog, knowledge.stats)
@@ -379,18 +429,33 @@ class Refresher:
             knowledge.naming,
             now_ms,
             self._settings.contributions_max,
-            model_versions(
-                serving.params.weights.version,
-                encoder,
-                serving.sequences.model_version,
-                serving.params.weights.cold_expert,
-                serving.params.weights.cold_context,
-                serving.params.weights.added,
-            ),
+            [
+                model_versions(
+                    params.weights.version,
+                    encoder,
+                    serving.sequences.model_version,
+                    params.weights.cold_expert,
+                    params.weights.cold_context,
+                    params.weights.added,
+                )
+                for params in self._params_of(ranked)
+            ],
             SentenceContext(
                 item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone, self._phrases
             ),
         )
+
+    def _params_of(self, ranked: RankedBatch) -> list[RankingParams]:
+        """Of each user's list."""
+        arms = () if ranked.placed is None else ranked.placed.arms
+        return [self._serving.params_of(arm) for arm in arms] or [self._serving.params] * len(ranked.items)
+
+    def _with_rows(self, made: Published) -> Published:
+        if made.reasons is None:
+            return made
+        record = made.list.record
+        rows = rows_of(record, made.reasons, self._languages, self._knowledge.title_of)
+        return made._replace(list=made.list._replace(value=encode(msgspec.structs.replace(record, rows=rows))))
 
     def _listed(self, users: UserPartition, row: int, due: Due) -> ListHeader:
         states = users.overlay.states
@@ -418,11 +483,12 @@ class Refresher:
         chosen = [i for i, d in enumerate(due) if share and is_explained(d.key, share)]
         if not chosen:
             return
-        inputs, knowledge = self.ranking_inputs(now_ms), self._knowledge
+        knowledge = self._knowledge
         with self._metrics.work.stage_seconds.labels("counterfactual").time():
             for i in chosen:
                 if published[i].reasons is None or (ranked.placed is not None and ranked.placed.moved_by[i, 0]):
                     continue
+                inputs = self.ranking_inputs(now_ms, due[i].key)
                 person, places = self.what_if(states, asking, i, inputs), asking.recent.items[i]
                 try:
                     found = what_would_change(person, places, knowledge.index, knowledge.name_of)
@@ -444,29 +510,42 @@ class Refresher:
     # --- remember ---
 
     def _remember(
-        self,
-        users: UserPartition,
-        due: Sequence[Due],
-        ranked: RankedBatch,
-        published: list[Published | None],
-        now_ms: int,
-        now: float,
-    ) -> None:
-        """Each user's last list; and what goes out, for the outcomes that it may earn."""
-        out, lists = [], []
-        for i, (d, indices) in enumerate(zip(due, ranked.items.tolist(), strict=True)):
-            each = published[i]
-            if each is None:
+        self, users: UserPartition, due: Sequence[Due], made: _Made, now_ms: int, now: float
+    ) -> list[Published | None]:
+        """Each user's last lists; and what goes out, for the outcomes that it may earn."""
+        home, others = made
+        published: list[Published | None] = []
+        out: list[list[int]] = [[] for _ in (home, *others)]
+        """Of each placement: whose lists go out."""
+        listed, also = home.ranked.items.tolist(), [other.ranked.items.tolist() for other in others]
+        for i, d in enumerate(due):
+            if not all(lists.is_sound[i] for lists in (home, *others)):
+                published.append(None)
                 continue
-            if not self._lists.remember((users.partition, d.key), tuple(indices), now):
-                each = published[i] = each._replace(changed=False)
-            if is_published(each, d):
-                out.append(i)
-                lists.append(each.list)
+            changed, *differ = self._lists.remember(
+                (users.partition, d.key), tuple(listed[i]), now, tuple(tuple(items[i]) for items in also)
+            )
+            each = home.published[i]._replace(changed=changed)
+            if is_published(changed, d):
+                out[0].append(i)
+            placed = []
+            for at, (lists, differs) in enumerate(zip(others, differ, strict=True), 1):
+                if is_published(differs, d):
+                    out[at].append(i)
+                    placed.append(PlacedList(lists.page.name, lists.published[i].list, lists.published[i].reasons))
+            published.append(each._replace(others=tuple(placed)))
+        # Home last: the newest list of a ledger is that one, wherever it goes out.
+        for lists, rows in zip((*others, home), (*out[1:], out[0]), strict=True):
+            self._note(users, due, lists, rows, now_ms)
+        return published
+
+    def _note(self, users: UserPartition, due: Sequence[Due], lists: _Lists, out: list[int], now_ms: int) -> None:
+        """The lists `out` of a batch go out."""
         if not out:
             return
-        keys, named = [due[i].key for i in out], [each.list_id for each in lists]
-        lengths = np.array([each.length for each in lists])
+        ranked, written = lists.ranked, [lists.published[i].list for i in out]
+        keys, named = [due[i].key for i in out], [each.list_id for each in written]
+        lengths = np.array([each.length for each in written])
         self._count_places(ranked.strategy[out], lengths)
         items, at_ms = self._knowledge.index.hash_of(ranked.items[out]), self._knowledge.stream_time_ms(now_ms)
         if self._settings.learn_clicks:

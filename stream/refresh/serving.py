@@ -44,7 +44,19 @@ class Serving:
         self._strategies_changed = False
         self._list, self._context, self._added = EXPERTS[0] if newcomer_lists == FOLLOWED else newcomer_lists, "", 0.0
         self._is_followed = newcomer_lists == FOLLOWED
+        self._of_arms: dict[tuple[str, str] | None, RankingWeights] = {}
+        self.of_arms: dict[tuple[str, str] | None, RankingParams] = {}
+        """By experiment and arm: how lists of arms with weights of their own are made now."""
         self._serve(params.weights)
+
+    def use_for_arm(self, experiment: str, arm: str, weights: RankingWeights) -> None:
+        """Rank with these for people in this arm, whatever ranks for others."""
+        self._of_arms[experiment, arm] = weights
+        self._renew()
+
+    def params_of(self, arm: tuple[str, str] | None) -> RankingParams:
+        """How lists of an experiment's arm are made."""
+        return self.of_arms.get(arm, self.params)
 
     def start_with(self, weights: RankingWeights) -> None:
         """Rank with these until the models topic names others."""
@@ -64,6 +76,13 @@ class Serving:
         self._weights = weights
         self.without_added = with_list(weights, self._list, self._context)
         self.params = replace(self.params, weights=with_added(self.without_added, self._added))
+        self._renew()
+
+    def _renew(self) -> None:
+        self.of_arms = {
+            arm: replace(self.params, weights=with_added(with_list(weights, self._list, self._context), self._added))
+            for arm, weights in self._of_arms.items()
+        }
 
     def use_sequence(self, model: SequenceModel | None) -> bool:
         """Expect with this model from now on. Whether that changes it."""
@@ -88,6 +107,7 @@ class Serving:
             self._metrics.output.strategy_feedback.labels(strategy).set(added)
         interest, popular, cold_start, *_ = feedback.tolist()
         self.params = replace(self.params, feedback=(interest, popular, cold_start))
+        self._renew()
         self._follow(choose(self._strategies.newcomers, has_sequence=self.sequences.model is not None))
 
     def _follow(self, choice: Choice) -> None:

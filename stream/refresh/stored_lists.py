@@ -21,10 +21,10 @@ _LIST_BYTES, _PLACES_BYTES = LIST.itemsize, PLACE.itemsize * PLACES
 
 
 class StoredLists(NamedTuple):
-    """The newest lists of m users."""
+    """The newest m lists of some users."""
 
     who: list[int]
-    """Which of the given ledgers each is of; those without a list are left out."""
+    """Which of the given ledgers each is of; those without a list are left out. The newest list of each first."""
     at_ms: I8
     """(m,) when each went out, event time."""
     items: NDArray[np.uint32]
@@ -33,17 +33,19 @@ class StoredLists(NamedTuple):
     """(m, PLACES)."""
 
 
-def newest_lists(ledgers: Sequence[bytes]) -> StoredLists:
-    """Of packed ledgers; one that cannot be read is left out: whoever needs it tells of it."""
+def newest_lists(ledgers: Sequence[bytes], each: int = 1) -> StoredLists:
+    """At most `each` of packed ledgers; one that cannot be read is left out: whoever needs it tells of it."""
     who, heads, bodies = [], [], []
     for i, value in enumerate(ledgers):
         n = value[1] if len(value) >= _HEADER_BYTES else 0
         end = _HEADER_BYTES + n * (_LIST_BYTES + _PLACES_BYTES)
         if not n or len(value) < end:
             continue
-        who.append(i)
-        heads.append(value[_HEADER_BYTES + (n - 1) * _LIST_BYTES : _HEADER_BYTES + n * _LIST_BYTES])
-        bodies.append(value[end - _PLACES_BYTES : end])
+        places_at = end - n * _PLACES_BYTES
+        for k in range(n - 1, max(-1, n - 1 - each), -1):
+            who.append(i)
+            heads.append(value[_HEADER_BYTES + k * _LIST_BYTES : _HEADER_BYTES + (k + 1) * _LIST_BYTES])
+            bodies.append(value[places_at + k * _PLACES_BYTES : places_at + (k + 1) * _PLACES_BYTES])
     lists = np.frombuffer(b"".join(heads), LIST)
     places = np.frombuffer(b"".join(bodies), PLACE).reshape(-1, PLACES)
     return StoredLists(who, lists["ms"].astype(np.int64), places["item"].copy(), places["propensity"] > 0.0)

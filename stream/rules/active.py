@@ -16,6 +16,8 @@ from models.items.index import NO_INDEX, ItemIndex
 from models.page.placing import GROUPS, NO_RULE, Placing
 from stream.rules.book import RuleBook
 from stream.rules.marks import ITEMS_AT_ONCE, RuleMarks, Seen
+from stream.rules.rule import Rule
+from stream.settings.placements import HOME
 
 LOOK_AGAIN_MS: Final = 60_000
 """After so long conditions on popularity and age are told of all items anew."""
@@ -38,23 +40,23 @@ class Scope(NamedTuple):
 class ActiveRules:
     """Rules and which items they mean; all calls from one thread."""
 
-    def __init__(self, slots: int, proposed_each: int = 100) -> None:
-        """`slots`: places of a list; `proposed_each`: items of a boost or promotion proposed to everybody."""
-        self.book = RuleBook()
-        self._slots, self._proposed_each = slots, proposed_each
+    def __init__(self, book: RuleBook | None = None, proposed_each: int = 100) -> None:
+        """`proposed_each`: items of a boost or promotion proposed to everybody."""
+        self.book = RuleBook() if book is None else book
+        self._proposed_each = proposed_each
         self._marks: dict[str, RuleMarks] = {}
         """That count."""
         self._coming: dict[str, RuleMarks] = {}
         """Whose items are being looked at."""
         self._book_version = -1
-        self._scopes: dict[tuple[tuple[str, ...], int], Scope] = {}
+        self._scopes: dict[tuple[tuple[str, ...], int, int], Scope] = {}
         self._looked_again_ms = 0
         self._changed: list[I8] = []
         """Items that changed since the last look."""
         self.ids: tuple[str, ...] = ()
         """Of all that count, at other times or for other people too; in order."""
-        self._now: list[tuple[str, float]] = []
-        """Those that count at the time of the last look, with the share of people that each is for."""
+        self._now: list[tuple[str, Rule]] = []
+        """Those that count at the time of the last look, in the order of their ids."""
         self.version = 0
         """How often other rules came in force, or mean other items although no item changed."""
         self.errors: dict[str, str] = {}
@@ -150,25 +152,29 @@ class ActiveRules:
 
     def _has_time_passed(self, now_ms: int) -> bool:
         """Whether rules count that did not, or the other way round."""
-        now = [(i, marks.rule.share) for i, marks in sorted(self._marks.items()) if marks.rule.is_valid_at(now_ms)]
-        changed = now != self._now
+        now = [(i, marks.rule) for i, marks in sorted(self._marks.items()) if marks.rule.is_valid_at(now_ms)]
+        changed = [i for i, _ in now] != [i for i, _ in self._now]
         self._now, self.ids = now, tuple(sorted(self._marks))
         return changed
 
     # --- what is asked ---
 
-    @property
-    def has_shares(self) -> bool:
-        """Whether rules differ from person to person now."""
-        return any(share < 1.0 for _, share in self._now)
+    def has_shares(self, placement: str = HOME) -> bool:
+        """Whether rules differ from person to person there now."""
+        return any(rule.share < 1.0 and rule.placement in (None, placement) for _, rule in self._now)
 
     def marks_of(self, rule_id: str) -> RuleMarks:
         """Which items a rule means that counts."""
         return self._marks[rule_id]
 
-    def rules_of(self, key: bytes) -> tuple[str, ...]:
-        """Ids of the rules that count for this person at the time of the last look, in order."""
-        return tuple(rule_id for rule_id, share in self._now if is_in_share(key, rule_id, share))
+    def rules_of(self, key: bytes, placement: str = HOME, arm: str | None = None) -> tuple[str, ...]:
+        """Ids of the rules that count there at the time of the last look for this person, who is in an experiment's arm
+        `EXPERIMENT/ARM`; in order."""
+        return tuple(
+            rule_id
+            for rule_id, rule in self._now
+            if rule.placement in (None, placement) and rule.arm in (None, arm) and is_in_share(key, rule_id, rule.share)
+        )
 
     def forbidden(self, rows: I8) -> NDArray[np.bool_]:
         """(m,) which of these items a rule forbids to somebody, or may, now."""
@@ -179,19 +185,19 @@ class ActiveRules:
                 found |= ~_allowed_by(marks, n)[rows]
         return found
 
-    def scope(self, rules: tuple[str, ...], seen: Seen) -> Scope:
-        """What these rules, which count, mean together."""
-        found = self._scopes.get((rules, seen.catalog.version))
+    def scope(self, rules: tuple[str, ...], seen: Seen, slots: int) -> Scope:
+        """What these rules, which count, mean together for lists of so many places."""
+        found = self._scopes.get((rules, seen.catalog.version, slots))
         if found is None:
             if len(self._scopes) >= SCOPES_MAX:
                 self._scopes.clear()
-            found = self._scopes[rules, seen.catalog.version] = self._made(rules, seen)
+            found = self._scopes[rules, seen.catalog.version, slots] = self._made(rules, seen, slots)
         return found
 
-    def _made(self, rules: tuple[str, ...], seen: Seen) -> Scope:
+    def _made(self, rules: tuple[str, ...], seen: Seen, slots: int) -> Scope:
         catalog, popularity = seen.catalog, seen.popularity
         marks = [self._marks[rule_id] for rule_id in rules]
-        allowed, relaxed = self._allowed(rules, catalog)
+        allowed, relaxed = self._allowed(rules, catalog, slots)
         recommendable = catalog.recommendable if allowed is None else catalog.recommendable & allowed
         n = len(recommendable)
         boost, boosted_by, most = np.zeros(n, np.float32), np.full(n, NO_RULE, np.int16), np.zeros(n, np.float32)
@@ -216,8 +222,10 @@ class ActiveRules:
         also = np.unique(np.concatenate([*proposed, pins[1][pins[1] >= 0], np.zeros(0, np.int32)]))
         return Scope(rules, allowed, placing, tuple(f"rule:{rule_id}" for rule_id in relaxed), also.astype(np.int32))
 
-    def _allowed(self, rules: Sequence[str], catalog: Catalog) -> tuple[NDArray[np.bool_] | None, Sequence[str]]:
-        """What none of these rules forbids, and which of them are left out: where filters together leave less than a list,
+    def _allowed(
+        self, rules: Sequence[str], catalog: Catalog, slots: int
+    ) -> tuple[NDArray[np.bool_] | None, Sequence[str]]:
+        """What none of these rules forbids, and which of them are left out: where filters together leave less than `slots`,
         the last ones by id. A deny never is."""
         n = len(catalog.recommendable)
         denying = [rule_id for rule_id in rules if self._marks[rule_id].rule.kind == "deny"]
@@ -229,7 +237,7 @@ class ActiveRules:
             allowed &= _allowed_by(self._marks[rule_id], n)
         for at, rule_id in enumerate(filters):
             left = allowed & _allowed_by(self._marks[rule_id], n)
-            if int((left & catalog.recommendable).sum()) < self._slots:
+            if int((left & catalog.recommendable).sum()) < slots:
                 return allowed, filters[at:]
             allowed = left
         return allowed, ()

@@ -33,16 +33,16 @@ class Linted(NamedTuple):
     findings: list[Finding]
 
 
-def lint(rules: Mapping[str, Rule], catalog: Catalog, slots: int, now_ms: int) -> Linted:
+def lint(rules: Mapping[str, Rule], catalog: Catalog, slots: Mapping[str, int], now_ms: int) -> Linted:
     """Look at rules together with a catalogue.
 
     Args:
         rules: by id.
         catalog: as it is now. Popularity counts as 0.
-        slots: places of a list.
+        slots: by placement: places of its lists.
         now_ms: what age is counted from.
     """
-    active = ActiveRules(slots)
+    active = ActiveRules()
     active.book.replace(rules)
     seen = Seen(catalog, np.zeros(0), now_ms)
     active.look(seen, whole=True)
@@ -55,7 +55,20 @@ def lint(rules: Mapping[str, Rule], catalog: Catalog, slots: int, now_ms: int) -
         if not items:
             what = "category or value" if rules[rule_id].kind == "cap" else "item"
             findings.append(_error(rule_id, f"means no {what} that is available"))
-    scope = active.scope(tuple(sorted(rules)), seen)
+    for placement, places in slots.items():
+        there = {rule_id: rule for rule_id, rule in rules.items() if rule.placement in (None, placement)}
+        where = "" if len(slots) == 1 else f" (placement {placement})"
+        findings += [each._replace(says=each.says + where) for each in _together(there, active, seen, places)]
+    for rule_id, rule in rules.items():
+        if rule.placement is not None and rule.placement not in slots:
+            findings.append(_error(rule_id, f"counts nowhere: there is no placement {rule.placement}"))
+    return Linted(means, findings)
+
+
+def _together(rules: Mapping[str, Rule], active: ActiveRules, seen: Seen, slots: int) -> list[Finding]:
+    """What is wrong with the rules of one placement beside each other."""
+    findings, catalog = [], seen.catalog
+    scope = active.scope(tuple(sorted(rules)), seen, slots)
     for name in scope.relaxed:
         says = f"leaves fewer than {slots} items together with the others: left out"
         findings.append(_error(name.removeprefix("rule:"), says))
@@ -65,7 +78,7 @@ def lint(rules: Mapping[str, Rule], catalog: Catalog, slots: int, now_ms: int) -
             denying = ", ".join(sorted(rule_id for rule_id, rule in rules.items() if rule.kind == "deny"))
             findings.append(_error(denying or "-", f"leaves {left} of {slots} places: what is denied stays denied"))
         findings += _lifted_for_nothing(rules, active, catalog.recommendable, scope.allowed)
-    return Linted(means, findings + _places_taken(rules))
+    return findings + _places_taken(rules)
 
 
 def _error(rule_id: str, says: str) -> Finding:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stream.errors import InputFileError, UsageError
-from stream.settings.placements import HOME
+from stream.settings.placements import PlacementName
 from stream.wire.times import parse_time_ms
 
 Kind = Literal["filter", "deny", "boost", "pin", "cap", "promote"]
@@ -58,7 +58,10 @@ class Rule(BaseModel):
     """`cap`: so many with the same, at most."""
     least: Annotated[int, Field(ge=1, le=200)] | None = None
     """`promote`: so many places, at least."""
-    placement: Literal["home"] = HOME
+    placement: PlacementName | None = None
+    """Where it counts; None: everywhere."""
+    arm: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}/[a-z0-9_-]{1,64}$")] | None = None
+    """`EXPERIMENT/ARM`: for people in this arm only; None: for all."""
     valid_from: str | None = None
     """RFC 3339."""
     valid_until: str | None = None
@@ -136,8 +139,8 @@ def rule_of(rule_id: str, given: Any) -> Rule:
         ) from None
 
 
-def read_rules(path: Path) -> dict[str, Rule]:
-    """Rules of a TOML file: tables `[rules.ID]`.
+def read_tables(path: Path) -> tuple[dict[str, Rule], dict[str, Any]]:
+    """Rules of a TOML file, tables `[rules.ID]`, and what its tables `[placements.NAME]` hold, as it stands there.
 
     Raises:
         InputFileError: it cannot be read, or has something else in it.
@@ -153,12 +156,15 @@ def read_rules(path: Path) -> dict[str, Rule]:
         raise InputFileError(f"{path} is not valid TOML: {error}.", "correct the line it names") from None
     except RecursionError:
         raise InputFileError(f"{path} is nested too deeply.", "write tables [rules.ID]") from None
-    rules = tables.get("rules")
-    if set(tables) != {"rules"} or not isinstance(rules, dict) or not rules:
-        raise InputFileError(f"{path} has to hold tables [rules.ID] and nothing else.", "see deploy/docs/rules.md")
+    rules, placements = tables.get("rules", {}), tables.get("placements", {})
+    is_table = isinstance(rules, dict) and isinstance(placements, dict)
+    if not is_table or set(tables) - {"rules", "placements"} or not (rules or placements):
+        raise InputFileError(
+            f"{path} has to hold tables [rules.ID] or [placements.NAME] and nothing else.", "see deploy/docs/rules.md"
+        )
     if len(rules) > RULES_MAX:
         raise InputFileError(f"{path} has {len(rules)} rules.", f"have {RULES_MAX} at most")
-    return {checked_id(rule_id): rule_of(rule_id, given) for rule_id, given in rules.items()}
+    return {checked_id(rule_id): rule_of(rule_id, given) for rule_id, given in rules.items()}, placements
 
 
 def checked_id(rule_id: str) -> str:

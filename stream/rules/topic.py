@@ -10,9 +10,11 @@ from confluent_kafka import Producer
 from stream.errors import DeliveryError
 from stream.kafka.producer import producer_config
 from stream.kafka.read_to_end import read_to_end
-from stream.rules.book import RULE, RuleBook
+from stream.rules.book import RuleBook
+from stream.rules.live_placement import placement_to_json, refusal_by
 from stream.rules.rule import Rule, to_json
 from stream.settings import Settings
+from stream.settings.placements import PlacementSettings
 
 
 def read_book(settings: Settings) -> RuleBook:
@@ -21,15 +23,15 @@ def read_book(settings: Settings) -> RuleBook:
     Raises:
         BrokerUnreachableError, TopicsError: no broker answers, or it has no such topic.
     """
-    book = RuleBook()
+    book = RuleBook(refusal_by(settings))
     for records in read_to_end(settings, settings.topic_rules):
         for record in records:
             book.add(record.key, record.value)
     return book
 
 
-def publish_rules(settings: Settings, rules: Mapping[str, Rule | None]) -> None:
-    """Have workers take these up; None: the rule is gone. Returns when the broker has them.
+def publish_changes(settings: Settings, changes: Mapping[str, Rule | PlacementSettings | None]) -> None:
+    """Have workers take these up, by key of the record; None: it is gone. Returns when the broker has them.
 
     Raises:
         DeliveryError: the broker did not take one of them.
@@ -41,8 +43,14 @@ def publish_rules(settings: Settings, rules: Mapping[str, Rule | None]) -> None:
         if error is not None:
             refused.append(error.str())
 
-    for rule_id, rule in rules.items():
-        value = None if rule is None else to_json(rule)
-        producer.produce(settings.topic_rules, value, f"{RULE}{rule_id}".encode(), on_delivery=delivered)
+    for key, change in changes.items():
+        producer.produce(settings.topic_rules, value_of(change), key.encode(), on_delivery=delivered)
     if producer.flush(settings.delivery_timeout_s) or refused:
         raise DeliveryError(f"topic {settings.topic_rules}: {refused[0] if refused else 'timed out'}")
+
+
+def value_of(change: Rule | PlacementSettings | None) -> bytes | None:
+    """As it stands on the topic."""
+    if change is None:
+        return None
+    return to_json(change) if isinstance(change, Rule) else placement_to_json(change)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from models.experiments.assignment import HOLDOUT, Experiment
-from stream.settings.placements import HOME, Placements, PlacementSettings
+from stream.settings.placements import HOME, PlacementName, Placements, PlacementSettings
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Weight = Annotated[float, Field(gt=0, le=1)]
@@ -41,8 +42,13 @@ class ExperimentSettings(BaseModel):
     holdout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of the experiment's people who are in no arm"
     )
-    changes: dict[Name, dict[str, PlacementSettings]] = Field(
+    changes: dict[Name, dict[PlacementName, PlacementSettings]] = Field(
         {}, description="By arm and placement: settings that are otherwise than in `[placements.NAME]`"
+    )
+
+    weights: dict[Name, Path] = Field(
+        {},
+        description="By arm: a file of ranking weights (`penchant train weights`) that rank instead of those that serve",
     )
 
     @field_validator("arms")
@@ -58,20 +64,20 @@ class ExperimentSettings(BaseModel):
 
     @field_validator("changes")
     @classmethod
-    def _of_placements(cls, value: dict[str, dict[str, PlacementSettings]]) -> dict[str, dict[str, PlacementSettings]]:
+    def _may_change(cls, value: dict[str, dict[str, PlacementSettings]]) -> dict[str, dict[str, PlacementSettings]]:
         for arm, placements in value.items():
-            for name, changed in placements.items():
-                if name != HOME:
-                    raise ValueError(f"arm {arm!r}: there is no placement {name!r}, lists are made for `{HOME}` only")
-                if "slots" in changed.model_fields_set:
-                    raise ValueError(f"arm {arm!r}: `slots` is the same in all arms in this release")
+            for changed in placements.values():
+                for name in ("slots", "topic", "rows"):
+                    if name in changed.model_fields_set:
+                        raise ValueError(f"arm {arm!r}: `{name}` is the same in all arms in this release")
         return value
 
     @model_validator(mode="after")
     def _arms_exist(self) -> Self:
-        for arm in self.changes:
-            if arm not in self.arms:
-                raise ValueError(f"`changes` names the arm {arm!r}, which `arms` has not")
+        for name in ("changes", "weights"):
+            for arm in getattr(self, name):
+                if arm not in self.arms:
+                    raise ValueError(f"`{name}` names the arm {arm!r}, which `arms` has not")
         if self.control is not None and self.control not in self.arms:
             raise ValueError(f"`control` names the arm {self.control!r}, which `arms` has not")
         if len(self.arms) == 1 and not self.holdout:
@@ -113,23 +119,44 @@ class Experiments(Placements):
             for name, each in sorted(self.experiments.items())
         )
 
-    def homes(self) -> Iterator[tuple[str, PlacementSettings]]:
-        """The placement `home` of people in no experiment and of each arm, with what to call it."""
-        if HOME in self.placements:
-            yield f"[placements.{HOME}]", self.placements[HOME]
-        for name, each in sorted(self.experiments.items()):
-            for arm in sorted(each.arms):
-                yield f"[placements.{HOME}] of arm {arm!r} of experiment {name!r}", self.home_of(name, arm)
+    def arms(self) -> list[str]:
+        """Of all experiments, `EXPERIMENT/ARM`, in order."""
+        return [f"{name}/{arm}" for name, each in sorted(self.experiments.items()) for arm in sorted(each.arms)]
 
-    def home_of(self, experiment: str, arm: str) -> PlacementSettings:
-        """The placement `home` as an arm has it; of the control or the holdout mostly as everybody else has it."""
-        base = self.placements.get(HOME) or PlacementSettings.model_validate({})
-        changed = self.experiments[experiment].changes.get(arm, {}).get(HOME)
-        if changed is None:
-            return base
-        return PlacementSettings.model_validate(
-            _merged(base.model_dump(exclude_unset=True), changed.model_dump(exclude_unset=True))
-        )
+    @model_validator(mode="after")
+    def _change_what_is_there(self) -> Self:
+        for experiment, each in sorted(self.experiments.items()):
+            for arm, placements in each.changes.items():
+                for name in sorted(set(placements) - {HOME, *self.placements}):
+                    raise ValueError(f"experiment {experiment!r}, arm {arm!r}: there is no placement {name!r}")
+        return self
+
+    def placements_of_all(self) -> Iterator[tuple[str, PlacementSettings]]:
+        """Each placement as people in no experiment have it and as each arm has it, with what to call it."""
+        for placement in sorted({HOME, *self.placements}):
+            table = f"[placements.{placement}]"
+            if placement in self.placements:
+                yield table, self.placements[placement]
+            for name, each in sorted(self.experiments.items()):
+                for arm in sorted(each.arms):
+                    yield f"{table} of arm {arm!r} of experiment {name!r}", self.placement_of(placement, name, arm)
+
+    def placement_of(
+        self, placement: str, experiment: str, arm: str, base: PlacementSettings | None = None
+    ) -> PlacementSettings:
+        """A placement as an arm has it; of the control or the holdout mostly as everybody else has it. `base`: as everybody has
+        it, where that is not what the settings say."""
+        if base is None:
+            base = self.placements.get(placement) or PlacementSettings.model_validate({})
+        changed = self.experiments[experiment].changes.get(arm, {}).get(placement)
+        return base if changed is None else changed_by(base, changed)
+
+
+def changed_by(base: PlacementSettings, changed: PlacementSettings) -> PlacementSettings:
+    """`base` with what `changed` says."""
+    return PlacementSettings.model_validate(
+        _merged(base.model_dump(exclude_unset=True), changed.model_dump(exclude_unset=True))
+    )
 
 
 def _merged(base: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:

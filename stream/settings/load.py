@@ -24,6 +24,7 @@ from stream.settings.experiments import Experiments
 from stream.settings.kafka import KafkaSettings
 from stream.settings.memory import MemorySettings
 from stream.settings.outcomes import OutcomeSettings
+from stream.settings.placements import HOME, misfit
 from stream.settings.ranking import RankingSettings
 from stream.settings.security import SecuritySettings
 from stream.settings.topics import TopicSettings
@@ -84,13 +85,29 @@ class Settings(
     @model_validator(mode="after")
     def _explored_places_fit(self) -> Self:
         """Else fewer places explore than somebody has asked for, or none, and nobody is told."""
-        for where, placement in self.homes():
-            explore, slots = placement.explore, placement.slots or self.top_k
-            if explore.slots > max(0, slots - explore.from_place + 1):
-                raise ValueError(
-                    f"{where} has {slots} places, so {explore.slots} that explore do not fit from place {explore.from_place} on"
-                )
+        for where, placement in self.placements_of_all():
+            if (why := misfit(placement, self.top_k)) is not None:
+                raise ValueError(f"{where} {why}")
         return self
+
+    @model_validator(mode="after")
+    def _placements_have_topics_of_their_own(self) -> Self:
+        taken = {getattr(self, name): name for name in type(self).model_fields if name.startswith("topic_")}
+        for placement, topic in self.placement_topics().items():
+            if topic in taken:
+                raise ValueError(f"placement {placement!r} has the topic {topic}, which is that of {taken[topic]}")
+            taken[topic] = f"placement {placement!r}"
+        return self
+
+    def placement_topics(self) -> dict[str, str]:
+        """By name of each placement but `home`: where its lists go."""
+        found = {}
+        for name in sorted(set(self.placements) - {HOME}):
+            topic = self.placements[name].topic
+            if topic is not None and self.shadow is not None:
+                topic = f"{topic}.{self.shadow}"
+            found[name] = topic or f"{self.topic_recommendations}.{name}"
+        return found
 
     @model_validator(mode="after")
     def _watchdog_waits_longer(self) -> Self:

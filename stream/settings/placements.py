@@ -12,8 +12,15 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from stream.settings.bounds import TopicName
+
 HOME: Final = "home"
 """The placement whose lists go to `topic_recommendations`."""
+
+PLACEMENTS_MAX: Final = 8
+"""Each costs about as much again for every list."""
+
+PlacementName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 
 SLOTS_MAX: Final = 200
 POOL_MAX: Final = 255
@@ -53,6 +60,10 @@ class PlacementSettings(BaseModel):
 
     model_config = _STRICT
 
+    topic: TopicName | None = Field(
+        None,
+        description="Where its lists go; default `topic_recommendations`, with the placement's name behind it",
+    )
     slots: Annotated[int, Field(gt=0, le=SLOTS_MAX)] | None = Field(
         None, description="Items in a list; default `top_k`"
     )
@@ -72,6 +83,10 @@ class PlacementSettings(BaseModel):
     pool: Annotated[int, Field(ge=10, le=POOL_MAX)] = Field(
         60, description="Best items that a list is composed of; never fewer than its places"
     )
+    rows: bool = Field(
+        False,
+        description="Part the list into rows with titles that are true of each item, such as what they are because of",
+    )
     explore: ExploreSettings = Field(
         default_factory=lambda: ExploreSettings.model_validate({}),
         description="Places for items of which little is known",
@@ -81,7 +96,7 @@ class PlacementSettings(BaseModel):
 class Placements(BaseModel):
     """Where lists are shown."""
 
-    placements: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")], PlacementSettings] = Field(
+    placements: dict[PlacementName, PlacementSettings] = Field(
         {},
         description="Places where lists are shown, by name: tables `[placements.NAME]`, see deploy/docs/placements.md",
     )
@@ -93,7 +108,17 @@ class Placements(BaseModel):
 
     @field_validator("placements")
     @classmethod
-    def _only_home(cls, value: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
-        for name in sorted(set(value) - {HOME}):
-            raise ValueError(f"placement {name!r}: in this release lists are made for `{HOME}` only")
+    def _bounded(cls, value: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
+        if len(value) > PLACEMENTS_MAX:
+            raise ValueError(f"there are {len(value)} placements, {PLACEMENTS_MAX} at most can be")
+        if HOME in value and value[HOME].topic is not None:
+            raise ValueError(f"the lists of `{HOME}` go to `topic_recommendations`, name that one otherwise")
         return value
+
+
+def misfit(placement: PlacementSettings, top_k: int) -> str | None:
+    """Why its explored places do not fit its list; None: they do."""
+    explore, slots = placement.explore, placement.slots or top_k
+    if explore.slots <= max(0, slots - explore.from_place + 1):
+        return None
+    return f"has {slots} places, so {explore.slots} that explore do not fit from place {explore.from_place} on"

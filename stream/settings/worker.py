@@ -59,6 +59,11 @@ class WorkerSettings(BaseModel):
         description="While a larger share of the users of a worker's last lists is quarantined it is not ready (`/ready`); "
         "it goes on",
     )
+    journal_dir: Path | None = Field(
+        None,
+        description="Write down here whatever lists are made of, for `penchant simulate`; a file for each start",
+    )
+    journal_max_bytes: Positive = Field(4 << 30, description="Where a journal is as large as this, compressed, it ends")
     metrics_host: str = Field("127.0.0.1", description="Address of the Prometheus endpoint; 0.0.0.0 opens it to others")
     metrics_port: Port = Field(9464, description="Port of the Prometheus endpoint; 0 switches it off")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")

@@ -161,6 +161,7 @@ class ItemPlace(NamedTuple):
     rank: int
     strategy: Strategy
     propensity: float
+    moved_by: str | None = None
 
 
 class ItemReason(NamedTuple):
@@ -217,7 +218,7 @@ def item_places(record: Reasons | RecommendationAttribution) -> list[ItemPlace]:
     """As `item_reasons`."""
     if isinstance(record, RecommendationAttribution):
         return [ItemPlace(record.item_id, record.rank, record.strategy, record.propensity)]
-    return [ItemPlace(p.item_id, rank, p.strategy, p.propensity) for rank, p in enumerate(record.places, 1)]
+    return [ItemPlace(p.item_id, rank, p.strategy, p.propensity, p.moved_by) for rank, p in enumerate(record.places, 1)]
 
 
 def _fields(cited: CitedBehaviour) -> tuple[str, Action, int]:

@@ -122,6 +122,17 @@ class RecommendedItem(msgspec.Struct, frozen=True, gc=False):
     """True where a promotion put it here, which has to be shown to the person; else left out."""
 
 
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """A part of a list under a title that is true of each of its items."""
+
+    title: dict[str, str]
+    """By language, those of the setting `explanation_languages`."""
+    items: tuple[str, ...]
+    """Ids, in the order of the list."""
+    because: str | UnsetType = UNSET
+    """The item, or the text of the query, that the title names; left out where it names none."""
+
+
 class Recommendation(msgspec.Struct, frozen=True, gc=False):
     """One list for one user, on `interest.recommendations` (key = user_id, compacted, null = erased)."""
 
@@ -145,6 +156,9 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
     experiments: dict[str, str] | UnsetType = UNSET
     """The arm that made the list, by the experiment's name; `holdout` of who is in none of its arms. Left out of people who are
     in no experiment."""
+    rows: tuple[Row, ...] | UnsetType = UNSET
+    """The same items parted into rows with titles, the row with the most expected clicks first; left out where the placement
+    has no `rows`, or the list no reasons."""
 
 
 class Credit(msgspec.Struct, frozen=True, gc=False):

@@ -27,7 +27,6 @@ from stream.kafka.transactions import PartitionWriters
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
-from stream.rules.book import RULE
 from stream.settings import Settings
 from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
@@ -39,6 +38,9 @@ from stream.worker.compiling import Compiling
 from stream.worker.dead_letters import DeadLetters
 from stream.worker.expiry import ItemExpiry, UserExpiry
 from stream.worker.followed_models import FollowedModels
+from stream.worker.journal.beginning import begin_journal
+from stream.worker.journal.recording import RecordedTracker
+from stream.worker.journal.writer import JournalWriter
 from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last, exit_now
 from stream.worker.log import log_to_stderr
 from stream.worker.parts import WorkerParts
@@ -51,6 +53,9 @@ from stream.worker.which_log import WhichLog
 from stream.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+FLUSH_S: Final = 1.0
+"""Between two times that the journal goes to the disk."""
 
 SWITCH_INTERVAL_S: Final = 0.001
 """How long a thread may run Python while others wait for their turn. Python's own 5 ms is what an event would wait for while a
@@ -71,7 +76,12 @@ class Application:
         self._topic_logs = TopicLogs(settings)
         self._writers = PartitionWriters(settings, self._log_ends.bounds_of, self.metrics.worker.throttled.inc)
         self.engine = Engine(settings)
-        self.tracker = Tracker(settings, self.metrics)
+        self._journal = None if settings.journal_dir is None else begin_journal(settings, settings.journal_dir)
+        self.tracker = (
+            Tracker(settings, self.metrics)
+            if self._journal is None
+            else RecordedTracker(settings, self.metrics, self._journal.add)
+        )
         producer = RecordProducer(settings, self.metrics.worker.throttled.inc)
         self._committer = Committer(
             settings, self.metrics, self.tracker, producer, lambda: self.engine.consumer, self._writers.write
@@ -145,7 +155,7 @@ class Application:
             TopicReplica(
                 settings,
                 settings.topic_strategy_stats,
-                self.tracker.serving.replicate_strategies,
+                self.tracker.replicate_strategies,
                 fatal,
                 on_throttled=throttled,
             ),
@@ -298,7 +308,7 @@ class Application:
                 self.tracker.look_at_rules(time.monotonic())
                 await asyncio.sleep(0)
         # Or a list made again in the first second after a start comes out as if no strategy had earned anything.
-        self.tracker.serving.weigh_strategies()
+        self.tracker.weigh_strategies()
 
     async def _open_texts(self, choice: EncoderChoice) -> Texts:
         return await open_texts(
@@ -333,6 +343,7 @@ class Application:
                 self.worker.measure_forever(self._signs.lag),
                 self._signs.watch_log_ends(),
                 *([] if self._texts is None else [self._texts.run()]),
+                *([] if self._journal is None else [self._flush_forever(self._journal)]),
                 *([self._stale_lists.look_forever()] if self.settings.recommend else []),
                 *([UserExpiry(self._parts).look_forever()] if self.settings.user_ttl_days else []),
                 *([ItemExpiry(self._parts).look_forever()] if self.settings.unknown_item_ttl_days else []),
@@ -363,6 +374,14 @@ class Application:
         self._log_ends.close()
         self._readable_ends.close()
         self.directory.close()
+        if self._journal is not None:
+            await asyncio.to_thread(self._journal.close)
+
+    async def _flush_forever(self, journal: JournalWriter) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            journal.flush()
+            self.metrics.worker.journal_bytes.set(journal.written_bytes)
 
     # --- what all workers know ---
 
@@ -386,11 +405,12 @@ class Application:
         except Exception as error:  # noqa: BLE001  (a task's edge: lists without the rules would be wrong)
             self.lifecycle.fatal_soon(error)
             return
+        self.tracker.use_placements()
         self.tracker.look_at_rules(time.monotonic())
         self.worker.wake()
 
     def _known_rules(self) -> list[bytes]:
-        return [f"{RULE}{rule_id}".encode() for rule_id in self.tracker.refresher.page.rules.book.rules]
+        return self.tracker.refresher.pages.rules.book.keys()
 
     def _known_items(self) -> list[bytes]:
         """Of the catalogue."""

@@ -33,10 +33,12 @@ class AwaitedTexts:
             ModelUnusableError: the encoder cannot be had as the settings say.
         """
         try:
-            self._texts = self._tracker.knowledge.texts = await self._open()
+            self._texts = await self._open()
         except EncoderAwayError as error:
             logger.error("%s Lists are made without text until it answers.", error)
             self._metrics.encoder_alive.set(0)
+        else:
+            self._tracker.use_texts(self._texts)
         return self._texts
 
     async def run(self) -> None:

@@ -73,7 +73,9 @@ class ChunkHandler:
             if users is not None or self._is_revoked(generation) or membership.consumer.start_offset(tp) is None:
                 return users
             users = UserPartition(
-                tp.partition, self._parts.user_stores[tp.partition], self._settings.engagements_max_per_user_day
+                tp.partition,
+                self._tracker.store_of(tp.partition, self._parts.user_stores[tp.partition]),
+                self._settings.engagements_max_per_user_day,
             )
             if self._parts.which_log is not None:
                 committed = membership.consumer.committed_offset(tp)
@@ -85,7 +87,7 @@ class ChunkHandler:
                 await self._begin(tp, verdict)
                 if self._is_revoked(generation):
                     return None
-            self._tracker.users[tp.partition] = users
+            self._tracker.open_users(users)
             return users
 
     async def _note_dropped_deltas(self, tp: TopicPartition) -> None:

@@ -193,16 +193,15 @@ class Committer:
 
     def _others(self, taken: Taken) -> list[Keyed]:
         """What goes to other topics than the changelog in the same transaction."""
-        topics = (
-            self._settings.topic_item_deltas,
-            self._settings.topic_attributions,
-            self._settings.topic_strategy_stats,
-            self._settings.topic_recommendations,
-        )
+        settings = self._settings
         gone = [(user, None) for user in taken.expired]
-        records: tuple[Sequence[tuple[bytes, bytes | None]], ...]
-        records = taken.deltas, taken.attributions, taken.strategies, gone
-        return [Keyed(topic, *each) for topic, of_topic in zip(topics, records, strict=True) for each in of_topic]
+        records: list[tuple[str, Sequence[tuple[bytes, bytes | None]]]] = [
+            (settings.topic_item_deltas, taken.deltas),
+            (settings.topic_attributions, taken.attributions),
+            (settings.topic_strategy_stats, taken.strategies),
+            *((topic, gone) for topic in (settings.topic_recommendations, *settings.placement_topics().values())),
+        ]
+        return [Keyed(topic, *each) for topic, of_topic in records for each in of_topic]
 
     async def _commit_offsets(self, changes: Sequence[_Change]) -> None:
         durable = {c.source: c.commit_to for c in changes if c.commit_to is not None}

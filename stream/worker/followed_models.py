@@ -36,10 +36,13 @@ class FollowedModels:
             UsageError, ModelUnusableError: it cannot be read.
         """
         if self._settings.ranking_weights is not None:
-            self._tracker.serving.start_with(read_weights(self._settings.ranking_weights))
+            self._tracker.start_with(read_weights(self._settings.ranking_weights))
+        for name, experiment in sorted(self._settings.experiments.items()):
+            for arm, path in sorted(experiment.weights.items()):
+                self._tracker.use_for_arm(name, arm, read_weights(path))
         if self._settings.sequence_model is not None:
             self._own_sequence = open_sequence(self._settings.sequence_model)
-            self._tracker.serving.use_sequence(self._own_sequence)
+            self._tracker.use_sequence(self._own_sequence, 0.0)
 
     def replicate(self, records: Iterable[Any]) -> None:
         """Records of the models topic."""

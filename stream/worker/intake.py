@@ -68,7 +68,7 @@ class Intake(NamedTuple):
         """Without the accepted events that are `unwanted` (n,), which are refused; `records` are those of the chunk."""
         at = {record.offset: record for record in records}
         refused = [DeadLetter(at[offset], why) for offset in self.columns.offset[unwanted].tolist()]
-        return self._without(unwanted)._replace(refused=self.refused + refused)
+        return self.without(unwanted)._replace(refused=self.refused + refused)
 
     def moving(self, foreign: NDArray[np.bool_], records: Sequence[Any], limits: DecodeLimits) -> Intake:
         """The accepted events that are `foreign` (n,) in this partition go where their keys say."""
@@ -76,9 +76,10 @@ class Intake(NamedTuple):
         moved = [at[offset] for offset in self.columns.offset[foreign].tolist()]
         decoded = [(r, decode_event(r.key, r.value, r.timestamp, limits)) for r in moved]
         events = [(record, each.event) for record, each in decoded if not isinstance(each, Rejected)]
-        return self._without(foreign)._replace(keyless=self.keyless + events)
+        return self.without(foreign)._replace(keyless=self.keyless + events)
 
-    def _without(self, unwanted: NDArray[np.bool_]) -> Intake:
+    def without(self, unwanted: NDArray[np.bool_]) -> Intake:
+        """The accepted events but these (n,)."""
         kept = ~unwanted
         users = {self.keys[i] for i in np.flatnonzero(unwanted).tolist()}
         counts = np.bincount(self.columns.action[kept], minlength=len(ACTIONS)).tolist()

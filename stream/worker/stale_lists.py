@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from models.items.index import NO_INDEX
 from stream.partitions.users import UserPartition
 from stream.refresh.stored_lists import ByHalfHash, newest_lists
-from stream.state.ledger import LEDGER_PREFIX, PLACES
+from stream.state.ledger import LEDGER_PREFIX, LISTS, PLACES
 from stream.worker.parts import WorkerParts
 
 USERS_AT_ONCE: Final = 200
@@ -82,20 +83,32 @@ class StaleLists:
 
     def _look_at(self, users: UserPartition, found: list[tuple[bytes, bytes]], catalogue: ByHalfHash) -> None:
         tracker, now, now_ms = self._parts.tracker, time.monotonic(), time.time_ns() // 1_000_000
-        moment_ms, page = tracker.knowledge.stream_time_ms(now_ms), tracker.refresher.page
-        lists = newest_lists([value for _, value in found])
+        moment_ms, pages = tracker.knowledge.stream_time_ms(now_ms), tracker.refresher.pages
+        # A ledger does not say of which placement a list is, so with several all that it has are looked at.
+        lists = newest_lists([value for _, value in found], LISTS if pages.others else 1)
         indices = catalogue.indices_of(lists.items)
-        stale = catalogue.is_stale(indices, lists.filled).tolist()
-        is_whole = page.slots <= PLACES
-        for m, (i, is_stale) in enumerate(zip(lists.who, stale, strict=True)):
+        stale = catalogue.is_stale(indices, lists.filled)
+        seen, slots = pages.seen(now_ms), pages.home.slots
+        for i, rows in _by_user(lists.who):
             user = users.partition, found[i][0].removeprefix(LEDGER_PREFIX)
             if user in tracker.lists:
                 continue  # a newer one than the store has, and looked at when an item is withdrawn
-            allowed = page.allowed(user[1], now_ms)
-            if is_stale or (allowed is not None and not allowed[indices[m][lists.filled[m]]].all()):
+            allowed = [page.allowed(user[1], seen) for page in (pages.home, *pages.others)]
+            listed = indices[rows][lists.filled[rows]]
+            if stale[rows].any() or not all(may is None or may[listed].all() for may in allowed):
                 tracker.queue.add(*user, "catalog", now)
                 self._on_found()
-            elif is_whole:  # so that it ages, and is not sent again where nothing in it changes
-                age_s = max(0.0, (moment_ms - int(lists.at_ms[m])) / 1000)
-                places = np.where(lists.filled[m], indices[m], NO_INDEX)[: page.slots]
+            elif slots <= PLACES:  # so that it ages, and is not sent again where nothing in it changes
+                newest = rows.start
+                age_s = max(0.0, (moment_ms - int(lists.at_ms[newest])) / 1000)
+                places = np.where(lists.filled[newest], indices[newest], NO_INDEX)[:slots]
                 tracker.lists.restore(user, tuple(places.tolist()), now - age_s)
+
+
+def _by_user(who: list[int]) -> Iterator[tuple[int, slice]]:
+    """Each user, and which rows are theirs."""
+    begin = 0
+    for user, rows in groupby(who):
+        end = begin + sum(1 for _ in rows)
+        yield user, slice(begin, end)
+        begin = end

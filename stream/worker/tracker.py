@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from models.items.warm_up import warm_up as warm_up_items
 from models.learning.click_model import warm_up as warm_up_clicks
 from models.ranking.newcomers import gains, gains_in_context
 from models.ranking.newcomers import warm_up as warm_up_newcomers
-from models.ranking.weights import default_weights
+from models.ranking.weights import RankingWeights, default_weights
 from models.sequence.model import SequenceModel
 from models.vocabulary import EXPERTS, QUERY
 from stream.kafka.replica import Replicated
@@ -29,7 +29,7 @@ from stream.partitions.event_times import FOREVER_MS
 from stream.partitions.items import ItemPartition
 from stream.partitions.taken import Taken
 from stream.partitions.users import UserPartition
-from stream.refresh.knowledge import Knowledge
+from stream.refresh.knowledge import Knowledge, TextSource
 from stream.refresh.lists import LastLists
 from stream.refresh.publish import Published
 from stream.refresh.queue import Due, RefreshQueue
@@ -41,6 +41,7 @@ from stream.settings import Settings
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.owed import OWED_PREFIX, pack_mark
 from stream.state.update import Changes, apply_events, warm_up
+from stream.storage.rocks import PartitionStore
 from stream.wire.decode import QUARANTINED, Rejected
 from stream.worker.compiling import Stage
 from stream.worker.intake import Intake, read_chunk
@@ -54,10 +55,15 @@ RULE_SLICES: Final = 10
 UNREADABLE_STATE = Rejected(QUARANTINED, "what is stored for this user cannot be read; it was left as it is")
 
 
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class Tracker:
     """The partitions of one worker, what it knows beside them, and the queue of users to refresh."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, lists: LastLists | None = None) -> None:
+        """`lists`: last lists; default: none are known."""
         self._settings, self._metrics = settings, metrics
         self._limits, self._update = decode_limits(settings), update_params(settings)
         self._crediting = credit_params(settings)
@@ -74,11 +80,13 @@ class Tracker:
             metrics,
             settings.newcomer_lists,
         )
-        self.lists = LastLists()
+        self.lists = LastLists() if lists is None else lists
         self.queue = RefreshQueue()
         self.renewal = Renewal(self.queue, self.lists, self.knowledge, settings.refresh_queue_max_users)
         self.refresher = Refresher(settings, metrics, self.knowledge, self.serving, self.lists)
         self.refused_items = RefusedItems()
+        self.wall_ms: Callable[[], int] = _wall_ms
+        """The wall clock."""
         self.users: dict[int, UserPartition] = {}
         self.items: dict[int, ItemPartition] = {}
 
@@ -232,12 +240,12 @@ class Tracker:
 
     def replicate_items(self, records: Sequence[Replicated], now: float) -> None:
         """Catalogue records; users whose last list they make stale are queued."""
-        changes, rules = self.knowledge.replicate_items(records, self.refused_items.note), self.refresher.page.rules
+        changes, rules = self.knowledge.replicate_items(records, self.refused_items.note), self.refresher.pages.rules
         forbidden: list[int] = []
         if not rules.is_empty:
             rows = self.knowledge.index.lookup(self.knowledge.hashes_of(changes)).astype(np.int64)
             rules.items_changed(rows)
-            self.look_at_rules(now)  # with every batch of a catalogue, not at all of it in one go
+            self._look_at_rules(now)  # with every batch of a catalogue, not at all of it in one go
             rows = rows[rows >= 0]
             forbidden = rows[rules.forbidden(rows)].tolist()
         self.renewal.of_items(changes, now, forbidden)
@@ -252,55 +260,79 @@ class Tracker:
 
     def replicate_rules(self, records: Sequence[Replicated], now: float) -> None:
         """Records of the topic of rules; lists follow once it is known which items each rule means."""
-        book = self.refresher.page.rules.book
+        book = self.refresher.pages.rules.book
         for record in records:
             book.add(record.key, record.value)
         for why in book.refused:
             logger.error("a rule is not used, the one of before stays: %s", why)
             self._metrics.work.rules_refused.inc()
         book.refused.clear()
-        self.look_at_rules(now)
+        self._look_at_rules(now)
 
     @property
     def placement_is_to_be_compiled(self) -> bool:
         """There are rules that wait for it."""
-        page = self.refresher.page
-        return self._settings.recommend and not page.is_compiled and not page.rules.is_empty
+        return self._settings.recommend and self.refresher.pages.are_to_be_compiled
 
     def compile_placement(self) -> None:
         """What makes lists by rules, where the settings have no placement: seconds the first time on a machine, so from another
-        thread, while lists go on being made."""
+        thread, while lists go on being made. To be followed by `use_placements`."""
         # With what nobody changes meanwhile.
         Tracker(self._settings, Metrics()).refresher.warm_up_page(texts=self.knowledge.texts is not None)
-        self.refresher.page.is_compiled = True
+
+    def use_placements(self) -> None:
+        """Rules and placements of the topic count from here on."""
+        self.refresher.pages.is_compiled = True
 
     @property
     def is_looking_at_rules(self) -> bool:
         """Of some it is not known yet which items they mean."""
-        page = self.refresher.page
-        return page.is_compiled and not page.rules.is_ready
+        return self.refresher.pages.are_looking_at_rules
 
     def look_at_rules(self, now: float, slices: int = 1) -> None:
         """Look at some items more for rules that are new, and whether time has changed any; everybody whose list may differ is
         queued."""
-        page, changed = self.refresher.page, False
+        self._look_at_rules(now, slices)
+
+    def _look_at_rules(self, now: float, slices: int = 1) -> None:
+        pages = self.refresher.pages
         for _ in range(slices):
-            changed |= page.look_at_rules(time.time_ns() // 1_000_000)
-            if page.rules.is_ready:
+            pages.look_at_rules(self.wall_ms())
+            if pages.rules.is_ready:
                 break
-        if changed:
+        if pages.take_news():
             self.renewal.everyone("model", now)
             self.renewal.withdrawals += 1  # so that those are found whose lists are not known
-        for rule_id, why in page.rules.errors.items():
+        for rule_id, why in pages.rules.errors.items():
             logger.error("rule %r: %s; such items are not meant by it, and forbidden if it forbids", rule_id, why)
             self._metrics.work.rules_refused.inc()
-        page.rules.errors.clear()
-        self._metrics.work.rules.set(len(page.rules.ids))
+        pages.rules.errors.clear()
+        self._metrics.work.rules.set(len(pages.rules.ids))
 
     def look_at_all_rules(self, now: float) -> None:
         """For a command, which has nothing else to do."""
         while self.is_looking_at_rules:
             self.look_at_rules(now)
+
+    def replicate_strategies(self, records: Sequence[Replicated]) -> None:
+        """What strategies earned; `weigh_strategies` has ranking take it into account."""
+        self.serving.replicate_strategies(records)
+
+    def weigh_strategies(self) -> None:
+        """Rank by what strategies have earned by now, from the next batch on."""
+        self.serving.weigh_strategies()
+
+    def use_texts(self, texts: TextSource) -> None:
+        """Rank by texts from the next batch on."""
+        self.knowledge.texts = texts
+
+    def start_with(self, weights: RankingWeights) -> None:
+        """Rank with these while nobody publishes others."""
+        self.serving.start_with(weights)
+
+    def use_for_arm(self, experiment: str, arm: str, weights: RankingWeights) -> None:
+        """Rank with these for people in this arm."""
+        self.serving.use_for_arm(experiment, arm, weights)
 
     def use_ranker(self, model: RankerModel | None, now: float) -> None:
         """Rank with this version from the next batch on; None: withdrawn, back to what the worker started with."""
@@ -329,6 +361,14 @@ class Tracker:
         return sum(users.unreflected for users in self.users.values())
 
     # --- partitions ---
+
+    def store_of(self, partition: int, store: PartitionStore) -> PartitionStore:  # noqa: ARG002
+        """What the users of a partition are read from."""
+        return store
+
+    def open_users(self, users: UserPartition) -> None:
+        """Their partition is this worker's from here on."""
+        self.users[users.partition] = users
 
     @property
     def nbytes(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from stream.kafka.types import TopicPartition
-from stream.refresh.publish import Published
+from stream.refresh.publish import PlacedList, Published
 from stream.refresh.queue import Batch
 from stream.refresh.refresher import is_published
 from stream.refresh.scheduler import Scheduler
@@ -36,6 +36,7 @@ class Worker:
     def __init__(self, parts: WorkerParts) -> None:
         self._parts, self._settings, self._metrics = parts, parts.settings, parts.metrics
         self._tracker, self._committer, self._producer = parts.tracker, parts.committer, parts.producer
+        self._topics = parts.settings.placement_topics()
         self._due = asyncio.Event()
         self.left_lists = 0
         """Users who waited for a list, with an event or because it was late, when partitions were last given up: the next
@@ -93,7 +94,10 @@ class Worker:
 
     def _publish(self, batch: Batch, published: Sequence[Published | None]) -> None:
         for due, each in zip(batch.due, published, strict=True):
-            if each is None or not is_published(each, due):
+            if each is None:
+                continue
+            self._publish_others(due.key, each.others)
+            if not is_published(each.changed, due):
                 continue
             key, reasons = due.key, each.reasons
             self._producer.send(self._settings.topic_recommendations, key, each.list.value)
@@ -106,6 +110,14 @@ class Worker:
                 self._metrics.output.freshness_seconds.observe(max(0.0, time.time() - due.oldest_timestamp_ms / 1000))
             if due.owed_since_ms is not None and due.owed_since_ms >= 0:
                 self._metrics.output.owed_seconds.observe(max(0.0, time.time() - due.owed_since_ms / 1000))
+
+    def _publish_others(self, key: bytes, lists: Sequence[PlacedList]) -> None:
+        for each in lists:
+            self._producer.send(self._topics[each.placement], key, each.list.value)
+            if each.reasons is not None:
+                self._producer.send(self._settings.topic_attributions, key, each.reasons.value)
+                self._metrics.output.attributions.inc()
+            self._metrics.output.placement_lists.labels(each.placement).inc()
 
     # --- commit ---
 
@@ -138,7 +150,7 @@ class Worker:
         while True:
             self._producer.serve()
             self._tracker.requeue_aged(time.monotonic())
-            self._tracker.serving.weigh_strategies()
+            self._tracker.weigh_strategies()
             self._tracker.look_at_rules(time.monotonic(), RULE_SLICES)
             self.wake()
             records = lag()

@@ -100,4 +100,6 @@ def publish(
     listed = [ListHeader(f"u{u}", EventSource("interest.events", 2, offset), NOW_MS - u, "event") for u in range(users)]
     telling = SentenceContext(item_facts(ranked.items, stats, NOW_MS), NOW_MS, UTC, phrases_of(speaks))
     naming = Naming(Words(), catalog, name_of)
-    return read_again(build_records(listed, ranked, recent, behaviours, naming, NOW_MS, most, MODEL, telling))
+    return read_again(
+        build_records(listed, ranked, recent, behaviours, naming, NOW_MS, most, [MODEL] * len(listed), telling)
+    )

@@ -8,12 +8,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Message
 from kafka_server import KafkaServer
+from msgspec import UNSET
 from worker_process import Topics, WorkerProcess
 
 from stream.kafka.topics import create_topics
 from stream.rules.rule import rule_of
-from stream.rules.topic import publish_rules
+from stream.rules.topic import publish_changes
 from stream.settings.placements import PlacementSettings
 from stream.wire.records import Recommendation, recommendation_decoder
 
@@ -68,7 +70,7 @@ def test_rules_are_followed_live_and_after_a_kill(topics: Topics, tmp_path: Path
 
         dear = rule_of("dear", {"kind": "deny", "where": "price >= 20"})
         pin = rule_of("pin", {"kind": "pin", "items": ["i7"], "place": 3})
-        publish_rules(topics.settings, {"dear": dear, "pin": pin})
+        publish_changes(topics.settings, {"rule/dear": dear, "rule/pin": pin})
         worker.wait_for("rules", lambda: worker.metrics()["penchant_rules"] == 2)
         worker.wait_for("lists made anew", lambda: all(r.items[2].item_id == "i7" for r in newest(topics).values()))
         for record in newest(topics).values():
@@ -82,7 +84,7 @@ def test_rules_are_followed_live_and_after_a_kill(topics: Topics, tmp_path: Path
         first = lists(topics)["v"][0]  # the rules counted before the first list
         assert first.items[2].item_id == "i7"
         assert all(int(item.item_id[1:]) < 20 for item in first.items)
-        publish_rules(topics.settings, {"dear": None, "pin": None})
+        publish_changes(topics.settings, {"rule/dear": None, "rule/pin": None})
         worker.wait_for("no rules", lambda: worker.metrics()["penchant_rules"] == 0)
         topics.produce(
             topics.settings.topic_rules, [(b"rule/odd", b"{"), (b"rule/odder", b'{"kind":"deny","where":"1;"}')]
@@ -90,3 +92,39 @@ def test_rules_are_followed_live_and_after_a_kill(topics: Topics, tmp_path: Path
         worker.wait_for("refused", lambda: worker.metrics().get("penchant_rules_refused_total") == 2)
         click(topics, "w")
         worker.wait_for("lists go on", lambda: "w" in newest(topics))
+
+
+def test_other_placements_have_topics_of_their_own_and_are_changed_live(kafka: KafkaServer, tmp_path: Path) -> None:
+    given = {"cart": {"slots": 3}, "page": {"slots": 8, "rows": True}}
+    placements = {name: PlacementSettings.model_validate(each) for name, each in given.items()}
+    topics = Topics(kafka.bootstrap_servers, f"p{next(_names)}-{time.time_ns():x}", placements=placements)
+    create_topics(topics.settings)
+    items = [(f"i{n}", {"item_id": f"i{n}", "title": f"T{n}"}) for n in range(20)]
+    topics.produce(topics.settings.topic_items, [(key.encode(), json.dumps(item).encode()) for key, item in items])
+    where = topics.settings.placement_topics()
+
+    def cart() -> dict[str, Recommendation]:
+        return {r.user_id: r for r in map(_record, topics.read(where["cart"]))}
+
+    with WorkerProcess(topics.settings, tmp_path / "a") as worker:
+        click(topics, "ann", "bob")
+        worker.wait_for("lists", lambda: set(newest(topics)) == set(cart()) == {"ann", "bob"})
+        assert {len(record.items) for record in cart().values()} == {3}
+        assert all(record.placement == "cart" for record in cart().values())
+        rows = [record.rows for record in map(_record, topics.read(where["page"]))]
+        assert all(sum(len(row.items) for row in each) == 8 for each in rows if each is not UNSET)
+        assert UNSET not in rows
+
+        changed = PlacementSettings.model_validate({"slots": 2})
+        publish_changes(topics.settings, {"placement/cart": changed, "placement/none": changed})
+        worker.wait_for("changed", lambda: {len(record.items) for record in cart().values()} == {2})
+        worker.wait_for("refused", lambda: worker.metrics().get("penchant_rules_refused_total") == 1)
+        worker.kill()
+    with WorkerProcess(topics.settings, tmp_path / "a") as worker:
+        click(topics, "cid")
+        worker.wait_for("the first list", lambda: "cid" in cart())
+        assert len(cart()["cid"].items) == 2  # known before the first list
+
+
+def _record(message: Message) -> Recommendation:
+    return recommendation_decoder.decode(message.value())

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.credit.explored import beside_kept
+from models.credit.moved import moved_beside_unmoved
 from models.credit.off_policy import Bounded, CellSums, bounded, estimates, over_contexts
 from models.credit.position_bias import Bias, Counts, corrected, count, harvested, randomised, weighted
 from models.vocabulary import EXPLORE, STRATEGIES
 from stream.analysis.outcomes.cells import exposed_cells, known
 from stream.analysis.outcomes.credits import credit_figures, outcome_rows, recorded_rules
-from stream.analysis.outcomes.journeys import Exposure
+from stream.analysis.outcomes.journeys import Exposure, Person
 from stream.analysis.outcomes.read import Found
 
 ESTIMATES: Final = ("ips", "snips", "doubly_robust")
@@ -45,6 +46,7 @@ def figures(found: Found, half_life_ms: int) -> dict[str, Any]:
         "click_rates": click_rates(over_contexts(cells)),
         "click_rates_by_context": click_rates(cells),
         "explored": explored(cells),
+        "moved": moved(people),
         "position_bias": bias,
         "strategies_at_slot_1": _at_slot_1(placed, theta),
         "ever": {
@@ -94,6 +96,40 @@ def explored(sums: CellSums) -> list[dict[str, Any]]:
         }
         for n in range(len(found.slot))
     ]
+
+
+def moved(people: Sequence[Person]) -> list[dict[str, Any]]:
+    """A row per rule, and whatever else moved items, beside unmoved exposures in the same slots."""
+    rows = [
+        (n, each.slot, each.clicked, each.bought, each.moved_by)
+        for n, person in enumerate(people)
+        for each in known(list(person.exposures.values()))
+    ]
+    names = sorted({row[4] for row in rows if row[4] is not None})
+    if not names:
+        return []
+    numbers = {name: at for at, name in enumerate(names, 1)}
+    person, slot, clicked, bought = (np.array([row[at] for row in rows]) for at in range(4))
+    what = np.array([0 if row[4] is None else numbers[row[4]] for row in rows])
+    found = moved_beside_unmoved(what, slot, clicked.astype(float), bought.astype(float), person)
+    told = []
+    for name in names:
+        each = found[numbers[name]]
+        low, high = (None, None) if each.difference is None else each.difference.interval
+        told.append(
+            {
+                "moved_by": name,
+                "exposures": each.exposures,
+                "clicks": each.clicks,
+                "purchases": each.purchases,
+                "click_rate": each.rate,
+                "unmoved_click_rate": None if math.isnan(each.unmoved_rate) else each.unmoved_rate,
+                "difference": None
+                if each.difference is None
+                else {"value": each.difference.value, "low": low, "high": high},
+            }
+        )
+    return told
 
 
 def _position_bias(placed: Sequence[Exposure]) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:

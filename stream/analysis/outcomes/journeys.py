@@ -38,13 +38,14 @@ class Range(NamedTuple):
 class Exposure:
     """One item of one recommendation that a person saw."""
 
-    __slots__ = ("clicked", "context", "item", "propensity", "shown_ms", "slot", "strategy")
+    __slots__ = ("bought", "clicked", "context", "item", "moved_by", "propensity", "shown_ms", "slot", "strategy")
 
     def __init__(self, item: int, shown_ms: int, slot: int, context: int) -> None:
         self.item, self.shown_ms, self.slot, self.context = item, shown_ms, slot, context
-        self.clicked = False
+        self.clicked = self.bought = False
         # Until its place in a list is found.
         self.strategy, self.propensity = UNKNOWN, 1.0
+        self.moved_by: str | None = None
 
 
 class Touch(NamedTuple):
@@ -120,6 +121,7 @@ class Journeys:
             self._count()
         exposure.shown_ms = min(exposure.shown_ms, event_ms)
         exposure.clicked |= event.action == "click"
+        exposure.bought |= event.action == "purchase"
 
     def add_places(self, record: Reasons | RecommendationAttribution) -> None:
         """Where items stood in a list, and by which strategy."""
@@ -130,7 +132,7 @@ class Journeys:
             exposure = person.exposures.get(_place(record.recommendation_id, place.item_id))
             if exposure is not None and 1 <= place.rank <= SLOT_MAX and 0 < place.propensity <= 1:
                 exposure.slot, exposure.propensity = place.rank, place.propensity
-                exposure.strategy = STRATEGIES.index(place.strategy)
+                exposure.strategy, exposure.moved_by = STRATEGIES.index(place.strategy), place.moved_by
 
     def add_outcome(self, record: OutcomeAttribution) -> None:
         """Which recommendations earned an outcome."""

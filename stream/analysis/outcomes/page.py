@@ -35,6 +35,8 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         _explored(report["explored"]),
         "<h2>The same since the beginning</h2>",
         _explored(report["ever"]["explored"]),
+        "<h2>Places that something moved, beside unmoved ones in the same slots, 95 %</h2>",
+        _moved(report["moved"]),
         "<h2>Examined, relative to slot 1, 95 %</h2>",
         _position_bias(report["position_bias"]),
         "<h2>Click rates of strategies, corrected for position, 95 %</h2>",
@@ -102,6 +104,23 @@ def _explored(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     )
     return table(("slot", "explored", "clicks", "click rate", "of the same place kept", "effective"), cells)
+
+
+def _moved(rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = (
+        [
+            row["moved_by"],
+            f"{row['exposures']:,}",
+            f"{row['clicks']:,}",
+            f"{row['purchases']:,}",
+            f"{row['click_rate']:.4f}",
+            "" if row["unmoved_click_rate"] is None else f"{row['unmoved_click_rate']:.4f}",
+            interval(row["difference"]),
+        ]
+        for row in rows
+    )
+    headings = ("moved by", "exposures", "clicks", "purchases", "click rate", "unmoved, same slots", "difference")
+    return table(headings, cells)
 
 
 def _position_bias(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -36,6 +36,7 @@ def show_report(console: Console, report: Mapping[str, Any]) -> None:
     _show_credits(console, report)
     _show_click_rates(console, report)
     _show_explored(console, report)
+    _show_moved(console, report)
     _show_position_bias(console, report)
     _show_corrected(console, report)
 
@@ -112,6 +113,24 @@ def _show_explored(console: Console, report: Mapping[str, Any]) -> None:
         since = "" if report["explored"] else ", since the beginning"
         headings = ("slot", "explored", "click rate", "of the same place kept", "effective")
         show_table(console, headings, rows, title=f"Click rates of explored places in %, 95 %{since}")
+
+
+def _show_moved(console: Console, report: Mapping[str, Any]) -> None:
+    rows = [
+        [
+            Cell(row["moved_by"]),
+            Cell(f"{row['exposures']:,}"),
+            Cell(f"{row['clicks']:,}"),
+            Cell(f"{row['purchases']:,}"),
+            Cell(f"{100 * row['click_rate']:.3g}"),
+            Cell(NOTHING if row["unmoved_click_rate"] is None else f"{100 * row['unmoved_click_rate']:.3g}"),
+            Cell(percent(row["difference"])),
+        ]
+        for row in report["moved"]
+    ]
+    if rows:
+        headings = ("moved by", "exposures", "clicks", "purchases", "click rate", "unmoved, same slots", "difference")
+        show_table(console, headings, rows, title="Click rates of places that something moved in %, 95 %")
 
 
 def _show_position_bias(console: Console, report: Mapping[str, Any]) -> None:

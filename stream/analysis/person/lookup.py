@@ -35,11 +35,11 @@ from stream.refresh.knowledge import Knowledge, TextSource
 from stream.refresh.publish import Published
 from stream.refresh.queue import Due
 from stream.refresh.sequence import load_version
-from stream.refresh.versions import RankerModel, SequenceVersion, read_versions
-from stream.rules.book import RULE
+from stream.refresh.versions import RankerModel, SequenceVersion, read_versions, read_weights
 from stream.rules.rule import Rule
-from stream.rules.rule import to_json as to_rule_json
+from stream.rules.topic import value_of
 from stream.settings import Settings
+from stream.settings.placements import PlacementSettings
 from stream.storage.rocks import DataDirectory
 from stream.wire.decode import Rejected, decode_event
 from stream.wire.records import Event, encode_sparse
@@ -169,11 +169,9 @@ class Lookup:
         """Of every item of the catalogue, by its id."""
         return {item.item_id: item.title for item in self.items}
 
-    def use_rules(self, rules: Mapping[str, Rule]) -> None:
-        """From the next list on these and no others."""
-        records = [
-            Replicated(f"{RULE}{rule_id}".encode(), to_rule_json(rule), 0, 0, 0) for rule_id, rule in rules.items()
-        ]
+    def use_rules(self, rules: Mapping[str, Rule | PlacementSettings]) -> None:
+        """From the next list on these rules and placements and no others, by the keys of their records."""
+        records = [Replicated(key.encode(), value_of(each), 0, 0, 0) for key, each in rules.items()]
         self._topics = self._topics._replace(rules=records)
 
     def _tracker(self) -> Tracker:
@@ -182,8 +180,12 @@ class Lookup:
         tracker.replicate_stats(self._topics.statistics, 0.0)
         if self._topics.rules:
             tracker.compile_placement()
+            tracker.use_placements()
         tracker.replicate_rules(self._topics.rules, 0.0)
         tracker.look_at_all_rules(0.0)
+        for name, experiment in self._settings.experiments.items():
+            for arm, path in experiment.weights.items():
+                tracker.use_for_arm(name, arm, read_weights(path))
         tracker.use_ranker(self._topics.ranker, 0.0)
         tracker.use_sequence(self._topics.sequence, 0.0)
         tracker.serving.replicate_strategies(self._topics.strategies)
@@ -211,7 +213,7 @@ class Lookup:
         rows = users.overlay.rows([key])
         refresher, states, model = tracker.refresher, users.overlay.states, self._topics.sequence
         asking = refresher.ask(states, rows, now_ms)
-        person = refresher.what_if(states, asking, 0, refresher.ranking_inputs(now_ms))
+        person = refresher.what_if(states, asking, 0, refresher.ranking_inputs(now_ms, key))
         places, ranked = used_places(person.past), person.rank()
         found = counterfactual(ranked, places, person.leads, budget) if budget else None
         looked_at: list[SequenceReason] = []

@@ -35,7 +35,9 @@ def statistics(n=N, neighbours=None):
     )  # fmt: skip
 
 
-def pool(scores, items=None, plain=None, fatigue=None, history=9, eligible=(), worth=(), key=1, excluded=(-1,)):
+def pool(
+    scores, items=None, plain=None, fatigue=None, history=9, eligible=(), worth=(), key=1, excluded=(-1,), asked=()
+):
     """Of one user; items as they were ranked."""
     scores = np.array([scores], float)
     items = np.arange(scores.shape[1]) if items is None else items
@@ -44,6 +46,7 @@ def pool(scores, items=None, plain=None, fatigue=None, history=9, eligible=(), w
         np.zeros_like(scores) if fatigue is None else np.array([fatigue], float), np.array([history]),
         np.array([eligible], np.int32).reshape(1, -1), np.array([worth], float).reshape(1, -1),
         np.array([key], np.uint64), np.array([excluded], np.int32),
+        np.array([asked], np.int32).reshape(1, -1),
     )  # fmt: skip
 
 
@@ -310,6 +313,34 @@ def test_propensities_are_how_often_it_happens():
     weights = np.exp(np.array([2.0, 1.0, -1.0]) / 0.7)
     expected = 0.6 * ((1 - EVEN_SHARE) * weights / weights.sum() + EVEN_SHARE / 3)
     assert [said[1, item] for item in dealt] == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_probabilities_that_are_asked_are_those_of_what_could_have_been_drawn():
+    explore = ExploreParams(2, 2, rate=0.6, temperature=0.7, min_history=0)
+    params = ComposeParams(4, explore=explore)
+    eligible, worth = [20, 21, 22, 23, 24], [1.0, 0.4, 0.2, -0.5, -2.0]
+
+    def made(key, asked):
+        of = pool([9.0, 8.0, 7.0, 6.0], eligible=eligible, worth=worth, key=key, asked=asked)
+        return listed(of, params)
+
+    plain = listed(pool([9.0, 8.0, 7.0, 6.0], eligible=eligible, worth=worth), params)
+    assert plain.of_asked.shape == (1, 0)
+    for at in range(4):
+        chances = {}
+        for item in [*range(4), *eligible, -1]:
+            asked = [-1] * 4
+            asked[at] = item
+            chances[item] = float(made(1, asked).of_asked[0, at])
+        assert sum(chances.values()) == pytest.approx(1.0)
+        assert chances[-1] == 0.0
+        # What stands there says the same of itself.
+        for key in range(60):
+            found = made(key, [-1] * 4)
+            assert chances[int(found.items[0, at])] == pytest.approx(float(found.propensity[0, at]))
+    of = pool([9.0, 8.0], eligible=eligible, worth=worth, history=0, asked=(1, 1))
+    newcomer = listed(of, ComposeParams(2, explore=ExploreParams(2, 1)))
+    assert newcomer.of_asked[0].tolist() == [0.0, 1.0]
 
 
 def test_other_places_do_not_depend_on_the_draws():

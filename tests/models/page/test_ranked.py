@@ -33,7 +33,9 @@ def question(rng, users=USERS, excluded=(-1,)):
 
 def nobody_saw(users=USERS):
     return PageUsers(
-        Exposed(np.zeros((users, 3), np.uint32), np.zeros((users, 3), np.uint32)), np.arange(users, dtype=np.uint64)
+        Exposed(np.zeros((users, 3), np.uint32), np.zeros((users, 3), np.uint32)),
+        np.arange(users, dtype=np.uint64),
+        np.zeros((users, 0), np.int32),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from confluent_kafka import Producer
@@ -344,6 +345,8 @@ def filled(topics: Settings) -> Settings:
                 items = [f"i{(n + each) % 7}" for each in (1, 2)]
                 strategies = ["explore" if (n + each) % 2 else "interest" for each in (1, 2)]
                 record = reasons_record(list_, user, items, strategies=strategies, propensity=0.5)
+                pinned = msgspec.structs.replace(record.places[0], moved_by="rule:pin")
+                record = msgspec.structs.replace(record, places=(pinned, *record.places[1:]))
                 send(topics.topic_attributions, user, record)
             if rng.random() < (0.4 if rank == 1 else 0.2):
                 send(topics.topic_events, user, seen(user, item, list_, at_ms + 1000, "click"))
@@ -408,6 +411,12 @@ def test_the_report_holds_what_the_topics_say(filled: Settings) -> None:
     assert explored["kept_click_rate"]["value"] == pytest.approx(other["clicks"] / 150)
     assert explored["click_rate"]["low"] < 0.4 < explored["click_rate"]["high"]
     assert found["ever"]["explored"] == []
+    (pinned,) = found["moved"]
+    assert (pinned["moved_by"], pinned["exposures"], pinned["purchases"]) == ("rule:pin", 150, 0)
+    assert pinned["click_rate"] == pytest.approx(pinned["clicks"] / 150)
+    in_slot_1 = sum(each["clicks"] for each in found["click_rates"] if each["slot"] == 1)
+    assert pinned["unmoved_click_rate"] == pytest.approx((in_slot_1 - pinned["clicks"]) / 150)
+    assert pinned["difference"]["low"] < 0.0 < pinned["difference"]["high"]
     second = found["position_bias"][1]
     assert second["harvested"]["low"] < 0.5 < second["harvested"]["high"]
     assert second["harvested"]["value"] < 0.8
@@ -430,7 +439,7 @@ def test_the_terminal_shows_tables_and_the_page_its_plots(filled: Settings) -> N
     result = penchant("--html", "report.html", "--rule", "shapley")
 
     assert result.exit_code == 0, result.output
-    for said in ("100 outcomes", "impression", "last_touch", "value, shapley", "explore"):
+    for said in ("100 outcomes", "impression", "last_touch", "value, shapley", "explore", "rule:pin"):
         assert said in result.stdout
     page = Path("report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 4

@@ -52,19 +52,36 @@ def rules(*arguments, text=None):
 
 
 def test_apply_list_remove(shop):
-    assert "2 rules changed, 0 rules removed" in rules("apply", "rules.toml", text=RULES).output
+    assert "2 changed, 0 removed" in rules("apply", "rules.toml", text=RULES).output
     assert set(read_book(shop).rules) == {"cheap", "up"}
     listed = [json.loads(line) for line in rules("list", "--json").stdout.splitlines()]
     assert listed[0] == {"rule_id": "cheap", "kind": "filter", "where": "price < 10"}
     assert "price < 10" in rules("list").output
 
     again = rules("apply", "rules.toml", text=RULES.replace("< 10", "< 20"))
-    assert "1 rule changed, 0 rules removed, 1 rule as before" in again.output
+    assert "1 changed, 0 removed, 1 as before" in again.output
     pruned = rules("apply", "rules.toml", "--prune", text=RULES.partition("[rules.up]")[0])
-    assert "1 rule changed, 1 rule removed" in pruned.output
+    assert "1 changed, 1 removed" in pruned.output
     assert rules("remove", "cheap").exit_code == 0
     assert read_book(shop).rules == {}
     assert "no rules" in rules("list").output
+
+
+def test_placements_are_changed_listed_and_removed_like_rules(shop):
+    text = "[placements.home]\nslots = 5\ndiversity = 0.3\n" + RULES
+    assert "3 changed, 0 removed" in rules("apply", "rules.toml", text=text).output
+    assert "0 changed, 0 removed, 3 as before" in rules("apply", "rules.toml").output
+    listed = [json.loads(line) for line in rules("list", "--json").stdout.splitlines()]
+    assert listed[-1] == {"placement": "home", "slots": 5, "diversity": 0.3}
+    assert "placement/home" in rules("list").output
+    # Places of a list are those of now, and a filter that leaves 10 of them is no fault.
+    assert rules("lint").exit_code == 0
+    places = rules("test", "rules.toml", "--user", "ann", "--only", "--json", text="[placements.home]\nslots = 3")
+    assert [json.loads(line)["after"] is None for line in places.stdout.splitlines()] == [False] * 3 + [True] * 2
+
+    assert rules("remove", "placement/home").exit_code == 0
+    assert read_book(shop).placements == {}
+    assert rules("remove", "placement/home").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -74,6 +91,13 @@ def test_apply_list_remove(shop):
         (("apply", "rules.toml"), "[rules.a]\nkind='deny'\nwhere='titel > 1'", "column `titel`"),
         (("apply", "rules.toml"), "[rules.a]\nkind='deny'", "needs `where` or `items`"),
         (("lint", "rules.toml"), "[rules.a", "not valid TOML"),
+        (("apply", "rules.toml"), "[placements.cart]\nslots = 5", "no placement 'cart' in penchant.toml"),
+        (("apply", "rules.toml"), "[placements.home]\nslot = 5", "`slot`: no such setting"),
+        (("apply", "rules.toml"), "[placements.home]\ntopic = 'x'", "`topic` cannot be changed"),
+        (("apply", "rules.toml"), "[placements.home]\nslots = 3\nexplore.slots = 1", "do not fit from place 4"),
+        (("apply", "rules.toml"), "[rules.a]\nkind='deny'\nitems=['i1']\narm='x/b'", "there is no arm x/b"),
+        (("apply", "rules.toml"), "[shop]\nslots = 3", "and nothing else"),
+        (("apply", "rules.toml"), "placements = 3", "and nothing else"),
         (("remove", "nobody"), None, "no rule 'nobody'"),
     ],
 )
@@ -127,7 +151,7 @@ valid_until = "2020-01-01T00:00:00Z"
 def test_a_deny_that_empties_lists_is_said(shop):
     text = '[rules.a]\nkind = "deny"\nwhere = "price >= 5"'
     assert "places: what is denied stays denied" in rules("lint", "rules.toml", text=text).output
-    assert lint({}, _nothing(), 5, 0).findings == []
+    assert lint({}, _nothing(), {"home": 5}, 0).findings == []
 
 
 def test_a_file_is_tried_on_one_person_beside_what_is_there(shop):

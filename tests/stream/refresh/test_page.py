@@ -188,8 +188,9 @@ def test_the_least_known_are_proposed():
 
 
 def say(shop, **rules):
-    if not shop.tracker.refresher.page.is_compiled:
+    if not shop.tracker.refresher.pages.is_compiled:
         shop.tracker.compile_placement()
+        shop.tracker.use_placements()
     records = [
         replicated(f"rule/{name}".encode(), None if given is None else to_json(rule_of(name, given)))
         for name, given in rules.items()
@@ -214,8 +215,9 @@ def test_a_rule_makes_a_placement_of_its_own_and_without_rules_lists_are_as_befo
 def test_where_rules_count_lists_for_contexts_are_those_of_the_list_that_serves(shop):
     shop_with_history(shop)
     say(shop, no={"kind": "deny", "items": ["i7"]})
-    page, (group,) = shop.tracker.refresher.page, [("no",)]
-    scope, now_ms = page.rules.scope(group, page._seen(NOW_MS)), NOW_MS
+    pages, now_ms = shop.tracker.refresher.pages, NOW_MS
+    page = pages.home
+    scope = page._rules.scope(("no",), pages.seen(now_ms), page.params.compose.slots)
     made = [page._what_may(scope, now_ms, followed)[1] for followed in (0, 0, 3)]
     assert made[1] is made[0]  # of a moment ago
     assert [each.followed for each in made] == [0, 0, 3]
@@ -309,6 +311,7 @@ def test_nothing_is_compiled_once_a_worker_makes_lists(tmp_path, where, by_text)
         if by_text:
             InstantTexts(shop.tracker.knowledge)
         shop.tracker.compile_placement()
+        shop.tracker.use_placements()
         before = compiled_for()
         shop_with_history(shop)
         shop.catalogue(*(f"new{n}" for n in range(6)), categories=["x"])

@@ -270,7 +270,7 @@ def test_a_list_with_no_items_is_published_too():
     )
     listed = [ListHeader("u", SOURCE, NOW_MS, "catalog")]
     made = build_records(
-        listed, ranked, recent, behaviours, Naming(Words(), catalog, NAMES.get), NOW_MS, 0, MODEL,
+        listed, ranked, recent, behaviours, Naming(Words(), catalog, NAMES.get), NOW_MS, 0, [MODEL] * len(listed),
         SentenceContext(np.zeros(ranked.items.shape, np.uint8), NOW_MS, UTC, phrases_of(LANGUAGES)),
     )  # fmt: skip
     ((recommendation, reasons, _),) = read_again(made)

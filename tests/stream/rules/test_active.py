@@ -20,7 +20,7 @@ class Shop:
     def __init__(self, slots=5, n=N):
         self.catalog = Catalog.empty(ItemIndex())
         self.popularity = np.arange(n, dtype=float)
-        self.rules, self.now_ms = ActiveRules(slots), 0
+        self.rules, self.slots, self.now_ms = ActiveRules(), slots, 0
         self.put(*(self.item(i) for i in range(n)))
 
     @staticmethod
@@ -48,7 +48,7 @@ class Shop:
         return self.rules.look(self.seen, whole=whole)
 
     def scope(self, key=b"u"):
-        return self.rules.scope(self.rules.rules_of(key), self.seen)
+        return self.rules.scope(self.rules.rules_of(key), self.seen, self.slots)
 
     def allowed(self, key=b"u"):
         allowed = self.scope(key).allowed

@@ -6,7 +6,7 @@ import pytest
 
 from stream.errors import InputFileError, UsageError
 from stream.rules.book import RuleBook
-from stream.rules.rule import from_json, read_rules, rule_of, to_json
+from stream.rules.rule import from_json, read_tables, rule_of, to_json
 
 DENY = {"kind": "deny", "where": "price > 1"}
 
@@ -27,7 +27,7 @@ DENY = {"kind": "deny", "where": "price > 1"}
         (DENY | {"valid_from": "2026-01-02T00:00:00Z", "valid_until": "2026-01-01T00:00:00Z"}, "not after"),
         (DENY | {"hours": [25, 3]}, "hours"),
         (DENY | {"share": 0}, "share"),
-        (DENY | {"placement": "cart"}, "placement"),
+        (DENY | {"placement": "Cart!"}, "placement"),
         ({"kind": "boost", "where": "price > 1", "add": float("nan")}, "add"),
         (3, "rule 'r'"),
     ],
@@ -74,13 +74,13 @@ def test_files_that_hold_no_rules(tmp_path, text, says):
     path = tmp_path / "rules.toml"
     path.write_text(text)
     with pytest.raises(UsageError) as refused:
-        read_rules(path)
+        read_tables(path)
     assert says in refused.value.message
 
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputFileError):
-        read_rules(tmp_path / "none.toml")
+        read_tables(tmp_path / "none.toml")
 
 
 def test_the_book_keeps_what_was_there_when_a_record_is_none():
@@ -89,7 +89,7 @@ def test_the_book_keeps_what_was_there_when_a_record_is_none():
     before = dict(book.rules)
     for value in (b"{", b"[]", b'{"kind":"deny","where":"nonsense > 1"}', b"[" * 100_000):
         book.add(b"rule/a", value)
-    book.add(b"placement/later", b"{}")
+    book.add(b"something/later", b"{}")
     book.add(None, b"{}")
 
     assert book.rules == before

@@ -36,8 +36,8 @@ def test_an_arm_changes_single_settings_of_the_placement_and_of_tables_within():
         "changes.treatment.home = { fatigue = 0.0, diversity = 0.3, explore = { slots = 2 } }\n"
     )
 
-    treated, control = found.home_of("x", "treatment"), found.home_of("x", "control")
-    assert control == found.home_of("x", "holdout") == found.placements["home"]
+    treated, control = found.placement_of("home", "x", "treatment"), found.placement_of("home", "x", "control")
+    assert control == found.placement_of("home", "x", "holdout") == found.placements["home"]
     assert (treated.slots, treated.fatigue, treated.diversity) == (12, 0.0, 0.3)
     assert (treated.explore.slots, treated.explore.rate) == (2, 0.5)
 
@@ -45,8 +45,8 @@ def test_an_arm_changes_single_settings_of_the_placement_and_of_tables_within():
 def test_without_a_placement_arms_change_an_empty_one():
     found = settings(f"[experiments.x]\n{TWO}changes.treatment.home.diversity = 0.3\n")
 
-    assert found.home_of("x", "treatment").diversity == 0.3
-    assert found.home_of("x", "control").model_fields_set == set()
+    assert found.placement_of("home", "x", "treatment").diversity == 0.3
+    assert found.placement_of("home", "x", "control").model_fields_set == set()
 
 
 def test_experiments_are_in_the_order_of_their_names_and_salts_are_names_unless_said():

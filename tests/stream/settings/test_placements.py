@@ -38,3 +38,37 @@ def test_so_they_have_in_every_arm() -> None:
     load_settings(**home(slots=9, explore={"slots": 1}), **experiment)
     with pytest.raises(SettingsError, match=r"of arm 'b' of experiment 'later' has 8 places"):
         load_settings(**home(slots=8, explore={"slots": 1}), **experiment)
+
+
+def test_lists_of_another_placement_have_a_topic_of_their_own() -> None:
+    def placements(**topics: str | None) -> dict[str, Any]:
+        made = {name: PlacementSettings.model_validate({"topic": topic}) for name, topic in topics.items()}
+        return {"placements": made}
+
+    found = load_settings(**placements(home=None, cart=None, detail="shop.detail"))
+    assert found.placement_topics() == {"cart": "interest.recommendations.cart", "detail": "shop.detail"}
+    shadow = load_settings(shadow="try", **placements(cart=None, detail="shop.detail"))
+    assert shadow.placement_topics() == {"cart": "interest.recommendations.try.cart", "detail": "shop.detail.try"}
+    for wrong, says in (
+        ({"cart": "interest.events"}, "'cart' has the topic interest.events, which is that of topic_events"),
+        ({"a": "x", "b": "x"}, "'b' has the topic x, which is that of placement 'a'"),
+        ({"home": "x"}, "the lists of `home` go to `topic_recommendations`"),
+        ({f"p{n}": None for n in range(9)}, "there are 9 placements, 8 at most"),
+        ({"cart!": None}, "placements"),
+    ):
+        with pytest.raises(SettingsError, match=says):
+            load_settings(**placements(**wrong))
+
+
+def test_an_arm_changes_placements_that_are_there() -> None:
+    def experiment(**changed: Any) -> dict[str, Any]:
+        arms = {"arms": {"a": 0.5, "b": 0.5}, "changes": {"b": {"cart": changed}}}
+        return {"experiments": {"x": ExperimentSettings.model_validate(arms)}}
+
+    cart = {"cart": PlacementSettings.model_validate({"slots": 4, "diversity": 0.1})}
+    found = load_settings(placements=cart, **experiment(diversity=0.5))
+    assert found.placement_of("cart", "x", "b").diversity == 0.5
+    assert found.placement_of("cart", "x", "b").slots == 4
+    assert found.placement_of("home", "x", "b").diversity == 0.0
+    with pytest.raises(SettingsError, match="arm 'b': there is no placement 'cart'"):
+        load_settings(**experiment(diversity=0.5))

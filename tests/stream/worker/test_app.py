@@ -22,7 +22,7 @@ from stream.kafka.replica import TopicReplica
 from stream.kafka.specs import topic_specs
 from stream.rules import active
 from stream.rules.rule import rule_of
-from stream.rules.topic import publish_rules
+from stream.rules.topic import publish_changes
 from stream.settings import Settings, load_settings
 from stream.worker.app import Application
 
@@ -108,11 +108,11 @@ async def test_it_knows_by_then_which_items_each_rule_means(
         item = json.dumps({"item_id": f"i{n}", "title": f"T{n}", "price": n})
         producer.produce(application.settings.topic_items, item, f"i{n}")
     assert producer.flush(10) == 0
-    publish_rules(application.settings, {"no": rule_of("no", {"kind": "deny", "where": "price > 9"})})
+    publish_changes(application.settings, {"rule/no": rule_of("no", {"kind": "deny", "where": "price > 9"})})
     monkeypatch.setattr(active, "ITEMS_AT_ONCE", 7)  # so that one look is not enough
     try:
         await application._prepare()
-        rules = application.tracker.refresher.page.rules
+        rules = application.tracker.refresher.pages.rules
         assert rules.ids == ("no",)
         assert rules.marks_of("no").means.sum() == 50
     finally:

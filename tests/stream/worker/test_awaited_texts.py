@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,8 @@ class Scene:
 
     def __init__(self, answers_at: int) -> None:
         self.texts, self.tries, self.late, self.answers_at = FakeTexts(), 0, 0, answers_at
-        self.tracker: Any = SimpleNamespace(knowledge=SimpleNamespace(texts=None, index=range(3)))
+        knowledge = SimpleNamespace(texts=None, index=range(3))
+        self.tracker: Any = SimpleNamespace(knowledge=knowledge, use_texts=partial(setattr, knowledge, "texts"))
         self.awaited = AwaitedTexts(self._open, self.tracker, Metrics().texts, self._note_late)
 
     async def _open(self) -> Any:

@@ -80,6 +80,7 @@ async def test_lists_with_what_a_rule_forbids_their_user_are_made_again(shop: Sh
     await look(shop)
     shop.tracker.lists.forget([0])
     shop.tracker.compile_placement()
+    shop.tracker.use_placements()
     shop.tracker.replicate_rules([replicated(b"rule/no", b'{"kind":"deny","items":["cup"],"share":0.5}')], 0.0)
     shop.tracker.queue.forget(0)
     meant = {user for user, items in lists.items() if "cup" in items and is_in_share(user.encode(), "no", 0.5)}
@@ -99,6 +100,20 @@ async def test_a_list_of_a_placement_is_remembered_with_its_own_places(
     if remembered:
         made.tracker.queue.add(0, b"u1", "refresh", 0.0)
         assert not made.publishes().changed
+    made.stores.close_all()
+    made.directory.close()
+
+
+async def test_of_several_placements_every_list_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stale_lists, "REST_S", 0.0)
+    monkeypatch.setattr(stale_lists, "IDLE_S", 0.01)
+    cart = PlacementSettings.model_validate({"slots": 2})
+    made = Shop(tmp_path / "other", placements={"cart": cart, "home": PlacementSettings.model_validate({"slots": 1})})
+    lists = await with_lists(made, 3)
+    (first,) = {item for items in lists.values() for item in items}  # home has one of the two, and was noted last
+    other = {"cup": b"pan", "pan": b"cup"}[first]
+    made.tracker.replicate_items([replicated(other, None)], 0.0)
+    assert await look(made) == dict.fromkeys(lists, "catalog")
     made.stores.close_all()
     made.directory.close()
 

@@ -1,0 +1,47 @@
+"""What is to be otherwise in a simulation, from files."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from stream.analysis.simulation.replay import Candidate
+from stream.errors import InputFileError, UsageError
+from stream.refresh.versions import read_weights
+from stream.rules.conditions import parse
+from stream.rules.rule import checked_id, rule_of
+from stream.settings import Settings
+from stream.worker.journal.beginning import ELSEWHERE
+
+
+def read_candidate(file: Path | None, weights: Path | None) -> Candidate | None:
+    """Of a TOML file with settings as in penchant.toml and tables `[rules.ID]`, and of ranking weights; None: of neither.
+
+    Raises:
+        InputFileError: a file cannot be read.
+        UsageError: something in it cannot be.
+    """
+    if file is None and weights is None:
+        return None
+    served = None if weights is None else read_weights(weights)
+    if file is None:
+        return Candidate(weights=served)
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputFileError(f"{file} cannot be read: {error.strerror}.", "name an existing file") from None
+    except (ValueError, RecursionError) as error:  # not TOML, or not UTF-8
+        raise InputFileError(f"{file} is not valid TOML: {str(error)[:200]}.", "correct the line it names") from None
+    rules = tables.pop("rules", None)
+    if rules is not None and not isinstance(rules, dict):
+        raise UsageError(f"{file}: `rules` has to be tables [rules.ID].", "see deploy/docs/rules.md")
+    for name in tables:
+        if name not in Settings.model_fields or name in ELSEWHERE:
+            raise UsageError(f"{file}: no list is made with a setting `{name[:64]}`.", "see deploy/docs/simulate.md")
+    found = None
+    if rules is not None:
+        found = {checked_id(rule_id): rule_of(rule_id, given) for rule_id, given in rules.items()}
+        for rule_id, rule in found.items():
+            if rule.where is not None:
+                parse(rule_id, rule.where)
+    return Candidate(tables, found, served)
