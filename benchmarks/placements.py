@@ -30,7 +30,6 @@ from models.page.draws import draw_key
 from models.page.fatigue import Exposed
 from models.page.placing import no_placing
 from models.page.ranked import PageItems, PageUsers, bonus_of_unknown, rank_page
-from models.ranking.newcomers import choose, with_expert
 from models.ranking.rank import RankingParams
 from stream.analysis.rankings.penchant import Penchant
 from stream.analysis.texts import with_text
@@ -107,7 +106,7 @@ def _answer(
     catalog = replayed.catalog.only(open_)
     now_ms = int(inputs.question.now_ms[0])
     priors = replayed.priors(now_ms)
-    weights = with_expert(contender.weights, choose(replayed.newcomers).expert)
+    weights = replayed.with_choice(contender.weights)
     params = RankingParams(LISTED, 300, weights)
     stream_number = np.full(len(replayed.index), -1, np.int32)
     stream_number[replayed.number] = np.arange(len(replayed.number), dtype=np.int32)

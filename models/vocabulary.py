@@ -27,6 +27,9 @@ Expert = Literal[
 ]
 """Single counts by which everything can be put in order for somebody of whom nothing is known; named as features are."""
 
+NewcomerContext = Literal["hour", "weekday", "scene"]
+"""What of a moment a newcomer's list may be made for; named as features are."""
+
 Rule = Literal["last_touch", "first_touch", "linear", "position_based", "time_decay"]
 """How an outcome is divided among the recommendations that preceded it; see `models.credit.shares`."""
 
@@ -35,9 +38,16 @@ Evidence = Literal["named", "impression", "list", "none"]
 
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
 EXPERTS: Final[tuple[Expert, ...]] = get_args(Expert)
+NEWCOMER_CONTEXTS: Final[tuple[NewcomerContext, ...]] = get_args(NewcomerContext)
 STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 RULES: Final[tuple[Rule, ...]] = get_args(Rule)
 EVIDENCE: Final[tuple[Evidence, ...]] = get_args(Evidence)
+
+SEQUENCE: Final = "sequence"
+"""The list that is no count: what the sequence model expects of somebody without history."""
+
+NEWCOMER_LISTS: Final[tuple[str, ...]] = (*EXPERTS, SEQUENCE)
+"""All lists that compete for people without history."""
 
 VIEW, CLICK, LIKE, DISLIKE, CART, PURCHASE, IMPRESSION, QUERY, REFUND = range(len(ACTIONS))
 """Codes of `ACTIONS`."""

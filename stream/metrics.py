@@ -219,6 +219,35 @@ class OutputMetrics:
         self.newcomer_gain_error = new.gauge(
             "penchant_newcomer_gain_error", "Standard error of penchant_newcomer_gain", "expert"
         )
+        self.newcomer_context = new.gauge(
+            "penchant_newcomer_context",
+            "1 for what of the moment the lists of people without history are made for",
+            "made_for",
+        )
+        self.newcomer_context_gain = new.gauge(
+            "penchant_newcomer_context_gain",
+            "Mean NDCG@10 of newcomers' first choices in the list that serves made for it, above the same made for nothing",
+            "made_for",
+        )
+        self.newcomer_context_gain_error = new.gauge(
+            "penchant_newcomer_context_gain_error", "Standard error of penchant_newcomer_context_gain", "made_for"
+        )
+        self.few_items_judgements = new.gauge(
+            "penchant_few_items_judgements",
+            "Choices of people with fewer than five items that say what is added for them; older ones count less",
+        )
+        self.few_items_added = new.gauge(
+            "penchant_few_items_added",
+            "Weight with which the list of newcomers is added to the scores of people with fewer than five items",
+        )
+        self.few_items_gain = new.gauge(
+            "penchant_few_items_gain",
+            "Mean NDCG@10 of what such people took in their list with each weight, above that with none",
+            "added",
+        )
+        self.few_items_gain_error = new.gauge(
+            "penchant_few_items_gain_error", "Standard error of penchant_few_items_gain", "added"
+        )
         self.strategy_feedback = new.gauge(
             "penchant_strategy_feedback",
             "What ranking adds to the score of an item of a strategy for what the strategy earned, as log-odds",

@@ -54,6 +54,9 @@ context buckets (0 = none told). Each engagement counts once in each of the thre
 MOMENT_STARTS = (0, 8, 15)
 """First bin of each group; the last one ends at `MOMENTS`."""
 
+MOMENT_SMOOTHING = 20.0
+"""So many engagements as usual are added to an item's own before they are compared with what is usual."""
+
 _VERSION = 3
 _MOMENTS_BYTES = 4 * MOMENTS
 _NEIGHBOUR_BYTES = 8 + 8 + 8

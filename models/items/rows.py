@@ -43,6 +43,9 @@ TREND_MS = tuple(days * DAY_MS for days in TREND_DAYS)
 ENTRY_MS = tuple(days * DAY_MS for days in ENTRY_DAYS)
 """`ENTRY_DAYS` in milliseconds."""
 
+TREND_UNIT = 0.02
+"""Of decayed counts, where their logarithm is taken."""
+
 FEW = 32
 """Neighbours too many that are looked for one by one."""
 

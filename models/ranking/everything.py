@@ -17,8 +17,8 @@ from models.calendar import HOUR_MS
 from models.compiled import compiled
 from models.items.categories import NO_SHARES, CategoryShares
 from models.items.facts import NEW_BELOW
-from models.items.record import MOMENT_STARTS, NEVER_MS
-from models.items.rows import ENTRY_MS, TREND_MS
+from models.items.record import MOMENT_SMOOTHING, MOMENT_STARTS, NEVER_MS
+from models.items.rows import ENTRY_MS, TREND_MS, TREND_UNIT
 from models.ranking.affinity import affinities
 from models.ranking.candidates import Proposed, gather
 from models.ranking.features import (
@@ -27,14 +27,12 @@ from models.ranking.features import (
     CONTEXT,
     ENTRY,
     FEATURES,
-    MOMENT_SMOOTHING,
     NEAR_UNIT,
     POPULARITY,
     SCALES,
     SEQUENCE,
     TEXT,
     TREND,
-    TREND_UNIT,
     ItemArrays,
     Question,
 )

@@ -28,8 +28,8 @@ from models.compiled import compiled, compiled_part
 from models.items.catalog import Catalog
 from models.items.categories import CATEGORIES_EACH
 from models.items.facts import NEW_BELOW
-from models.items.record import MOMENT_STARTS, NEVER_MS
-from models.items.rows import ENTRY_MS, TREND_MS
+from models.items.record import MOMENT_SMOOTHING, MOMENT_STARTS, NEVER_MS
+from models.items.rows import ENTRY_MS, TREND_MS, TREND_UNIT
 from models.items.stats import ItemStatistics
 
 SCALES = ((0.5, 8), (0.8, 8), (0.9, 20), (0.98, 64), (1.0, 64), (0.8, 8))
@@ -91,8 +91,6 @@ AGE = FEATURES.index("age")
 
 COUNT_SMOOTHING = 10.0
 NEAR_UNIT = 1e-4
-TREND_UNIT = 0.02
-MOMENT_SMOOTHING = 20.0
 
 SESSION_GAP_S = 1800.0
 """Idle for longer than this: another session."""

@@ -79,7 +79,10 @@ class Moments:
             bins: (2,) hour and weekday of `now_ms`.
             statistics_version: `Priors.stats_version`.
         """
-        of, n = (weights.version, weights.cold_expert, *bins.tolist()), len(items.count)
+        of, n = (
+            (weights.version, weights.cold_expert, weights.cold_context, weights.added, *bins.tolist()),
+            len(items.count),
+        )
         last = self._last if self._last is not None and self._last.holds(of, n, now_ms) else None
         if last is not None:
             last.step(items, moment_shares)

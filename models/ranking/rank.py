@@ -42,7 +42,7 @@ from models.ranking.placed import Placed
 from models.ranking.pooling import PoolArrays, fill_pool
 from models.ranking.semantics import Semantics, TextArrays, no_text
 from models.ranking.weights import RankingWeights, default_weights, user_weights
-from models.vocabulary import COLD_START, EXPERTS, INTEREST, POPULAR
+from models.vocabulary import COLD_START, INTEREST, POPULAR
 
 __all__ = ["PARTS", "PERSONAL", "RankedBatch", "RankingParams", "SequenceScores", "rank", "score_all"]
 
@@ -211,7 +211,7 @@ def score_all(
     scored = (
         full_scope(items)
         if neighbours_limit is None
-        else (neighbours_limit, priors.with_leaders[EXPERTS.index(weights.cold_expert)])
+        else (neighbours_limit, priors.proposed(weights.cold_expert, weights.cold_context))
     )
     candidates, x = features_of(question, items, priors, scored, semantics, sequence)
     scores = np.full((len(question.history), len(items.count)), -np.inf)
@@ -227,15 +227,17 @@ def features_of(
     candidates: tuple[int, I4],
     semantics: Semantics | None,
     sequence: SequenceScores | None,
+    wanted: NDArray[np.bool_] | None = None,
 ) -> tuple[Candidates, F8]:
-    """Candidates of every user and their (c, F) float64 features; `candidates` as `full_scope` or `served_scope` gives them."""
+    """Candidates of every user and their (c, F) float64 features, of which decayed counts that are not `wanted` (F,) are 0;
+    `candidates` as `full_scope` or `served_scope` gives them."""
     limit, common = candidates
     found = gather(question, items, _proposed(len(question.history), common, semantics, sequence), limit)
-    found = _with_categories(found, question, items, priors.categories)
-    x = np.empty((len(found.item), len(FEATURES)))
-    _all_features(
-        x, question, items, found, _text(found, semantics), priors.moment_shares, np.ones(len(FEATURES), np.bool_)
-    )
+    if wanted is None or wanted[CATEGORY]:
+        found = _with_categories(found, question, items, priors.categories)
+    x = np.zeros((len(found.item), len(FEATURES)))
+    every = np.ones(len(FEATURES), np.bool_) if wanted is None else wanted
+    _all_features(x, question, items, found, _text(found, semantics), priors.moment_shares, every)
     return found, x
 
 
@@ -246,7 +248,7 @@ def full_scope(items: ItemArrays) -> tuple[int, I4]:
 
 def served_scope(priors: Priors, params: RankingParams) -> tuple[int, I4]:
     """For `features_of`: what `rank` scores."""
-    return params.neighbours_limit, priors.with_leaders[EXPERTS.index(params.weights.cold_expert)]
+    return params.neighbours_limit, priors.proposed(params.weights.cold_expert, params.weights.cold_context)
 
 
 def weights_of(question: Question, items: ItemArrays, weights: RankingWeights, semantics: Semantics | None) -> F8:

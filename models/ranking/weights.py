@@ -20,6 +20,9 @@ from models.arrays import F8
 from models.calendar import DAY_S
 from models.ranking.features import FEATURES, SESSION_GAP_S
 
+FEW = 5
+"""Items of history with fewer of which somebody is hardly known."""
+
 GATES = ("always", "history_below_5", "history_5_to_19", "idle_30_min", "idle_1_day")
 """Rows of the table."""
 
@@ -42,12 +45,17 @@ class RankingWeights(NamedTuple):
     version: str
     """Of the numbers: the same ones have the same version."""
     cold_expert: str = "popularity"
-    """Whose list `cold` makes where it is not the version's own: of `models.vocabulary.EXPERTS`."""
+    """Whose list `cold` makes where it is not the version's own: of `models.vocabulary.NEWCOMER_LISTS`."""
+    cold_context: str = ""
+    """What that list is made for: of `models.vocabulary.NEWCOMER_CONTEXTS`; empty: for nothing."""
+    added: float = 0.0
+    """Weight with which the count of `cold_expert` is added to the scores of users with fewer than `FEW` usable items."""
 
     @property
     def wanted(self) -> NDArray[np.bool_]:
         """(F,) bool: features that count for anybody."""
         counts: NDArray[np.bool_] = np.any(self.table != 0.0, axis=0) | (self.cold != 0.0)
+        counts[FEATURES.index(self.cold_expert)] |= self.added != 0.0
         return counts
 
 
@@ -80,6 +88,10 @@ def user_weights(weights: RankingWeights, history: NDArray[np.int64], idle_s: F8
     """(u, F) float64: the weights of users with so many usable items (u,), idle for so long (u,), s."""
     open_ = open_gates(history, idle_s)
     warm = np.einsum("ug,gf->uf", open_.astype(np.float64), weights.table)
+    if weights.added:
+        few = history < FEW
+        warm[few, FEATURES.index(weights.cold_expert)] += weights.added
+        warm[few] /= 1.0 + weights.added  # the order is the same, and scores stay as large as those that are calibrated
     return np.where((history > 0)[:, None], warm, weights.cold)
 
 
@@ -102,8 +114,8 @@ def open_gates(history: NDArray[np.int64], idle_s: F8) -> NDArray[np.bool_]:
     return np.stack(
         (
             np.ones(len(history), np.bool_),
-            history < 5,
-            (history >= 5) & (history < 20),
+            history < FEW,
+            (history >= FEW) & (history < 20),
             idle_s >= SESSION_GAP_S,
             idle_s >= DAY_S,
         ),

@@ -11,11 +11,12 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import HOUR_MS
 from models.evaluation.contract import Known, Stream
 from models.evaluation.questions import gaps
 from models.hashing import item_hash, query_hash
 from models.items.catalog import Catalog, CatalogItem
-from models.items.co_occurrence import batch_deltas
+from models.items.co_occurrence import batch_deltas, moment_bins
 from models.items.index import ItemIndex
 from models.items.near import NO_LIMIT
 from models.items.priors import NEW_CANDIDATES, PRIOR_CANDIDATES, Priors, compute_priors
@@ -25,15 +26,33 @@ from models.items.vectors import ItemVectors
 from models.learning.choices import ChoiceLog, Choices, sample_candidates, together
 from models.ranking.everything import everything, score_everything
 from models.ranking.features import SESSION_GAP_S, ItemArrays, Question, items_of
-from models.ranking.newcomers import choose, gains, no_evidence, remember, with_expert
+from models.ranking.few_items import (
+    are_few,
+    better_with_added,
+    is_judge,
+    lists_with_added,
+    newcomer_weights,
+)
+from models.ranking.newcomers import (
+    Choice,
+    choose,
+    gains,
+    gains_in_context,
+    no_evidence,
+    remember,
+    remember_few,
+    with_choice,
+    with_list,
+)
 from models.ranking.place_vectors import past_of_items
-from models.ranking.rank import RankingParams, SequenceScores, score_all, usable_places
+from models.ranking.rank import RankingParams, SequenceScores, score_all, usable_places, weights_of
 from models.ranking.semantics import Semantics, semantics
-from models.ranking.weights import RankingWeights
+from models.ranking.weights import FEW, RankingWeights, default_weights
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs
 from models.sequence.expectation import expectation
 from models.sequence.model import SequenceModel
+from models.vocabulary import EXPERTS, SEQUENCE
 from stream.params import interest_params, update_params
 from stream.refresh.question import behaviours_of, first_engagements, ranking_question
 from stream.settings import Settings
@@ -84,20 +103,66 @@ class ReplayedWorker:
         self.applied = 0
         self._priors: Priors | None = None
         self._priors_at = 0
+        self._of_newcomers: tuple[tuple[str, int], NDArray[np.int32]] | None = None
         self.newcomers = no_evidence()
-        """What the first choices of newcomers said of the lists that they could have had."""
+        """What first choices said of the lists that newcomers, and people with few items, could have had."""
+        self.weights = default_weights()
+        """What ranks, for what is judged between two questions; may be replaced."""
         firsts = np.flatnonzero(stream.first)
         self._entries = np.sort(firsts[np.unique(stream.user[firsts], return_index=True)[1]])
         """(e,) positions of the events that bring newcomers."""
+        self._judged = self._of_few(firsts, known)
+        """(f,) positions of the events by which those who have few items judge."""
 
     def advance(self, to: int) -> None:
         """Apply the events before `to`."""
         while self.applied < to:
+            next_judged = int(np.searchsorted(self._judged, self.applied))
+            lists = None
+            if next_judged < len(self._judged) and self._judged[next_judged] == self.applied:
+                lists, next_judged = self._lists_of_few(self.applied), next_judged + 1
             # A newcomer judges what leads, which may not be much older than a worker's would be.
             ahead = self._entries[np.searchsorted(self._entries, self.applied) :]
             until_next = int(ahead[0]) - self.applied if len(ahead) else CHUNK
             most = min(CHUNK, max(until_next, PRIORS_EVERY))
-            self._apply(slice(self.applied, min(to, self.applied + most)))
+            if next_judged < len(self._judged):
+                most = min(most, int(self._judged[next_judged]) - self.applied)
+            first = self.applied
+            self._apply(slice(first, min(to, first + most)))
+            if lists is not None:
+                taken = self.number[self._stream.item[first : first + 1]].astype(np.int64)
+                self.newcomers = remember_few(self.newcomers, lists[0], better_with_added(lists[1], taken))
+
+    def _of_few(self, firsts: NDArray[np.int64], known: Known) -> NDArray[np.int64]:
+        """First engagements of those who judge, after their first and before they have more than a few items."""
+        user = self._stream.user[firsts]
+        order = np.argsort(user, kind="stable")
+        starts = np.searchsorted(user[order], np.arange(known.n_users))
+        had = np.empty(len(firsts), np.int64)
+        had[order] = np.arange(len(firsts)) - starts[user[order]]
+        judges = np.array([is_judge(user_id.encode()) for user_id in known.user_ids], np.bool_)
+        few: NDArray[np.int64] = firsts[(had > 0) & (had < FEW) & judges[user]]
+        return few
+
+    def _lists_of_few(self, at: int) -> tuple[str, NDArray[np.int32]] | None:
+        """Name of the list that is added, and (1, 1 + `ADDED`, k) what the user of event `at` could have had just before it.
+        None: nothing is known of them, or nothing is added while newcomers get what the sequence model expects."""
+        choice, now_ms = self._choice(), int(self._stream.time_ms[at])
+        weights = with_list(self.weights, choice.name, choice.context)
+        priors = self.priors(now_ms)
+        inputs = self.inputs(int(self._stream.user[at]), now_ms)
+        question, items = inputs.question, self.items()
+        if choice.name == SEQUENCE or not len(are_few(usable_places(question, items, inputs.text))):
+            return None
+        question = question._replace(excluded=question.history)
+        every = everything(question, items, priors.moment_shares, inputs.text, inputs.sequence, priors.categories)
+        candidates = np.setdiff1d(every.candidates, question.history)
+        own = weights_of(question, items, weights, inputs.text)[0]
+        lists = lists_with_added(
+            every.features[:, candidates].T, candidates, own, newcomer_weights(weights), items.count[candidates],
+            items.hashes[candidates],
+        )  # fmt: skip
+        return choice.name, lists[None]
 
     def _apply(self, events: slice) -> None:
         changes = apply_events(self.states, self._columns.take(np.arange(events.start, events.stop)), self._params)
@@ -123,10 +188,34 @@ class ReplayedWorker:
         self.stats.put_columns(at, self._rows.records(at))
 
     def _judge(self, changes: Changes) -> None:
-        taken = changes.first_item[changes.first_is_entry]
-        if len(taken):
-            leaders = self.priors(int(changes.first_time_ms[changes.first_is_entry][0])).leaders
-            self.newcomers = remember(self.newcomers, gains(leaders, self.index.lookup(taken).astype(np.int64)))
+        entered = changes.first_is_entry
+        if not entered.any():
+            return
+        times_ms = changes.first_time_ms[entered]
+        priors = self.priors(int(times_ms[0]))
+        taken = self.index.lookup(changes.first_item[entered]).astype(np.int64)
+        in_context = gains_in_context(priors, taken, moment_bins(times_ms, changes.first_context[entered]))
+        gained = gains(priors, self._expected_of_newcomers(times_ms), taken)
+        self.newcomers = remember(self.newcomers, gained, EXPERTS[priors.followed], in_context)
+
+    def _expected_of_newcomers(self, times_ms: NDArray[np.int64]) -> NDArray[np.int32]:
+        """(k,) what the sequence model expects of somebody without history; empty without one."""
+        if self.sequence is None:
+            return np.zeros(0, np.int32)
+        of = self.sequence.model_version, int(times_ms[0]) // HOUR_MS  # a model may know the calendar
+        if self._of_newcomers is None or self._of_newcomers[0] != of:
+            nobody, row = States(1), np.zeros(1, np.int64)
+            history = first_engagements(nobody, row, self.sequence.length)
+            found = expectation(self.sequence, *history, times_ms[:1], self.index)
+            self._of_newcomers = of, found.items[0]
+        return self._of_newcomers[1]
+
+    def with_choice(self, weights: RankingWeights) -> RankingWeights:
+        """These weights, as they would serve now: newcomers get the list that those before them took from."""
+        return with_choice(weights, self._choice())
+
+    def _choice(self) -> Choice:
+        return choose([self.newcomers], has_sequence=self.sequence is not None)
 
     def inputs(
         self,
@@ -188,15 +277,21 @@ class ReplayedWorker:
                 candidates_each=PRIOR_CANDIDATES,
                 new_items=NEW_CANDIDATES,
                 now_ms=now_ms,
+                followed=self._followed(),
             )
         return self._priors
+
+    def _followed(self) -> int:
+        """Position in `EXPERTS` of the list that is made for contexts too."""
+        name = self._choice().name
+        return EXPERTS.index(name) if name in EXPERTS else 0
 
     def scores(
         self, inputs: UserInputs, weights: RankingWeights, *, candidates_only: bool = False
     ) -> NDArray[np.float64]:
         """(n_items,) float64: the score of every item of the stream; -inf for what is excluded, or is no candidate."""
         priors = self.priors(int(inputs.question.now_ms[0]))
-        weights = with_expert(weights, choose(self.newcomers).expert)
+        weights = self.with_choice(weights)
         if candidates_only:
             scores = score_all(
                 inputs.question,

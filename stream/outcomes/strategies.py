@@ -4,7 +4,7 @@ of it."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 import numpy as np
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from models.credit.off_policy import CellSums, Estimates, add_up, estimates
 from models.credit.strategy_feedback import strategy_feedback
-from models.ranking.newcomers import Evidence
-from models.ranking.newcomers import add_up as add_up_newcomers
+from models.ranking.newcomers import NewcomerEvidence
 from models.vocabulary import STRATEGIES
 from stream.outcomes.newcomers import RECORD_PREFIX, evidence_of
 from stream.wire.records import Estimate, StrategyStats, newcomer_stats_decoder, strategy_stats_decoder
@@ -28,7 +27,7 @@ class Strategies:
 
     def __init__(self) -> None:
         self._cells: dict[bytes, StrategyStats] = {}
-        self._newcomers: dict[bytes, Evidence] = {}
+        self._newcomers: dict[bytes, NewcomerEvidence] = {}
 
     def replicate(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """Keys and values of the topic, in its order. Bytes that are no such record are passed over, with a warning: ranking
@@ -48,9 +47,10 @@ class Strategies:
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 logger.warning("a record of what strategies earned is passed over: %s", error)
 
-    def newcomers(self) -> Evidence:
-        """What newcomers of all partitions said."""
-        return add_up_newcomers(self._newcomers.values())
+    @property
+    def newcomers(self) -> Collection[NewcomerEvidence]:
+        """What newcomers of each partition said."""
+        return self._newcomers.values()
 
     def sums(self) -> CellSums:
         """Of every cell, its partitions added up."""

@@ -271,19 +271,23 @@ class Knowledge:
         past.row[user, place] = [row_of.get(each, NO_VECTOR) for each in hashes]
         return past._replace(others=np.stack([query.vector for query in known.values()])) if known else past
 
-    def priors(self, now_ms: int) -> Priors:
-        """What leads: of now, or of at most a moment ago."""
+    def priors(self, now_ms: int, followed: int = 0) -> Priors:
+        """What leads: of now, or of at most a moment ago. The list of the `followed` one of `models.vocabulary.EXPERTS` is made
+        for contexts too."""
         priors = self._priors
-        changed = priors is None or (priors.stats_version, priors.catalog_version) != (
+        changed = priors is None or (priors.stats_version, priors.catalog_version, priors.followed) != (
             self.stats.version,
             self.catalog.version,
+            followed,
         )
         # A withdrawn item is caught when ranking; statistics may be a moment old, or every batch would recompute them. One
         # item costs about 0.05 us, so this keeps it to a hundredth of the time however large the catalogue.
         max_age_ms = max(PRIORS_MAX_AGE_MS, len(self.index) // 200)
         if self._making is None and (priors is None or (changed and now_ms - self._priors_made_ms >= max_age_ms)):
             moment_ms = self.stream_time_ms(now_ms)
-            self._making = PriorsInTheMaking(self.catalog, self.stats, PRIOR_CANDIDATES, NEW_CANDIDATES, moment_ms)
+            self._making = PriorsInTheMaking(
+                self.catalog, self.stats, PRIOR_CANDIDATES, NEW_CANDIDATES, moment_ms, followed
+            )
             self._priors_made_ms = now_ms
         while self._making is not None:
             made = self._making.step(SLICE_ITEMS)
@@ -295,9 +299,9 @@ class Knowledge:
         return self._priors
 
     @property
-    def leaders(self) -> I4 | None:
-        """What led when that was last asked for, as `Priors.leaders`; None if it never was."""
-        return None if self._priors is None else self._priors.leaders
+    def last_priors(self) -> Priors | None:
+        """What led when that was last asked for; None if it never was."""
+        return self._priors
 
     def hashes_of(self, item_ids: Iterable[str]) -> NDArray[np.uint64]:
         """(n,) uint64."""

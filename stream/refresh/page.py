@@ -25,6 +25,7 @@ from models.page.placing import BY_RULES
 from models.page.ranked import FATIGUE_PART, PageItems, PageParams, PageUsers, rank_page
 from models.ranking.features import Question
 from models.ranking.moment import Moments
+from models.ranking.newcomers import followed
 from models.ranking.placed import Placed
 from models.ranking.rank import RankedBatch, RankingParams, SequenceScores, joined
 from models.ranking.semantics import Semantics
@@ -227,7 +228,7 @@ class Page:
     ) -> RankedBatch:
         knowledge, (page, rules, _) = self._knowledge, group
         scope = self._rules.scope(rules, seen, page.compose.slots)
-        catalog, priors = self._what_may(scope, now_ms)
+        catalog, priors = self._what_may(scope, now_ms, followed(params.weights))
         made = rank_page(
             question,
             catalog=catalog,
@@ -256,15 +257,16 @@ class Page:
             ranked = ranked._replace(parts=ranked.parts | {FATIGUE_PART: np.zeros_like(ranked.scores)})
         return ranked._replace(placed=placed)
 
-    def _what_may(self, scope: Scope, now_ms: int) -> tuple[Catalog, Priors]:
+    def _what_may(self, scope: Scope, now_ms: int, followed: int) -> tuple[Catalog, Priors]:
         """The catalogue as far as rules allow it, and what leads in it: of now, or of a moment ago."""
         knowledge = self._knowledge
         if scope.allowed is None:
-            return knowledge.catalog, knowledge.priors(now_ms)
+            return knowledge.catalog, knowledge.priors(now_ms, followed)
         kept, version = self._priors.get(scope.rules), self._rules.version
         max_age_ms = max(PRIORS_MAX_AGE_MS, len(knowledge.index) // 20)
         catalog = knowledge.catalog.only(scope.allowed)
-        if kept is not None and kept[1] == version and now_ms - kept[0] < max_age_ms:
+        is_same = kept is not None and (kept[1], kept[2].followed) == (version, followed)
+        if kept is not None and is_same and now_ms - kept[0] < max_age_ms:
             return catalog, kept[2]  # what has been forbidden since is no candidate
         priors = compute_priors(
             catalog,
@@ -272,6 +274,7 @@ class Page:
             candidates_each=PRIOR_CANDIDATES,
             new_items=NEW_CANDIDATES,
             now_ms=knowledge.stream_time_ms(now_ms),
+            followed=followed,
         )
         if len(self._priors) >= SCOPES_MAX:
             self._priors.clear()

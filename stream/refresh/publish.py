@@ -31,10 +31,22 @@ from stream.wire.records import (
 
 
 def model_versions(
-    ranker: str, encoder: str | None = None, sequence: str | None = None, newcomers: str = "popularity"
+    ranker: str,
+    encoder: str | None = None,
+    sequence: str | None = None,
+    newcomers: str = "popularity",
+    newcomers_for: str = "",
+    few_items_added: float = 0.0,
 ) -> ModelVersions:
     """What a list was made with."""
-    return ModelVersions(encoder=encoder, sequence=sequence, ranker=ranker, newcomers=newcomers)
+    return ModelVersions(
+        encoder=encoder,
+        sequence=sequence,
+        ranker=ranker,
+        newcomers=newcomers,
+        newcomers_for=newcomers_for or UNSET,
+        few_items_added=few_items_added or UNSET,
+    )
 
 
 class ListHeader(NamedTuple):

@@ -18,7 +18,7 @@ from models.ranking.features import Question
 from models.ranking.recent import RecentItems, recent_items
 from models.sequence.history import FirstEngagements
 from models.vocabulary import QUERY
-from stream.state.record import ACTION_MASK, CONTEXT_SHIFT, FIRST_BIT, RING, StateColumns, States
+from stream.state.record import ACTION_MASK, CONTEXT_SHIFT, EXPOSURES, FIRST_BIT, RING, StateColumns, States
 from stream.state.update import UpdateParams, gain_of
 
 NEVER_MS = np.iinfo(np.int64).min
@@ -56,10 +56,11 @@ def ranking_question(
 ) -> tuple[RecentItems, Question]:
     """The recent items of `rows` (u,) and the question for the ranking at `now_ms` (u,), in event time.
 
-    The context is the newest behaviour's: where somebody was a moment ago is where they are.
+    The context is the newest behaviour's: where somebody was a moment ago is where they are. Of somebody without any it is that
+    of the newest impression.
     """
     recent = recent_items(behaviours.item, behaviours.time_ms, behaviours.gain, window)
-    context = (_kind_of_newest(states.columns, rows) >> CONTEXT_SHIFT).astype(np.uint8)
+    context = _context_of_newest(states.columns, rows)
     idle_s = np.maximum(now_ms - states.last_ms[rows], 0) / 1000.0
     bins = moment_bins(now_ms, context)
     ages_s = _ages_s(behaviours, recent)
@@ -67,16 +68,19 @@ def ranking_question(
 
 
 @compiled
-def _kind_of_newest(c: StateColumns, rows: I8) -> NDArray[np.uint8]:
-    """(u,): of the behaviour with the newest event time (of equals the one that came last); 0 of a user without any."""
-    kinds = np.zeros(len(rows), np.uint8)
+def _context_of_newest(c: StateColumns, rows: I8) -> NDArray[np.uint8]:
+    """(u,): of the behaviour with the newest event time (of equals the one that came last); of a user without any, of the
+    impression that came last; 0 where there is none."""
+    contexts = np.zeros(len(rows), np.uint8)
     for u in range(len(rows)):
         r, newest_ms = rows[u], np.int64(NEVER_MS)
         n = c.n_ring[r]
         for k in range(max(np.int64(0), n - RING), n):
             if c.time_ms[r, k % RING] >= newest_ms:
-                newest_ms, kinds[u] = c.time_ms[r, k % RING], c.kind[r, k % RING]
-    return kinds
+                newest_ms, contexts[u] = c.time_ms[r, k % RING], c.kind[r, k % RING] >> CONTEXT_SHIFT
+        if n == 0 and c.n_exposures[r] > 0:
+            contexts[u] = c.exposed_context[r, (c.n_exposures[r] - 1) % EXPOSURES]
+    return contexts
 
 
 def first_engagements(states: States, rows: NDArray[np.int64], length: int) -> FirstEngagements:

@@ -17,15 +17,17 @@ from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
 from models.items.vectors import ItemVectors
 from models.ranking.affinity import warm_up as warm_up_categories
-from models.ranking.features import Question
+from models.ranking.features import Question, items_of
+from models.ranking.few_items import are_few, is_judge, lists_of_few
 from models.ranking.moment import Moments
+from models.ranking.newcomers import followed
 from models.ranking.place_vectors import NO_VECTOR, PastTexts
-from models.ranking.rank import PARTS, RankedBatch, RankingParams, SequenceScores, rank
+from models.ranking.rank import PARTS, RankedBatch, RankingParams, SequenceScores, rank, usable_places
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
-from models.vocabulary import QUERY, STRATEGIES
+from models.vocabulary import QUERY, SEQUENCE, STRATEGIES
 from stream.errors import PenchantError
 from stream.metrics import Metrics
 from stream.outcomes.crediting import Lists
@@ -35,6 +37,7 @@ from stream.reasons.language import languages_named
 from stream.reasons.phrases import phrases_of
 from stream.refresh.counterfactuals import what_would_change, with_counterfactual
 from stream.refresh.exclusions import Exclusions
+from stream.refresh.few_items import FewItemLists
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.list_checks import ListChecks
 from stream.refresh.lists import LastLists
@@ -110,6 +113,8 @@ class Refresher:
         self._languages = languages_named(settings.explanation_languages)
         self._phrases = phrases_of(self._languages)
         self._moments = Moments()
+        self.few_items = FewItemLists()
+        """What people with few items could have had."""
         self.pages = Pages(settings, knowledge, metrics)
         self.quarantine = Quarantine(metrics)
         self._checks = ListChecks(self.quarantine, metrics, serving)
@@ -228,6 +233,7 @@ class Refresher:
             asking = self.ask(users.overlay.states, rows, now_ms)
             explained = np.array([is_explained(d.key, self._settings.explained_users) for d in due], np.bool_)
             sequence = self._expected(users, asking)
+            self._note_few(users.partition, asking, due, sequence, now_ms)
         home = self._make_for(pages.home, users, asking, due, explained, sequence, now_ms)
         others = [self._make_for(page, users, asking, due, explained, sequence, now_ms) for page in pages.others]
         self._explain(users.overlay.states, asking, due, home.ranked, home.published, now_ms)
@@ -301,7 +307,7 @@ class Refresher:
         return RankingInputs(
             knowledge.catalog,
             knowledge.stats,
-            knowledge.priors(now_ms),
+            knowledge.priors(now_ms, followed(self._serving.params.weights)),
             self._serving.params_of(None if arms is None else arms[0]),
             self._interest,
             knowledge.vectors,
@@ -347,7 +353,7 @@ class Refresher:
                 question,
                 catalog=knowledge.catalog,
                 stats=knowledge.stats,
-                priors=knowledge.priors(now_ms),
+                priors=knowledge.priors(now_ms, followed(self._serving.params.weights)),
                 params=self._serving.params,
                 semantics=asking.text,
                 sequence=sequence,
@@ -355,6 +361,34 @@ class Refresher:
                 moments=self._moments,
             )
         return self._with_click_probability(users, ranked)
+
+    def _note_few(
+        self, partition: int, asking: Asking, due: Sequence[Due], sequence: SequenceScores | None, now_ms: int
+    ) -> None:
+        """Lists that some of those of whom little is known could have: they judge them by what they take next."""
+        weights, question, knowledge = self._serving.without_added, asking.question, self._knowledge
+        judges = np.array([is_judge(d.key) for d in due], np.bool_)
+        arms = self.pages.home.arms_of([d.key for d in due])
+        if arms is not None:  # those whose arm ranks otherwise say nothing of these weights
+            judges &= np.array([arm not in self._serving.of_arms for arm in arms], np.bool_)
+        if weights.cold_expert == SEQUENCE or not judges.any():
+            return
+        items = items_of(knowledge.catalog, knowledge.stats)
+        few = are_few(usable_places(question, items, asking.text))
+        few = few[judges[few]]
+        if not len(few):
+            return
+        lists = lists_of_few(
+            question.take(few),
+            items,
+            knowledge.priors(now_ms, followed(weights)),
+            self._serving.params,
+            weights,
+            None if asking.text is None else asking.text.take(few),
+            None if sequence is None else sequence.take(few),
+        )
+        for u, of in zip(few.tolist(), lists, strict=True):
+            self.few_items.remember((partition, due[u].key), weights.cold_expert, of)
 
     def _with_click_probability(self, users: UserPartition, ranked: RankedBatch) -> RankedBatch:
         """The probability of a click, where clicks have been learned from; else what the weights are calibrated on."""
@@ -397,7 +431,12 @@ class Refresher:
             self._settings.contributions_max,
             [
                 model_versions(
-                    params.weights.version, encoder, serving.sequences.model_version, params.weights.cold_expert
+                    params.weights.version,
+                    encoder,
+                    serving.sequences.model_version,
+                    params.weights.cold_expert,
+                    params.weights.cold_context,
+                    params.weights.added,
                 )
                 for params in self._params_of(ranked)
             ],

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import I4
+from models.calendar import HOUR_MS
 from models.encoder.errors import ModelError
 from models.encoder.manifest import MANIFEST_FILE
 from models.items.index import ItemIndex
@@ -38,6 +40,8 @@ class Sequences:
         self._metrics = metrics
         self._model: SequenceModel | None = None
         self._placed = -1
+        self._newcomers: tuple[tuple[str, int, int], I4] | None = None
+        """What it expects of somebody without history; of which state of the model, and of which hour."""
 
     @property
     def model(self) -> SequenceModel | None:
@@ -81,6 +85,29 @@ class Sequences:
             max(0.0, (int(now_ms.max(initial=0)) - model.manifest.trained_until_ms) / 1000.0)
         )
         return expected
+
+    def expected_of_newcomers(
+        self, now_ms: int, index: ItemIndex, allowed: NDArray[np.bool_], texts: ItemVectors | None
+    ) -> I4:
+        """(k,) int32 what it expects of somebody without history, best first, of what may be listed (n,).
+
+        Empty without a model. Asked anew for another model, when items have got a place by their text, and each hour, since a
+        model may know the calendar.
+        """
+        model = self._model
+        if model is None:
+            return np.zeros(0, np.int32)
+        hour = now_ms // HOUR_MS
+        if self._newcomers is None or self._newcomers[0] != (model.model_version, self._placed, hour):
+            nobody = States(1)
+            found = self.expected(nobody, np.zeros(1, np.int64), np.array([now_ms]), index, texts)
+            if found is None:
+                return np.zeros(0, np.int32)
+            self._newcomers = (model.model_version, self._placed, hour), found.items[0]
+        items = self._newcomers[1]
+        named = items[(items >= 0) & (items < len(allowed))]
+        kept: I4 = named[allowed[named]]
+        return kept
 
     def _place(self, model: SequenceModel, index: ItemIndex, texts: ItemVectors | None) -> None:
         """Give items that training has not seen a place by their text, when there are more texts than last time."""

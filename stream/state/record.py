@@ -10,7 +10,7 @@ Packed record, version 1, little endian, at most `MAX_PACKED_BYTES`; only used s
     behaviour 19 B  x <= 64, first come first: item u64, event time u48 ms, kind u8 (action, first, context), dwell code u8,
                     event-id hash u24 (0 = it had none)
     exposure  11 B  x <= 32, oldest first: item u32 (hash's upper half: it is only ever compared), time u32 s, slot u8,
-                    strategy u8, propensity u8 (in 255ths)
+                    strategy u8 (255: not known), context bucket u8
     point     22 B  x <= 12: item u64, long f32, short f32 (weights decayed to `last`), last u32 s, count u16
     histogram 64 B  if any behaviour is older than the ring: f32 x 16: 4 six-hour bins of the day (UTC), 7 weekdays
                     (Monday first), 4 context buckets, 1 total; decayed to `older_time`
@@ -105,7 +105,7 @@ class StateColumns(NamedTuple):
     exposed_s: NDArray[np.uint32]
     exposed_slot: NDArray[np.uint8]
     exposed_strategy: NDArray[np.uint8]
-    exposed_propensity: NDArray[np.uint8]
+    exposed_context: NDArray[np.uint8]
     point: NDArray[np.void]
     histogram: NDArray[np.float32]
     bought: NDArray[np.uint16]
@@ -132,7 +132,7 @@ _COLUMNS: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...] = tuple(
         ("exposed_s", (EXPOSURES,), "u4"),
         ("exposed_slot", (EXPOSURES,), "u1"),
         ("exposed_strategy", (EXPOSURES,), "u1"),
-        ("exposed_propensity", (EXPOSURES,), "u1"),
+        ("exposed_context", (EXPOSURES,), "u1"),
         ("point", (POINTS,), POINT),
         ("histogram", (BINS,), "f4"),
         ("bought", (BOUGHT,), "u2"),
@@ -245,7 +245,7 @@ def _pack(
             _put(out, at, np.uint64(c.exposed_item[r, slot]), 4)
             _put(out, at + 4, np.uint64(c.exposed_s[r, slot]), 4)
             out[at + 8], out[at + 9] = c.exposed_slot[r, slot], c.exposed_strategy[r, slot]
-            out[at + 10] = c.exposed_propensity[r, slot]
+            out[at + 10] = c.exposed_context[r, slot]
             at += 11
         for k in range(22 * n_points):
             out[at + k] = points[r, k]
@@ -347,7 +347,7 @@ def _unpack(
         for k in range(exposures):
             c.exposed_item[r, k], c.exposed_s[r, k] = _get(blob, at, 4), _get(blob, at + 4, 4)
             c.exposed_slot[r, k], c.exposed_strategy[r, k] = blob[at + 8], blob[at + 9]
-            c.exposed_propensity[r, k] = blob[at + 10]
+            c.exposed_context[r, k] = blob[at + 10]
             at += 11
         for k in range(22 * n_points):
             points[r, k] = blob[at + k]

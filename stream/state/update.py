@@ -197,7 +197,7 @@ def _apply(
             slot = c.n_exposures[r] % EXPOSURES
             c.exposed_item[r, slot] = np.uint32(e.item[i] >> np.uint64(32))
             c.exposed_s[r, slot], c.exposed_slot[r, slot] = time_s, e.slot[i]
-            c.exposed_strategy[r, slot], c.exposed_propensity[r, slot] = UNKNOWN_STRATEGY, 0
+            c.exposed_strategy[r, slot], c.exposed_context[r, slot] = UNKNOWN_STRATEGY, e.context[i]
             c.n_exposures[r] += 1
             continue
         if action == REFUND:

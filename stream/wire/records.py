@@ -94,7 +94,12 @@ class ModelVersions(msgspec.Struct, frozen=True, gc=False):
     sequence: str | None
     ranker: str
     newcomers: str = "popularity"
-    """Which count makes the lists of people without history (strategy `cold_start`): the one that newcomers take most from."""
+    """Which count makes the lists of people without history (strategy `cold_start`): the one that newcomers take most from;
+    `sequence`: the sequence model."""
+    newcomers_for: str | UnsetType = UNSET
+    """What of the moment that list is made for: `hour`, `weekday`, `scene` (device, place, scene); left out for none."""
+    few_items_added: float | UnsetType = UNSET
+    """Weight with which the count `newcomers` is added to the scores of people with fewer than 5 items; left out for none."""
 
 
 class RecommendedItem(msgspec.Struct, frozen=True, gc=False):
@@ -244,11 +249,24 @@ class StrategyStats(msgspec.Struct, frozen=True, gc=False):
 
 
 class ExpertStats(msgspec.Struct, frozen=True, gc=False):
-    """Fading sums over newcomers of how much better one list was than that by all-time counts."""
+    """Fading sums over judgements of how much better one list was than the usual one."""
 
     better: float
     """Of the differences in NDCG@10."""
     better_squared: float
+
+
+class FollowerStats(msgspec.Struct, frozen=True, gc=False):
+    """What judgements said of the ways that a list can be made or used otherwise."""
+
+    of: str
+    """Name of the list, the one that newcomers got then."""
+    judgements: float
+    """Fading count."""
+    judgements_squared: float
+    """Of the squares of what each counts."""
+    ways: dict[str, ExpertStats]
+    """By name."""
 
 
 class NewcomerStats(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="newcomers"):
@@ -264,10 +282,14 @@ class NewcomerStats(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag
     newcomers_squared: float
     """Of the squares of what each counts."""
     experts: dict[str, ExpertStats]
-    """By the name of the count that makes the list."""
+    """By the name of the count that makes the list; `sequence`: the sequence model. Over that by all-time counts."""
     updated_at: int = 0
     """Event time of the newest of these choices, ms."""
     schema_version: int = SCHEMA_VERSION
+    contexts: FollowerStats | UnsetType = UNSET
+    """Of the list that newcomers get made for the `hour`, the `weekday` or the `scene`, over the same list made for none."""
+    few_items: FollowerStats | UnsetType = UNSET
+    """What people with fewer than 5 items said of their list with that of newcomers added, by its weight, over none added."""
 
 
 Attribution = Reasons | OutcomeAttribution | RecommendationAttribution

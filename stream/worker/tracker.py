@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from models.items.co_occurrence import moment_bins
 from models.items.warm_up import warm_up as warm_up_items
 from models.learning.click_model import warm_up as warm_up_clicks
-from models.ranking.newcomers import gains
+from models.ranking.newcomers import gains, gains_in_context
 from models.ranking.newcomers import warm_up as warm_up_newcomers
 from models.ranking.weights import RankingWeights, default_weights
 from models.sequence.model import SequenceModel
-from models.vocabulary import QUERY
+from models.vocabulary import EXPERTS, QUERY
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.outcomes.crediting import warm_up as warm_up_crediting
@@ -139,6 +140,7 @@ class Tracker:
             self.knowledge.heard_of(int(told_ms.max(initial=0)))
             if self._settings.recommend:
                 self._note_newcomers(users, changes)
+                self._note_few(users, intake, changes)
                 changes = self._bounded(users, intake, changes)
                 users.collect(changes)
                 if texts is not None and intake.queries:
@@ -156,11 +158,31 @@ class Tracker:
 
     def _note_newcomers(self, users: UserPartition, changes: Changes) -> None:
         """What people without history chose judges the lists that they could have had."""
-        entered = changes.first_is_entry
-        leaders = self.knowledge.leaders
-        if leaders is not None and entered.any():
-            taken = self.knowledge.index.lookup(changes.first_item[entered]).astype(np.int64)
-            users.outcomes.newcomers.came(gains(leaders, taken), int(changes.first_time_ms[entered].max()))
+        entered, knowledge = changes.first_is_entry, self.knowledge
+        priors = knowledge.last_priors
+        if priors is None or not entered.any():
+            return
+        newest_ms = int(changes.first_time_ms[entered].max())
+        taken = knowledge.index.lookup(changes.first_item[entered]).astype(np.int64)
+        bins = moment_bins(changes.first_time_ms[entered], changes.first_context[entered])
+        expected = self.serving.sequences.expected_of_newcomers(
+            newest_ms, knowledge.index, knowledge.catalog.recommendable, knowledge.vectors
+        )
+        gained, in_context = gains(priors, expected, taken), gains_in_context(priors, taken, bins)
+        users.outcomes.newcomers.came(gained, EXPERTS[priors.followed], in_context, newest_ms)
+
+    def _note_few(self, users: UserPartition, intake: Intake, changes: Changes) -> None:
+        """What people with few items chose judges the lists that they could have had."""
+        lists = self.refresher.few_items
+        chosen = np.flatnonzero(~changes.first_is_entry)
+        if not len(lists) or not len(chosen):
+            return
+        who = [(users.partition, intake.keys[event]) for event in changes.first_event[chosen].tolist()]
+        taken = self.knowledge.index.lookup(changes.first_item[chosen]).astype(np.int64)
+        name = self.serving.without_added.cold_expert
+        better = lists.judged(who, taken, name)
+        if len(better):
+            users.outcomes.newcomers.chose_with_few(name, better, int(changes.first_time_ms[chosen].max()))
 
     def _bounded(self, users: UserPartition, intake: Intake, changes: Changes) -> Changes:
         """Without first engagements beyond what one user may say of items in a day."""
@@ -373,6 +395,7 @@ class Tracker:
         self._metrics.work.expired_users.inc(len(expired))
         for user in expired:
             self.lists.drop((users.partition, user))
+            self.refresher.few_items.drop((users.partition, user))
         gone: list[tuple[bytes, bytes | None]] = [
             (prefix + user, None) for user in expired for prefix in (b"", LEDGER_PREFIX, OWED_PREFIX)
         ]
@@ -388,5 +411,6 @@ class Tracker:
             self.queue.forget(partition)
         self.renewal.forget(gone)
         self.lists.forget(gone)
+        self.refresher.few_items.forget(gone)
         for partition in item_partitions:
             self.items.pop(partition, None)

@@ -29,6 +29,7 @@ from outcome_checks import newcomer_problems
 from reason_records import reasons_record
 
 from models.ranking.newcomers import no_evidence, remember
+from models.vocabulary import NEWCOMER_CONTEXTS, NEWCOMER_LISTS
 from stream.outcomes.newcomers import record_key, stats_of
 from stream.state.record import HEADER
 from stream.wire.decode import DecodedEvent, DecodeLimits, decode_event
@@ -258,8 +259,9 @@ def test_a_record_older_than_the_one_before_it_was_written_by_a_zombie() -> None
     ("came", "told", "wrong"), [(5, 5, 0), (5, 4, 0), (5, 6, 1), (0, 1, 1), (900, 900, 0), (900, 901, 1)]
 )
 def test_a_newcomer_who_counts_twice_is_found(came: int, told: int, wrong: int) -> None:
-    evidence = no_evidence()
-    evidence = remember(evidence, np.zeros((told, len(evidence.better))))
+    evidence = remember(
+        no_evidence(), np.zeros((told, len(NEWCOMER_LISTS))), "popularity", np.zeros((told, len(NEWCOMER_CONTEXTS)))
+    )
     record = stats_of(3, evidence, 0)
     message = SimpleNamespace(key=lambda: record_key(record), value=lambda: encode(record))
     assert len(newcomer_problems([message], Counter({3: came}))) == wrong

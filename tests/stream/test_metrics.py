@@ -14,7 +14,8 @@ import places
 import pytest
 from prometheus_client import ProcessCollector, generate_latest
 
-from models.vocabulary import ACTIONS, EXPERTS
+from models.ranking.few_items import ADDED_NAMES
+from models.vocabulary import ACTIONS, NEWCOMER_CONTEXTS, NEWCOMER_LISTS
 from stream.errors import UsageError
 from stream.metrics import Metrics
 from stream.refresh.quarantine import CAUSES
@@ -69,7 +70,7 @@ def test_no_label_is_a_user_or_an_item():
     labels = {label for _, names, _ in exported().values() for label in names}
     assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python",
                       "outcome", "provider", "cause", "part", "evidence", "strategy", "field", "expert",
-                      "placement"}  # fmt: skip
+                      "made_for", "added", "placement"}  # fmt: skip
 
 
 def test_the_documentation_names_every_value_of_the_labels():
@@ -81,7 +82,9 @@ def test_the_documentation_names_every_value_of_the_labels():
         *CAUSES,
         *REFUSALS,
         *stages,
-        *EXPERTS,
+        *NEWCOMER_LISTS,
+        *NEWCOMER_CONTEXTS,
+        *ADDED_NAMES,
         "users",
         "items",
         "event",

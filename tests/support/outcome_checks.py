@@ -13,7 +13,7 @@ from typing import Any
 
 from sequential_reader import Expected, SequentialReader
 
-from models.ranking.newcomers import MEMORY
+from models.ranking.evidence import MEMORY
 from models.vocabulary import EVIDENCE
 from stream.outcomes.newcomers import RECORD_PREFIX
 from stream.settings import Settings

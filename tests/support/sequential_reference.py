@@ -46,6 +46,7 @@ class Exposure(NamedTuple):
     item: int
     time_s: int
     slot: int
+    context: int
 
 
 class First(NamedTuple):
@@ -113,7 +114,7 @@ class Reference:
             self.clicked.append(event.item)
         if event.action == "impression":
             self.exposed.append(event.item)
-            user.exposures.append(Exposure(event.item >> 32, second, event.slot))
+            user.exposures.append(Exposure(event.item >> 32, second, event.slot, event.context))
         elif event.action != "refund":
             self._behave(user, event)
 
@@ -127,7 +128,7 @@ class Reference:
             out += struct.pack("<Q", b.item) + struct.pack("<Q", b.time_ms)[:6]
             out += struct.pack("<BB", kind, b.dwell) + struct.pack("<I", b.event_id)[:3]
         for e in user.exposures:
-            out += struct.pack("<IIBBB", e.item, e.time_s, e.slot, 255, 0)
+            out += struct.pack("<IIBBB", e.item, e.time_s, e.slot, 255, e.context)
         for p in user.points:
             out += struct.pack("<QffIH", p.item, p.long, p.short, p.last_s, p.count)
         if user.older_s:

@@ -112,7 +112,7 @@ class Penchant:
 
     def _learn(self, options: FitOptions) -> None:
         if len(self.choosing):
-            self.weights = learn(self.choosing.choices(), self.weights, self._parts, options)
+            self.weights = self.replayed.weights = learn(self.choosing.choices(), self.weights, self._parts, options)
             self.chosen |= {"weights": self.weights.version, "choices": float(len(self.choosing))}
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from models.items.co_occurrence import moment_bins
 from models.items.record import MOMENTS
 from models.ranking.features import CONTEXT, FEATURES, ItemArrays, fill_features
+from models.ranking.few_items import with_added
 from models.ranking.moment import ITEMS_PER_MS, LEAST_ROOM, MAX_AGE_MS, Moments, item_moment
-from models.ranking.newcomers import with_expert
+from models.ranking.newcomers import with_list
 from models.ranking.weights import default_weights, weight_classes
 
 NOW_MS = 1_700_000_000_000
@@ -51,8 +52,14 @@ def test_it_is_kept_for_a_moment_and_made_anew_for_other_weights_and_hours_and_w
 def test_it_is_made_anew_when_newcomers_get_another_list():
     moments, weights = Moments(), default_weights()
     first = moments.at(items(9), SHARES, weights, NOW_MS, BINS[:2])
-    second = moments.at(items(9), SHARES, with_expert(weights, 3), NOW_MS, BINS[:2])
+    second = moments.at(items(9), SHARES, with_list(weights, "trend_day"), NOW_MS, BINS[:2])
     assert second is not first
+    assert moments.at(items(9), SHARES, with_list(weights, "trend_day", "hour"), NOW_MS, BINS[:2]) is not second
+    plain, added = (
+        moments.at(items(9), SHARES, with_added(weights, weight), NOW_MS, BINS[:2]) for weight in (0.0, 2.0)
+    )
+    assert (plain.base[:3, :9] != added.base[:3, :9]).any()  # of those who have few items
+    assert (plain.base[3:] == added.base[3:]).all()
     assert (first.base[:-1] == second.base[:-1]).all()
     assert (first.base[-1, :9] != second.base[-1, :9]).any()
 

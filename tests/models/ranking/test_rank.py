@@ -15,14 +15,15 @@ from models.items.priors import compute_priors
 from models.items.rows import DAY_MS
 from models.items.stats import ItemStatistics
 from models.ranking import rank as ranking
-from models.ranking.features import FEATURES, PART_OF, PARTS, SCALES, Question
+from models.ranking.features import FEATURES, PART_OF, PARTS, SCALES, Question, items_of
+from models.ranking.few_items import ADDED, lists_of_few, with_added
 from models.ranking.moment import Moments
-from models.ranking.newcomers import with_expert
+from models.ranking.newcomers import followed, with_list
 from models.ranking.rank import RankingParams, SequenceScores, rank, score_all
 from models.ranking.weights import Calibration, default_weights, from_json, make_weights, named, to_json, user_weights
-from models.vocabulary import COLD_START, EXPERTS, INTEREST, POPULAR
+from models.vocabulary import COLD_START, EXPERTS, INTEREST, NEWCOMER_CONTEXTS, POPULAR
 
-NOW = 1_700_000_000_000
+NOW = 1_699_990_000_000
 BINS = (6, 9, 17)
 PLAIN = named({"always": {"co_fast": 1.0, "co_forward": 0.5}}, {"popularity": 1.0})
 
@@ -82,7 +83,7 @@ class World:
         return Question(history, gains, excluded.reshape(users, -1), *moment, ages_s)
 
     def rank(self, history, gains=None, excluded=None, weights=PLAIN, top_k=3, each=50, limit=300, **options):
-        priors = compute_priors(self.catalog, self.stats, candidates_each=each, now_ms=NOW)
+        priors = compute_priors(self.catalog, self.stats, candidates_each=each, now_ms=NOW, followed=followed(weights))
         inputs = self.question(history, gains, excluded, options.pop("idle_s", 0.0))
         params = RankingParams(top_k, limit, weights, options.pop("feedback", (0.0, 0.0, 0.0)))
         options["moments"] = Moments() if options.pop("bounded", False) else None
@@ -194,8 +195,8 @@ def test_a_user_without_history_gets_what_is_popular():
 
 def test_newcomers_get_the_list_of_the_expert_that_serves_and_nobody_else_does():
     world = World(9, counts=[1, 30, 5, 80, 20, 10, 8, 3, 0], links={1: {5: 2.0}})
-    for expert, name in enumerate(EXPERTS):
-        served = with_expert(PLAIN, expert)
+    for name in EXPERTS:
+        served = with_list(PLAIN, name)
         bounded, plain = (world.rank([[-1, -1]], weights=served, each=3, bounded=each) for each in (True, False))
         share, days = DECAYED.get(name, (1.0, 1e9))
         wanted = sorted(range(9), key=lambda j: (-world.counts[j] * share * exp(-j / days), -world.counts[j]))[:3]
@@ -205,6 +206,64 @@ def test_newcomers_get_the_list_of_the_expert_that_serves_and_nobody_else_does()
         assert plain.parts[part].tolist() == plain.scores.tolist()
         warm = world.rank([[1, -1]], weights=served, excluded=[[1]])
         assert warm.items.tolist() == world.rank([[1, -1]], weights=PLAIN, excluded=[[1]]).items.tolist()
+
+
+@pytest.mark.parametrize("context", NEWCOMER_CONTEXTS)
+def test_the_list_of_newcomers_made_for_a_context_is_the_exact_best_of_all_items_and_changes_nobody_elses(context):
+    world = World(40, counts=[1 + (7 * n) % 31 for n in range(40)], links={1: {5: 2.0}})
+    differs = 0
+    for name in EXPERTS:
+        served = with_list(PLAIN, name, context)
+        bounded, plain = (world.rank([[-1, -1]], weights=served, each=3, bounded=each) for each in (True, False))
+        of = [world.impersonal(j, world.counts[j]) for j in range(40)]
+        scores = [x[name] + x[context] for x in of]
+        wanted = sorted(range(40), key=lambda j: (-scores[j], -world.counts[j], world.hashes[j]))[:3]
+        assert bounded.items.tolist() == plain.items.tolist() == [wanted], name
+        assert plain.scores[0] == pytest.approx([scores[j] for j in wanted], rel=1e-12)
+        assert plain.parts["context"][0] == pytest.approx([of[j][context] for j in wanted], rel=1e-12)
+        assert (sum(plain.parts.values()) == plain.scores).all()
+        differs += wanted != world.rank([[-1, -1]], weights=with_list(PLAIN, name), each=3).items[0].tolist()
+        warm = world.rank([[1, -1]], weights=served, excluded=[[1]])
+        assert warm.items.tolist() == world.rank([[1, -1]], weights=PLAIN, excluded=[[1]]).items.tolist()
+    assert differs > 3
+
+
+@pytest.mark.parametrize("added", ADDED)
+def test_what_newcomers_get_is_added_for_people_with_few_items_and_their_scores_stay_exact_sums(added):
+    world = World(40, counts=[1 + (7 * n) % 31 for n in range(40)], links={1: {5: 2.0, 6: 3.0, 7: 1.0}})
+    weights = named({"always": {"co_fast": 1.0, "age": 0.1}, "history_below_5": {"age": -0.3}}, {"popularity": 1.0})
+    served = with_added(with_list(weights, "trend_day"), added)
+    asked = {"history": [[1, 2, -1]], "excluded": [[1, 2]], "top_k": 3}
+    bounded, made = (world.rank(**asked, weights=served, each=40, bounded=each) for each in (True, False))
+    usual = world.oracle([1, 2, -1], [1.0] * 3, [1, 2], weights, each=40)
+    scores = {
+        j: (score + added * world.impersonal(j, world.counts[j])["trend_day"]) / (1 + added)
+        for j, (score, _, _) in usual.items()
+    }
+    wanted = sorted(scores, key=lambda j: (-scores[j], -world.counts[j], world.hashes[j]))[:3]
+    assert bounded.items.tolist() == made.items.tolist() == [wanted]
+    assert made.scores[0] == pytest.approx([scores[j] for j in wanted], rel=1e-12)
+    assert (sum(made.parts.values()) == made.scores).all()
+    assert made.contributions.sum(axis=2) == pytest.approx(made.parts["co_occurrence"] + made.parts["interest"])
+    many = {"history": [[1, 2, 3, 4, 8]], "excluded": [[1]], "top_k": 9}
+    for same in (many, many | {"history": [[-1] * 5]}):  # who has five, and who has none
+        plain, with_it = (world.rank(**same, weights=each) for each in (with_list(weights, "trend_day"), served))
+        assert plain.items.tolist() == with_it.items.tolist()
+        assert plain.scores.tolist() == with_it.scores.tolist()
+
+
+def test_the_lists_that_people_with_few_items_judge_are_those_that_would_be_served():
+    world = World(60, counts=[1 + (7 * n) % 31 for n in range(60)], links={1: {5: 2.0, 6: 3.0, 7: 1.0}, 3: {9: 1.0}})
+    weights = with_list(named({"always": {"co_fast": 1.0, "age": 0.1}}, {"popularity": 1.0}), "trend_2_months")
+    question = world.question([[1, 2], [3, -1]], excluded=[[1, 2], [3, -1]])
+    priors = compute_priors(world.catalog, world.stats, candidates_each=50, now_ms=NOW, followed=followed(weights))
+    items = items_of(world.catalog, world.stats)
+    judged = lists_of_few(question, items, priors, RankingParams(10, 300, weights), weights, None, None)
+    for row, added in enumerate((0.0, *ADDED)):
+        params = RankingParams(10, 300, with_added(weights, added))
+        served = rank(question, catalog=world.catalog, stats=world.stats, priors=priors, params=params)
+        assert judged[:, row].tolist() == served.items.tolist()
+    assert len({tuple(each) for each in judged[0].tolist()}) > 2
 
 
 def test_a_history_that_leads_nowhere_gives_popular_items_named_as_such():

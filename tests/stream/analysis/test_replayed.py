@@ -11,6 +11,7 @@ from tracker_harness import opened
 from models.evaluation.contract import Setup
 from models.evaluation.protocol import run
 from models.evaluation.questions import questions, warm_up_end
+from models.ranking.few_items import is_judge
 from models.ranking.weights import default_weights, named
 from stream.analysis.rankings.penchant import Penchant
 from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, evenly
@@ -189,3 +190,47 @@ def test_samples_are_even_and_take_starts_of_sessions_apart():
     sampled = choosing.sample(np.arange(100))
     assert {0, 50} <= set(sampled.tolist())  # the first event and the one after the hour
     assert len(sampled) <= 12
+
+
+def visits(hot_share, seed=0, people=900, hours=240):
+    """People with three items: what is hot in that hour with this probability (half of it for the first one), else something of
+    a topic of theirs."""
+    rng = np.random.default_rng(seed)
+    user, item, time_ms = [], [], []
+    for at in sorted(rng.integers(0, hours * 3600, people).tolist()):
+        u, topic, hot = len(set(user)), int(rng.integers(12)), 1000 + at // 7200
+        for k in range(3):
+            own = topic * 20 + int(rng.integers(20))
+            user.append(u)
+            item.append(hot if rng.random() < hot_share / (1 if k else 2) else own)
+            time_ms.append(NOW_MS + 1000 * at + 1000 * k)
+    order = np.argsort(time_ms, kind="stable")
+    numbers = {each: n for n, each in enumerate(dict.fromkeys(np.array(item)[order].tolist()))}
+    people_ = {each: n for n, each in enumerate(dict.fromkeys(np.array(user)[order].tolist()))}
+    stream = make_stream(
+        [people_[user[n]] for n in order], [numbers[item[n]] for n in order], [time_ms[n] for n in order]
+    )
+    return stream._replace(action=np.full(len(user), CLICK, np.uint8))
+
+
+@pytest.mark.parametrize(("hot_share", "is_added"), [(0.9, True), (0.0, False)])
+def test_what_is_hot_is_added_for_people_with_few_items_where_they_take_it(hot_share, is_added):
+    stream = visits(hot_share)
+    known = make_known(stream)._replace(user_ids=[f"user-{n}" for n in range(900)])
+    replayed = ReplayedWorker(SETTINGS, stream, known)
+    replayed.weights = named({"always": {"co_slow": 1.0}}, {"popularity": 1.0})
+    replayed.advance(stream.n_events)
+    told = replayed.newcomers
+    judges = [is_judge(user.encode()) for user in known.user_ids]
+    assert told.few.evidence.n > (30 if is_added else 0)
+    assert told.few.evidence.n <= 2 * sum(judges)
+    served = replayed.with_choice(replayed.weights)
+    assert (served.added > 0.0) == is_added
+    cut = ReplayedWorker(SETTINGS, stream, known)
+    cut.weights = replayed.weights
+    for to in range(0, stream.n_events, 7):
+        cut.advance(to)
+    cut.advance(stream.n_events)
+    # What leads may be some events older or newer, by where it was asked for; who judges is the same.
+    assert cut.newcomers.lists.n == told.lists.n
+    assert (cut.with_choice(replayed.weights).added > 0.0) == is_added

@@ -212,6 +212,17 @@ def test_a_rule_makes_a_placement_of_its_own_and_without_rules_lists_are_as_befo
     assert [i.item_id for i in after.list.record.items] == [i.item_id for i in before.list.record.items]
 
 
+def test_where_rules_count_lists_for_contexts_are_those_of_the_list_that_serves(shop):
+    shop_with_history(shop)
+    say(shop, no={"kind": "deny", "items": ["i7"]})
+    pages, now_ms = shop.tracker.refresher.pages, NOW_MS
+    page = pages.home
+    scope = page._rules.scope(("no",), pages.seen(now_ms), page.params.compose.slots)
+    made = [page._what_may(scope, now_ms, followed)[1] for followed in (0, 0, 3)]
+    assert made[1] is made[0]  # of a moment ago
+    assert [each.followed for each in made] == [0, 0, 3]
+
+
 def test_a_boost_is_a_part_a_promotion_is_labelled_and_both_say_which_rule_it_was(shop):
     shop_with_history(shop)
     plain = [item.item_id for item in records(shop, "ann")[0].items]

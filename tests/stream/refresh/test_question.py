@@ -31,6 +31,15 @@ def test_the_context_is_that_of_the_newest_behaviour_not_of_the_one_that_came_la
     assert question.bins.tolist() == moment_bins(np.full(3, NOW_MS + 60_000), np.array([2, 0, 0], np.uint8)).tolist()
 
 
+def test_the_context_of_somebody_who_was_only_shown_things_is_that_of_the_last_impression():
+    shown = [Event(0, i, NOW_MS - i, 100 + i, "impression", context=1 + i) for i in range(40)]
+    did = [Event(1, 50, NOW_MS - 9, 7, "view", context=4), Event(1, 51, NOW_MS, 8, "impression", context=5)]
+    _, question = asked([each._replace(context=each.context % 8) for each in shown] + did)
+    assert question.bins.tolist() == moment_bins(np.full(3, NOW_MS + 60_000), np.array([0, 4, 0], np.uint8)).tolist()
+    _, question = asked([each._replace(context=1 + each.context % 7) for each in shown])
+    assert question.bins[0].tolist() == moment_bins(np.array([NOW_MS]), np.array([1 + 40 % 7], np.uint8))[0].tolist()
+
+
 def test_of_equal_times_the_context_is_that_of_the_one_that_came_last():
     _, question = asked([Event(0, i, NOW_MS, 100 + i, "view", context=1 + i) for i in range(3)])
     assert question.bins.tolist() == moment_bins(np.full(3, NOW_MS + 60_000), np.array([3, 0, 0], np.uint8)).tolist()

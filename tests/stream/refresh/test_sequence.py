@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from kafka_records import NOW_MS
 from sequence_models import IDS, exported
-from tracker_harness import opened
+from tracker_harness import lists_of, opened, replicated
 
+from models.hashing import item_hash
 from models.ranking.weights import default_weights, named
 from stream.errors import ModelUnusableError
 from stream.refresh.question import first_engagements
 from stream.refresh.sequence import load_version, open_sequence, sequence_version
 from stream.refresh.versions import ranker_model
+from stream.wire.records import ExpertStats, NewcomerStats, encode
 
 SEQUENCE_ONLY = named({"always": {"sequence": 1.0}}, {"popularity": 1.0})
 
@@ -73,6 +75,54 @@ def test_the_sequence_model_adds_its_part_and_is_named(harness, tmp_path):
     assert [item.item_id for item in items] == [IDS[row] for row in expected.items[0]]
     harness.tracker.use_sequence(None, 0.0)
     assert fresh(harness)[0]["ann"].list.record.model.sequence is None
+
+
+def test_what_the_sequence_model_expects_of_nobody_is_one_of_the_lists_that_newcomers_may_get(harness, tmp_path):
+    exported(tmp_path / "model", text=False)
+    model = open_sequence(tmp_path / "model")
+    serving = harness.tracker.serving
+
+    def judged(user, item):
+        """How much better the model's list was for who took this first."""
+        harness.refresh("nobody")
+        before = harness.users.outcomes.newcomers.evidence.lists.better[-1]
+        harness.events((user, "click", item))
+        return harness.users.outcomes.newcomers.evidence.lists.better[-1] - np.exp(-1 / 300) * before
+
+    now_ms = np.array([harness.tracker.knowledge.stream_time_ms(NOW_MS) or NOW_MS])
+    nothing = np.zeros((1, 0), np.int64)
+    queries = model.queries(nothing.astype(np.int32), nothing, np.zeros(1, np.int64), now_ms)
+    order = [IDS[row] for row in model.top_k(queries, len(IDS)).items[0]]
+    usual = harness.refresh("nobody")["nobody"]
+    assert judged("a", order[0]) == pytest.approx(
+        -1 / np.log2(2 + usual.index(order[0])) * (usual.index(order[0]) < 10)
+    )
+    harness.tracker.use_sequence(model, 0.0)
+    place = min(usual.index(order[0]), 10)
+    worth = 1 / np.log2(2 + place) if place < 10 else 0.0
+    assert judged("b", order[0]) == pytest.approx(1.0 - worth)
+
+    def weigh():
+        stats = NewcomerStats(7, 200.0, 150.0, {"sequence": ExpertStats(100.0, 60.0)})
+        serving.replicate_strategies([replicated(b"newcomers/7", encode(stats))])
+        serving.weigh_strategies()
+
+    harness.refresh("nobody")  # and everybody who is due for the new model
+    weigh()
+    (published,) = lists_of(harness, "nobody")
+    record = published.list.record
+    assert record.user_id == "nobody"
+    assert (record.model.newcomers, record.items[0].strategy) == ("sequence", "cold_start")
+    assert [item.item_id for item in record.items] == order
+    assert all(item.score == item.parts["sequence"] for item in record.items)
+    assert harness.metrics.registry.get_sample_value("penchant_newcomer_list", {"expert": "sequence"}) == 1
+    harness.catalogue(order[0], available=False)
+    allowed, index = harness.tracker.knowledge.catalog.recommendable, harness.tracker.knowledge.index
+    left = serving.sequences.expected_of_newcomers(int(now_ms[0]), index, allowed, None)
+    assert left.tolist() == [index.lookup(np.array([item_hash(each)], np.uint64))[0] for each in order[1:]]
+    harness.tracker.use_sequence(None, 0.0)
+    serving.weigh_strategies()  # nobody needs to say anything new for that
+    assert lists_of(harness, "nobody")[0].list.record.model.newcomers == "popularity"
 
 
 def test_first_engagements_are_the_newest_in_order_and_fit(harness):

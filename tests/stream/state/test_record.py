@@ -56,7 +56,7 @@ def golden_states():
     states.dwell[0, :3], states.event_id[0, :3] = (0, 255, 17), (0, 2**24 - 1, 0x00BEEF)
     states.exposed_item[0, :2], states.exposed_s[0, :2] = (2**32 - 1, 5), (1_700_000_001, 1_700_000_002)
     states.exposed_slot[0, :2], states.exposed_strategy[0, :2] = (0, 255), (255, 1)
-    states.exposed_propensity[0, :2] = 0, 128
+    states.exposed_context[0, :2] = 0, 128
     states.point[0, 0] = (0xFEDC_BA98_7654_3210, 1.5, -0.25, 1_700_000_400, 65_535)
     states.point[0, 1] = (3, 0.0625, 0.0, 1_700_000_500, 1)
     states.histogram[0] = np.arange(BINS) / 4

@@ -16,7 +16,8 @@ from sequential_reference import Event, Reference
 from tracker_harness import item_value, lists_of, opened, replicated, shop_with_history, users
 
 from models.hashing import item_hash
-from models.vocabulary import ACTIONS
+from models.ranking.few_items import is_judge
+from models.vocabulary import ACTIONS, EXPERTS
 from stream.errors import SettingsError
 from stream.metrics import Metrics
 from stream.outcomes.newcomers import NEWCOMERS_KEY
@@ -27,7 +28,7 @@ from stream.refresh.renewal import LEARNED_LATE_S
 from stream.settings import Settings
 from stream.state.record import RING, dwell_code
 from stream.wire.codes import context_bucket, event_id_hash
-from stream.wire.records import StrategyStats, encode
+from stream.wire.records import ExpertStats, FollowerStats, NewcomerStats, StrategyStats, encode
 from stream.worker.tracker import Tracker
 
 
@@ -527,6 +528,197 @@ def test_people_without_history_get_the_list_that_those_before_them_took_most_fr
         assert value("penchant_newcomers") > 30
 
 
+def told(harness, *events):
+    """Events `(user, action, item, device)`."""
+    start = harness.next_offset
+    harness.chunk(
+        [
+            event_record(start + n, user, action=action, item_id=item, context={"device": device})
+            for n, (user, action, item, device) in enumerate(events)
+        ]
+    )
+
+
+def newcomers_by_device(harness, n):
+    """Who comes with a phone takes one thing first, who comes with a desk another."""
+    for k in range(n):
+        device = ("phone", "desk")[k % 2]
+        told(harness, (f"new{k}", "click", f"for-{device}", device))
+        harness.share_statistics()
+        harness.refresh(f"new{k}")
+        for key, value in harness.users.outcomes.take().strategies:
+            harness.tracker.serving.replicate_strategies([replicated(key, value)])
+        harness.tracker.serving.weigh_strategies()
+
+
+def test_newcomers_get_the_list_of_their_device_where_newcomers_of_each_device_take_something_else(tmp_path):
+    with opened(tmp_path) as harness:
+        harness.catalogue("for-phone", "for-desk", *(f"i{n}" for n in range(30)))
+        told(harness, *((f"old{k}", "click", f"i{k % 30}", ("phone", "desk")[k % 2]) for k in range(60)))
+        harness.share_statistics()
+        harness.refresh("old0")
+        value = harness.metrics.registry.get_sample_value
+        newcomers_by_device(harness, 24)
+        told(harness, ("on-phone", "impression", "i1", "phone"), ("on-desk", "impression", "i1", "desk"))
+        early = harness.refresh("on-phone", "on-desk")
+        assert early["on-phone"] == early["on-desk"]  # so few say nothing
+        assert value("penchant_newcomer_context", {"made_for": "scene"}) == 0
+        newcomers_by_device(harness, 120)
+        firsts = {user: listed[0] for user, listed in harness.refresh("on-phone", "on-desk").items()}
+        assert firsts == {"on-phone": "for-phone", "on-desk": "for-desk"}
+        (made,) = lists_of(harness, "on-desk")
+        record = made.list.record
+        assert (record.model.newcomers_for, record.items[0].strategy) == ("scene", "cold_start")
+        for item in record.items:
+            assert sum(item.parts.values()) == pytest.approx(item.score, abs=1e-12)
+        assert record.items[0].parts["context"] > 0.2
+        assert harness.refresh("nobody")["nobody"][:2] != []  # of whom no device is known: the list made for none
+        assert lists_of(harness, "nobody")[0].list.record.items[0].parts["context"] == 0.0
+        assert value("penchant_newcomer_context", {"made_for": "scene"}) == 1
+        gain, error = (
+            value(f"penchant_newcomer_context_{name}", {"made_for": "scene"}) for name in ("gain", "gain_error")
+        )
+        assert gain > 2 * error > 0.0
+
+
+def test_lists_for_contexts_are_made_of_the_list_that_serves_though_nothing_else_has_changed(tmp_path):
+    with opened(tmp_path) as harness:
+        harness.catalogue("i1", "i2")
+        harness.events(("a", "click", "i1"))
+        harness.share_statistics()
+        harness.refresh("a")
+        knowledge = harness.tracker.knowledge
+        assert knowledge.last_priors.followed == EXPERTS.index("popularity")
+        harness.tracker.serving.replicate_strategies(
+            [
+                replicated(
+                    b"newcomers/0", encode(NewcomerStats(0, 200.0, 150.0, {"trend_day": ExpertStats(100.0, 60.0)}))
+                )
+            ]
+        )
+        harness.tracker.serving.weigh_strategies()
+        harness.refresh("a")
+        assert knowledge.last_priors.followed == EXPERTS.index("trend_day")
+
+
+def test_lists_say_nothing_of_contexts_while_none_serves(tmp_path):
+    with opened(tmp_path) as harness:
+        harness.catalogue("i1")
+        (made,) = lists_of(harness, "nobody")
+        assert b"newcomers_for" not in made.list.value
+
+
+THINGS = 50
+
+
+def shop_where_first_items_say_little(harness):
+    """Many things, each with a dozen that go with it; but whoever comes takes something hot next."""
+    near = [[f"near{k}-{n}" for n in range(12)] for k in range(THINGS)]
+    harness.catalogue("hot", *(f"base{k}" for k in range(THINGS)), *(item for items in near for item in items))
+    for old in range(3 * THINGS):
+        k = old % THINGS
+        harness.events((f"old{old}", "click", f"base{k}"), *((f"old{old}", "click", item) for item in near[k]))
+    harness.share_statistics()
+
+
+def with_one_item_who_take_next(harness, item, n, start=0):
+    """Persons who take one of the things, get a list, and take this, which others begin with."""
+    for k in range(start, start + n):
+        harness.events((f"few{k}", "click", f"base{k % THINGS}"), (f"new{k}", "click", item))
+        harness.share_statistics()
+        harness.refresh(f"few{k}")
+        harness.events((f"few{k}", "click", item))
+        harness.share_statistics()
+    for key, value in harness.users.outcomes.take().strategies:
+        harness.tracker.serving.replicate_strategies([replicated(key, value)])
+    harness.tracker.serving.weigh_strategies()
+
+
+def list_of(harness, user):
+    """As it is sent, among those of all who are due."""
+    return next(made.list for made in lists_of(harness, user) if made.list.record.user_id == user)
+
+
+def place_of(item_id, record):
+    """From 0."""
+    return [item.item_id for item in record.items].index(item_id)
+
+
+def judges(n):
+    """How many of the first n persons with one item judge."""
+    return sum(is_judge(f"few{k}".encode()) for k in range(n))
+
+
+def test_people_with_few_items_get_what_newcomers_get_added_where_they_take_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("models.ranking.few_items.JUDGES", 3)
+    with opened(tmp_path) as harness:
+        shop_where_first_items_say_little(harness)
+        value = harness.metrics.registry.get_sample_value
+        with_one_item_who_take_next(harness, "hot", 40)
+        evidence = harness.users.outcomes.newcomers.evidence.few.evidence
+        assert evidence.n == pytest.approx(judges(40), rel=0.02)
+        assert harness.tracker.serving.params.weights.added == 0.0  # so few say nothing
+        harness.events(("one", "click", "base3"))
+        before = list_of(harness, "one")
+        assert b"few_items_added" not in before.value
+        assert place_of("hot", before.record) > 3
+        name = harness.tracker.serving.params.weights.cold_expert
+        n = next(n for n in range(41, 400) if judges(n) > judges(40) + 34)  # who say enough of the list that serves
+        with_one_item_who_take_next(harness, "hot", n - 40, start=40)
+        assert harness.tracker.serving.params.weights.cold_expert == name
+        harness.refresh()
+        record = list_of(harness, "one").record
+        assert record.model.few_items_added == harness.tracker.serving.params.weights.added > 0.0
+        assert place_of("hot", record) <= 1  # beside the own item
+        for item in record.items:
+            assert sum(item.parts.values()) == pytest.approx(item.score, abs=1e-12)
+        assert {item.strategy for item in record.items} <= {"interest", "popular"}
+        assert value("penchant_few_items_added") == record.model.few_items_added
+        assert value("penchant_few_items_judgements") > 30
+        name = f"{record.model.few_items_added:g}"
+        gain, error = (value(f"penchant_few_items_{each}", {"added": name}) for each in ("gain", "gain_error"))
+        assert gain > 2 * error
+
+
+def test_people_with_few_items_who_take_what_goes_with_their_item_get_nothing_added(tmp_path, monkeypatch):
+    monkeypatch.setattr("models.ranking.few_items.JUDGES", 2)
+    with opened(tmp_path) as harness:
+        shop_where_first_items_say_little(harness)
+        for k in range(120):
+            harness.events((f"few{k}", "click", f"base{k % THINGS}"))
+            harness.share_statistics()
+            listed = harness.refresh(f"few{k}")[f"few{k}"]
+            harness.events((f"few{k}", "click", listed[0]))
+        for key, stats in harness.users.outcomes.take().strategies:
+            harness.tracker.serving.replicate_strategies([replicated(key, stats)])
+        harness.tracker.serving.weigh_strategies()
+        assert harness.users.outcomes.newcomers.evidence.few.evidence.n > 30
+        assert harness.tracker.serving.params.weights.added == 0.0
+
+
+def test_one_with_few_items_judges_a_list_once_however_often_events_come_and_after_a_restart(tmp_path):
+    with opened(tmp_path) as harness:
+        shop_where_first_items_say_little(harness)
+        user = next(f"few{k}" for k in range(99) if is_judge(f"few{k}".encode()))
+        other = next(f"few{k}" for k in range(99) if not is_judge(f"few{k}".encode()))
+        harness.events((user, "click", "base1"), (other, "click", "base1"))
+        harness.refresh(user, other)
+        assert len(harness.tracker.refresher.few_items) == 1
+        again = [event_record(harness.next_offset, user, action="click", item_id="hot")]
+        harness.chunk(again)
+        harness.chunk(again)
+        harness.events((user, "click", "near2-3"), (other, "click", "hot"))  # of another moment than the list was
+        told = harness.users.outcomes.newcomers.evidence.few.evidence
+        assert told.n == 1.0
+        stored = harness.users.outcomes.take().stored
+        harness.users.store.write(zip(*stored, strict=True), None)
+        read = UserPartition(0, harness.stores[0][0]).outcomes.newcomers.evidence.few.evidence
+        assert [np.asarray(each).tolist() for each in read] == [np.asarray(each).tolist() for each in told]
+        harness.refresh(user)
+        harness.tracker.forget([0], [])
+        assert len(harness.tracker.refresher.few_items) == 0
+
+
 def test_which_list_newcomers_get_can_be_set(tmp_path):
     with opened(tmp_path, newcomer_lists="trend_day") as harness:
         harness.catalogue(*(f"i{n}" for n in range(3)))
@@ -537,16 +729,40 @@ def test_which_list_newcomers_get_can_be_set(tmp_path):
         assert lists_of(harness, "nobody")[0].list.record.model.newcomers == "trend_day"
 
 
+def test_a_list_set_by_hand_is_made_for_nothing_and_added_for_nobody_whatever_is_said(tmp_path):
+    with opened(tmp_path, newcomer_lists="trend_day") as harness:
+        sure = ExpertStats(100.0, 60.0)
+        told = FollowerStats("trend_hour", 200.0, 150.0, {"hour": sure})
+        stats = NewcomerStats(
+            0,
+            200.0,
+            150.0,
+            {"trend_hour": sure},
+            0,
+            contexts=told,
+            few_items=FollowerStats("trend_hour", 200.0, 150.0, {"2": sure}),
+        )
+        harness.tracker.serving.replicate_strategies([replicated(b"newcomers/0", encode(stats))])
+        harness.tracker.serving.weigh_strategies()
+        weights = harness.tracker.serving.params.weights
+        assert (weights.cold_expert, weights.cold_context, weights.added) == ("trend_day", "", 0.0)
+    with opened(tmp_path / "followed") as harness:
+        harness.tracker.serving.replicate_strategies([replicated(b"newcomers/0", encode(stats))])
+        harness.tracker.serving.weigh_strategies()
+        weights = harness.tracker.serving.params.weights
+        assert (weights.cold_expert, weights.cold_context, weights.added) == ("trend_hour", "hour", 2.0)
+
+
 def test_a_newcomer_is_judged_once_however_often_the_events_come(tmp_path):
     with opened(tmp_path) as harness:
         harness.catalogue("i1", "i2")
         harness.refresh("nobody")
         records = [event_record(n, f"u{n}", action="click", item_id="i1") for n in range(5)]
         harness.chunk(records)
-        told = harness.users.outcomes.newcomers.evidence.n
+        told = harness.users.outcomes.newcomers.evidence.lists.n
         harness.chunk(records)
         harness.chunk([event_record(9, "u0", action="click", item_id="i2")])
-        assert harness.users.outcomes.newcomers.evidence.n == told == pytest.approx(5, rel=0.02)
+        assert harness.users.outcomes.newcomers.evidence.lists.n == told == pytest.approx(5, rel=0.02)
 
 
 def test_what_newcomers_said_is_there_after_a_restart_and_garbage_begins_anew(tmp_path):
@@ -558,7 +774,9 @@ def test_what_newcomers_said_is_there_after_a_restart_and_garbage_begins_anew(tm
         harness.users.store.write(zip(*stored, strict=True), None)
         before = harness.users.outcomes.newcomers.evidence
         again = UserPartition(0, harness.stores[0][0]).outcomes.newcomers
-        assert [np.asarray(each).tolist() for each in again.evidence] == [np.asarray(each).tolist() for each in before]
+        for one, other in ((again.evidence.lists, before.lists), (again.evidence.contexts[1], before.contexts[1])):
+            assert [np.asarray(each).tolist() for each in one] == [np.asarray(each).tolist() for each in other]
+        assert again.evidence.contexts.name == before.contexts.name == "popularity"
         assert again.take_changed() is None
         harness.users.store.write([(NEWCOMERS_KEY, b"{")], None)
-        assert UserPartition(0, harness.stores[0][0]).outcomes.newcomers.evidence.n == 0.0
+        assert UserPartition(0, harness.stores[0][0]).outcomes.newcomers.evidence.lists.n == 0.0
