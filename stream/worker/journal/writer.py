@@ -49,7 +49,8 @@ class JournalWriter:
             self._file.write(MAGIC)
         except OSError as error:
             raise SettingsError(
-                f"journal_dir: {path} cannot be written: {error.strerror}.", "name a directory that the worker may write to"
+                f"journal_dir: {path} cannot be written: {error.strerror}.",
+                "name a directory that the worker may write to",
             ) from None
         self.written_bytes = len(MAGIC)
         """So far, compressed."""
