@@ -15,7 +15,8 @@ from models.evaluation.contract import Answer, Contender, Factory, Known, Setup,
 from models.learning.weight_fit import FitOptions, learn
 from models.ranking.features import PARTS
 from models.ranking.weights import default_weights
-from stream.analysis.rankings.sequence import can_train, trained
+from models.sequence.graph import Kind
+from stream.analysis.rankings.sequence import ARCHITECTURE, can_train, trained
 from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, UserInputs
 from stream.settings import Settings
 
@@ -44,6 +45,7 @@ class Penchant:
         parts: tuple[str, ...] = PARTS,
         learned: bool = True,
         candidates_only: bool = False,
+        architecture: Kind = ARCHITECTURE,
     ) -> None:
         """A variant of what serves.
 
@@ -53,9 +55,10 @@ class Penchant:
             parts: those that are used.
             learned: False: the weights that Penchant comes with.
             candidates_only: everything that a worker would not score is last, so the figures are those of its lists.
+            architecture: of the sequence model.
         """
         self._settings, self._setup, self._parts, self._learned = settings, setup, parts, learned
-        self._candidates_only = candidates_only
+        self._candidates_only, self._architecture = candidates_only, architecture
         self.weights = default_weights()
         self.chosen: dict[str, float | str] = {}
 
@@ -106,7 +109,7 @@ class Penchant:
     def _train_sequence(self, end: int) -> None:
         """Weights must be learned with a model that had not seen the choices, so it is trained twice."""
         if "sequence" in self._parts and self._learned and can_train():
-            self.replayed.sequence = trained(self._stream, self._known, end, self._setup.seed)
+            self.replayed.sequence = trained(self._stream, self._known, end, self._setup.seed, self._architecture)
             model = self.replayed.sequence
             self.chosen["sequence"] = "none: counting was better" if model is None else model.model_version
 
@@ -129,6 +132,11 @@ def with_default_weights(settings: Settings) -> Factory:
 def of_candidates(settings: Settings) -> Factory:
     """What a worker's lists hold: only candidates are scored."""
     return lambda setup: Penchant(settings, setup, candidates_only=True)
+
+
+def with_architecture(architecture: Kind) -> Callable[[Settings], Factory]:
+    """With a sequence model of another architecture."""
+    return lambda settings: lambda setup: Penchant(settings, setup, architecture=architecture)
 
 
 def without(part: str) -> Callable[[Settings], Factory]:

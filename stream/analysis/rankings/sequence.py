@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -10,15 +11,18 @@ from typing import Final
 import numpy as np
 
 from models.encoder.errors import ModelError
-from models.evaluation.contract import Answer, Known, Setup, Stream, UnavailableError
+from models.evaluation.contract import Answer, Factory, Known, Setup, Stream, UnavailableError
 from models.evaluation.questions import histories
 from models.hashing import item_hash
+from models.sequence.graph import Kind
 from models.sequence.model import SequenceModel
 from models.training.engagements import engagements
 from models.training.sequence import run
 from models.training.sequence.settings import SequenceSettings
+from stream.settings import Settings
 
 NAME: Final = "sequence"
+ARCHITECTURE: Final = SequenceSettings().architecture
 _NEEDED: Final = ("torch", "onnx", "onnxruntime")
 
 
@@ -27,7 +31,7 @@ def can_train() -> bool:
     return all(find_spec(name) is not None for name in _NEEDED)
 
 
-def trained(stream: Stream, known: Known, end: int, seed: int) -> SequenceModel | None:
+def trained(stream: Stream, known: Known, end: int, seed: int, architecture: Kind) -> SequenceModel | None:
     """A model of the events `[0, end)`; None if counting was better, or if there are too few of them."""
     at = np.flatnonzero(stream.first[:end])
     events = engagements(stream.user[at], stream.item[at], stream.time_ms[at])
@@ -36,7 +40,7 @@ def trained(stream: Stream, known: Known, end: int, seed: int) -> SequenceModel 
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "sequence"
         try:
-            result = run.train(corpus, SequenceSettings(seed=seed), out)
+            result = run.train(corpus, SequenceSettings(architecture=architecture, seed=seed), out)
         except ModelError:  # too few events to tell anything
             return None
         if not result.kept:
@@ -56,8 +60,8 @@ class SequenceAlone:
 
     name = NAME
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
+    def __init__(self, setup: Setup, architecture: Kind = ARCHITECTURE) -> None:
+        self._setup, self._architecture = setup, architecture
         self.chosen: dict[str, str] = {}
 
     def warm_up(self, stream: Stream, known: Known, end: int) -> None:
@@ -68,7 +72,7 @@ class SequenceAlone:
         """
         if not can_train():
             raise UnavailableError("needs torch: pip install 'penchant[train,encoder-cpu]'")
-        model = trained(stream, known, end, self._setup.seed)
+        model = trained(stream, known, end, self._setup.seed, self._architecture)
         if model is None:
             raise UnavailableError("too few events before the mark, or no better on the last of them than counting")
         self._model, self._stream = model, stream
@@ -97,3 +101,8 @@ class SequenceAlone:
         """Somebody had something."""
         if self._stream.first[at]:
             self._length[self._stream.user[at]] += 1
+
+
+def alone(architecture: Kind) -> Callable[[Settings], Factory]:
+    """The model of another architecture, alone."""
+    return lambda _: lambda setup: SequenceAlone(setup, architecture)

@@ -8,11 +8,14 @@ from evaluation_streams import make_known, make_stream, random_stream
 from kafka_records import NOW_MS
 from tracker_harness import opened
 
-from models.evaluation.contract import Setup
+from models.evaluation.contract import Setup, UnavailableError
 from models.evaluation.protocol import run
 from models.evaluation.questions import questions, warm_up_end
 from models.ranking.few_items import is_judge
 from models.ranking.weights import default_weights, named
+from stream.analysis.rankings import penchant as contender_module
+from stream.analysis.rankings import sequence as sequence_module
+from stream.analysis.rankings.contenders import factory
 from stream.analysis.rankings.penchant import Penchant
 from stream.analysis.replayed import ChoiceSampler, ReplayedWorker, evenly
 from stream.analysis.weights import TooFewError, train_strengths, train_weights
@@ -112,6 +115,34 @@ def test_the_contender_cannot_see_the_future():
     changed = stream._replace(item=item)
     other = run(Penchant(SETTINGS, Setup(0)), changed, known, asked.take(np.arange(10)), end, stop)
     assert one.rank.tolist() == other.rank.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "architectures"),
+    [
+        ("penchant", ["sasrec"] * 2),
+        ("penchant_hstu", ["hstu"] * 2),
+        ("penchant_lru", ["lru"] * 2),
+        ("penchant_without_sequence", []),
+        ("sequence", ["sasrec"]),
+        ("sequence_hstu", ["hstu"]),
+        ("sequence_lru", ["lru"]),
+    ],
+)
+def test_a_contender_trains_the_architecture_that_its_name_says(monkeypatch, name, architectures):
+    stream = topical()
+    known = make_known(stream)
+    end = warm_up_end(stream, 0.7)
+    trained_now = []
+    for module in (contender_module, sequence_module):
+        monkeypatch.setattr(module, "can_train", lambda: True)
+        monkeypatch.setattr(module, "trained", lambda *given: trained_now.append(given[-1]))
+    contender = factory(name, SETTINGS)(Setup(0))
+    try:
+        contender.warm_up(stream, known, end)
+    except UnavailableError:
+        assert name.startswith("sequence")  # alone it is nothing where counting was better
+    assert trained_now == architectures
 
 
 def test_an_item_that_only_its_text_tells_about_is_found():
