@@ -43,6 +43,7 @@ CLASS = {
     "models/items/": CALLER,
     "models/learning/click_model.py": PART,
     "models/learning/click_examples.py": CALLER,
+    "models/learning/fatigue_fit.py": CALLER,
     "models/ranking/rank.py": START,
     "models/ranking/weights.py": PART,
     "models/sequence/export.py": START,

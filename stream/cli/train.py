@@ -16,6 +16,10 @@ class Trainings(LazyGroup):
             "stream.cli.train_weights",
             "Learn how much each part of a score counts, from what people chose next; needs neither torch nor a GPU.",
         ),
+        "fatigue": Lazy(
+            "stream.cli.train_fatigue",
+            "Learn how much an item that was seen and not taken should fall, from impressions and clicks on the topics.",
+        ),
         "sequence": Lazy(
             "stream.cli.train_sequence",
             "Train the sequence model: what a user will want next, from the order and the times of what they had.",

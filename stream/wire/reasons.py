@@ -16,6 +16,9 @@ from models.vocabulary import Action, Strategy
 
 REASONS_VERSION: Final = 2
 
+OF_PLACEMENTS: Final = ("rules", "fatigue")
+"""Names of parts that a placement adds to what the ranking says."""
+
 Index = Annotated[int, Meta(ge=0)]
 
 
@@ -162,6 +165,8 @@ class ItemPlace(NamedTuple):
     strategy: Strategy
     propensity: float
     moved_by: str | None = None
+    score: float | None = None
+    """What the ranking says of item and person, without what a placement takes off and a shop adds; None: not told."""
 
 
 class ItemReason(NamedTuple):
@@ -218,7 +223,11 @@ def item_places(record: Reasons | RecommendationAttribution) -> list[ItemPlace]:
     """As `item_reasons`."""
     if isinstance(record, RecommendationAttribution):
         return [ItemPlace(record.item_id, record.rank, record.strategy, record.propensity)]
-    return [ItemPlace(p.item_id, rank, p.strategy, p.propensity, p.moved_by) for rank, p in enumerate(record.places, 1)]
+    ranked = [at for at, name in enumerate(record.part_names) if name not in OF_PLACEMENTS]
+    return [
+        ItemPlace(p.item_id, rank, p.strategy, p.propensity, p.moved_by, sum(p.parts[at] for at in ranked))
+        for rank, p in enumerate(record.places, 1)
+    ]
 
 
 def _fields(cited: CitedBehaviour) -> tuple[str, Action, int]:

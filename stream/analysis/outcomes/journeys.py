@@ -38,7 +38,18 @@ class Range(NamedTuple):
 class Exposure:
     """One item of one recommendation that a person saw."""
 
-    __slots__ = ("bought", "clicked", "context", "item", "moved_by", "propensity", "shown_ms", "slot", "strategy")
+    __slots__ = (
+        "bought",
+        "clicked",
+        "context",
+        "item",
+        "moved_by",
+        "propensity",
+        "score",
+        "shown_ms",
+        "slot",
+        "strategy",
+    )
 
     def __init__(self, item: int, shown_ms: int, slot: int, context: int) -> None:
         self.item, self.shown_ms, self.slot, self.context = item, shown_ms, slot, context
@@ -46,6 +57,7 @@ class Exposure:
         # Until its place in a list is found.
         self.strategy, self.propensity = UNKNOWN, 1.0
         self.moved_by: str | None = None
+        self.score: float | None = None
 
 
 class Touch(NamedTuple):
@@ -133,6 +145,7 @@ class Journeys:
             if exposure is not None and 1 <= place.rank <= SLOT_MAX and 0 < place.propensity <= 1:
                 exposure.slot, exposure.propensity = place.rank, place.propensity
                 exposure.strategy, exposure.moved_by = STRATEGIES.index(place.strategy), place.moved_by
+                exposure.score = place.score
 
     def add_outcome(self, record: OutcomeAttribution) -> None:
         """Which recommendations earned an outcome."""

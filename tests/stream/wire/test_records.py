@@ -591,7 +591,7 @@ def test_a_record_of_reasons_says_the_same_as_those_of_before_it() -> None:
     (only,) = item_reasons(old)
     assert (only.item_id, only.rank, only.contributions) == (old.item_id, old.rank, old.contributions)
     assert only.sentences == {"en": old.explanation.en, "zh": old.explanation.zh}
-    assert item_places(old) == [("item-9", 1, "unknown", 1.0, None)]
+    assert item_places(old) == [("item-9", 1, "unknown", 1.0, None, None)]
 
 
 def test_a_sentence_is_in_the_language_asked_for_or_in_one_that_there_is() -> None:
