@@ -131,6 +131,7 @@ TimeUnit = Annotated[
 TimePattern = Annotated[
     str | None, optional("How times are written if not as in ISO 8601: `%d/%m/%Y %H:%M`.", FILE, "PATTERN")
 ]
+Placement = Annotated[str, option("Of which placement the lists are.", None, "NAME")]
 ShuffleMinutes = Annotated[
     int | None,
     optional(

@@ -23,9 +23,11 @@ from stream.cli import options
 from stream.cli.apps import group_app
 from stream.cli.connection import connected
 from stream.cli.outputs import Report
+from stream.cli.placements import checked_placement
 from stream.display.terminal import Cell, Style, say, say_json, show_table, stderr, stdout
 from stream.errors import UsageError
 from stream.params import decode_limits
+from stream.refresh.publish import Published
 from stream.refresh.sequence import open_sequence
 from stream.rules.book import PLACEMENT, RULE, RuleBook
 from stream.rules.files import Wanted, read_wanted
@@ -202,17 +204,19 @@ def try_rules(
         bool, options.flag("--only", "Without the rules on the topic that the file does not have.")
     ] = False,
     top: Annotated[int, options.option("Places shown.", None, "N", min=1, max=200)] = 20,
+    placement: options.Placement = HOME,
     bootstrap_servers: options.BootstrapServers = None,
     json_: Annotated[bool, options.flag("--json", "One JSON object per place and line.")] = False,
 ) -> None:
     settings = connected(bootstrap_servers=bootstrap_servers)
+    checked_placement(settings, placement)
     wanted = _by_key(*read_wanted(file, settings))
     behaviours = read_behaviours(settings, user)
     there = {} if only else _on_topic(read_book(settings))
     with open_lookup(settings, read_topics(settings)) as lookup:
-        before = lookup.listing(user, behaviours, 0).published.list.record
+        before = _list_of(lookup.listing(user, behaviours, 0).published, placement)
         lookup.use_rules(there | wanted)
-        after = lookup.listing(user, behaviours, 0).published.list.record
+        after = _list_of(lookup.listing(user, behaviours, 0).published, placement)
     rows = []
     for rank in range(1, min(top, max(len(before.items), len(after.items))) + 1):
         was, now = _place(before, rank), _place(after, rank)
@@ -225,6 +229,11 @@ def try_rules(
     show_table(stdout(), ("", "now", f"with {file.name}", "moved by"), rows)
     if after.relaxed is not UNSET:
         say(stdout(), f"left out, since with them there would be too few items: {', '.join(after.relaxed)}", "bold red")
+
+
+def _list_of(made: Published, placement: str) -> Recommendation:
+    other = next((each for each in made.others if each.placement == placement), None)
+    return made.list.record if other is None else other.list.record
 
 
 def _place(record: Recommendation, rank: int) -> tuple[str | None, str | None]:

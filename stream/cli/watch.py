@@ -11,10 +11,12 @@ from stream.cli import options
 from stream.cli.apps import command_app, teach
 from stream.cli.connection import connected
 from stream.cli.options import flag, option, optional
+from stream.cli.placements import topic_of
 from stream.cli.watch_lists import lists
 from stream.cli.watch_screen import Wanted, show
 from stream.display.terminal import count, say, stderr, stdout
 from stream.settings import Settings
+from stream.settings.placements import HOME
 from stream.wire.join import Joiner
 
 app = command_app()
@@ -36,11 +38,14 @@ def watch(
     limit: Annotated[int | None, optional("End after this many lists.", None, "N", min=1)] = None,
     top: Annotated[int, option("Items shown of each list.", None, "N", min=1, max=200)] = 3,
     lang: options.Language = "en",
+    placement: options.Placement = HOME,
     json_: Annotated[bool, flag("--json", "One JSON object per list and line.")] = False,
     bootstrap_servers: options.BootstrapServers = None,
     shadow: options.Shadow = None,
 ) -> None:
     settings = connected(bootstrap_servers=bootstrap_servers, shadow=shadow)
+    if placement != HOME:
+        settings = settings.model_copy(update={"topic_recommendations": topic_of(settings, placement)})
     raise typer.Exit(_run(settings, Wanted(user, from_beginning, limit, top, lang, json_)))
 
 

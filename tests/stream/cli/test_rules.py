@@ -84,6 +84,22 @@ def test_placements_are_changed_listed_and_removed_like_rules(shop):
     assert rules("remove", "placement/home").exit_code == 2
 
 
+def test_a_rule_is_tried_in_the_placement_that_is_asked(shop, monkeypatch):
+    monkeypatch.setenv("PENCHANT_PLACEMENTS", '{"cart": {"slots": 3}}')
+    text = '[rules.first]\nkind = "pin"\nitems = ["i9"]\nplace = 1\nplacement = "cart"'
+    found = {}
+    for placement in ("home", "cart"):
+        result = rules("test", "rules.toml", "--user", "ann", "--placement", placement, "--json", text=text)
+        assert result.exit_code == 0, result.output
+        found[placement] = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [place["after"] for place in found["home"]] == [place["before"] for place in found["home"]]
+    assert len(found["cart"]) == 3
+    assert (found["cart"][0]["after"], found["cart"][0]["moved_by"]) == ("i9", "rule:first")
+    refused = rules("test", "rules.toml", "--user", "ann", "--placement", "shelf", text=text)
+    assert refused.exit_code == 2
+    assert "there are: home, cart" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "text", "says"),
     [

@@ -352,6 +352,31 @@ def test_watch_shows_what_is_on_the_topics_joined_and_with_titles(broker: Embedd
 
 
 @pytest.mark.timeout(60)
+def test_watch_shows_the_lists_of_the_placement_that_is_asked(
+    embedded: Callable[[Mapping[str, int]], EmbeddedBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = ("events", "items", "recommendations", "recommendations.cart", "attributions")
+    broker = embedded({f"interest.{name}": 1 for name in topics})
+    monkeypatch.setenv("PENCHANT_PLACEMENTS", '{"cart": {}}')
+    produce(
+        broker,
+        [
+            ("interest.recommendations", "u1", encode(make_list(1))),
+            ("interest.recommendations.cart", "u1", encode(make_list(2))),
+        ],
+    )
+    watch = ["watch", "--from-beginning", "--limit", "1", "--json", "--bootstrap-servers", broker.bootstrap_servers]
+
+    for placement, expected in (("home", "r1"), ("cart", "r2")):
+        result = CliRunner().invoke(app, [*watch, "--placement", placement])
+        assert result.exit_code == 0, result.output
+        assert msgspec.json.decode(result.stdout)["recommendation_id"] == expected
+    refused = CliRunner().invoke(app, [*watch, "--placement", "shelf"])
+    assert refused.exit_code == 2
+    assert "there is no placement 'shelf'" in refused.stderr
+
+
+@pytest.mark.timeout(60)
 def test_watch_without_its_topics_says_what_to_do(
     embedded: Callable[[Mapping[str, int]], EmbeddedBroker],
 ) -> None:
