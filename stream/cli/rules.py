@@ -116,13 +116,14 @@ def apply(
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
     settings = connected(bootstrap_servers=bootstrap_servers)
-    wanted, there = _by_key(*read_wanted(file, settings)), _on_topic(read_book(settings))
+    wanted, book = _by_key(*read_wanted(file, settings)), read_book(settings)
+    there = _on_topic(book)
     changes: dict[str, Rule | PlacementSettings | None] = {
         key: each for key, each in wanted.items() if there.get(key) != each
     }
     changed = len(changes)
     if prune:
-        changes |= dict.fromkeys(sorted(set(there) - set(wanted)))
+        changes |= dict.fromkeys(sorted((set(there) | book.refused_keys) - set(wanted)))
     publish_changes(settings, changes)
     say(
         stdout(),
@@ -187,7 +188,8 @@ def remove(
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
     settings = connected(bootstrap_servers=bootstrap_servers)
-    there = _on_topic(read_book(settings))
+    book = read_book(settings)
+    there = {*_on_topic(book), *book.refused_keys}
     keys = [each if each.startswith(PLACEMENT) else f"{RULE}{each}" for each in rules]
     for name, key in zip(rules, keys, strict=True):
         if key not in there:

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
-from stream.analysis.fatigue.exposures import seen_before
+from stream.analysis.fatigue.exposures import SeenJourneys
 from stream.analysis.fatigue.figures import figures, placement_of
 from stream.analysis.fatigue.screen import show_report
 from stream.analysis.outcomes.journeys import Range
-from stream.analysis.outcomes.read import Reading, read_journeys
+from stream.analysis.outcomes.read import Reading, read_into
 from stream.cli import options
 from stream.cli.apps import command_app
 from stream.cli.connection import reach
@@ -65,8 +65,9 @@ def fatigue(
     from_ms = None if from_ is None else parse_moment_ms("--from", from_, time.time_ns() // 1_000_000)
     report = Report(json_, None)
     reach(settings)
-    journeys = read_journeys(settings, Range(from_ms, None), Reading(settings, deadline))
-    found = figures(seen_before(journeys.people.values()), hours)
+    asked = Range(from_ms, None)
+    journeys = read_into(SeenJourneys(asked), settings, asked, Reading(settings, deadline))
+    found = figures(journeys.seen_before(), hours)
     report.write(found)
     show_report(stdout(), found)
     given = placement_of(found)

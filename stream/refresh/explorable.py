@@ -20,6 +20,9 @@ PROPOSED: Final = 32
 MAX_AGE_MS: Final = 1_000
 """How old the choice of those may be; longer where there are many items, as for `Knowledge.priors`."""
 
+WAYS_MAX: Final = 32
+"""To explore, kept at once: of arms and placements."""
+
 _MIX: Final = 0x9E3779B97F4A7C15
 
 
@@ -38,8 +41,8 @@ class Explorable:
     def __init__(self, knowledge: Knowledge, metrics: Metrics) -> None:
         self._knowledge, self._metrics = knowledge, metrics
         self._found: dict[ExploreParams, tuple[int, Unknown]] = {}
-        self._counted: ExploreParams | None = None
-        """Whose items the metrics count: of several arms that explore the first one's."""
+        self.counted: ExploreParams | None = None
+        """Whose items the metrics count: what `home` is for who is in no arm; None: the first that explores."""
         self._little_known: NDArray[np.bool_] = np.zeros(0, np.bool_)
 
     def of(self, explore: ExploreParams, now_ms: int) -> Unknown:
@@ -55,13 +58,15 @@ class Explorable:
         may = np.flatnonzero(bonus >= 0.0)
         proposed = least_known(may, stats.exposures, stats.count, knowledge.index.hashes, moment_ms // HOUR_MS)
         self._count(explore, bonus)
+        if len(self._found) >= WAYS_MAX:  # while workers run placements change
+            self._found.clear()
         self._found[explore] = now_ms, Unknown(bonus, proposed)
         return self._found[explore][1]
 
     def _count(self, explore: ExploreParams, bonus: F4) -> None:
         """For the metrics: what may be explored, and what has become known since."""
-        self._counted = self._counted or explore
-        if explore != self._counted:
+        self.counted = self.counted or explore
+        if explore != self.counted:
             return
         little_known = evidence_of(self._knowledge.stats, len(bonus)) < explore.max_exposures
         graduated = self._little_known & ~little_known[: len(self._little_known)]

@@ -36,7 +36,7 @@ from stream.rules.active import SCOPES_MAX, ActiveRules, Scope
 from stream.rules.marks import Seen
 from stream.settings import Settings
 from stream.settings.experiments import changed_by
-from stream.settings.placements import PlacementSettings
+from stream.settings.placements import HOME, PlacementSettings
 from stream.state.record import EXPOSURES, StateColumns, States
 
 PRIORS_MAX_AGE_MS: Final = 1_000
@@ -110,6 +110,8 @@ class Page:
             for each in self.experiments
             for arm in each.shares
         }
+        if self.name == HOME and self.params.compose.explore.slots:
+            self._explorable.counted = self.params.compose.explore
         of_all = self._params.values()
         self._is_exploring = any(each.compose.explore.slots for each in of_all)
         # Whatever arms a batch has, the bytes of a list do not depend on them.
@@ -135,7 +137,7 @@ class Page:
     def allowed(self, key: bytes, seen: Seen) -> NDArray[np.bool_] | None:
         """(n,) what rules allow this user here, by dense index; None: everything."""
         arm = None if (arms := self.arms_of([key])) is None else arms[0]
-        return self._rules.scope(self._rules.rules_of(key, self.name, _told(arm)), seen, self.slots).allowed
+        return self._rules.allowed(self._rules.rules_of(key, self.name, _told(arm)), seen.catalog, self.slots)[0]
 
     def rank(
         self,
@@ -184,7 +186,7 @@ class Page:
         ]
         ranked = made[0] if len(made) == 1 else _in_order(made, np.concatenate(list(groups.values())))
         if ranked.placed is not None and ranked.placed.of_asked is not None:
-            self.answers = dict(zip(keys, ranked.placed.of_asked, strict=True))
+            self.answers |= zip(keys, ranked.placed.of_asked, strict=True)
         if arms is None or ranked.placed is None:
             return ranked
         return ranked._replace(placed=ranked.placed._replace(arms=tuple(arms)))

@@ -50,6 +50,7 @@ class ActiveRules:
         """Whose items are being looked at."""
         self._book_version = -1
         self._scopes: dict[tuple[tuple[str, ...], int, int], Scope] = {}
+        self._masks: dict[tuple[tuple[str, ...], int, int], tuple[NDArray[np.bool_] | None, Sequence[str]]] = {}
         self._looked_again_ms = 0
         self._changed: list[I8] = []
         """Items that changed since the last look."""
@@ -106,6 +107,7 @@ class ActiveRules:
                 self.errors[rule_id], marks.error = marks.error, None
         if changed:
             self._scopes.clear()
+            self._masks.clear()
             self.version += 1
         return changed
 
@@ -134,6 +136,7 @@ class ActiveRules:
                 marks.catch_up(rows, seen)
             self._changed.clear()
             self._scopes.clear()
+            self._masks.clear()
         for marks in self._marks.values():
             if not marks.is_complete(seen):
                 marks.step(seen, seen.size)
@@ -194,10 +197,23 @@ class ActiveRules:
             found = self._scopes[rules, seen.catalog.version, slots] = self._made(rules, seen, slots)
         return found
 
+    def allowed(
+        self, rules: tuple[str, ...], catalog: Catalog, slots: int
+    ) -> tuple[NDArray[np.bool_] | None, Sequence[str]]:
+        """What these rules allow, and which are left out. It does not depend on when it is asked, as what a scope proposes
+        does."""
+        key = (rules, catalog.version, slots)
+        found = self._masks.get(key)
+        if found is None:
+            if len(self._masks) >= SCOPES_MAX:
+                self._masks.clear()
+            found = self._masks[key] = self._allowed(rules, catalog, slots)
+        return found
+
     def _made(self, rules: tuple[str, ...], seen: Seen, slots: int) -> Scope:
         catalog, popularity = seen.catalog, seen.popularity
         marks = [self._marks[rule_id] for rule_id in rules]
-        allowed, relaxed = self._allowed(rules, catalog, slots)
+        allowed, relaxed = self.allowed(rules, catalog, slots)
         recommendable = catalog.recommendable if allowed is None else catalog.recommendable & allowed
         n = len(recommendable)
         boost, boosted_by, most = np.zeros(n, np.float32), np.full(n, NO_RULE, np.int16), np.zeros(n, np.float32)

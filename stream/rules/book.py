@@ -14,6 +14,9 @@ from stream.settings.placements import PlacementSettings
 RULE: Final = "rule/"
 PLACEMENT: Final = "placement/"
 
+REFUSED_MAX: Final = 1_000
+"""Remembered, so that they can be taken away."""
+
 
 class RuleBook:
     """All rules by now. A record that is no rule is refused and changes nothing: the rule of before stays."""
@@ -29,6 +32,8 @@ class RuleBook:
         """By name: what is otherwise than in the settings."""
         self.refused: list[str] = []
         """Why records were refused; whoever tells of it clears it."""
+        self.refused_keys: set[str] = set()
+        """Of records that are on the topic and do not count."""
         self.version = 0
         """How often something changed."""
 
@@ -40,6 +45,7 @@ class RuleBook:
     def add(self, key: bytes | None, value: bytes | None) -> None:
         """One record; of a key that a later release knows nothing is taken up."""
         name = (key or b"").decode(errors="replace")
+        self.refused_keys.discard(name)
         try:
             if name.startswith(RULE):
                 self._add_rule(name.removeprefix(RULE), value)
@@ -47,6 +53,8 @@ class RuleBook:
                 self._add_placement(name.removeprefix(PLACEMENT), value)
         except UsageError as error:
             self.refused.append(error.message)
+            if len(self.refused_keys) < REFUSED_MAX:
+                self.refused_keys.add(name)
 
     def _add_rule(self, rule_id: str, value: bytes | None) -> None:
         if value is None:

@@ -17,8 +17,8 @@ from stream.settings.bounds import TopicName
 HOME: Final = "home"
 """The placement whose lists go to `topic_recommendations`."""
 
-PLACEMENTS_MAX: Final = 8
-"""Each costs about as much again for every list."""
+PLACEMENTS_MAX: Final = 4
+"""`home` among them. Each costs about as much again for every list, and a ledger remembers six lists of a person."""
 
 PlacementName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 
@@ -109,8 +109,8 @@ class Placements(BaseModel):
     @field_validator("placements")
     @classmethod
     def _bounded(cls, value: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
-        if len(value) > PLACEMENTS_MAX:
-            raise ValueError(f"there are {len(value)} placements, {PLACEMENTS_MAX} at most can be")
+        if (n := len({HOME, *value})) > PLACEMENTS_MAX:
+            raise ValueError(f"there are {n} placements with `{HOME}`, {PLACEMENTS_MAX} at most can be")
         if HOME in value and value[HOME].topic is not None:
             raise ValueError(f"the lists of `{HOME}` go to `topic_recommendations`, name that one otherwise")
         return value

@@ -62,7 +62,7 @@ class RecordedShop:
         self.tracker.forget([0], [])
         self.open()
 
-    def events(self, n):
+    def events(self, n, headers=()):
         records = []
         for _ in range(n):
             fields = {
@@ -78,7 +78,9 @@ class RecordedShop:
                 fields = {"action": "query", "text": f"words {self.rng.integers(5)}"}
             self.now_ms += int(self.rng.integers(1, 60_000))
             records.append(
-                event_record(self.next_offset, user, event_time=self.now_ms, timestamp=self.now_ms, **fields)
+                event_record(self.next_offset, user, event_time=self.now_ms, timestamp=self.now_ms, **fields)._replace(
+                    headers=headers
+                )
             )
             self.next_offset += 1
         intake = self.tracker.read(self.users, records, self.now_ms)
@@ -116,7 +118,7 @@ class RecordedShop:
 
     # --- all of it ---
 
-    def live(self, steps=120):
+    def live(self, steps=120, *, live_placements=True):
         """So many things, whatever they are."""
         rng = self.rng
         for _ in range(steps):
@@ -141,6 +143,8 @@ class RecordedShop:
                 rule = {"kind": "deny", "where": f"price > {rng.integers(30, 50)}"}
                 boost = {"kind": "boost", "where": f"array_contains(categories, 'c{rng.integers(5)}')", "add": 1.0}
                 self.say(**{f"r{rng.integers(3)}": [None, rule, boost][rng.integers(3)]})
+            elif what == "placement" and not live_placements:
+                continue
             elif what == "placement":
                 value = None if rng.random() < 0.5 else json.dumps({"diversity": 0.3}).encode()
                 self.tracker.replicate_rules([replicated(b"placement/home", value)], self.now_s)

@@ -220,7 +220,7 @@ def test_a_damaged_store_is_found_and_rebuilt_from_the_changelog(topics: Topics,
     topics.produce(topics.settings.topic_events, events(5000, 2000, 20, seed=4))
     assert worker.process.wait(TIMEOUT_S) == 1, worker.log[-4000:]
     assert "it is rebuilt from the changelog at the next start" in last_line(worker)
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + 3 * TIMEOUT_S
     while not topics.all_committed():  # each partition is found in its turn, and the worker started again
         assert time.monotonic() < deadline, worker.log[-4000:]
         if worker.process.poll() is not None:

@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_a_flood_of_large_records_is_read_in_pieces_that_fit_the_buffer(kafka: KafkaServer, tmp_path: Path) -> None:
     # 1.3 GB that compress to next to nothing: what bounds a fetch in compressed bytes does not bound them.
     records, size, buffer = 1500, 900_000, 32 * MIB
@@ -65,7 +65,7 @@ BOUND_OF = {
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_at_a_tenth_of_the_memory_every_part_keeps_to_its_bound_and_everything_is_right(
     kafka: KafkaServer, tmp_path: Path
 ) -> None:
@@ -104,7 +104,7 @@ def test_at_a_tenth_of_the_memory_every_part_keeps_to_its_bound_and_everything_i
             return now.get("penchant_item_vectors_waiting") == 0 and topics.all_applied()
 
         worker.wait_for("everything", done, timeout_s=200)
-        worker.wait_for("the statistics", topics.deltas_committed)
+        worker.wait_for("the statistics", topics.deltas_committed, timeout_s=150)
         done()
         seen = worker.metrics()
         assert worker.terminate() < 30

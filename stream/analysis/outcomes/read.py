@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -44,6 +44,9 @@ class Found(NamedTuple):
     records: int
     """Of events and attributions that were looked at."""
     unreadable: int
+
+
+J = TypeVar("J", bound=Journeys)
 
 
 class Reading:
@@ -87,7 +90,11 @@ def read_found(settings: Settings, asked: Range, deadline_s: float) -> Found:
 
 def read_journeys(settings: Settings, asked: Range, reading: Reading) -> Journeys:
     """Events, then attributions. Raises: as `read_found`."""
-    journeys = Journeys(asked)
+    return read_into(Journeys(asked), settings, asked, reading)
+
+
+def read_into(journeys: J, settings: Settings, asked: Range, reading: Reading) -> J:
+    """The same."""
     # An event is refused that is further ahead of its Kafka timestamp.
     since_ms = None if asked.from_ms is None else asked.from_ms - decode_limits(settings).max_ahead_ms
     _read_events(settings, journeys, reading, since_ms)

@@ -1,4 +1,7 @@
-"""Lists as they went out beside those that something else would have made of the same, in bounded memory. Pure."""
+"""Lists as they went out beside those that something else would have made of the same. Pure.
+
+Memory grows with people, items and explored places that were seen, not with lists.
+"""
 
 from __future__ import annotations
 

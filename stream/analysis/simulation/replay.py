@@ -20,10 +20,12 @@ from stream.partitions.users import UserPartition
 from stream.refresh.knowledge import TextSource
 from stream.refresh.publish import Published
 from stream.refresh.queue import Due
-from stream.refresh.versions import RankerModel
-from stream.rules.book import RULE
+from stream.refresh.versions import RankerModel, read_weights
+from stream.rules.book import PLACEMENT, RULE
 from stream.rules.rule import Rule, to_json
 from stream.settings import Settings
+from stream.settings.load import SettingsAsGiven
+from stream.settings.placements import HOME
 from stream.state.log_mark import LogMark
 from stream.storage.rocks import PartitionStore
 from stream.texts.queries import Query
@@ -78,7 +80,7 @@ def settings_of(begin: Begin, candidate: Candidate, path: Path) -> Settings:
     """
     for given, error_of in ((begin.settings, None), (dict(begin.settings) | dict(candidate.settings), candidate)):
         try:
-            settings = Settings(**given)
+            settings = SettingsAsGiven(**given)
         except ValidationError as error:
             first = error.errors()[0]
             where, reason = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
@@ -88,13 +90,22 @@ def settings_of(begin: Begin, candidate: Candidate, path: Path) -> Settings:
                     f"simulate with release {begin.release}",
                 ) from None
             raise UsageError(f"the candidate: {f'`{where}`: ' if where else ''}{reason}.", "correct the file") from None
+    for rule_id, rule in (candidate.rules or {}).items():
+        if rule.arm is not None and rule.arm not in settings.arms():
+            raise UsageError(f"the candidate: rule {rule_id!r}: there is no arm {rule.arm}.", "correct the file")
+        if rule.placement not in (None, HOME, *settings.placements):
+            raise UsageError(
+                f"the candidate: rule {rule_id!r}: there is no placement {rule.placement}.", "correct the file"
+            )
     return settings
 
 
 class Replay:
     """One tracker. `feed` every message after the first one."""
 
-    def __init__(self, settings: Settings, candidate: Candidate, sequence: SequenceModel | None) -> None:
+    def __init__(
+        self, settings: Settings, candidate: Candidate, sequence: SequenceModel | None, *, was_configured: bool = False
+    ) -> None:
         """`sequence`: the model that served, where one did."""
         self._candidate, self._sequence = candidate, sequence
         self._settings = settings
@@ -104,8 +115,16 @@ class Replay:
         self._stores: dict[int, ReplayedStore] = {}
         self._texts: ReplayedTexts | None = None
         self._read: tuple[Intake, UserPartition] | None = None
-        if self.tracker.refresher.pages.is_configured:  # a worker compiles that before it reads anything
+        self.applied: frozenset[int] = frozenset()
+        """Offsets of the events of the last `Applied` that changed anything."""
+        if (
+            self.tracker.refresher.pages.is_configured or was_configured
+        ):  # a worker compiles that before it reads anything
             self.tracker.use_placements()
+        if "experiments" in candidate.settings:
+            for name, experiment in sorted(settings.experiments.items()):
+                for arm, path in sorted(experiment.weights.items()):
+                    self.tracker.use_for_arm(name, arm, read_weights(path))
         if candidate.weights is not None:
             self.tracker.start_with(candidate.weights)
         if candidate.rules is not None:
@@ -118,7 +137,7 @@ class Replay:
         self._handle: dict[type[Any], Callable[[Any], None]] = {
             Followed: self._followed,
             Ranker: self._ranker,
-            ArmRanker: lambda entry: self.tracker.use_for_arm(entry.experiment, entry.arm, from_json(entry.weights)),
+            ArmRanker: self._arm_ranker,
             SequenceServes: self._sequence_serves,
             Weighed: lambda _: self.tracker.weigh_strategies(),
             LookedAtRules: self._look_at_rules,
@@ -141,6 +160,9 @@ class Replay:
     def feed(self, entry: Entry) -> list[Published | None] | None:
         """The lists that a `Refreshed` asks for; None of anything else."""
         if isinstance(entry, Refreshed):
+            if self._candidate.rules is not None:
+                self._noted_ms = entry.now_ms
+                self.tracker.look_at_all_rules(entry.now)
             due = [Due(*msgspec.structs.astuple(each)) for each in entry.due]
             return self.tracker.refresh(entry.partition, due, entry.now_ms, entry.now)
         self._handle[type(entry)](entry)
@@ -167,6 +189,8 @@ class Replay:
         else:
             if self._candidate.rules is not None:
                 records = [record for record in records if not (record.key or b"").startswith(RULE.encode())]
+            if "placements" in self._candidate.settings:
+                records = [record for record in records if not (record.key or b"").startswith(PLACEMENT.encode())]
             left_out = {f"{RULE}{rule_id}".encode() for rule_id in self._candidate.without_rules}
             records = [record for record in records if record.key not in left_out]
             tracker.replicate_rules(records, entry.now)
@@ -182,6 +206,10 @@ class Replay:
             self.tracker.start_with(weights)
         else:
             self.tracker.use_ranker(RankerModel(weights.version, 0, msgspec.Raw(entry.weights)), entry.now)
+
+    def _arm_ranker(self, entry: ArmRanker) -> None:
+        if "experiments" not in self._candidate.settings:
+            self.tracker.use_for_arm(entry.experiment, entry.arm, from_json(entry.weights))
 
     def _sequence_serves(self, entry: SequenceServes) -> None:
         if entry.model_version is None:
@@ -222,14 +250,18 @@ class Replay:
         intake, users = self._read
         if entry.offsets is not None:
             intake = intake.without(~np.isin(intake.columns.offset, entry.offsets))
+        self.applied = frozenset()
         if len(intake.keys):
-            self.tracker.apply(users, intake, entry.now, entry.now_ms)
+            changes = self.tracker.apply(users, intake, entry.now, entry.now_ms)
+            self.applied = frozenset(intake.columns.offset[changes.applied].tolist())
             users.next_offset = int(intake.columns.offset[-1]) + 1
 
     def _taken(self, entry: Taken) -> None:
         users = self.tracker.users[entry.partition]
         taken = self.tracker.take(users)
         self._store(entry.partition).write(taken.values)
+        users.overlay.trim(0)
+        users.outcomes.ledgers.trim(0)
 
     # --- texts ---
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from stream.analysis.simulation.value import value_of
 from stream.refresh.publish import Published
 from stream.rules.book import RULE
 from stream.wire.records import event_decoder
-from stream.worker.journal.entries import Begin, Followed, Read, Refreshed
+from stream.worker.journal.entries import Applied, Begin, Followed, Read, Refreshed
 from stream.worker.journal.reader import read_journal
 from stream.worker.journal.recording import digest_of
 
@@ -82,18 +82,22 @@ def simulate_all(
     begin = next(entries)
     assert isinstance(begin, Begin), "read_journal looks at that"
     as_it_was = Replay(settings_of(begin, Candidate(), path), Candidate(), sequence)
+    was = as_it_was.tracker.refresher.pages.is_configured
     others = [
-        (Replay(settings_of(begin, each, path), each, sequence), Comparison(first)) for each in candidates.values()
+        (Replay(settings_of(begin, each, path), each, sequence, was_configured=was), Comparison(first))
+        for each in candidates.values()
     ]
     lists = same = not_made = 0
     difference: Difference | None = None
+    read: Read | None = None
     for entry in entries:
         made = as_it_was.feed(entry)
         if not isinstance(entry, Refreshed) or made is None:
             for other, comparison in others:
                 other.feed(entry)
-                if isinstance(entry, Read):
-                    _tell(comparison, entry)
+                if isinstance(entry, Applied) and read is not None:
+                    _tell(comparison, read, as_it_was.applied)
+            read = entry if isinstance(entry, Read) else read
             continue
         for due, digest, each in zip(entry.due, entry.digests, made, strict=True):
             is_same = digest_of(each) == digest
@@ -154,10 +158,10 @@ def _indices(lookup: Callable[[Any], I4], item_ids: Sequence[str]) -> I4:
     return lookup(np.array([item_hash(each) for each in item_ids], np.uint64)).astype(np.int32)
 
 
-def _tell(comparison: Comparison, entry: Read) -> None:
+def _tell(comparison: Comparison, entry: Read, applied: Collection[int]) -> None:
     for record in entry.records:
-        if record.value is not None and b'"recommendation_id"' in record.value:
+        if record.offset in applied and record.value is not None and b'"recommendation_id"' in record.value:
             try:
                 comparison.happened(event_decoder.decode(record.value))
             except msgspec.DecodeError:
-                continue  # refused then, too
+                continue  # of an earlier release's format, say; it names no list that is known

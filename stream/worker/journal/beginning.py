@@ -10,6 +10,7 @@ from stream import __version__
 from stream.settings import Settings
 from stream.settings.encoder import EncoderSettings
 from stream.settings.kafka import KafkaSettings
+from stream.settings.ranking import RankingSettings
 from stream.settings.security import SecuritySettings
 from stream.worker.journal.entries import FORMAT, Begin
 from stream.worker.journal.writer import JournalWriter
@@ -19,6 +20,7 @@ ELSEWHERE: Final = frozenset(
     | (set(KafkaSettings.model_fields) - {"message_max_bytes"})
     | set(SecuritySettings.model_fields)
     | set(EncoderSettings.model_fields)
+    | {name for name in RankingSettings.model_fields if name.startswith("explanation_rewriter_")}
 )
 """Settings on which no list depends once texts have their vectors; secrets are among them."""
 

@@ -112,7 +112,7 @@ class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     key: bytes | None
     value: bytes | None
     timestamp: int
-    headers: list[tuple[str, bytes]] = []
+    headers: list[tuple[str, bytes | None]] = []
     partition: int = 0
 
 

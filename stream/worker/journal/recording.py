@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, cast
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +62,9 @@ from stream.worker.tracker import Tracker
 Write = Callable[[Entry], None]
 
 DIGEST_BYTES: Final = 16
+
+QUERIES_REMEMBERED: Final = 100_000
+"""Of which it is known that they were written; others are written again."""
 
 
 def digest_of(made: Published | None) -> bytes | None:
@@ -291,7 +296,8 @@ class RecordedQueries:
 
     def __init__(self, queries: Any, write: Write) -> None:
         self._queries, self._write = queries, write
-        self._known: set[int] = set()
+        self._known: OrderedDict[int, int] = OrderedDict()
+        """By hash: a digest of the vector that was written."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._queries, name)
@@ -300,9 +306,13 @@ class RecordedQueries:
         """See `QueryVectors.get`."""
         found: dict[int, Query] = self._queries.get(hashes)
         for each, query in found.items():
-            if each not in self._known:
-                self._known.add(each)
-                self._write(QueryKnown(each, query.text, query.vector.astype("<f4").tobytes()))
+            vector = query.vector.astype("<f4").tobytes()
+            digest = crc32(vector)  # what comes back from the disk is rounded
+            if self._known.get(each) != digest:
+                self._known[each] = digest
+                self._write(QueryKnown(each, query.text, vector))
+                if len(self._known) > QUERIES_REMEMBERED:
+                    self._known.popitem(last=False)
         return found
 
 

@@ -7,8 +7,10 @@ told; what it holds until then is a whole journal.
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -45,7 +47,8 @@ class JournalWriter:
         self._ended: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = path.open("xb")
+            # For whoever runs the worker alone: it holds what people did.
+            self._file: IO[bytes] = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
             self._file.write(MAGIC)
         except OSError as error:
             raise SettingsError(
@@ -110,4 +113,5 @@ class JournalWriter:
                 self._end(f"it cannot be written: {error.strerror}")
                 continue
             self.written_bytes += LENGTH_BYTES + len(packed)
-        self._file.close()
+        with suppress(OSError):  # told already; what it still has is written, or it is not
+            self._file.close()

@@ -84,6 +84,19 @@ def test_placements_are_changed_listed_and_removed_like_rules(shop):
     assert rules("remove", "placement/home").exit_code == 2
 
 
+def test_what_is_on_the_topic_and_does_not_count_can_be_taken_away(shop):
+    producer = Producer({"bootstrap.servers": shop.bootstrap_servers})
+    for key in ("placement/cart", "rule/odd", "rule/odder"):
+        producer.produce("interest.rules", b'{"slots": 3}', key.encode())
+    producer.flush(10)
+    assert "not used: there is no placement 'cart'" in rules("list").stderr
+    assert rules("remove", "placement/cart", "odd").exit_code == 0
+    assert (
+        "1 changed, 1 removed" in rules("apply", "rules.toml", "--prune", text=RULES.partition("[rules.up]")[0]).output
+    )
+    assert read_book(shop).refused_keys == set()
+
+
 def test_a_rule_is_tried_in_the_placement_that_is_asked(shop, monkeypatch):
     monkeypatch.setenv("PENCHANT_PLACEMENTS", '{"cart": {"slots": 3}}')
     text = '[rules.first]\nkind = "pin"\nitems = ["i9"]\nplace = 1\nplacement = "cart"'

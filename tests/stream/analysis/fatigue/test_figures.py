@@ -12,49 +12,61 @@ from confluent_kafka import Producer
 from reason_records import reasons_record
 from typer.testing import CliRunner
 
-from models.hashing import item_hash
-from stream.analysis.fatigue.exposures import seen_before
+from stream.analysis.fatigue.exposures import SeenJourneys
 from stream.analysis.fatigue.figures import figures, placement_of
-from stream.analysis.outcomes.journeys import Exposure, Person
+from stream.analysis.outcomes.journeys import Range
 from stream.cli.main import app
 from stream.rules.topic import read_book
 from stream.settings import Settings
 from stream.wire.records import Event, encode
 
 T0, HOUR_MS = 1_767_225_600_000, 3_600_000
+EVER = Range(None, None)
 
 
-def exposure(item, at_h, *, clicked=False, score=1.0, slot=3):
-    made = Exposure(item, T0 + at_h * HOUR_MS, slot, 0)
-    made.clicked, made.score = clicked, score
-    return made
-
-
-def person(*exposures):
-    made = Person()
-    made.exposures = dict(enumerate(exposures))
-    return made
+def impression(user, item, at_h, list_=None, action="impression"):
+    return Event(user, action, item, T0 + int(at_h * HOUR_MS), recommendation_id=list_), T0 + int(at_h * HOUR_MS)
 
 
 def test_what_was_seen_before_by_hand():
-    ann = person(
-        exposure(1, 0),
-        exposure(1, 4),
-        exposure(2, 5, clicked=True),
-        exposure(1, 10),
-        exposure(2, 11),
-        exposure(3, 12, score=None),
-    )  # fmt: skip
-    bob = person(exposure(1, 3))
-    found = seen_before([ann, bob])
+    """As a user's state counts it: every impression, whatever it names, until anything is done with the item."""
+    journeys = SeenJourneys(EVER)
+    for event, at_ms in (
+        impression("ann", "a", 0, "r1"),
+        impression("ann", "a", 1, "r1"),  # the same list, seen again
+        impression("ann", "b", 1, "r1"),
+        impression("ann", "a", 2),  # names no list
+        impression("ann", "a", 4, "r2"),
+        impression("ann", "b", 4.5, action="view"),  # names none either
+        impression("ann", "b", 5, "r2"),
+        impression("bob", "a", 3, "r3"),
+        impression("bob", "a", 3.1, "r3", "click"),
+        impression("bob", "a", 9, "r4"),
+    ):
+        journeys.add_event(event, at_ms)
+    for name, user in (("r1", "ann"), ("r2", "ann"), ("r3", "bob"), ("r4", "bob")):
+        journeys.add_places(reasons_record(name, user, ["a", "b"]))
+    found = journeys.seen_before()
 
-    assert found.earlier_h == [[], [4.0], [], [10.0, 6.0], []]  # of what was taken nothing is said, nor without a score
-    assert found.person.tolist() == [0, 0, 0, 0, 1]
-    assert found.seen(6.0).tolist() == pytest.approx([0, 2 ** (-4 / 6), 0, 2 ** (-10 / 6) + 0.5, 0])
+    assert found.earlier_h == [[], [], [4.0, 3.0, 2.0], []]
+    assert found.clicked.tolist() == [0, 0, 0, 1]
+    assert found.person.tolist() == [0, 0, 0, 1]
+    assert found.seen(2.0).tolist() == pytest.approx([0, 0, 2**-2 + 2**-1.5 + 2**-1, 0])
     told = figures(found, [6.0])
-    assert told["seen_before"] == 2
+    assert told["seen_before"] == 1
     assert "500" in told["refused"]
     assert placement_of(told) is None
+
+
+def test_of_too_many_half_of_the_people_are_forgotten_wholly():
+    journeys = SeenJourneys(EVER, 400)
+    for n in range(3000):
+        journeys.add_event(*impression(f"u{n % 300}", f"i{n}", n / 60, f"r{n}"))
+    assert 0 < len(journeys.people) < 200
+    assert set(journeys._seen) <= set(journeys.people)
+    for n in range(3000):
+        journeys.add_places(reasons_record(f"r{n}", f"u{n % 300}", [f"i{n}"]))
+    assert len(set(journeys.seen_before().person.tolist())) == len(journeys.people)
 
 
 @pytest.fixture
@@ -155,4 +167,3 @@ def test_scores_are_told_without_what_placements_add():
     from stream.wire.reasons import OF_PLACEMENTS  # noqa: PLC0415
 
     assert set(OF_PLACEMENTS) == {FATIGUE_PART, RULES_PART}
-    assert item_hash("x") != item_hash("y")

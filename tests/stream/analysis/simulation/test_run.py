@@ -6,11 +6,13 @@ import json
 
 import msgspec
 import pytest
+from kafka_records import event_record
 from recorded_shop import recorded_shop
+from tracker_harness import replicated
 from typer.testing import CliRunner
 
-from models.ranking.weights import default_weights, make_weights
-from stream.analysis.simulation.replay import Candidate
+from models.ranking.weights import default_weights, make_weights, to_json
+from stream.analysis.simulation.replay import Candidate, Replay, settings_of
 from stream.analysis.simulation.run import rules_in, simulate
 from stream.cli.main import app
 from stream.errors import InputFileError, UsageError
@@ -42,17 +44,17 @@ VARIANTS = {
 }
 
 
-def recorded(path, seed=0, steps=150, texts=True, **given):
+def recorded(path, seed=0, steps=150, texts=True, live_placements=True, **given):
     """The journal of a shop's day, and the lists that went out."""
     with recorded_shop(path, seed, **given) as shop:
         if "experiments" in given:
             served = default_weights()
             shop.tracker.use_for_arm("x", "b", make_weights(1.3 * served.table, served.cold, served.calibration))
         shop.catalogue(*(f"i{n}" for n in range(50)), price=20.0, categories=["c1"])
-        shop.live(steps // 3)
+        shop.live(steps // 3, live_placements=live_placements)
         if texts:
             shop.use_texts()
-        shop.live(steps)
+        shop.live(steps, live_placements=live_placements)
         lists = list(shop.lists)
     return shop.journal.path, lists
 
@@ -60,6 +62,12 @@ def recorded(path, seed=0, steps=150, texts=True, **given):
 @pytest.fixture(scope="module")
 def day(tmp_path_factory):
     return recorded(tmp_path_factory.mktemp("day"), 3, 300, **VARIANTS["placement"])
+
+
+@pytest.fixture(scope="module")
+def still_day(tmp_path_factory):
+    """On which nobody changed the placement while the worker ran."""
+    return recorded(tmp_path_factory.mktemp("still"), 4, 300, live_placements=False, **VARIANTS["placement"])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -169,11 +177,11 @@ def test_what_a_rule_cost_is_what_is_better_without_it(tmp_path):
     assert "there are: best, nothing" in refused.stderr
 
 
-def test_probabilities_of_what_was_drawn_are_those_of_the_candidate(day):
+def test_probabilities_of_what_was_drawn_are_those_of_the_candidate(still_day):
     """Another rate changes them by rate' / rate of what was drawn, (1 - rate') / (1 - rate) of what was kept."""
     home = HOME | {"explore": HOME["explore"] | {"rate": 0.35}}
-    _, found = simulate(day[0], Candidate({"placements": {"home": home}}), None, 10)
-    _, same = simulate(day[0], Candidate({"placements": {"home": HOME}}), None, 10)
+    _, found = simulate(still_day[0], Candidate({"placements": {"home": home}}), None, 10)
+    _, same = simulate(still_day[0], Candidate({"placements": {"home": HOME}}), None, 10)
 
     assert same["changed"] == 0
     drawn = found["explored_places"]["places"]
@@ -182,6 +190,105 @@ def test_probabilities_of_what_was_drawn_are_those_of_the_candidate(day):
     share = (found["explored_places"]["mean_weight"] - 0.65 / 0.3) / (0.5 - 0.65 / 0.3)
     assert share * drawn == pytest.approx(round(share * drawn), abs=1e-4)
     assert 0 <= round(share * drawn) <= drawn
+
+
+def test_what_the_machine_s_own_settings_say_counts_nothing(still_day, tmp_path, monkeypatch):
+    """Those of the journal and the candidate do, tables as a whole."""
+    (tmp_path / "penchant.toml").write_text("[placements.home]\nfatigue = 9.0\nslots = 3\n[placements.shelf]\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENCHANT_TOP_K", "3")
+    proof, found = simulate(still_day[0], Candidate({"placements": {"home": {"slots": 8}}}), None, 8)
+    assert proof.same == proof.lists
+    assert {row["name"]: row["simulated"] for row in found["moved_by"]}.get("fatigue", 0) == 0
+    assert len(found["places"]) == 8
+
+
+def test_a_candidate_s_rules_count_from_the_first_list_and_followed_ones_without_its_placement(tmp_path):
+    with recorded_shop(tmp_path, 6, **VARIANTS["placement"]) as shop:
+        shop.catalogue(*(f"i{n}" for n in range(30)))
+        shop.say(old={"kind": "deny", "items": ["i0", "i1"]})
+        shop.tracker.look_at_rules(shop.now_s, 5)
+        for _ in range(40):
+            shop.events(4)
+            shop.refresh()
+    rules = {f"no{n}": rule_of("no", {"kind": "deny", "items": [f"i{n}"]}) for n in range(2, 12)}
+    shown = shown_by(shop.journal.path, Candidate({}, rules))
+    assert shown.isdisjoint({f"i{n}" for n in range(2, 12)})
+    assert "i0" in shown
+    assert shown_by(shop.journal.path, Candidate({"placements": {}})).isdisjoint({"i0", "i1"})
+
+
+def shown_by(path, candidate):
+    """All items of the candidate's lists."""
+    begin, *entries = read_journal(path)
+    replay = Replay(settings_of(begin, candidate, path), candidate, None, was_configured=True)
+    made = [each for entry in entries for each in replay.feed(entry) or () if each is not None]
+    return {item.item_id for each in made for item in each.list.record.items}
+
+
+def test_what_placements_were_changed_to_does_not_count_beside_the_candidate_s(tmp_path):
+    with recorded_shop(tmp_path, 7, **VARIANTS["placement"]) as shop:
+        shop.catalogue(*(f"i{n}" for n in range(30)))
+        shop.tracker.replicate_rules([replicated(b"placement/home", b'{"slots": 3}')], shop.now_s)
+        for _ in range(20):
+            shop.events(4)
+            shop.refresh()
+    _, found = simulate(shop.journal.path, Candidate({"placements": {"home": {"slots": 6}}}), None, 6)
+    assert len(found["places"]) == 6
+
+
+def test_an_arm_s_weights_may_be_the_candidate_s(tmp_path):
+    path, _ = recorded(tmp_path, 2, 60, **VARIANTS["arms"])
+    served = default_weights()
+    (tmp_path / "w.json").write_bytes(to_json(make_weights(-served.table, served.cold, served.calibration)))
+    arms = ARMS | {"weights": {"b": str(tmp_path / "w.json")}}
+    _, found = simulate(path, Candidate({"experiments": {"x": arms}}), None, 10)
+    assert 0 < found["changed"] < found["lists"]
+
+
+def test_people_who_expire_headers_without_a_value_and_stale_lists_come_out_too(tmp_path):
+    """What a worker does beside lists: looks through stored ones, forgets people, and Kafka's headers may be null."""
+    with recorded_shop(tmp_path, 8, user_ttl_days=1) as shop:
+        shop.catalogue(*(f"i{n}" for n in range(30)), categories=["c1"])
+        shop.say(up={"kind": "boost", "where": "popularity >= 0", "add": 0.5})
+        shop.tracker.compile_placement()
+        shop.tracker.use_placements()
+        shop.tracker.look_at_rules(shop.now_s, 5)
+        pages = shop.tracker.refresher.pages
+        pages.home.allowed(b"u1", pages.seen(shop.now_ms))  # as the look through stored lists asks
+        for n in range(60):
+            shop.events(4, headers=(("trace", None),))
+            shop.refresh()
+            if n % 10 == 9:
+                shop.commit()
+            if n == 30:
+                shop.commit()
+                for user in range(12):
+                    shop.users.expire(f"u{user}".encode())
+                shop.commit()
+        lists = len(shop.lists)
+    proof, _ = simulate(shop.journal.path, None, None, 10)
+    assert (proof.same, proof.lists) == (lists, lists)
+
+
+def test_a_click_counts_once_and_only_if_it_was_taken(tmp_path):
+    with recorded_shop(tmp_path, 9) as shop:
+        shop.catalogue(*(f"i{n}" for n in range(30)))
+        shop.events(6)
+        shop.refresh()
+        made = shop.lists[-1]
+        click = {"action": "click", "item_id": made.items[0].item_id, "recommendation_id": made.recommendation_id}
+        click |= {"event_id": "e1", "event_time": shop.now_ms}
+        user, at = made.user_id, shop.next_offset
+        records = [event_record(at + n, user, **click) for n in range(2)]
+        records.append(event_record(at + 2, user, **(click | {"event_id": "e2", "event_time": -5})))
+        records.append(event_record(at + 3, user, key=None, **click))
+        intake = shop.tracker.read(shop.users, records, shop.now_ms)
+        shop.tracker.apply(shop.users, intake, shop.now_s, shop.now_ms)
+        shop.users.next_offset = at + 4
+        shop.refresh()
+    _, found = simulate(shop.journal.path, Candidate({"top_k": 20}), None, 10)
+    assert found["outcomes"] == {"click": {"kept": 1, "lost": 0}}
 
 
 # --- files ---
@@ -229,10 +336,15 @@ def test_what_is_no_journal_is_one_line(tmp_path, content, says):
     ("text", "says"),
     [
         ("[placements.home\n", "not valid TOML"),
-        ("bootstrap_servers = 'x'\n", "no list is made with a setting `bootstrap_servers`"),
-        ("sasl_password = 'x'\n", "no list is made with a setting `sasl_password`"),
-        ("placement = 3\n", "no setting|no list is made with a setting `placement`"),
+        ("bootstrap_servers = 'x'\n", "makes no list with a setting `bootstrap_servers`"),
+        ("sasl_password = 'x'\n", "makes no list with a setting `sasl_password`"),
+        ("placement = 3\n", "makes no list with a setting `placement`"),
         ("[placements.home]\nslots = 0\n", "placements.home.slots"),
+        ("ranking_weights = '/x'\n", "--weights"),
+        ("sequence_model = '/x'\n", "--sequence"),
+        ("metrics_port = 3\n", "makes no list with a setting `metrics_port`"),
+        ("[rules.a]\nkind = 'deny'\nitems = ['i1']\narm = 'x/b'\n", "there is no arm x/b"),
+        ("[rules.a]\nkind = 'deny'\nitems = ['i1']\nplacement = 'cart'\n", "there is no placement cart"),
         ("[placements.home]\nslots = 3\nexplore = { slots = 1 }\n", "do not fit"),
         ("rules = 3\n", "tables"),
         ("[rules.a]\nkind = 'deny'\nwhere = 'nonsense > 1'\n", "nonsense"),
