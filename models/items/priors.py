@@ -149,7 +149,7 @@ class PriorsInTheMaking:
             for rows in (in_context[:1], in_context[1:2], in_context[2:])
         )
         return Priors(
-            candidates, with_leaders, _filled(self._leaders), _moment_shares(self._stats), *self._versions, self._now_ms,
+            candidates, with_leaders, _filled(self._leaders), self._shares, *self._versions, self._now_ms,
             categories, self.followed, self._bins, in_context, with_context,
         )  # fmt: skip
 

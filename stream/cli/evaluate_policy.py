@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import tomllib
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -18,10 +17,12 @@ from stream.cli.apps import command_app
 from stream.cli.inputs import input_files
 from stream.cli.outputs import Report
 from stream.display.terminal import stdout
-from stream.errors import InputFileError, UsageError
+from stream.errors import UsageError
 from stream.files.reading import read_events
+from stream.files.toml_tables import read_toml
 from stream.params import decode_limits
 from stream.settings import load_settings
+from stream.settings.faults import first_fault
 from stream.settings.placements import HOME, PlacementSettings
 
 _HELP: Final = """\
@@ -81,17 +82,11 @@ def policy(
 
 
 def _placement_in(path: Path) -> PlacementSettings:
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("placements", {})
-    except OSError as error:
-        raise InputFileError(f"{path} cannot be read: {error.strerror}.", "name a TOML file") from None
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise InputFileError(f"{path} is not valid TOML: {error}.", "correct the line it names") from None
+    tables = read_toml(path).get("placements", {})
     if not isinstance(tables, dict) or HOME not in tables:
         raise UsageError(f"{path} has no table [placements.{HOME}].", "give one, as in penchant.toml")
     try:
         return PlacementSettings.model_validate(tables[HOME])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(("placements", HOME, *map(str, first["loc"])))
-        raise UsageError(f"`{where}` in {path}: {first['msg']}.", "see deploy/docs/placements.md") from None
+        where, reason = first_fault(error)
+        raise UsageError(f"`placements.{HOME}.{where}` in {path}: {reason}.", "see deploy/docs/placements.md") from None

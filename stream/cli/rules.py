@@ -291,7 +291,7 @@ def lint_rules(
     if not rules:
         say(stdout(), "There are no rules.")
         return
-    found = lint(rules, _catalogue(settings), _slots(settings, live), time.time_ns() // 1_000_000)
+    found = lint(rules, _catalogue(settings), _slots(settings, live), time.time_ns() // 1_000_000, settings.arms())
     wrong: dict[str, list[Finding]] = {}
     for each in found.findings:
         wrong.setdefault(each.rule_id, []).append(each)

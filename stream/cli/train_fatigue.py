@@ -37,8 +37,8 @@ Examples:
 
 Next: `penchant rules list` shows what was published; deploy/docs/placements.md says what fatigue is.
 
-Impressions and clicks count if they name a recommendation_id, and if the list's reasons are on the topic. Exit code 1 if too
-few were seen to say anything."""
+Impressions and clicks count if they name a recommendation_id, and if the list's reasons are on the topic. Exit code 1,
+and nothing published, if too few were seen to say anything or the weight is not surely above 0."""
 
 app = command_app()
 

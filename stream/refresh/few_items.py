@@ -9,7 +9,12 @@ from typing import Final
 import numpy as np
 
 from models.arrays import F8, I4, I8
-from models.ranking.few_items import ADDED, better_with_added
+from models.items.priors import Priors
+from models.ranking.features import ItemArrays, Question
+from models.ranking.few_items import ADDED, are_few, better_with_added, lists_of_few
+from models.ranking.rank import RankingParams, SequenceScores, usable_places
+from models.ranking.semantics import Semantics
+from models.ranking.weights import RankingWeights
 
 REMEMBERED_MOST: Final = 20_000
 """People; 160 bytes of lists each."""
@@ -34,6 +39,39 @@ class FewItemLists:
         self._lists[user] = name, lists
         if len(self._lists) > REMEMBERED_MOST:
             self._lists.popitem(last=False)
+
+    def note(
+        self,
+        users: Sequence[User],
+        question: Question,
+        items: ItemArrays,
+        priors: Priors,
+        params: RankingParams,
+        weights: RankingWeights,
+        semantics: Semantics | None,
+        sequence: SequenceScores | None,
+    ) -> None:
+        """Remember what those of u people who judge and have few items could have had.
+
+        Args:
+            users: who judges.
+            question, items, priors, params, semantics, sequence: as for `models.ranking.rank.asked`.
+            weights: those that serve without anything added.
+        """
+        few = are_few(usable_places(question, items, semantics))
+        if not len(few):
+            return
+        lists = lists_of_few(
+            question.take(few),
+            items,
+            priors,
+            params,
+            weights,
+            None if semantics is None else semantics.take(few),
+            None if sequence is None else sequence.take(few),
+        )
+        for u, of in zip(few.tolist(), lists, strict=True):
+            self.remember(users[u], weights.cold_expert, of)
 
     def drop(self, user: User) -> None:
         """The user is forgotten."""

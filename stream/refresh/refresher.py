@@ -1,4 +1,4 @@
-"""A batch of users of one partition -> their fresh lists with reasons: ask, rank, publish, explain, remember."""
+"""A batch of users of one partition -> their fresh lists with reasons: ask, rank, publish, explain; `outgoing` remembers."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F4, F8, I8
+from models.arrays import F8, I8
 from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
 from models.items.vectors import ItemVectors
 from models.ranking.affinity import warm_up as warm_up_categories
 from models.ranking.features import Question, items_of
-from models.ranking.few_items import are_few, is_judge, lists_of_few
+from models.ranking.few_items import is_judge
 from models.ranking.moment import Moments
 from models.ranking.newcomers import followed
 from models.ranking.place_vectors import NO_VECTOR, PastTexts
-from models.ranking.rank import PARTS, RankedBatch, RankingParams, SequenceScores, rank, usable_places
+from models.ranking.rank import PARTS, RankedBatch, SequenceScores, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
-from models.vocabulary import QUERY, SEQUENCE, STRATEGIES
+from models.vocabulary import QUERY, SEQUENCE
 from stream.errors import PenchantError
 from stream.metrics import Metrics
-from stream.outcomes.crediting import Lists
-from stream.params import credit_params, interest_params, update_params
+from stream.params import interest_params, update_params
 from stream.partitions.users import UserPartition
 from stream.reasons.language import languages_named
 from stream.reasons.phrases import phrases_of
@@ -41,9 +40,10 @@ from stream.refresh.few_items import FewItemLists
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.list_checks import ListChecks
 from stream.refresh.lists import LastLists
-from stream.refresh.page import Page
+from stream.refresh.outgoing import MadeLists, OutgoingLists, PlacementLists
+from stream.refresh.page import Arm, Page
 from stream.refresh.pages import Pages
-from stream.refresh.publish import ListHeader, PlacedList, Published, build_records, model_versions
+from stream.refresh.publish import ListHeader, Published, build_records, model_versions
 from stream.refresh.quarantine import Quarantine
 from stream.refresh.question import Behaviours, behaviours_of, first_engagements, ranking_question
 from stream.refresh.queue import Due
@@ -52,8 +52,7 @@ from stream.refresh.rows import rows_of
 from stream.refresh.serving import Serving
 from stream.settings import Settings
 from stream.state.record import RING, States
-from stream.wire.codes import list_id_of
-from stream.wire.records import EventSource, encode
+from stream.wire.records import EventSource, ModelVersions, encode
 from stream.wire.times import parse_timezone
 
 logger = logging.getLogger(__name__)
@@ -77,27 +76,6 @@ def is_explained(key: bytes, share: float) -> bool:
     return share >= 1.0 or crc32(key) < share * 2**32
 
 
-class _Lists(NamedTuple):
-    """Of one placement for a batch of u users."""
-
-    page: Page
-    ranked: RankedBatch
-    published: list[Published]
-    is_sound: NDArray[np.bool_]
-    """(u,)."""
-
-
-class _Made(NamedTuple):
-    home: _Lists
-    others: list[_Lists]
-    """In the order of the worker's placements."""
-
-
-def is_published(changed: bool, due: Due) -> bool:
-    """Whether a list is sent: one that nobody's event asked for only if it differs from the last one."""
-    return changed or due.trigger == "event"
-
-
 class Refresher:
     """Makes lists of what is known and what serves. Everything is decided here, nothing is sent."""
 
@@ -105,10 +83,10 @@ class Refresher:
         self, settings: Settings, metrics: Metrics, knowledge: Knowledge, serving: Serving, lists: LastLists
     ) -> None:
         self._settings, self._metrics = settings, metrics
-        self._knowledge, self._serving, self._lists = knowledge, serving, lists
+        self._knowledge, self._serving = knowledge, serving
+        self._outgoing = OutgoingLists(settings, metrics, knowledge, lists)
         self._exclusions = Exclusions(knowledge.index, repeat_purchases=settings.repeat_purchases)
         self._update, self._interest = update_params(settings), interest_params(settings)
-        self._is_crediting = credit_params(settings) is not None
         self._zone = parse_timezone(settings.explanation_timezone)
         self._languages = languages_named(settings.explanation_languages)
         self._phrases = phrases_of(self._languages)
@@ -224,20 +202,20 @@ class Refresher:
             self._checks.cannot_be_made(users, rows[0], due[0].key, f"{type(error).__name__}: {error}")
             return [None]
         # What is remembered becomes durable; an error in here is no user's alone.
-        return self._remember(users, due, made, now_ms, now)
+        return self._outgoing.remember(users, due, made, now_ms, now)
 
-    def _make(self, users: UserPartition, rows: I8, due: Sequence[Due], now_ms: int) -> _Made:
-        stage, pages = self._metrics.work.stage_seconds, self.pages
+    def _make(self, users: UserPartition, rows: I8, due: Sequence[Due], now_ms: int) -> MadeLists:
+        stage, pages, keys = self._metrics.work.stage_seconds, self.pages, [d.key for d in due]
         pages.look_at_rules(now_ms)
         with stage.labels("rank").time():
             asking = self.ask(users.overlay.states, rows, now_ms)
             explained = np.array([is_explained(d.key, self._settings.explained_users) for d in due], np.bool_)
             sequence = self._expected(users, asking)
-            self._note_few(users.partition, asking, due, sequence, now_ms)
+            self._note_few(users.partition, asking, keys, sequence, now_ms)
         home = self._make_for(pages.home, users, asking, due, explained, sequence, now_ms)
         others = [self._make_for(page, users, asking, due, explained, sequence, now_ms) for page in pages.others]
         self._explain(users.overlay.states, asking, due, home.ranked, home.published, now_ms)
-        return _Made(home, others)
+        return MadeLists(home, others)
 
     def _make_for(
         self,
@@ -248,7 +226,7 @@ class Refresher:
         explained: NDArray[np.bool_],
         sequence: SequenceScores | None,
         now_ms: int,
-    ) -> _Lists:
+    ) -> PlacementLists:
         stage, keys, rows = self._metrics.work.stage_seconds, [d.key for d in due], asking.rows
         if page.has_rows:  # their titles come from the reasons
             explained = np.ones(len(due), np.bool_)
@@ -262,7 +240,7 @@ class Refresher:
                 published = self._publish(users, asking, due, explained & complete, ranked, now_ms)
             if page.has_rows:
                 published = [self._with_rows(each) for each in published]
-        return _Lists(page, ranked, published, sound)
+        return PlacementLists(page.name, ranked, published, sound)
 
     # --- ask ---
 
@@ -363,32 +341,26 @@ class Refresher:
         return self._with_click_probability(users, ranked)
 
     def _note_few(
-        self, partition: int, asking: Asking, due: Sequence[Due], sequence: SequenceScores | None, now_ms: int
+        self, partition: int, asking: Asking, keys: Sequence[bytes], sequence: SequenceScores | None, now_ms: int
     ) -> None:
-        """Lists that some of those of whom little is known could have: they judge them by what they take next."""
-        weights, question, knowledge = self._serving.without_added, asking.question, self._knowledge
-        judges = np.array([is_judge(d.key) for d in due], np.bool_)
-        arms = self.pages.home.arms_of([d.key for d in due])
-        if arms is not None:  # those whose arm ranks otherwise say nothing of these weights
-            judges &= np.array([arm not in self._serving.of_arms for arm in arms], np.bool_)
-        if weights.cold_expert == SEQUENCE or not judges.any():
+        """Who has few items judges lists that they could have had by what they take next; not whose arm ranks otherwise."""
+        serving, arms = self._serving, self.pages.home.arms_of(keys)
+        judges = np.array([is_judge(key) for key in keys], np.bool_)
+        if arms is not None:
+            judges &= np.array([arm not in serving.of_arms for arm in arms], np.bool_)
+        rows, weights = np.flatnonzero(judges), serving.without_added
+        if weights.cold_expert == SEQUENCE or not len(rows):
             return
-        items = items_of(knowledge.catalog, knowledge.stats)
-        few = are_few(usable_places(question, items, asking.text))
-        few = few[judges[few]]
-        if not len(few):
-            return
-        lists = lists_of_few(
-            question.take(few),
-            items,
-            knowledge.priors(now_ms, followed(weights)),
-            self._serving.params,
+        self.few_items.note(
+            [(partition, keys[row]) for row in rows.tolist()],
+            asking.question.take(rows),
+            items_of(self._knowledge.catalog, self._knowledge.stats),
+            self._knowledge.priors(now_ms, followed(weights)),
+            serving.params,
             weights,
-            None if asking.text is None else asking.text.take(few),
-            None if sequence is None else sequence.take(few),
+            None if asking.text is None else asking.text.take(rows),
+            None if sequence is None else sequence.take(rows),
         )
-        for u, of in zip(few.tolist(), lists, strict=True):
-            self.few_items.remember((partition, due[u].key), weights.cold_expert, of)
 
     def _with_click_probability(self, users: UserPartition, ranked: RankedBatch) -> RankedBatch:
         """The probability of a click, where clicks have been learned from; else what the weights are calibrated on."""
@@ -414,7 +386,7 @@ class Refresher:
         ranked: RankedBatch,
         now_ms: int,
     ) -> list[Published]:
-        knowledge, serving = self._knowledge, self._serving
+        knowledge = self._knowledge
         listed = [
             self._listed(users, row, d)._replace(is_explained=told)
             for row, d, told in zip(asking.rows.tolist(), due, explained.tolist(), strict=True)
@@ -429,26 +401,28 @@ class Refresher:
             knowledge.naming,
             now_ms,
             self._settings.contributions_max,
-            [
-                model_versions(
-                    params.weights.version,
-                    encoder,
-                    serving.sequences.model_version,
-                    params.weights.cold_expert,
-                    params.weights.cold_context,
-                    params.weights.added,
-                )
-                for params in self._params_of(ranked)
-            ],
+            self._versions_of(ranked, encoder),
             SentenceContext(
                 item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone, self._phrases
             ),
         )
 
-    def _params_of(self, ranked: RankedBatch) -> list[RankingParams]:
-        """Of each user's list."""
-        arms = () if ranked.placed is None else ranked.placed.arms
-        return [self._serving.params_of(arm) for arm in arms] or [self._serving.params] * len(ranked.items)
+    def _versions_of(self, ranked: RankedBatch, encoder: str | None) -> list[ModelVersions]:
+        """Of each user's list; most have the same."""
+        serving, placed = self._serving, ranked.placed
+        arms: Sequence[Arm] = placed.arms if placed is not None and placed.arms else (None,) * len(ranked.items)
+        made: dict[Arm, ModelVersions] = {}
+        for arm in dict.fromkeys(arms):
+            weights = serving.params_of(arm).weights
+            made[arm] = model_versions(
+                weights.version,
+                encoder,
+                serving.sequences.model_version,
+                weights.cold_expert,
+                weights.cold_context,
+                weights.added,
+            )
+        return [made[arm] for arm in arms]
 
     def _with_rows(self, made: Published) -> Published:
         if made.reasons is None:
@@ -506,79 +480,3 @@ class Refresher:
             history = first_engagements(states, asking.rows[one], model.length)
             sequence = SequencePast(model, history, asking.recent.items[user])
         return WhatIf(Past(asking.question.take(one), texts), inputs, sequence)
-
-    # --- remember ---
-
-    def _remember(
-        self, users: UserPartition, due: Sequence[Due], made: _Made, now_ms: int, now: float
-    ) -> list[Published | None]:
-        """Each user's last lists; and what goes out, for the outcomes that it may earn."""
-        home, others = made
-        published: list[Published | None] = []
-        out: list[list[int]] = [[] for _ in (home, *others)]
-        """Of each placement: whose lists go out."""
-        listed, also = home.ranked.items.tolist(), [other.ranked.items.tolist() for other in others]
-        for i, d in enumerate(due):
-            if not all(lists.is_sound[i] for lists in (home, *others)):
-                published.append(None)
-                continue
-            changed, *differ = self._lists.remember(
-                (users.partition, d.key), tuple(listed[i]), now, tuple(tuple(items[i]) for items in also)
-            )
-            each = home.published[i]._replace(changed=changed)
-            if is_published(changed, d):
-                out[0].append(i)
-            placed = []
-            for at, (lists, differs) in enumerate(zip(others, differ, strict=True), 1):
-                if is_published(differs, d):
-                    out[at].append(i)
-                    placed.append(PlacedList(lists.page.name, lists.published[i].list, lists.published[i].reasons))
-            published.append(each._replace(others=tuple(placed)))
-        # Home last: the newest list of a ledger is that one, wherever it goes out.
-        for lists, rows in zip((*others, home), (*out[1:], out[0]), strict=True):
-            self._note(users, due, lists, rows, now_ms)
-        return published
-
-    def _note(self, users: UserPartition, due: Sequence[Due], lists: _Lists, out: list[int], now_ms: int) -> None:
-        """The lists `out` of a batch go out."""
-        if not out:
-            return
-        ranked, written = lists.ranked, [lists.published[i].list for i in out]
-        keys, named = [due[i].key for i in out], [each.list_id for each in written]
-        lengths = np.array([each.length for each in written])
-        self._count_places(ranked.strategy[out], lengths)
-        items, at_ms = self._knowledge.index.hash_of(ranked.items[out]), self._knowledge.stream_time_ms(now_ms)
-        if self._settings.learn_clicks:
-            parts = np.stack([ranked.parts[name][out] for name in PARTS], axis=2).astype(np.float32)
-            users.clicks.published(
-                keys,
-                named,
-                [hashes[:n] for hashes, n in zip(items, lengths.tolist(), strict=True)],
-                [of[:n] for of, n in zip(parts, lengths.tolist(), strict=True)],
-                at_ms,
-            )
-        if self._is_crediting:
-            placed = ranked.placed
-            propensity = np.ones(items.shape, np.float32) if placed is None else placed.propensity[out]
-            users.outcomes.note(keys, self._lists_of(named, items, ranked.strategy[out], propensity, lengths), at_ms)
-
-    def _count_places(self, strategy: NDArray[np.uint8], lengths: I8) -> None:
-        """Of lists that go out: `strategy` (u, k) of their places, of which the first `lengths` (u,) are filled."""
-        listed = np.arange(strategy.shape[1]) < lengths[:, None]
-        for name, places in zip(STRATEGIES, np.bincount(strategy[listed], minlength=len(STRATEGIES)), strict=True):
-            if places:
-                self._metrics.output.places.labels(name).inc(int(places))
-
-    def _lists_of(
-        self,
-        named: Sequence[str],
-        items: NDArray[np.uint64],
-        strategy: NDArray[np.uint8],
-        propensity: F4,
-        lengths: I8,
-    ) -> Lists:
-        listed = np.arange(items.shape[1]) < lengths[:, None]
-        ids = np.array([list_id_of(each) for each in named], np.uint64)
-        return Lists(
-            np.zeros(len(named), np.int64), ids, items, strategy, np.where(listed, propensity, np.float32(0.0))
-        )

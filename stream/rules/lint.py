@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -33,7 +33,9 @@ class Linted(NamedTuple):
     findings: list[Finding]
 
 
-def lint(rules: Mapping[str, Rule], catalog: Catalog, slots: Mapping[str, int], now_ms: int) -> Linted:
+def lint(
+    rules: Mapping[str, Rule], catalog: Catalog, slots: Mapping[str, int], now_ms: int, arms: Collection[str] = ()
+) -> Linted:
     """Look at rules together with a catalogue.
 
     Args:
@@ -41,6 +43,7 @@ def lint(rules: Mapping[str, Rule], catalog: Catalog, slots: Mapping[str, int], 
         catalog: as it is now. Popularity counts as 0.
         slots: by placement: places of its lists.
         now_ms: what age is counted from.
+        arms: of the experiments, `EXPERIMENT/ARM`.
     """
     active = ActiveRules()
     active.book.replace(rules)
@@ -55,18 +58,30 @@ def lint(rules: Mapping[str, Rule], catalog: Catalog, slots: Mapping[str, int], 
         if not items:
             what = "category or value" if rules[rule_id].kind == "cap" else "item"
             findings.append(_error(rule_id, f"means no {what} that is available"))
+    named = sorted({rule.arm for rule in rules.values() if rule.arm is not None})
     for placement, places in slots.items():
-        there = {rule_id: rule for rule_id, rule in rules.items() if rule.placement in (None, placement)}
-        where = "" if len(slots) == 1 else f" (placement {placement})"
-        findings += [each._replace(says=each.says + where) for each in _together(there, active, seen, places)]
+        known: set[Finding] = set()  # what is wrong for everybody is said once
+        for arm in (None, *named):
+            there = {
+                rule_id: rule
+                for rule_id, rule in rules.items()
+                if rule.placement in (None, placement) and rule.arm in (None, arm)
+            }
+            told = (["placement " + placement] if len(slots) > 1 else []) + ([] if arm is None else ["arm " + arm])
+            where = f" ({', '.join(told)})" if told else ""
+            new = [each for each in _together(there, active, seen, places) if each not in known]
+            known |= set(new)
+            findings += [each._replace(says=each.says + where) for each in new]
     for rule_id, rule in rules.items():
+        if rule.arm is not None and rule.arm not in arms:
+            findings.append(_error(rule_id, f"counts for nobody: there is no arm {rule.arm}"))
         if rule.placement is not None and rule.placement not in slots:
             findings.append(_error(rule_id, f"counts nowhere: there is no placement {rule.placement}"))
     return Linted(means, findings)
 
 
 def _together(rules: Mapping[str, Rule], active: ActiveRules, seen: Seen, slots: int) -> list[Finding]:
-    """What is wrong with the rules of one placement beside each other."""
+    """What is wrong beside each other with the rules of one placement for the same people."""
     findings, catalog = [], seen.catalog
     scope = active.scope(tuple(sorted(rules)), seen, slots)
     for name in scope.relaxed:

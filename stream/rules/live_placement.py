@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from stream.errors import UsageError
 from stream.settings import Settings
 from stream.settings.experiments import changed_by
+from stream.settings.faults import first_fault
 from stream.settings.placements import HOME, PlacementSettings, misfit
 
 Refusal = Callable[[str, PlacementSettings], str | None]
@@ -26,9 +27,7 @@ def placement_from(name: str, given: Any) -> PlacementSettings:
     try:
         changed = PlacementSettings.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        reason = "no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+        field, reason = first_fault(error)
         raise UsageError(
             f"placement {name[:64]!r}: {f'`{field}`: ' if field else ''}{reason}.", "see deploy/docs/placements.md"
         ) from None

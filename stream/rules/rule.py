@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -12,6 +11,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stream.errors import InputFileError, UsageError
+from stream.files.toml_tables import read_toml
+from stream.settings.faults import first_fault
 from stream.settings.placements import PlacementName
 from stream.wire.times import parse_time_ms
 
@@ -129,11 +130,7 @@ def rule_of(rule_id: str, given: Any) -> Rule:
     try:
         return Rule.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        reason = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            reason = "no such field"
+        field, reason = first_fault(error, "no such field")
         raise UsageError(
             f"rule {rule_id[:64]!r}: {f'`{field}`: ' if field else ''}{reason}.", "see deploy/docs/rules.md"
         ) from None
@@ -146,16 +143,7 @@ def read_tables(path: Path) -> tuple[dict[str, Rule], dict[str, Any]]:
         InputFileError: it cannot be read, or has something else in it.
         UsageError: one of them is no rule.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputFileError(f"{path} cannot be read: {error.strerror}.", "name an existing file") from None
-    except UnicodeDecodeError:
-        raise InputFileError(f"{path} is not UTF-8.", "save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputFileError(f"{path} is not valid TOML: {error}.", "correct the line it names") from None
-    except RecursionError:
-        raise InputFileError(f"{path} is nested too deeply.", "write tables [rules.ID]") from None
+    tables = read_toml(path)
     rules, placements = tables.get("rules", {}), tables.get("placements", {})
     is_table = isinstance(rules, dict) and isinstance(placements, dict)
     if not is_table or set(tables) - {"rules", "placements"} or not (rules or placements):

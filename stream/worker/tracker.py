@@ -362,8 +362,9 @@ class Tracker:
 
     # --- partitions ---
 
-    def store_of(self, partition: int, store: PartitionStore) -> PartitionStore:  # noqa: ARG002
-        """What the users of a partition are read from."""
+    def store_of(self, partition: int, store: PartitionStore) -> PartitionStore:
+        """What the users of a partition are read from; whoever writes down what is read asks."""
+        del partition
         return store
 
     def open_users(self, users: UserPartition) -> None:

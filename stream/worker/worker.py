@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from stream.kafka.types import TopicPartition
+from stream.refresh.outgoing import is_published
 from stream.refresh.publish import PlacedList, Published
 from stream.refresh.queue import Batch
-from stream.refresh.refresher import is_published
 from stream.refresh.scheduler import Scheduler
 from stream.worker.chunks import BACK_PRESSURE_POLL_S, ChunkHandler
 from stream.worker.gauges import Gauges

@@ -57,12 +57,11 @@ def figures(found: SeenBefore, half_lives_h: Sequence[float]) -> dict[str, Any]:
 
 
 def placement_of(report: dict[str, Any]) -> dict[str, float] | None:
-    """Settings of a placement that say the best weight; no fatigue where it is not surely above 0. None: nothing is said."""
+    """Settings of a placement that say the best weight. None: it is not surely above 0, or nothing is said. That it may be 0
+    does not say that it is, so nobody's setting is taken away."""
     best = report["best"]
-    if best is None:
+    if best is None or best["low"] <= 0.0:
         return None
-    if best["low"] <= 0.0:
-        return {"fatigue": 0.0}
     return {"fatigue": round(min(WEIGHT_MAX, best["weight"]), 3), "fatigue_half_life_h": best["half_life_h"]}
 
 

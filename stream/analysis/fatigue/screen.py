@@ -40,7 +40,8 @@ def show_report(console: Console, report: dict[str, Any]) -> None:
     if report["refused"]:
         say(console, f"Nothing is said: {report['refused']}.", "yellow")
         return
-    settings = placement_of(report) or {}
+    settings = placement_of(report)
+    if settings is None:
+        say(console, "The weight is not surely above 0: what is set stays.", "yellow")
+        return
     say(console, ", ".join(f"{name} = {value:g}" for name, value in settings.items()))
-    if not settings.get("fatigue"):
-        say(console, "The weight is not surely above 0: no fatigue.", "yellow")

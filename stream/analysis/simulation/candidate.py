@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Final
 
 from stream.analysis.simulation.replay import Candidate
-from stream.errors import InputFileError, UsageError
+from stream.errors import UsageError
+from stream.files.toml_tables import read_toml
 from stream.refresh.versions import read_weights
 from stream.rules.conditions import parse
 from stream.rules.rule import checked_id, rule_of
@@ -38,12 +38,7 @@ def read_candidate(file: Path | None, weights: Path | None) -> Candidate | None:
     served = None if weights is None else read_weights(weights)
     if file is None:
         return Candidate(weights=served)
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputFileError(f"{file} cannot be read: {error.strerror}.", "name an existing file") from None
-    except (ValueError, RecursionError) as error:  # not TOML, or not UTF-8
-        raise InputFileError(f"{file} is not valid TOML: {str(error)[:200]}.", "correct the line it names") from None
+    tables = read_toml(file)
     rules = tables.pop("rules", None)
     if rules is not None and not isinstance(rules, dict):
         raise UsageError(f"{file}: `rules` has to be tables [rules.ID].", "see deploy/docs/rules.md")

@@ -6,6 +6,7 @@ Memory grows with people, items and explored places that were seen, not with lis
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -67,11 +68,11 @@ class Comparison:
         self.lists = self.changed = 0
         self.same_places: NDArray[np.int64] = np.zeros(0, np.int64)
         self.places: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.segments: dict[str, Counter[str]] = defaultdict(Counter)
+        self.segments: dict[str, defaultdict[str, float]] = defaultdict(partial(defaultdict, float))
         self.strategies = Counter[tuple[str, str]]()
         self.moved_by = Counter[tuple[str, str]]()
         self.shown: dict[str, Counter[str]] = {"recorded": Counter(), "simulated": Counter()}
-        self.expected_clicks = Counter[str]()
+        self.expected_clicks: defaultdict[str, float] = defaultdict(float)
         self.overlap = 0.0
         self.outcomes = Counter[tuple[str, str]]()
         """By action and what the candidate would have made of it: `kept`, `lost`."""
@@ -103,8 +104,8 @@ class Comparison:
         segment["changed"] += is_changed
         for side, record in (("recorded", both.recorded), ("simulated", both.simulated)):
             clicks = sum(item.probability for item in record.items[:first])
-            self.expected_clicks[side] += clicks  # type: ignore[assignment]
-            segment[f"expected_{side}"] += clicks  # type: ignore[assignment]
+            self.expected_clicks[side] += clicks
+            segment[f"expected_{side}"] += clicks
             self.shown[side].update(item.item_id for item in record.items[:first])
             for item in record.items[:first]:
                 self.strategies[side, item.strategy] += 1
@@ -156,9 +157,13 @@ class Comparison:
                 {"place": at, "lists": int(of), "same": int(same)}
                 for at, (of, same) in enumerate(zip(self.places, self.same_places, strict=True), 1)
             ],
-            "expected_clicks": {side: float(self.expected_clicks[side]) for side in ("recorded", "simulated")},
+            "expected_clicks": {side: self.expected_clicks[side] for side in ("recorded", "simulated")},
             "segments": [
-                {"segment": name} | dict(self.segments[name]) for _, name in SEGMENTS if name in self.segments
+                {"segment": name}
+                | self.segments[name]
+                | {of: int(self.segments[name][of]) for of in ("lists", "changed")}
+                for _, name in SEGMENTS
+                if name in self.segments
             ],
             "strategies": _by_side(self.strategies),
             "moved_by": _by_side(self.moved_by),

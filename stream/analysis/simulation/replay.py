@@ -19,11 +19,11 @@ from stream.metrics import Metrics
 from stream.partitions.users import UserPartition
 from stream.refresh.knowledge import TextSource
 from stream.refresh.publish import Published
-from stream.refresh.queue import Due
 from stream.refresh.versions import RankerModel, read_weights
 from stream.rules.book import PLACEMENT, RULE
 from stream.rules.rule import Rule, to_json
 from stream.settings import Settings
+from stream.settings.faults import first_fault
 from stream.settings.load import SettingsAsGiven
 from stream.settings.placements import HOME
 from stream.state.log_mark import LogMark
@@ -46,14 +46,12 @@ from stream.worker.journal.entries import (
     Ranker,
     Read,
     Refreshed,
+    SequenceServes,
     Stored,
     Taken,
     TextsOpened,
     VectorsPut,
     Weighed,
-)
-from stream.worker.journal.entries import (
-    Sequence as SequenceServes,
 )
 from stream.worker.tracker import Tracker
 
@@ -82,8 +80,7 @@ def settings_of(begin: Begin, candidate: Candidate, path: Path) -> Settings:
         try:
             settings = SettingsAsGiven(**given)
         except ValidationError as error:
-            first = error.errors()[0]
-            where, reason = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+            where, reason = first_fault(error)
             if error_of is None:
                 raise InputFileError(
                     f"{path}: this release cannot use the journal's settings ({where}: {reason}).",
@@ -163,8 +160,7 @@ class Replay:
             if self._candidate.rules is not None:
                 self._noted_ms = entry.now_ms
                 self.tracker.look_at_all_rules(entry.now)
-            due = [Due(*msgspec.structs.astuple(each)) for each in entry.due]
-            return self.tracker.refresh(entry.partition, due, entry.now_ms, entry.now)
+            return self.tracker.refresh(entry.partition, entry.due, entry.now_ms, entry.now)
         self._handle[type(entry)](entry)
         return None
 
@@ -179,7 +175,7 @@ class Replay:
 
     def _followed(self, entry: Followed) -> None:
         tracker, self._noted_ms = self.tracker, entry.now_ms
-        records = [Replicated(*msgspec.structs.astuple(record)) for record in entry.records]
+        records = entry.records
         if entry.topic == "items":
             tracker.replicate_items(records, entry.now)
         elif entry.topic == "statistics":

@@ -55,8 +55,8 @@ def show_comparison(console: Console, found: dict[str, Any]) -> None:
             (
                 Cell(row["segment"]),
                 Cell(f"{row['lists']:,}"),
-                Cell(f"{row.get('changed', 0) / row['lists']:.1%}"),
-                Cell(_change(row.get("expected_recorded", 0.0), row.get("expected_simulated", 0.0))),
+                Cell(f"{row['changed'] / row['lists']:.1%}"),
+                Cell(_change(row["expected_recorded"], row["expected_simulated"])),
             )
             for row in found["segments"]
         ],

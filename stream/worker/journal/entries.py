@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from stream.wire.records import Trigger
+from stream.kafka.replica import Replicated
+from stream.refresh.queue import Due
 
 FORMAT: Final = 1
 """Another one where a message changes its meaning."""
@@ -22,22 +23,12 @@ class Begin(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="begin")
     """Those that lists are made with, as JSON."""
 
 
-class KeyedRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A record of a topic that every worker follows."""
-
-    key: bytes | None
-    value: bytes | None
-    partition: int
-    offset: int
-    timestamp_ms: int
-
-
 class Followed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="followed"):
     """Records of a topic that every worker follows."""
 
     topic: str
     """`items`, `statistics`, `rules` or `strategies`."""
-    records: list[KeyedRecord]
+    records: list[Replicated]
     now: float
     now_ms: int
 
@@ -60,7 +51,7 @@ class ArmRanker(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="arm
     """JSON."""
 
 
-class Sequence(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="sequence"):
+class SequenceServes(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="sequence"):
     """Another sequence model; None = none."""
 
     model_version: str | None
@@ -134,23 +125,11 @@ class Applied(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="appli
     now_ms: int
 
 
-class DueUser(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """As `stream.refresh.queue.Due`, as far as a list depends on it."""
-
-    key: bytes
-    first_offset: int | None
-    last_offset: int
-    event_time_ms: int
-    oldest_timestamp_ms: int
-    waiting_since: float
-    trigger: Trigger
-
-
 class Refreshed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refreshed"):
     """Lists were made."""
 
     partition: int
-    due: list[DueUser]
+    due: list[Due]
     digests: list[bytes | None]
     """Of all bytes that were made for each user, `digest_of`; None: nothing could be made."""
     now_ms: int
@@ -209,7 +188,7 @@ Entry = (
     | Followed
     | Ranker
     | ArmRanker
-    | Sequence
+    | SequenceServes
     | Weighed
     | LookedAtRules
     | Compiled

@@ -34,12 +34,10 @@ from stream.worker.journal.entries import (
     Applied,
     ArmRanker,
     Compiled,
-    DueUser,
     Entry,
     EventRecord,
     Followed,
     Forgotten,
-    KeyedRecord,
     ListDropped,
     ListRestored,
     LookedAtRules,
@@ -48,14 +46,12 @@ from stream.worker.journal.entries import (
     Ranker,
     Read,
     Refreshed,
+    SequenceServes,
     Stored,
     Taken,
     TextsOpened,
     VectorsPut,
     Weighed,
-)
-from stream.worker.journal.entries import (
-    Sequence as SequenceServes,
 )
 from stream.worker.tracker import Tracker
 
@@ -180,13 +176,7 @@ class RecordedTracker(Tracker):
     def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published | None]:
         """See `Tracker.refresh`."""
         made = super().refresh(partition, due, now_ms, now)
-        users = [
-            DueUser(
-                d.key, d.first_offset, d.last_offset, d.event_time_ms, d.oldest_timestamp_ms, d.waiting_since, d.trigger
-            )
-            for d in due
-        ]
-        self._write(Refreshed(partition, users, [digest_of(each) for each in made], now_ms, now))
+        self._write(Refreshed(partition, list(due), [digest_of(each) for each in made], now_ms, now))
         return made
 
     # --- partitions ---
@@ -317,4 +307,4 @@ class RecordedQueries:
 
 
 def _followed(topic: str, records: Sequence[Replicated], now: float, now_ms: int) -> Followed:
-    return Followed(topic, [KeyedRecord(*record) for record in records], now, now_ms)
+    return Followed(topic, list(records), now, now_ms)

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 BLOCK_BYTES: Final = 1 << 20
 """Of messages that are compressed together."""
 
-BLOCKS_WAITING: Final = 32
-"""For the disk; beyond that it is too slow."""
+WAITING_MAX_BYTES: Final = 64 << 20
+"""Of blocks that wait for the disk; beyond that it is too slow."""
 
 LEVEL: Final = 1
 """Of zstd."""
@@ -43,7 +43,8 @@ class JournalWriter:
         self.path, self._max_bytes = path, max_bytes
         self._encode = msgspec.msgpack.Encoder().encode
         self._block = bytearray()
-        self._blocks: queue.Queue[bytes | None] = queue.Queue(BLOCKS_WAITING)
+        self._blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._waiting_bytes, self._counting = 0, threading.Lock()
         self._ended: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,19 +81,21 @@ class JournalWriter:
         if not self._block or self._ended is not None:
             return
         block, self._block = bytes(self._block), bytearray()
-        try:
-            self._blocks.put_nowait(block)
-        except queue.Full:
+        if self._waiting_bytes and self._waiting_bytes + len(block) > WAITING_MAX_BYTES:
             self._end("the disk is too slow for it")
+            return
+        self._count(len(block))
+        self._blocks.put(block)
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is left, if that does not take too long."""
         self.flush()
-        try:
-            self._blocks.put(None, timeout=timeout_s)
-        except queue.Full:
-            return
+        self._blocks.put(None)
         self._thread.join(timeout_s)
+
+    def _count(self, waiting_bytes: int) -> None:
+        with self._counting:
+            self._waiting_bytes += waiting_bytes
 
     def _end(self, why: str) -> None:
         self._ended = why
@@ -100,6 +103,7 @@ class JournalWriter:
 
     def _write_blocks(self) -> None:
         while (block := self._blocks.get()) is not None:
+            self._count(-len(block))
             if self._ended is not None:
                 continue
             packed = bytes(cramjam.zstd.compress(block, level=LEVEL))

@@ -14,6 +14,7 @@ from models.items.catalog import Catalog
 from models.items.index import ItemIndex
 from stream.cli.main import app
 from stream.rules.lint import lint
+from stream.rules.rule import rule_of
 from stream.rules.topic import read_book
 from stream.settings import Settings
 
@@ -175,6 +176,24 @@ valid_until = "2020-01-01T00:00:00Z"
         ("p2", "wants place 1, which p1 has"), ("past", "since 2020"),
     ):  # fmt: skip
         assert any(of == rule_id and part in text for of, text in says), part
+
+
+def test_rules_of_different_arms_are_not_in_each_other_s_way(shop, monkeypatch):
+    monkeypatch.setenv("PENCHANT_EXPERIMENTS", '{"x": {"arms": {"a": 0.5, "b": 0.5}}}')
+    pins = "".join(
+        f'[rules.{arm}]\nkind = "pin"\nitems = ["i{n}"]\nplace = 1\narm = "x/{arm}"\n' for n, arm in enumerate("ab")
+    )
+    assert rules("lint", "rules.toml", text=pins).exit_code == 0
+    third = '[rules.c]\nkind = "pin"\nitems = ["i5"]\nplace = 1\n'
+    bad = rules("lint", "rules.toml", "--json", "found.json", text=pins + third)
+    assert bad.exit_code == 1
+    says = [each["says"] for each in json.loads(Path("found.json").read_text())["findings"]]
+    assert says == ["wants place 1, which a has (arm x/a)", "wants place 1, which b has (arm x/b)"]
+    monkeypatch.delenv("PENCHANT_EXPERIMENTS")
+    told = lint(
+        {"a": rule_of("a", {"kind": "pin", "items": ["i1"], "place": 1, "arm": "x/a"})}, _nothing(), {"home": 5}, 0
+    )
+    assert "counts for nobody: there is no arm x/a" in [each.says for each in told.findings]
 
 
 def test_a_deny_that_empties_lists_is_said(shop):

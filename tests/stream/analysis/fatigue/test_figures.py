@@ -12,12 +12,14 @@ from confluent_kafka import Producer
 from reason_records import reasons_record
 from typer.testing import CliRunner
 
+from models.page.ranked import FATIGUE_PART, RULES_PART
 from stream.analysis.fatigue.exposures import SeenJourneys
 from stream.analysis.fatigue.figures import figures, placement_of
 from stream.analysis.outcomes.journeys import Range
 from stream.cli.main import app
 from stream.rules.topic import read_book
 from stream.settings import Settings
+from stream.wire.reasons import OF_PLACEMENTS
 from stream.wire.records import Event, encode
 
 T0, HOUR_MS = 1_767_225_600_000, 3_600_000
@@ -136,11 +138,11 @@ def test_a_planted_weight_is_found_and_given_to_workers(topics):
     assert "Workers make lists of home with it now." in result.output
 
 
-def test_where_nobody_tires_it_is_switched_off(topics):
+def test_where_it_is_not_surely_above_0_nobody_s_setting_is_taken_away(topics):
     fill(topics, 0.0, people=160)
-    result = train("--half-lives", "24")
-    assert result.exit_code == 0, result.output
-    assert "fatigue = 0" in result.output
+    result = train("--half-lives", "24", "--publish")
+    assert result.exit_code == 1
+    assert "not surely above 0: what is set stays" in result.output
     assert read_book(topics).placements == {}
 
 
@@ -163,7 +165,4 @@ def test_too_little_says_nothing_and_what_cannot_be_is_one_line(topics):
 
 
 def test_scores_are_told_without_what_placements_add():
-    from models.page.ranked import FATIGUE_PART, RULES_PART  # noqa: PLC0415
-    from stream.wire.reasons import OF_PLACEMENTS  # noqa: PLC0415
-
     assert set(OF_PLACEMENTS) == {FATIGUE_PART, RULES_PART}

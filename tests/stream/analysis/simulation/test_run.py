@@ -19,7 +19,7 @@ from stream.errors import InputFileError, UsageError
 from stream.rules.rule import rule_of
 from stream.settings.experiments import ExperimentSettings
 from stream.settings.placements import PlacementSettings
-from stream.worker.journal.entries import Applied, Followed, Refreshed
+from stream.worker.journal.entries import Applied, Followed, Refreshed, SequenceServes
 from stream.worker.journal.reader import read_journal
 from stream.worker.journal.writer import JournalWriter
 
@@ -360,17 +360,11 @@ def test_a_candidate_that_cannot_be_is_one_line(day, tmp_path, text, says):
 
 def test_a_journal_with_a_sequence_model_needs_it(day, tmp_path):
     def change(n, entry):
-        return entry if n != 1 else msgspec.convert(["sequence", "s-1", 0.0], type=_entry("Sequence"))
+        return entry if n != 1 else SequenceServes("s-1", 0.0)
 
     path = rewritten(day[0], tmp_path / "other", change)
     with pytest.raises(UsageError, match="ranks with the sequence model s-1"):
         simulate(path, None, None, 10)
-
-
-def _entry(name):
-    import stream.worker.journal.entries as entries  # noqa: PLC0415
-
-    return getattr(entries, name)
 
 
 def test_the_command_shows_what_would_have_been(day, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from stream.errors import SettingsError
 from stream.worker.journal.entries import FORMAT, Begin, ListDropped, Weighed
 from stream.worker.journal.reader import read_journal
-from stream.worker.journal.writer import BLOCK_BYTES, BLOCKS_WAITING, JournalWriter
+from stream.worker.journal.writer import WAITING_MAX_BYTES, JournalWriter
 
 BEGIN = Begin(FORMAT, "x", 0, {})
 
@@ -66,8 +66,8 @@ def test_a_disk_that_is_too_slow_ends_it(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path / "b.journal", 1 << 30)
     written = writer._file.write
     writer._file.write = lambda data: (time.sleep(0.2), written(data))[1]  # type: ignore[method-assign]
-    large = ListDropped(0, bytes(BLOCK_BYTES))
-    for _ in range(2 * BLOCKS_WAITING):
+    large = ListDropped(0, bytes(WAITING_MAX_BYTES // 8))
+    for _ in range(16):
         writer.add(large)
     assert writer.ended == "the disk is too slow for it"
 
