@@ -126,6 +126,7 @@ def asyncapi() -> Json:
         "events": _channel("events", ("event",)),
         "items": _channel("items", ("item", "itemRemoved"), compacted=True),
         "recommendations": _channel("recommendations", ("recommendation", "userErased"), compacted=True),
+        "placementRecommendations": _channel_of_placements(),
         "attributions": _channel("attributions", ("attribution",)),
         "strategyStats": _channel("strategy_stats", ("strategyStats", "newcomerStats"), compacted=True),
         "deadLetter": _channel("dead_letter", ("deadLetter",)),
@@ -144,6 +145,7 @@ def asyncapi() -> Json:
             "readEvents": _operation("receive", "events"),
             "readItems": _operation("receive", "items"),
             "writeRecommendations": _operation("send", "recommendations"),
+            "writePlacementRecommendations": _operation("send", "placementRecommendations"),
             "writeAttributions": _operation("send", "attributions"),
             "writeStrategyStats": _operation("send", "strategyStats"),
             "writeDeadLetters": _operation("send", "deadLetter"),
@@ -259,6 +261,17 @@ def _channel(topic: str, messages: tuple[str, ...], *, compacted: bool = False) 
         "address": field.default,
         "description": f"{field.description}. Setting: `topic_{topic}`.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "bindings": {"kafka": binding},
+    }
+
+
+def _channel_of_placements() -> Json:
+    home = _channel("recommendations", ("recommendation", "userErased"), compacted=True)
+    binding = {name: value for name, value in home["bindings"]["kafka"].items() if name != "topic"}  # it is the address
+    return home | {
+        "address": f"{home['address']}.{{placement}}",
+        "description": "Lists of each other placement, compacted, key = user_id. Setting: `placements.NAME.topic`.",
+        "parameters": {"placement": {"description": "Name of a placement other than `home`."}},
         "bindings": {"kafka": binding},
     }
 

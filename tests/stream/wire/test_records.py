@@ -657,8 +657,13 @@ def test_the_asyncapi_channels_are_the_public_topics(asyncapi: dict[str, Any]) -
     public = ("events", "items", "recommendations", "attributions", "strategy_stats", "dead_letter")
     defaults = {Settings.model_fields[f"topic_{name}"].default for name in public}
 
-    assert defaults == {channel["address"] for channel in asyncapi["channels"].values()}
-    assert defaults == {channel["bindings"]["kafka"]["topic"] for channel in asyncapi["channels"].values()}
+    others = dict(asyncapi["channels"])
+    home, placements = others["recommendations"], others.pop("placementRecommendations")
+    assert defaults == {channel["address"] for channel in others.values()}
+    assert defaults == {channel["bindings"]["kafka"]["topic"] for channel in others.values()}
+    assert placements["address"] == f"{home['address']}.{{placement}}"
+    assert set(placements["parameters"]) == {"placement"}
+    assert placements["messages"] == home["messages"]
 
 
 def test_the_asyncapi_document_says_which_topics_are_compacted_and_that_null_erases_there(
@@ -667,7 +672,7 @@ def test_the_asyncapi_document_says_which_topics_are_compacted_and_that_null_era
     for name, channel in asyncapi["channels"].items():
         policy = channel["bindings"]["kafka"].get("topicConfiguration", {}).get("cleanup.policy")
         messages = [resolve(asyncapi, each["$ref"]) for each in channel["messages"].values()]
-        erasable = name in {"items", "recommendations"}
+        erasable = name in {"items", "recommendations", "placementRecommendations"}
         assert (["compact"] if erasable or name == "strategyStats" else None) == policy
         assert erasable == any(message["payload"] == {"type": "null"} for message in messages)
 
