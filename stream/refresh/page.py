@@ -280,8 +280,8 @@ class Page:
         followed: int,
         narrowed: Narrowed | None = None,
     ) -> tuple[Catalog, Priors]:
-        """The catalogue as far as `rules` allow it (`allowed` (n,); None: everything), and a request does, and what leads in it:
-        of now, or of a moment ago."""
+        """The catalogue as far as `rules` allow it (`allowed` (n,); None: everything), and a request does, and what leads in
+        it: of now, or of a moment ago."""
         knowledge = self._knowledge
         if narrowed is not None:
             allowed = narrowed.allowed if allowed is None else _both(allowed, narrowed.allowed)

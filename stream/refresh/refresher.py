@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F8, I4, I8
+from models.items.co_occurrence import moment_bins
 from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
@@ -87,6 +88,8 @@ class Request(NamedTuple):
     """Ranked as at this event time; None: as now."""
     factors: Mapping[str, float] = MappingProxyType({})
     """By part: how many times as much it counts."""
+    context: int | None = None
+    """Bucket of where the person is; None: where their newest behaviour was."""
     top_k: int | None = None
     """Places; None: as many as the settings say. A placement with `slots` has its own number."""
     is_explained: bool = True
@@ -289,6 +292,9 @@ class Refresher:
         if len(request.excluded):
             excluded = np.concatenate([asking.question.excluded, request.excluded[None, :]], axis=1)
             asking = asking._replace(question=asking.question._replace(excluded=excluded))
+        if request.context is not None:
+            bins = moment_bins(asking.question.now_ms, np.full(1, request.context, np.uint8))
+            asking = asking._replace(question=asking.question._replace(bins=bins))
         sequence = self._serving.sequences.expected(
             states,
             rows,
