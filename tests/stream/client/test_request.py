@@ -77,8 +77,8 @@ def test_two_ways_to_say_after_what_are_one_too_many() -> None:
 
 
 def test_a_misspelt_field_is_named() -> None:
-    with pytest.raises(TypeError, match="placment"):
-        routes.recommendations("ann", None, {"placment": "home"})
+    with pytest.raises(TypeError, match="placements"):
+        routes.recommendations("ann", None, {"placements": "home"})
 
 
 def test_a_body_has_the_names_of_the_wire_and_what_was_said() -> None:
