@@ -170,7 +170,9 @@ class ServeApplication:
     def _make_desks(self, partitions: int) -> Desks:
         settings, tracker = self.settings, self.tracker
         ranker, shelf, home = Ranker(settings, tracker, self._people), Shelf(tracker.knowledge), self._lists[HOME]
-        lists = ListDesk(settings, ranker, shelf, self._lists, self._reasons, self._people, partitions)
+        lists = ListDesk(
+            settings, ranker, shelf, self._lists, self._reasons, self._people, partitions, lambda: self.is_stale
+        )
         teller = Teller(settings, tracker.knowledge)
         return Desks(
             lists,
@@ -212,14 +214,10 @@ class ServeApplication:
             if self.tracker.is_looking_at_rules or not self.tracker.refresher.pages.rules.is_empty:
                 self.tracker.look_at_rules(time.monotonic(), 10)
             self.tracker.weigh_strategies()
-            self._judge()
             await self._ask_ends()
             is_ready = self.why_not is None
             self.metrics.http.ready.set(is_ready)
             await asyncio.sleep(LOOK_EVERY_S)
-
-    def _judge(self) -> None:
-        self.desks.lists.is_stale = self.is_stale
 
     async def _ask_ends(self) -> None:
         where = [(each.topic, p) for each in self._followers for p in each.positions]

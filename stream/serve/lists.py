@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -51,14 +51,13 @@ class ListDesk:
         reasons: LastReasons,
         people: FollowedPeople,
         partitions: int,
+        is_stale: Callable[[], bool],
     ) -> None:
-        """`lists`: by placement; `partitions`: of the events."""
+        """`lists`: by placement; `partitions`: of the events; `is_stale`: whether topics cannot be followed at the moment."""
         self._settings, self._ranker, self._shelf = settings, ranker, shelf
         self._lists, self._reasons, self._people = lists, reasons, people
         self.partitions = partitions
-        self._waiting = 0
-        self.is_stale = False
-        """Whether the topics cannot be followed at the moment."""
+        self._waiting, self._is_stale = 0, is_stale
 
     def partition_of(self, user_id: str) -> int:
         """Of the events topic."""
@@ -87,7 +86,7 @@ class ListDesk:
             question.placement,
             known=known,
         )
-        return msgspec.structs.replace(self._cut(made.answer, question), fresh=fresh.state, stale=self.is_stale)
+        return msgspec.structs.replace(self._cut(made.answer, question), fresh=fresh.state, stale=self._is_stale())
 
     async def _wait(self, user: bytes, partition: int, lists: LastLists, question: ListQuestion) -> Freshness:
         """Until what is known reflects the event that is named, within the question's time."""
@@ -169,7 +168,7 @@ class ListDesk:
             experiments=record.experiments if isinstance(record.experiments, dict) else {},
             rows=record.rows if isinstance(record.rows, tuple) and not left_out else (),
             left_out=left_out,
-            stale=self.is_stale,
+            stale=self._is_stale(),
         )
 
     async def _reasons_of(self, recommendation_id: str) -> Reasons | None:
@@ -196,7 +195,7 @@ class ListDesk:
         self._ranker.visitor(question.events)
         known = self._ranker.offset >= 0
         made = self._ranker.list_for(None, 0, self._request(question), question.placement, known=known)
-        return msgspec.structs.replace(self._cut(made.answer, question), source=None, stale=self.is_stale)
+        return msgspec.structs.replace(self._cut(made.answer, question), source=None, stale=self._is_stale())
 
     def _request(self, question: Wanted, context: int | None = None) -> Request:
         excluded = self._shelf.indices_of(question.exclude) if question.exclude else NOTHING

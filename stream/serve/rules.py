@@ -110,8 +110,8 @@ class RuleDesk:
         Raises:
             RefusedQuestionError: it is no rule.
         """
-        raw = None if question.rule is None else bytes(question.rule)
-        rule = None if raw is None or raw == b"null" else self._rule(question.key, raw)
+        raw = bytes(question.rule)
+        rule = None if raw == b"null" else self._rule(question.key, raw)
         await asyncio.to_thread(publish_changes, self._settings, {f"{RULE}{question.key}": rule})
         return Published(question.key)
 

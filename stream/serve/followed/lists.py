@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from stream.kafka.replica import Replicated
-from stream.serve.followed.table import POSITION_PREFIX, FollowedTable
+from stream.serve.followed.table import COUNT_KEY, POSITION_PREFIX, FollowedTable
 from stream.wire.records import EventSource, Recommendation, Trigger, recommendation_decoder
 
 LOOKED_AT: Final = 2_000
@@ -62,7 +62,7 @@ class LastLists:
     def take(self, partition: int, records: list[Replicated]) -> None:
         """See `stream.kafka.follower.Taker`."""
         newest = {record.key: record.value for record in records if record.key}
-        self._table.write(partition, newest.items(), records[-1].offset + 1)
+        self._table.write_counted(partition, newest, records[-1].offset + 1)
         self._tell(newest)
         self._on_arrived([each for record in records if (each := _arrived(record)) is not None])
 
@@ -105,13 +105,13 @@ class LastLists:
             return sum(map(len, self._waiting.values()))
 
     def count(self) -> int:
-        """People with a list, as RocksDB estimates them."""
-        return self._table.store.key_count()
+        """People with a list; see `FollowedTable.count`."""
+        return self._table.count()
 
     def some(self, limit: int = LOOKED_AT) -> list[tuple[bytes, bytes]]:
         """Some people and their lists as they were published; blocking, for a thread."""
         found = self._table.store.items_with_prefix(b"", limit=limit + 1024)
-        return [(key, value) for key, value in found if not key.startswith(POSITION_PREFIX)][:limit]
+        return [(key, value) for key, value in found if not key.startswith((POSITION_PREFIX, COUNT_KEY))][:limit]
 
 
 class Waiter:

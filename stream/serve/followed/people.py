@@ -71,10 +71,6 @@ class FollowedPeople:
         states.unpack(np.zeros(1, np.int64), [value])
         return True
 
-    def count(self) -> int:
-        """People, as RocksDB estimates them."""
-        return self._table.store.key_count()
-
 
 def clear(states: States) -> None:
     """Nobody in row 0."""

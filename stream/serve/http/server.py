@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import socket
 import ssl
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import uvicorn
@@ -52,7 +54,7 @@ class Server:
                 f"serve_tls_certificate, serve_tls_key or serve_tls_client_ca cannot be used: {error}.",
                 "name PEM files that belong together",
             ) from None
-        self._server = uvicorn.Server(config)
+        self._server = _Quiet(config)
 
     async def serve(self, on_began: Callable[[str], None]) -> None:
         """Answer; returns when everything that was asked before the end is answered, or its time is up."""
@@ -68,6 +70,23 @@ class Server:
     def is_stopping(self) -> bool:
         """Whether it ends: streams end then, too."""
         return bool(self._server.should_exit)
+
+
+class _Quiet(uvicorn.Server):
+    """Ends on a signal and returns; uvicorn's own raises the signal again, which kills the process before it has tidied up."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See `uvicorn.Server`."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for each in signals:
+            loop.add_signal_handler(each, self.handle_exit, each, None)
+        try:
+            yield
+        finally:
+            for each in signals:
+                loop.remove_signal_handler(each)
 
 
 def _tls(settings: Settings) -> dict[str, Any]:
