@@ -185,8 +185,8 @@ class ListDesk:
         """What a request leaves of a list: what may still be shown, and what it wants."""
         excluded, categories = frozenset(question.exclude), frozenset(question.category)
         kept = []
-        for each in listed:
-            item = self._ranker.catalogue_item(each.item_id)
+        items = self._ranker.catalogue_items([each.item_id for each in listed])
+        for each, item in zip(listed, items, strict=True):
             if item is None or not item.available or each.item_id in excluded:
                 continue
             if fits(item, categories, question.price_min, question.price_max):
