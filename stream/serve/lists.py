@@ -29,6 +29,9 @@ REASONS_ASKED: Final = 20
 REASONS_ASKED_EVERY_S: Final = 0.01
 """A list that has just come waits so long for its reasons, which follow it on another topic."""
 
+EVENT_LOOKED_FOR_EVERY_S: Final = 0.05
+"""An `event_id` is known with the commit of its event, which comes after the list: no list tells that it is there."""
+
 
 class Freshness(NamedTuple):
     """Whether what is known reflects the event that a request names."""
@@ -104,7 +107,7 @@ class ListDesk:
                 if found.published or left_s <= 0:
                     waiter.forget()
                     return found
-                await waiter.wait(left_s)
+                await waiter.wait(left_s if question.after is None else min(left_s, EVENT_LOOKED_FOR_EVERY_S))
         finally:
             self._waiting -= 1
 
@@ -182,8 +185,8 @@ class ListDesk:
         """What a request leaves of a list: what may still be shown, and what it wants."""
         excluded, categories = frozenset(question.exclude), frozenset(question.category)
         kept = []
-        for each in listed:
-            item = self._ranker.catalogue_item(each.item_id)
+        items = self._ranker.catalogue_items([each.item_id for each in listed])
+        for each, item in zip(listed, items, strict=True):
             if item is None or not item.available or each.item_id in excluded:
                 continue
             if fits(item, categories, question.price_min, question.price_max):

@@ -175,10 +175,10 @@ class Ranker:
     def listed(self, record: Recommendation, reasons: Reasons | None) -> tuple[ListedItem, ...]:
         """The places of a list with what people read of an item."""
         whys: Sequence[ItemReason | None] = [None] * len(record.items) if reasons is None else item_reasons(reasons)
-        return tuple(self._place(item, why) for item, why in zip(record.items, whys, strict=False))
+        known = self.catalogue_items([item.item_id for item in record.items])
+        return tuple(self._place(*each) for each in zip(record.items, whys, known, strict=False))
 
-    def _place(self, item: RecommendedItem, why: ItemReason | None) -> ListedItem:
-        known = self.catalogue_item(item.item_id)
+    def _place(self, item: RecommendedItem, why: ItemReason | None, known: CatalogItem | None) -> ListedItem:
         return ListedItem(
             item_id=item.item_id,
             title=item.item_id if known is None else known.title,
@@ -204,9 +204,13 @@ class Ranker:
 
     def catalogue_item(self, item_id: str) -> CatalogItem | None:
         """As the catalogue has it; None: it does not."""
+        return self.catalogue_items([item_id])[0]
+
+    def catalogue_items(self, item_ids: Sequence[str]) -> list[CatalogItem | None]:
+        """The same of several, looked up at once: one by one that is most of what a published list costs."""
         knowledge = self._tracker.knowledge
-        (at,) = knowledge.index.lookup(knowledge.hashes_of([item_id])).tolist()
-        return knowledge.catalog.item(at) if at >= 0 else None
+        found = knowledge.index.lookup(knowledge.hashes_of(item_ids)).tolist()
+        return [knowledge.catalog.item(at) if at >= 0 else None for at in found]
 
     def title_of(self, item_id: str) -> str:
         """Of an item of the catalogue; else the id itself."""
