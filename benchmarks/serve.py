@@ -110,7 +110,7 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
     with ExitStack() as running:
         directory = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="penchant-bench-")))
         settings = _broker(running, options)
-        produce(settings.bootstrap_servers, settings.topic_items, _catalogue(options.items))
+        produce(settings.bootstrap_servers, settings.topic_items, catalogue(options.items))
         serve = Server(settings, directory / "serve", ("-m", "stream", "serve", "--port", "PORT"))
         running.enter_context(serve)
         # Compiled, and with all items: what it grows by from here on is people.
@@ -305,7 +305,8 @@ def _is_published(serve: Server, user: int) -> bool:
     return serve.status(path) == 200 and serve.json(Target("GET", serve.url + path))[0]["how"] == "published"
 
 
-def _catalogue(items: int) -> Iterator[tuple[bytes, bytes]]:
+def catalogue(items: int) -> Iterator[tuple[bytes, bytes]]:
+    """Records of so many items."""
     for i in range(items):
         item = {
             "item_id": f"i{i}",
