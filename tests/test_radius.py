@@ -15,7 +15,7 @@ from places import ROOT
 ROOMS = (
     "stream/worker", "stream/state", "stream/partitions", "stream/refresh", "stream/outcomes", "stream/wire", "stream/storage",
     "stream/texts", "stream/reasons", "stream/kafka", "models/items", "models/ranking", "models/reasons", "models/credit",
-    "models/learning", "models/sequence", "models/encoder", "models/experiments",
+    "models/learning", "models/sequence", "models/encoder", "models/experiments", "stream/serve",
 )  # fmt: skip
 
 START = "start"
@@ -30,6 +30,10 @@ PART = "part"
 """The encoder, the sequence model, a published version, clicks, a rewriter: done without, and said."""
 WORKER = "worker"
 """What is written would be wrong, or nothing could be: nothing more is committed."""
+QUESTION = "question"
+"""Of one request to `penchant serve`: told as a problem with its status; no other request is touched."""
+SERVE = "serve"
+"""`penchant serve` ends, or does not begin: it keeps nothing that is not on the topics."""
 AGAIN = "passes on"
 """Raises what it got."""
 
@@ -53,6 +57,7 @@ CLASS = {
     "stream/kafka/engine/bounded_batches.py": RECORD,
     "stream/kafka/engine/table.py": WORKER,
     "stream/kafka/engine/tokens.py": WORKER,
+    "stream/kafka/follower.py": SERVE,
     "stream/kafka/log_ends.py": WORKER,
     "stream/kafka/logs.py": WORKER,
     "stream/kafka/noting.py": START,
@@ -71,6 +76,9 @@ CLASS = {
     "stream/refresh/sequence.py": PART,
     "stream/refresh/versions.py:decode_model": PART,
     "stream/refresh/versions.py": START,
+    "stream/serve/app.py": SERVE,
+    "stream/serve/http/server.py": SERVE,
+    "stream/serve/": QUESTION,
     "stream/state/record.py:States.__getattr__": CALLER,
     "stream/state/record.py:<module>": START,
     "stream/state/log_mark.py": WORKER,

@@ -26,6 +26,7 @@ MINIMUMS: Final[dict[str, str]] = {
     "confluent-kafka": "2.16",
     "cramjam": "2.14",
     "faust-streaming": "0.15.3",
+    "httptools": "0.7",
     "msgspec": "0.22",
     "numba": "0.62",
     "numpy": "2.1",
@@ -34,7 +35,10 @@ MINIMUMS: Final[dict[str, str]] = {
     "pydantic-settings": "2.9",
     "rich": "14",
     "rocksdict": "0.3.29",
+    "starlette": "0.50",
     "typer": "0.20",
+    "uvicorn": "0.38",
+    "uvloop": "0.22",
 }
 """Oldest versions that do, as in pyproject.toml; a test compares."""
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+import uvloop
+
 from models.encoder.opening import EncoderChoice
 from models.hashing import item_hash
 from stream.errors import CorruptStateError, InvariantError, PenchantError
@@ -407,13 +409,4 @@ def run_serve(settings: Settings) -> None:
     sys.setswitchinterval(0.001)
     run: Coroutine[Any, Any, None] = application.run()
     with suppress(KeyboardInterrupt):
-        _run(run)
-
-
-def _run(run: Coroutine[Any, Any, None]) -> None:
-    try:
-        import uvloop  # noqa: PLC0415  (not there on every system)
-    except ImportError:
-        asyncio.run(run)
-    else:
         uvloop.run(run)
