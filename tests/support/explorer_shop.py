@@ -69,6 +69,7 @@ DID: tuple[tuple[Action, str, float], ...] = (
     ("like", "party/1", 3), ("view", "owl/0", 2.9), ("click", "jam/0", 0.3), ("cart", "jam/0", 0.25), ("purchase", "jam/1", 0.2),
 )  # fmt: skip
 STRENGTH: dict[str, float] = {"view": 0.2, "click": 0.5, "like": 0.8, "cart": 0.8, "purchase": 1.0, "query": 0.4, "dislike": -0.9}
+PAST = {"view": "looked at", "click": "clicked", "like": "liked", "cart": "put into your cart", "purchase": "bought", "query": "searched for"}
 NASTY = {
     "long": "Very long title without any end " * 160,
     "unbroken": "W" * 5000,
@@ -175,7 +176,7 @@ class Shop:
         title = self.title(item)
         why = causes[0] if causes and causes[0].contribution > 0 else None
         reason = (
-            {"en": f"Because you {why.action}ed “{why.title}” 3 days ago.", "zh": f"因为您 3 天前关注了“{why.title}”。"}
+            {"en": f"Because you {PAST[why.action]} “{why.title}” 3 days ago.", "zh": f"因为您 3 天前关注了“{why.title}”。"}
             if why else {"en": "Popular this week.", "zh": "本周热门。"}
         )  # fmt: skip
         return ListedItem(

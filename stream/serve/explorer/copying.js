@@ -7,7 +7,7 @@ export const word = (text) => (/^[\w@%+=:,./-]+$/.test(text) && !text.startsWith
 
 export function command(text) {
   const button = h("button", { class: "ghost", type: "button", data: { part: "copy" } }, t("copy"));
-  const code = h("code", { dir: "ltr" }, text);
+  const code = h("code", { dir: "ltr", tabindex: "0", role: "group", "aria-label": t("copy.label") }, text);
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);
@@ -17,5 +17,5 @@ export function command(text) {
       button.textContent = t("copy.selected");
     }
   });
-  return h("div", { class: "cli", tabindex: "0", role: "group", "aria-label": t("copy.label") }, code, button);
+  return h("div", { class: "cli" }, code, button);
 }

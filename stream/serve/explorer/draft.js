@@ -126,7 +126,7 @@ function tried(answer, publish) {
       h("div", null, h("dt", null, t("tried.clicks")), h("dd", null, signed(after - before, 3), " ", h("small", null, `${fix(before, 3)} → ${fix(after, 3)}`))),
       answer.items === null || answer.items === undefined ? null : h("div", null, h("dt", null, t("pol.items")), h("dd", null, count(answer.items)))),
     (answer.warnings ?? []).map((text) => note("", h("span", { lang: "en" }, text))),
-    h("div", { class: "tried" }, answer.tried.map(one)),
+    h("div", { class: "tried" }, answer.tried.toSorted((a, b) => b.moved.length - a.moved.length).map(one)),
     h("div", { class: "publish", id: "publish" }, button, h("span", { class: "small soft" }, t("draft.publish.p"))));
 }
 

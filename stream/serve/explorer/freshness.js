@@ -28,7 +28,7 @@ export function freshnessChart() {
     const told = p50 === null ? t("now.nolists") : `p50 ${duration(p50)}, p99 ${duration(p99 ?? p50)}`;
     box.replaceChildren(s("svg", { class: "chart", viewBox: `0 0 ${wide} ${HIGH}`, height: HIGH, role: "img", "aria-label": told },
       GRID.map((ms) => [s("line", { class: "grid", x1: LEFT, x2: wide, y1: y(ms), y2: y(ms) }),
-        s("text", { x: LEFT - 8, y: y(ms) + 4, "text-anchor": "end" }, duration(ms).replace(/\.0(?=\D)/, ""))]),
+        s("text", { x: LEFT - 8, y: y(ms) + 4, "text-anchor": "end" }, duration(ms))]),
       line("p99_ms", "l99"), line("p50_ms", "l50")));
   };
   return { box, draw };

@@ -41,7 +41,7 @@ const shortList = (items, c) => {
   const top = Math.max(...items.map((item) => item.score ?? 0), 1e-9);
   return h("ul", { class: "card rows" }, items.map((item) => h("li", null, link(item),
     c ? share((item.score ?? 0) / top, c) : h("span", { class: "tiny dim cut" }, item.item_id),
-    item.available === false ? tag("warn", t("item.off")) : h("span", { class: "num tiny dim" }, c ? fix(item.score ?? 0, 1) : price(item.price)))));
+    item.available === false ? tag("warn", t("item.off")) : h("span", { class: "num tiny dim" }, c ? fix(item.score ?? 0, item.score < 10 ? 2 : 0) : price(item.price)))));
 };
 const price = (value) => (value === null || value === undefined ? "" : fix(value, 2));
 
@@ -105,7 +105,8 @@ function histogram(places) {
   s("line", { class: "grid", x1: 0, x2: 400, y1: 74.5, y2: 74.5 }));
 }
 
-const gatesSection = (item) => section("gates-h", t("item.gates"), t("item.none.p"), gateSteps(item.gates));
+const gatesSection = (item) => h("section", { class: "sec" }, h("details", { class: "card gates" },
+  h("summary", null, t(item.gates.every((gate) => gate.open) ? "item.gates" : "item.gates.not")), gateSteps(item.gates)));
 
 function trend(item) {
   const rows = ["hour_6", "day_1", "day_7", "day_60"].filter((key) => key in item.recent).map((key) => [key, item.recent[key]]);

@@ -32,7 +32,10 @@ export const percent = (share, digits = 1) => fix(share * 100, digits) + (zh ? "
 
 // A duration, as coarse as one would say it.
 export function duration(ms) {
-  const unit = (value, digits, en, cn) => `${fix(value, digits)}${THIN}${zh ? cn : en}`;
+  const unit = (value, digits, en, cn) => {
+    const exact = digits === 0 || Math.abs(value - Math.round(value)) < 0.05;
+    return `${fix(value, exact ? 0 : digits)}${THIN}${zh ? cn : en}`;
+  };
   if (ms < 1000) return unit(ms, 0, "ms", "毫秒");
   if (ms < 60_000) return unit(ms / 1000, ms < 10_000 ? 1 : 0, "s", "秒");
   if (ms < 3_600_000) return unit(ms / 60_000, ms < 600_000 ? 1 : 0, "min", "分钟");

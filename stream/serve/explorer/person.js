@@ -238,13 +238,14 @@ function build(person, published, { name, change, reset, strikeItems }) {
       h("p", { class: "small dim pad-x" }, t(behaviours.length ? "did.tip" : "did.none")), h("div", { class: "add" }, add.box), dids),
     h("section", { class: "card", "aria-labelledby": "int-h" }, h("header", null, h("h2", { id: "int-h" }, t("int"))),
       h("p", { class: "small dim pad-x" }, t("int.tip"), person.interests.points.some((p) => p.weight < 0) ? ` ${t("int.neg")}` : ""), picture.box),
-    slides.box, older(person), habits(person), earned(person));
+    slides.box);
   const link = ownLink(person.user_id);
   const who = h("div", { class: "who" }, h("div", null, h("h1", { id: "name" }, foreign(person.user_id)), summary(person, published)),
-    h("div", { class: "who-do" }, personSearch(), link.button));
+    h("div", { class: "who-do" }, personSearch(), person.known && link.button));
+  const beyond = h("div", { class: "known" }, earned(person), older(person), habits(person));
   const nodes = [who, link.place, person.known ? null : unknown(person.user_id),
     behaviours.length ? clock.box : null,
-    h("div", { class: "desk" }, h("section", { "aria-labelledby": "list-h" }, bar, miss, card, source(published)), rail)];
+    h("div", { class: "desk" }, h("section", { "aria-labelledby": "list-h" }, bar, miss, card, source(published)), rail, beyond)];
   return { nodes: nodes.filter(Boolean), list, bar, miss, hint, legend: legendLine, poles, shared, gone: goneLine, more, gates, card,
     dial: clock, graph: picture, weights: slides, dids, rail, add: add.input, reset };
 }
@@ -253,7 +254,7 @@ function hangsOn(published, name, strikeItems) {
   const found = published.counterfactual;
   if (!found?.replacement) return t("list.tip");
   const what = found.removed.map((id) => quoted(name(id))).join(comma);
-  return [h("span", { class: "clamp-2" }, words("hint", { what: foreign(what), instead: foreign(name(found.replacement)) })), " ",
+  return [h("span", { class: "clamp-4" }, words("hint", { what: foreign(what), instead: foreign(name(found.replacement)) })), " ",
     h("button", { class: "inline", id: "try", onclick: () => strikeItems(found.removed) }, t("hint.try"))];
 }
 
@@ -261,9 +262,9 @@ function summary(person, published) {
   const { points } = person.interests;
   const top = points.filter((p) => p.weight > 0).sort((a, b) => b.weight - a.weight).slice(0, 3);
   const days = Math.max(1, Math.round((person.last_seen - person.first_seen) / 86_400_000));
-  const lately_ = top.flatMap((p, i) => [i ? comma : "", foreign(p.title || p.item_id, { class: "strong" })]);
+  const newest = top.flatMap((p, i) => [i ? comma : "", foreign(p.title || p.item_id, { class: "strong" })]);
   return h("div", null,
-    h("p", { class: "lede clamp-2" }, top.length ? [t("who.lately"), zh ? "" : " ", lately_, zh ? "。" : "."] : t("who.nothing")),
+    h("p", { class: "lede clamp-2" }, top.length ? [t("who.lately"), zh ? "" : " ", newest, zh ? "。" : "."] : t("who.nothing")),
     person.known && h("p", { class: "small soft" },
       t("who.sum", { n: count(person.events), days: t("days", { n: count(days) }), first: day(person.first_seen), last: moment(person.last_seen) }),
       person.impressions ? ` ${t("who.shown", { n: count(person.impressions) })}` : ""),

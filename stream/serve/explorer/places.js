@@ -22,7 +22,7 @@ export function sharedSentence(items) {
   for (const item of items) times.set(said(item.reason), (times.get(said(item.reason)) ?? 0) + 1);
   times.delete("");
   const [text, n] = [...times].sort((a, b) => b[1] - a[1])[0] ?? ["", 0];
-  return n >= SHARED_BY ? { text, n } : null;
+  return n >= SHARED_BY ? { text, n, all: n === items.length } : null;
 }
 
 function moved(before, rank) {
@@ -49,7 +49,8 @@ function place(item, next, view) {
     h("span", { class: "rank" }, count(item.rank)),
     h("span", { class: "claim" },
       foreign(item.title || item.item_id, { class: "title" }, "span"), " ", delta, " ", tags(item),
-      text && h("span", { class: repeated ? "why again" : "why" }, repeated ? t("why.shared") : sentence(text))),
+      text && !(repeated && view.shared.all) && h("span", { class: repeated ? "why again" : "why" },
+        repeated ? t("why.shared") : sentence(text))),
     h("span", { class: "meter" }, stacked(item.parts, view.by, item.score),
       h("span", { class: "val" }, h("span", { class: "score" }, fix(item.score, 2)),
         !view.weighted && h("small", { title: t("chance.long", { p: percent(item.probability) }) },

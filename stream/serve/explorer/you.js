@@ -75,7 +75,7 @@ function drawBelief(one) {
     expired: () => [h("p", { role: "alert", tabindex: "-1" }, t("expired.h"), ". ", t("expired.p"))],
   }[status] ?? (() => [
     h("h2", null, h("small", { class: "small" }, t("you.like")), foreign(belief.title || belief.item_id, { class: "clamp-3" }, "span")), strength(belief),
-    h("p", { class: "voice clamp-4" }, sentence(said(belief.why))), h("div", { class: "acts" }, button("you.less", less))]);
+    h("div", { class: "belief-why" }, h("p", { class: "voice clamp-4" }, sentence(said(belief.why))), h("div", { class: "acts" }, button("you.less", less)))]);
   row.replaceChildren(...parts());
   if (had) ($("button", row) ?? $("[tabindex]", row))?.focus();
 }
