@@ -199,7 +199,8 @@ async function nowGates(parts, published) {
 }
 
 const notAnswered = (failure, again) => [
-  h("span", null, t("miss"), " ", failure.detail ? h("span", { lang: "en" }, failure.detail) : t(`f.${failure.kind}.h`)),
+  h("span", null, t("miss"), " ", ["gone", "slow", "token"].includes(failure.kind) || !failure.detail ? t(`f.${failure.kind}.h`)
+    : h("span", { lang: "en" }, failure.detail)),
   h("button", { class: "inline", onclick: again, data: { key: "again" } }, t("again"))];
 
 const emptyList = (answer) => h("li", null, h("div", { class: "state" }, h("h3", null, t(answer ? "empty.asif.h" : "empty.h")),
