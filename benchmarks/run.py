@@ -37,11 +37,12 @@ BENCHMARKS = (
     "completeness",
     "items",
     "scale",
+    "serve",
 )
 RESULTS = Path(__file__).parent / "results"
 PEERS = Path(__file__).parent / "peers"
 KAFKA_POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"
-PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "msgspec", "numpy",
+PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "msgspec", "numpy", "starlette", "uvicorn",
             "onnxruntime", "onnxruntime-gpu", "tokenizers", "torch")  # fmt: skip
 
 

@@ -9,6 +9,8 @@
     │   ├── TopicsError           topics are missing or their partition counts do not match
     │   └── BrokerUnreachableError  nothing answered at bootstrap_servers within the deadline
     ├── RetryableError        transient: retried within bounds, then it becomes a crash
+    │   └── NotAnsweredError      nobody answered `stream.client` in time
+    ├── PenchantHTTPError     `penchant serve` told `stream.client` why it does not answer
     └── InvariantError        a bug or a lost guarantee: the worker stops before anything is acknowledged
         ├── DeliveryError         a record was not accepted by the broker; nothing that depends on it is committed
         ├── RefusedError          Kafka refuses to let the worker read or commit

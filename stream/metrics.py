@@ -357,6 +357,37 @@ class WorkerMetrics:
         )
 
 
+class ServeMetrics:
+    """`penchant serve`."""
+
+    def __init__(self, new: _New) -> None:
+        self.requests = new.counter(
+            "penchant_http_requests", "Requests answered, by route and status", "route", "status"
+        )
+        self.seconds = new.histogram(
+            "penchant_http_request_duration_seconds",
+            "From a request's head to the last byte of its answer, by route; without streams",
+            "route",
+            buckets=DURATION_BUCKETS_S,
+        )
+        self.in_work = new.gauge("penchant_http_requests_in_work", "Requests that are being answered")
+        self.turned_away = new.counter(
+            "penchant_http_requests_turned_away", "Requests answered 429, beyond serve_max_requests"
+        )
+        self.lists = new.counter(
+            "penchant_served_lists", "Lists answered, by how: published, or ranked for the request", "how"
+        )
+        self.not_fresh = new.counter(
+            "penchant_served_lists_not_fresh",
+            "Lists answered that did not reflect the event that was asked for in time",
+        )
+        self.events = new.counter("penchant_http_events", "Events accepted over HTTP and acknowledged by the broker")
+        self.lag = new.gauge(
+            "penchant_followed_lag_records", "Records of a followed topic that are not yet here", "topic"
+        )
+        self.ready = new.gauge("penchant_serve_ready", "1 while topics are followed to their ends, 0 when not")
+
+
 class Metrics:
     """One instance per worker, on a registry of its own so that tests and several workers in a process do not meet."""
 
@@ -365,7 +396,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)  # `process_resident_memory_bytes` and its kind, where there is /proc
         new = _New(self.registry)
         self.input, self.work, self.output = InputMetrics(new), WorkMetrics(new), OutputMetrics(new)
-        self.texts, self.worker = TextMetrics(new), WorkerMetrics(new)
+        self.texts, self.worker, self.http = TextMetrics(new), WorkerMetrics(new), ServeMetrics(new)
         build = Info("penchant_build", "Version of Penchant and Python", registry=self.registry)
         build.info({"version": __version__, "python": platform.python_version()})
 

@@ -8,6 +8,7 @@ Gates look at how long the history is and how long it has been idle. Users witho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.arrays import F8
 from models.calendar import DAY_S
-from models.ranking.features import FEATURES, SESSION_GAP_S
+from models.ranking.features import FEATURES, PART_OF, PARTS, SESSION_GAP_S
 
 FEW = 5
 """Items of history with fewer of which somebody is hardly known."""
@@ -82,6 +83,14 @@ def make_weights(table: F8, cold: F8, calibration: Calibration) -> RankingWeight
     version = blake2b(names.encode() + numbers.astype("<f8").tobytes(), digest_size=6).hexdigest()
     table.flags.writeable = cold.flags.writeable = False
     return RankingWeights(table, cold, Calibration(*map(float, calibration)), version)
+
+
+def scaled(weights: RankingWeights, factors: Mapping[str, float]) -> RankingWeights:
+    """The same weights with these parts (of `models.ranking.features.PARTS`) counting so many times as much; parts that are not
+    named stay. Their version is their own."""
+    times = np.array([factors.get(PARTS[part], 1.0) for part in PART_OF])
+    made = make_weights(weights.table * times, weights.cold * times, weights.calibration)
+    return made._replace(cold_expert=weights.cold_expert, cold_context=weights.cold_context, added=weights.added)
 
 
 def user_weights(weights: RankingWeights, history: NDArray[np.int64], idle_s: F8) -> F8:

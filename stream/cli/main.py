@@ -33,6 +33,11 @@ class Commands(LazyGroup):
             "Read events, keep every user's interests, publish lists and reasons. Runs until SIGTERM or Ctrl-C, "
             "then commits.",
         ),
+        "serve": Lazy(
+            "stream.cli.serve",
+            "Answer over HTTP: lists, their reasons, what they would be if; and the pages that show it. Runs until "
+            "SIGTERM or Ctrl-C.",
+        ),
         "replay": Lazy(
             "stream.cli.replay",
             "Send the behaviours in a file to the events topic, in file order, as fast as Kafka takes them or at "

@@ -20,6 +20,7 @@ from rich.console import Console
 from stream.demo.observer import Observer, wall_clock_ms
 from stream.demo.pace import REPLAY_S, Pace, list_age_s
 from stream.demo.screen import in_background, screen
+from stream.demo.serve import ServeProcess, serve_port
 from stream.demo.shop import BAD_RECORDS, Shop
 from stream.demo.shoppers import Shoppers, choose_shoppers, titles_of
 from stream.demo.steps import Steps
@@ -81,7 +82,19 @@ def run_demo(
         try:
             with ExitStack() as running:
                 replay_s = seconds or REPLAY_S
-                demo = _Demo(settings, steps, console, shop or Shop(), lang, replay_s, running, stop, data_dir, end_s)
+                demo = _Demo(
+                    settings,
+                    steps,
+                    console,
+                    shop or Shop(),
+                    lang,
+                    replay_s,
+                    running,
+                    stop,
+                    data_dir,
+                    end_s,
+                    serve=serve,
+                )
                 code = demo.replay()
                 if serve:
                     demo.serve()
@@ -116,10 +129,17 @@ class _Demo:
         stop: StopRequest,
         data_dir: Path | None,
         end_s: float | None,
+        *,
+        serve: bool,
     ) -> None:
         self._end_s, self._n_sent = end_s, 0
         self._console, self._steps, self._shop, self._stop = console, steps, shop, stop
         self._progress = _Progress()
+        self._running, self._data_dir = running, data_dir
+        self._serve: ServeProcess | None = None
+        self._serve_port = serve_port() if serve else 0
+        if serve:
+            console.print(f"The explorer, once the worker runs: http://127.0.0.1:{self._serve_port}/", soft_wrap=True)
         steps.tell("reading a year of a shop")
         began = time.monotonic()
         self._records, items = shop.read(decode_limits(settings), wall_clock_ms())
@@ -150,6 +170,8 @@ class _Demo:
         self._stop.check()
         self._greet()
         self._wait_until_ready()
+        if self._serve_port:
+            self._start_serving()
         with screen(self._console, self._view), in_background(self._poll_worker):
             report = self._produce()
             if report.interrupted:
@@ -176,11 +198,14 @@ class _Demo:
         """Keep everything up until Ctrl-C."""
         self._observer.stop()  # nothing is counted any more, and reading costs a part of a core
         url = self._worker.metrics_url
-        print_serving(self._console, self._settings, url, PARTITIONS, self._watched[0], self._titles)
+        serve_url = "" if self._serve is None else self._serve.url
+        print_serving(self._console, self._settings, url, serve_url, PARTITIONS, self._watched[0], self._titles)
         with suppress(KeyboardInterrupt):
             while True:
                 self._stop.check()
                 self._worker.check()
+                if self._serve is not None:
+                    self._serve.check()
                 time.sleep(0.2)
         self._console.print("Stopping ...")
 
@@ -217,6 +242,26 @@ class _Demo:
             self._wait_until(self._is_ready, lambda: (self._worker.compiling(), self._progress.n_vectors))
         except TimeoutError:
             raise PenchantError(f"the worker did not get ready. {self._worker.log_end()}") from None
+
+    def _start_serving(self) -> None:
+        """Once the worker has compiled what both need; from the first list on it follows everything.
+
+        Raises:
+            PenchantError: it does not get ready.
+        """
+        own = {"serve_host": "127.0.0.1", "serve_port": self._serve_port}
+        serve = ServeProcess(self._settings.model_copy(update=own), self._data_dir)
+        self._serve = self._running.enter_context(serve)
+        try:
+            self._wait_until(self._serves, lambda: serve.log.stat().st_size)
+        except TimeoutError:
+            raise PenchantError(f"`penchant serve` did not get ready. {serve.log_end()}") from None
+
+    def _serves(self) -> bool:
+        assert self._serve is not None, "it was started"
+        self._steps.tell("penchant serve starts")
+        self._serve.check()
+        return self._serve.is_ready()
 
     def _is_ready(self) -> bool:
         """Whether the worker reads all partitions, knows the catalogue and understands its texts; tells how far it is."""

@@ -58,10 +58,18 @@ def print_summary(
 
 
 def print_serving(
-    console: Console, settings: Settings, metrics_url: str, partitions: int, user_id: str, titles: Mapping[str, str]
+    console: Console,
+    settings: Settings,
+    metrics_url: str,
+    serve_url: str,
+    partitions: int,
+    user_id: str,
+    titles: Mapping[str, str],
 ) -> None:
     """Addresses, limits and commands to try."""
     servers = settings.bootstrap_servers
+    if serve_url:
+        console.print(f"\nThe explorer: [bold]{serve_url}[/]  (why {user_id} sees what they see)", soft_wrap=True)
     console.print(f"\n[bold green]Serving.[/] Kafka protocol at [bold]{servers}[/], metrics at {metrics_url}")
     console.print(f"Topics, {partitions} partitions each:")
     for spec in topic_specs(settings):
@@ -70,7 +78,7 @@ def print_serving(
     for limit in LIMITS:
         console.print(f"  - {limit}", markup=False)
     console.print("Try, in another terminal:")
-    for what, command in _commands(settings, metrics_url, user_id, titles):
+    for what, command in _commands(settings, metrics_url, serve_url, user_id, titles):
         console.print(f"\n[dim]# {what}[/]")
         console.print(command, markup=False, soft_wrap=True)
     console.print("\nCtrl-C stops everything.")
@@ -120,11 +128,21 @@ def _freshness(figures: Figures) -> str:
     )
 
 
-def _commands(settings: Settings, metrics_url: str, user_id: str, titles: Mapping[str, str]) -> list[tuple[str, str]]:
+def _commands(
+    settings: Settings, metrics_url: str, serve_url: str, user_id: str, titles: Mapping[str, str]
+) -> list[tuple[str, str]]:
     servers, item_id = settings.bootstrap_servers, next(iter(titles), "85123A")
     options = f"-K '|' -X topic.partitioner={settings.partitioner}"
     event = f'{{"user_id":"{user_id}","item_id":"{item_id}","action":"purchase"}}'
+    asking = [
+        ("ask for that shopper's list", f"curl -s '{serve_url}v1/users/{user_id}/recommendations?n=3&explain=true'"),
+        (
+            "a shop whose list follows every click",
+            f"python deploy/examples/shop/shop.py --penchant {serve_url}",
+        ),
+    ]
     return [
+        *(asking if serve_url else []),
         (
             "somebody buys something (Penchant expects Java's partitioner; kcat has another by default)",
             f"echo '{user_id}|{event}' | kcat -P -b {servers} -t {settings.topic_events} {options}",

@@ -144,7 +144,7 @@ class TopicReplica:
             if self._wanted_partitions > self._partitions:
                 self._take_up_partitions(consumer)
             messages = consumer.consume(batch_records, POLL_S)
-            batch = [record for record in map(_replicated, messages) if record is not None]
+            batch = [record for record in map(replicated, messages) if record is not None]
             if batch:
                 batch_records = next_batch_records(batch)
                 if found is not None:
@@ -249,7 +249,12 @@ def next_batch_records(batch: list[Replicated]) -> int:
     return max(1, min(BATCH_RECORDS, len(batch) * BATCH_BYTES // max(1, n_bytes)))
 
 
-def _replicated(message: Message) -> Replicated | None:
+def replicated(message: Message) -> Replicated | None:
+    """What a message brings; None: an error that ends by itself.
+
+    Raises:
+        KafkaException: an error that does not.
+    """
     error = message.error()
     if error is None:
         return Replicated(message.key(), message.value(), message.partition(), message.offset(), message.timestamp()[1])

@@ -71,6 +71,15 @@ class Group(NamedTuple):
     """Whose weights rank; None: those that rank for everybody."""
 
 
+class Narrowed(NamedTuple):
+    """What a request allows, beside what rules do."""
+
+    allowed: NDArray[np.bool_]
+    """(n,) by dense index; nothing beyond it is."""
+    name: str
+    """The same for the same filter: what leads among its items is kept a moment."""
+
+
 class Page:
     """The lists of one placement."""
 
@@ -149,10 +158,11 @@ class Page:
         semantics: Semantics | None,
         sequence: SequenceScores | None,
         explained: NDArray[np.bool_],
-        moments: Moments,
+        moments: Moments | None,
         now_ms: int,
         seen: Seen,
         of_arms: Mapping[Arm, RankingParams] | None = None,
+        narrowed: Narrowed | None = None,
     ) -> RankedBatch:
         """Lists as they are shown; see `models.page.ranked.rank_page`.
 
@@ -163,6 +173,7 @@ class Page:
             now_ms: the wall clock.
             seen: what rules are asked of.
             of_arms: of arms with weights of their own, instead of `params`.
+            narrowed: what a request allows; None: everything.
         """
         of_arms = of_arms or {}
         if self.asked is not None:
@@ -178,9 +189,10 @@ class Page:
                 None if semantics is None else semantics.take(rows),
                 None if sequence is None else sequence.take(rows),
                 explained[rows],
-                moments if group.arm is None else self._moments.setdefault(group.arm, Moments()),
+                moments if group.arm is None or moments is None else self._moments.setdefault(group.arm, Moments()),
                 now_ms,
                 seen,
+                narrowed,
             )
             for group, rows in groups.items()
         ]
@@ -224,13 +236,14 @@ class Page:
         semantics: Semantics | None,
         sequence: SequenceScores | None,
         explained: NDArray[np.bool_],
-        moments: Moments,
+        moments: Moments | None,
         now_ms: int,
         seen: Seen,
+        narrowed: Narrowed | None,
     ) -> RankedBatch:
         knowledge, (page, rules, _) = self._knowledge, group
         scope = self._rules.scope(rules, seen, page.compose.slots)
-        catalog, priors = self._what_may(scope, now_ms, followed(params.weights))
+        catalog, priors = self.what_may(scope.allowed, scope.rules, now_ms, followed(params.weights), narrowed)
         made = rank_page(
             question,
             catalog=catalog,
@@ -259,14 +272,25 @@ class Page:
             ranked = ranked._replace(parts=ranked.parts | {FATIGUE_PART: np.zeros_like(ranked.scores)})
         return ranked._replace(placed=placed)
 
-    def _what_may(self, scope: Scope, now_ms: int, followed: int) -> tuple[Catalog, Priors]:
-        """The catalogue as far as rules allow it, and what leads in it: of now, or of a moment ago."""
+    def what_may(
+        self,
+        allowed: NDArray[np.bool_] | None,
+        rules: tuple[str, ...],
+        now_ms: int,
+        followed: int,
+        narrowed: Narrowed | None = None,
+    ) -> tuple[Catalog, Priors]:
+        """The catalogue as far as `rules` allow it (`allowed` (n,); None: everything), and a request does, and what leads in
+        it: of now, or of a moment ago."""
         knowledge = self._knowledge
-        if scope.allowed is None:
+        if narrowed is not None:
+            allowed = narrowed.allowed if allowed is None else _both(allowed, narrowed.allowed)
+            rules = (*rules, narrowed.name)
+        if allowed is None:
             return knowledge.catalog, knowledge.priors(now_ms, followed)
-        kept, version = self._priors.get(scope.rules), self._rules.version
+        kept, version = self._priors.get(rules), self._rules.version
         max_age_ms = max(PRIORS_MAX_AGE_MS, len(knowledge.index) // 20)
-        catalog = knowledge.catalog.only(scope.allowed)
+        catalog = knowledge.catalog.only(allowed)
         is_same = kept is not None and (kept[1], kept[2].followed) == (version, followed)
         if kept is not None and is_same and now_ms - kept[0] < max_age_ms:
             return catalog, kept[2]  # what has been forbidden since is no candidate
@@ -280,7 +304,7 @@ class Page:
         )
         if len(self._priors) >= SCOPES_MAX:
             self._priors.clear()
-        self._priors[scope.rules] = now_ms, version, priors
+        self._priors[rules] = now_ms, version, priors
         return catalog, priors
 
     def users_of(self, states: States, rows: I8, behaviours: Behaviours, user_ids: Sequence[str]) -> PageUsers:
@@ -340,6 +364,11 @@ def _in_order(made: list[RankedBatch], rows: I8) -> RankedBatch:
             else np.concatenate([each.of_asked for each in placed if each.of_asked is not None])[order],
         ),
     )
+
+
+def _both(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    n = min(len(one), len(other))
+    return one[:n] & other[:n]
 
 
 def room(users: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

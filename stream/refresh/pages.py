@@ -79,6 +79,10 @@ class Pages:
         )
         self.is_compiled = True
 
+    def named(self, placement: str) -> Page | None:
+        """The placement of this name; None: the worker has none."""
+        return next((page for page in (self.home, *self.others) if page.name == placement), None)
+
     # --- rules ---
 
     @property

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import F8, I8
+from models.arrays import F8, I4, I8
+from models.items.co_occurrence import moment_bins
 from models.items.facts import item_facts
 from models.items.index import NO_INDEX
 from models.items.priors import compute_priors
@@ -22,9 +25,10 @@ from models.ranking.few_items import is_judge
 from models.ranking.moment import Moments
 from models.ranking.newcomers import followed
 from models.ranking.place_vectors import NO_VECTOR, PastTexts
-from models.ranking.rank import PARTS, RankedBatch, SequenceScores, rank
+from models.ranking.rank import PARTS, RankedBatch, RankingParams, SequenceScores, rank
 from models.ranking.recent import RecentItems
 from models.ranking.semantics import Semantics, semantics
+from models.ranking.weights import scaled
 from models.reasons.removal import Past
 from models.reasons.what_if import RankingInputs, SequencePast, WhatIf
 from models.vocabulary import QUERY, SEQUENCE
@@ -41,7 +45,7 @@ from stream.refresh.knowledge import Knowledge
 from stream.refresh.list_checks import ListChecks
 from stream.refresh.lists import LastLists
 from stream.refresh.outgoing import MadeLists, OutgoingLists, PlacementLists
-from stream.refresh.page import Arm, Page
+from stream.refresh.page import Arm, Narrowed, Page
 from stream.refresh.pages import Pages
 from stream.refresh.publish import ListHeader, Published, build_records, model_versions
 from stream.refresh.quarantine import Quarantine
@@ -57,6 +61,8 @@ from stream.wire.times import parse_timezone
 
 logger = logging.getLogger(__name__)
 
+NOTHING: Final = np.zeros(0, np.int32)
+
 
 class Asking(NamedTuple):
     """What the ranking is asked of a batch of u users, and what the question was made of."""
@@ -69,6 +75,35 @@ class Asking(NamedTuple):
     past_texts: PastTexts | None
     """Of the recent items and queries; None without an encoder."""
     text: Semantics | None
+
+
+class Request(NamedTuple):
+    """What a request wants otherwise than a person's list is."""
+
+    narrowed: Narrowed | None = None
+    """Only these items; None: all."""
+    excluded: I4 = NOTHING
+    """(x,) dense indices of items that may not be listed."""
+    moment_ms: int | None = None
+    """Ranked as at this event time; None: as now."""
+    factors: Mapping[str, float] = MappingProxyType({})
+    """By part: how many times as much it counts."""
+    context: int | None = None
+    """Bucket of where the person is; None: where their newest behaviour was."""
+    top_k: int | None = None
+    """Places; None: as many as the settings say. A placement with `slots` has its own number."""
+    is_explained: bool = True
+
+
+class Requested(NamedTuple):
+    """One list that a request asked for."""
+
+    published: Published
+    """As it would be; nobody published it."""
+    ranked: RankedBatch
+    asking: Asking
+    params: RankingParams
+    """What ranked it."""
 
 
 def is_explained(key: bytes, share: float) -> bool:
@@ -242,17 +277,81 @@ class Refresher:
                 published = [self._with_rows(each) for each in published]
         return PlacementLists(page.name, ranked, published, sound)
 
+    # --- requests ---
+
+    def requested(
+        self, page: Page, states: States, rows: I8, who: ListHeader, now_ms: int, request: Request
+    ) -> Requested:
+        """One list, of the user `rows` (1,), by the code that makes all others; nothing of it is remembered or counted.
+
+        Probabilities are those that the weights are calibrated on.
+        """
+        knowledge, key = self._knowledge, who.user_id.encode()
+        self.pages.look_at_rules(now_ms)
+        asking = self.ask(states, rows, now_ms, request.moment_ms)
+        if len(request.excluded):
+            excluded = np.concatenate([asking.question.excluded, request.excluded[None, :]], axis=1)
+            asking = asking._replace(question=asking.question._replace(excluded=excluded))
+        if request.context is not None:
+            bins = moment_bins(asking.question.now_ms, np.full(1, request.context, np.uint8))
+            asking = asking._replace(question=asking.question._replace(bins=bins))
+        sequence = self._serving.sequences.expected(
+            states,
+            rows,
+            asking.question.now_ms,
+            knowledge.index,
+            None if asking.text is None else asking.text.vectors,
+        )
+        arms = page.arms_of([key])
+        of_arms = {arm: _as_wanted(params, request) for arm, params in self._serving.of_arms.items()}
+        params = _as_wanted(self._serving.params, request)
+        explained = np.array([request.is_explained], np.bool_)
+        # What is kept between lists was made with the weights of all others.
+        moments = None if request.factors or request.moment_ms is not None else self._moments
+        if page.is_active:
+            ranked = page.rank(
+                asking.question,
+                params,
+                page.users_of(states, rows, asking.behaviours, [who.user_id]),
+                [key],
+                semantics=asking.text,
+                sequence=sequence,
+                explained=explained,
+                moments=moments,
+                now_ms=now_ms,
+                seen=self.pages.seen(now_ms),
+                of_arms=of_arms,
+                narrowed=request.narrowed,
+            )
+        else:
+            catalog, priors = page.what_may(None, (), now_ms, followed(params.weights), request.narrowed)
+            ranked = rank(
+                asking.question,
+                catalog=catalog,
+                stats=knowledge.stats,
+                priors=priors,
+                params=params,
+                semantics=asking.text,
+                sequence=sequence,
+                explained=explained,
+                moments=moments,
+            )
+        (published,) = self._records([who], asking, ranked, now_ms, request.moment_ms)
+        used = params if arms is None else of_arms.get(arms[0], params)
+        return Requested(published, ranked, asking, used)
+
     # --- ask ---
 
-    def ask(self, states: States, rows: I8, now_ms: int) -> Asking:
-        """The question for the ranking about the users `rows` (u,)."""
+    def ask(self, states: States, rows: I8, now_ms: int, moment_ms: int | None = None) -> Asking:
+        """The question for the ranking about the users `rows` (u,), as now, or as at the event time `moment_ms`."""
         knowledge = self._knowledge
         behaviours = self._behaviours(states, rows)
         # The newest event's time, not the clock's: a replayed year is ranked as it was then.
-        moment_ms = np.full(len(rows), knowledge.stream_time_ms(now_ms))
+        asked_ms = knowledge.stream_time_ms(now_ms) if moment_ms is None else moment_ms
+        moments_ms = np.full(len(rows), asked_ms)
         excluded = self._exclusions.excluded(states, rows, behaviours)
         recent, question = ranking_question(
-            states, rows, behaviours, self._settings.history_window, knowledge.index, excluded, moment_ms
+            states, rows, behaviours, self._settings.history_window, knowledge.index, excluded, moments_ms
         )
         past = knowledge.past_texts(recent, question.history)
         text = self._semantics(recent.gains, question.ages_s, past)
@@ -386,12 +485,22 @@ class Refresher:
         ranked: RankedBatch,
         now_ms: int,
     ) -> list[Published]:
-        knowledge = self._knowledge
         listed = [
             self._listed(users, row, d)._replace(is_explained=told)
             for row, d, told in zip(asking.rows.tolist(), due, explained.tolist(), strict=True)
         ]
-        told_at_ms = knowledge.sentence_time_ms(now_ms)
+        return self._records(listed, asking, ranked, now_ms)
+
+    def _records(
+        self,
+        listed: Sequence[ListHeader],
+        asking: Asking,
+        ranked: RankedBatch,
+        now_ms: int,
+        moment_ms: int | None = None,
+    ) -> list[Published]:
+        knowledge = self._knowledge
+        told_at_ms = knowledge.sentence_time_ms(now_ms) if moment_ms is None else moment_ms
         encoder = None if asking.text is None else asking.text.vectors.model_version
         return build_records(
             listed,
@@ -480,3 +589,9 @@ class Refresher:
             history = first_engagements(states, asking.rows[one], model.length)
             sequence = SequencePast(model, history, asking.recent.items[user])
         return WhatIf(Past(asking.question.take(one), texts), inputs, sequence)
+
+
+def _as_wanted(params: RankingParams, request: Request) -> RankingParams:
+    top_k = params.top_k if request.top_k is None else request.top_k
+    weights = scaled(params.weights, request.factors) if request.factors else params.weights
+    return replace(params, top_k=top_k, weights=weights)

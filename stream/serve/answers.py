@@ -318,7 +318,7 @@ class ItemAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     people_first_time: int
     """Event time of the first one; 0: none."""
     recent: dict[str, float]
-    """Decayed counts by half-life: `hour_6`, `day_1`, `day_7`, `day_60`."""
+    """Engagements, fading a factor e in the time that each is named after: `hour_1` to `day_365`."""
     impressions: float
     clicks: float
     related: tuple[ItemFound, ...]
@@ -375,20 +375,20 @@ class NowAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     events_per_s: float
     lists_per_s: float
     freshness: Window
-    """From the event's Kafka timestamp to that of the list that reflects it."""
+    """From the event's Kafka timestamp to that of the list that reflects it, of events since somebody has been watching."""
     lag: int
     partitions: tuple[PartitionNow, ...]
     last_commit_ms: int | None
     """Since the newest state arrived; null: none yet."""
     hits: int
     misses: int
-    """Of items people engaged with for the first time since this process started: whether they stood in the first ten places of
-    their last list before."""
+    """Of items people engaged with for the first time since somebody has been watching: whether they stood in the first ten
+    places of their list of before."""
     explored_places: int
     places: int
     """Of the lists that came since this process started, and of these those that exploration filled."""
     refused: dict[str, int]
-    """Dead letters since this process started, by reason."""
+    """Dead letters since somebody has been watching, by reason."""
     lists: int
     """People with a list."""
     items: int
@@ -443,10 +443,9 @@ class TryAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """What was written to the topic of rules."""
+    """What was written to the topic of rules: every in-sync replica has it."""
 
     key: str
-    offset: int
 
 
 class Belief(msgspec.Struct, frozen=True, gc=False):

@@ -143,7 +143,8 @@ class PublishQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """`PUT /v1/rules`: publish a rule; null withdraws it."""
 
     key: Annotated[str, Meta(min_length=1, max_length=128)]
-    rule: msgspec.Raw | None
+    rule: msgspec.Raw
+    """As JSON, on the topic; `null` withdraws it. (Not `Raw | None`: msgspec would take null only.)"""
 
 
 class LessQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

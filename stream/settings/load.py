@@ -27,6 +27,7 @@ from stream.settings.outcomes import OutcomeSettings
 from stream.settings.placements import HOME, misfit
 from stream.settings.ranking import RankingSettings
 from stream.settings.security import SecuritySettings
+from stream.settings.serve import ServeSettings
 from stream.settings.topics import TopicSettings
 from stream.settings.worker import WorkerSettings
 
@@ -57,6 +58,7 @@ class Settings(
     EventSettings,
     EncoderSettings,
     MemorySettings,
+    ServeSettings,
     WorkerSettings,
     TopicSettings,
     SecuritySettings,

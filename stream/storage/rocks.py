@@ -150,6 +150,11 @@ class PartitionStore:
                     found.append((key, value))
         return found
 
+    def has_never(self, key: bytes) -> bool:
+        """Whether it is certain that there is no such key; of keys that are not there it is for all but one in a hundred."""
+        with self._errors("read"):
+            return not self._db.key_may_exist(key)
+
     def size_bytes(self) -> int:
         """Bytes of the live SST files and memtables, about."""
         return sum(

@@ -18,8 +18,9 @@ import pytest
 from confluent_kafka import Producer
 
 from stream.demo.observer import Observer, wall_clock_ms
+from stream.demo.process import free_port
 from stream.demo.shoppers import Shoppers
-from stream.demo.worker import WorkerProcess, free_port
+from stream.demo.worker import WorkerProcess
 from stream.errors import PenchantError
 from stream.files.sample import EVENTS, ITEMS
 from stream.kafka.embedded import EmbeddedBroker

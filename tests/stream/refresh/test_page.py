@@ -218,7 +218,7 @@ def test_where_rules_count_lists_for_contexts_are_those_of_the_list_that_serves(
     pages, now_ms = shop.tracker.refresher.pages, NOW_MS
     page = pages.home
     scope = page._rules.scope(("no",), pages.seen(now_ms), page.params.compose.slots)
-    made = [page._what_may(scope, now_ms, followed)[1] for followed in (0, 0, 3)]
+    made = [page.what_may(scope.allowed, scope.rules, now_ms, followed)[1] for followed in (0, 0, 3)]
     assert made[1] is made[0]  # of a moment ago
     assert [each.followed for each in made] == [0, 0, 3]
 

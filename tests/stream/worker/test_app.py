@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from stream.demo.worker import WorkerProcess, free_port
+from stream.demo.process import free_port
+from stream.demo.worker import WorkerProcess
 from stream.errors import CorruptStateError, PenchantError
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.replica import TopicReplica

@@ -1,0 +1,1 @@
+"""What the topics say by now, on this machine's disk: last lists, their reasons, what they earned, and the states of people."""
