@@ -228,7 +228,7 @@ class Shop:
         return ItemAnswer(
             item, self.title(item) if seen else "Sleeping Cat Erasers", True, True, 2.95, ("home", "kitchen"), "A set of jars, labels and cloth covers for making jam at home.",
             NOW - 400 * DAY, {"brand": "own", "warehouse": "Leeds"}, 1297.0 if seen else 0.0, NOW - 300 * DAY if seen else 0,
-            {"hour_6": 2.1, "day_1": 7.4, "day_7": 31.2, "day_60": 190.5}, 5210.0 if seen else 0.0, 318.0 if seen else 0.0,
+            {"hour_1": 0.4, "hour_6": 2.1, "day_1": 7.4, "day_7": 31.2, "day_60": 190.5, "day_365": 640.0}, 5210.0 if seen else 0.0, 318.0 if seen else 0.0,
             near if seen else (), near[2:4] if seen else (), near[1:5], 412 if seen else 0, 1730, (31, 44, 39, 52, 40, 38, 29, 25, 33, 22, 14, 11, 9, 8, 6, 5, 3, 2, 1) if seen else (),
             tuple(Follower(p.user_id, k + 1, 3.1 - 0.2 * k) for k, p in enumerate(self.people().people[:5])) if seen else (), gates,
         )  # fmt: skip

@@ -485,7 +485,7 @@ def test_a_draft_is_tried_before_it_can_be_published_with_the_admin_token(opens:
     tried = json.loads(fake.asked("rules/try")[-1])
     assert tried == {"key": "draft", "rule": {"kind": "boost", "where": "price < 2", "add": 0.7}}
     page.click("#publish-it")
-    page.wait_for_selector("text=record 17 of the topic of rules")
+    page.wait_for_selector("text=is on the topic of rules")
     written = [json.loads(body) for method, path, body in fake.requests if method == "PUT"]
     assert written == [tried]
     page.fill("#draft-add", "0.8")

@@ -29,7 +29,7 @@ export class Failure extends Error {
   }
 }
 
-const KINDS = { 400: "wrong", 401: "token", 403: "token", 404: "missing", 413: "wrong", 422: "wrong", 429: "busy", 503: "behind" };
+const KINDS = { 400: "wrong", 401: "token", 403: "token", 404: "missing", 410: "missing", 413: "wrong", 422: "wrong", 429: "busy", 503: "behind" };
 
 const pause = (ms, signal) => new Promise((resolve, reject) => {
   const timer = setTimeout(resolve, ms);

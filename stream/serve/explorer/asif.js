@@ -12,7 +12,7 @@ export function assumptions(question, behaviours, told) {
     const one = behaviours.find((each) => each.key === key);
     const of = one ?? behaviours.find((each) => each.item_id === key);
     const name = quoted(cut(of?.title || of?.item_id || key));
-    return one ? `${t(`a.${one.action}`)} ${name}` : name;
+    return one ? t("asif.did", { what: name, action: t(`a.${one.action}`) }) : name;
   };
   return [
     ...[...question.without].map((key) => t("asif.without", { what: named(key) })),

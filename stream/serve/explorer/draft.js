@@ -77,7 +77,7 @@ export function draft({ published }) {
     const place = $("#publish", result);
     try {
       const done = await api.publish(name, rule);
-      place.replaceChildren(note("good", t("draft.done", { key: done.key, offset: count(done.offset) })));
+      place.replaceChildren(note("good", t("draft.done", { key: done.key })));
       setTimeout(published, 1500); // the workers and this server follow the topic
     } catch (failure) {
       if (!failure.kind) throw failure;

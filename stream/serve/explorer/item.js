@@ -108,11 +108,18 @@ function histogram(places) {
 const gatesSection = (item) => h("section", { class: "sec" }, h("details", { class: "card gates" },
   h("summary", null, t(item.gates.every((gate) => gate.open) ? "item.gates" : "item.gates.not")), gateSteps(item.gates)));
 
+// "hour_6" -> [6, "6 hours"]
+function lasting(key) {
+  const [, unit, n] = /^(hour|day)_(\d+)$/.exec(key) ?? [];
+  if (!unit) return [Infinity, key];
+  return [Number(n) * (unit === "day" ? 24 : 1), t(Number(n) === 1 ? `lasts.${unit}` : `lasts.${unit}s`, { n })];
+}
+
 function trend(item) {
-  const rows = ["hour_6", "day_1", "day_7", "day_60"].filter((key) => key in item.recent).map((key) => [key, item.recent[key]]);
-  const top = Math.max(...rows.map(([, value]) => value), 1e-9);
-  return section("trend-h", t("item.trend"), t("item.trend.p"), h("table", null, h("tbody", null, rows.map(([key, value]) => h("tr", null,
-    h("td", null, t(`half.${key}`)), h("td", { class: "half" }, share(value / top, "var(--p-trend)")), h("td", { class: "n num" }, fix(value, 1)))))));
+  const rows = Object.entries(item.recent).map(([key, value]) => [...lasting(key), value]).sort((a, b) => a[0] - b[0]);
+  const top = Math.max(...rows.map(([, , value]) => value), 1e-9);
+  return section("trend-h", t("item.trend"), t("item.trend.p"), h("table", null, h("tbody", null, rows.map(([, name, value]) => h("tr", null,
+    h("td", null, name), h("td", { class: "half" }, share(value / top, "var(--p-trend)")), h("td", { class: "n num" }, fix(value, 1)))))));
 }
 
 function near(id, heading, about, items, c) {

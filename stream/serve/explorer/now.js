@@ -85,7 +85,7 @@ function draw() {
 }
 
 function verdict(now) {
-  if (!now.ready) return tag("warn", `${t("now.notready")} ${now.why_not}`);
+  if (!now.ready) return tag("warn", `${t("now.notready")} ${now.why_not ?? ""}`);
   if (now.stale) return tag("warn", t("stale"));
   const behind = now.partitions.filter((each) => each.lag > WAITING).length;
   return behind ? tag("bad", t("now.behind", { n: behind, of: now.partitions.length })) : tag("good", t("now.ok"));

@@ -118,6 +118,7 @@ function show(person, published) {
 
     const asIf = isAsIf(question);
     parts.hint.hidden = asIf;
+    parts.gates.hidden = asIf || parts.gates.childNodes.length === 0;
     parts.bar.hidden = !asIf;
     if (asIf) redraw(parts.bar, asIfBar({ bits: assumptions(question, behaviours, parts.dial.told), waiting: page.waiting && slow(),
       changed: answer && !page.waiting && changes(published, answer, page.shown), tookMs: answer?.took_ms ?? 0 }, reset));
@@ -190,11 +191,11 @@ async function nowGates(parts, published) {
     parts.dial.setBase(answer.at);
     const told = gateNames(answer.before.gates), byTime = changes(published, answer, FIRST).byTime;
     parts.gates.replaceChildren(
-      told.length ? t("gates.now", { what: told.join(comma) }) + stop : "",
-      byTime ? t("gates.time", { m: count(byTime), n: count(Math.min(FIRST, published.items.length)) }) + stop : "");
-    parts.gates.hidden = !told.length && !byTime;
+      ...[told.length ? t("gates.now", { what: told.join(comma) }) + stop : "",
+      byTime ? t("gates.time", { m: count(byTime), n: count(Math.min(FIRST, published.items.length)) }) + stop : ""].filter(Boolean));
+    parts.gates.hidden = (!told.length && !byTime) || !parts.bar.hidden;
   } catch {
-    parts.gates.hidden = true; // a remark less
+    parts.gates.replaceChildren(); // a remark less
   }
 }
 
@@ -215,7 +216,7 @@ function build(person, published, { name, change, reset, strikeItems }) {
   const hint = h("p", { class: "small soft", id: "hint" }, hangsOn(published, name, strikeItems));
   const legendLine = h("p", { class: "legend", id: "legend" });
   const poles = h("span", { class: "poles" }, h("span", null, t("pole.low")), h("span", null, t("pole.up")));
-  const shared = h("p", { class: "shared", id: "shared", hidden: true });
+  const shared = h("p", { class: "shared clamp-3", id: "shared", hidden: true });
   const goneLine = h("p", { class: "gone", hidden: true, id: "gone" });
   const more = h("p", { class: "more" }, h("button", { class: "inline" }, ""));
   const gates = h("p", { class: "small soft", id: "gates", hidden: true });
