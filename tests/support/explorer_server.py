@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,11 @@ CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
 
 
 class FakePenchant:
@@ -46,8 +51,7 @@ class FakePenchant:
         """Set: the stream of `now` says nothing more."""
         self.requests: list[tuple[str, str, bytes]] = []
         self.ended = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -115,7 +119,10 @@ _ROUTES: list[tuple[str, Any]] = [
     (r"GET /v1/users/([^/]+)", lambda shop, p, q, b: shop.person(p[0])),
     (r"GET /v1/users/([^/]+)/recommendations", lambda shop, p, q, b: shop.list_of(p[0], _n(q))),
     (r"GET /v1/users/([^/]+)/recommendations/(\d+)/why", lambda shop, p, q, b: shop.why(p[0], int(p[1]))),
-    (r"POST /v1/users/([^/]+)/what-if", lambda shop, p, q, b: shop.what_if(p[0], msgspec.json.decode(b, type=WhatIfQuestion))),
+    (
+        r"POST /v1/users/([^/]+)/what-if",
+        lambda shop, p, q, b: shop.what_if(p[0], msgspec.json.decode(b, type=WhatIfQuestion)),
+    ),
     (r"POST /v1/users/([^/]+)/link", lambda shop, p, q, b: {"path": "/you/signed", "expires_at": NOW}),
     (r"GET /v1/items", lambda shop, p, q, b: shop.items(q.get("q", [""])[0], _n(q))),
     (r"GET /v1/items/([^/]+)", lambda shop, p, q, b: shop.item(p[0])),
@@ -126,8 +133,20 @@ _ROUTES: list[tuple[str, Any]] = [
     (r"PUT /v1/rules", lambda shop, p, q, b: _published(b)),
     (r"GET /v1/you/signed", lambda shop, p, q, b: shop.you()),
     (r"POST /v1/you/signed/less", lambda shop, p, q, b: _less(b)),
-    (r"(?:GET|POST) /v1/you/[^/]+(?:/less)?", lambda shop, p, q, b: Problem("Unauthorized", 401, "the link has expired")),
+    (
+        r"(?:GET|POST) /v1/you/[^/]+(?:/less)?",
+        lambda shop, p, q, b: Problem("Unauthorized", 401, "the link has expired"),
+    ),
 ]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle is no news."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(fake: FakePenchant) -> type[BaseHTTPRequestHandler]:
@@ -161,7 +180,9 @@ def _handler(fake: FakePenchant) -> type[BaseHTTPRequestHandler]:
                 return self.stream()
             made = fake.answer(self.command, path, parse_qs(query), body, bearer)
             status = made.status if isinstance(made, Problem) else 200
-            return self.send(status, msgspec.json.encode(made), "application/problem+json" if status >= 400 else "application/json")
+            return self.send(
+                status, msgspec.json.encode(made), "application/problem+json" if status >= 400 else "application/json"
+            )
 
         def stream(self) -> None:
             self.send_response(200)
@@ -173,7 +194,9 @@ def _handler(fake: FakePenchant) -> type[BaseHTTPRequestHandler]:
             try:
                 while not fake.ended.wait(0.02 if step < 60 else 0.5):
                     if not fake.silent.is_set():
-                        self.wfile.write(b"data: " + msgspec.json.encode(fake.shop.now(step, behind=fake.behind)) + b"\n\n")
+                        self.wfile.write(
+                            b"data: " + msgspec.json.encode(fake.shop.now(step, behind=fake.behind)) + b"\n\n"
+                        )
                         step += 1
             except OSError:  # who watched has gone
                 pass

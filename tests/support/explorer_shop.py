@@ -53,28 +53,59 @@ DAY = 24 * HOUR
 MODEL = ModelVersions(encoder="all-MiniLM-L6-v2@fp32", sequence=None, ranker="learned:2026-11-30")
 
 FAMILIES = {
-    "jam": ("Jam Making Set with Jars", "Jam Making Set Printed", "Set of 6 Spice Tins Pantry Design", "Recipe Box Pantry Yellow"),
-    "light": ("White Hanging Heart T-Light Holder", "Glass Star Frosted T-Light Holder", "Set of 9 Heart Shaped Balloons"),
+    "jam": (
+        "Jam Making Set with Jars",
+        "Jam Making Set Printed",
+        "Set of 6 Spice Tins Pantry Design",
+        "Recipe Box Pantry Yellow",
+    ),
+    "light": (
+        "White Hanging Heart T-Light Holder",
+        "Glass Star Frosted T-Light Holder",
+        "Set of 9 Heart Shaped Balloons",
+    ),
     "owl": ("Owl Doorstop", "Cream Owl Hot Water Bottle", "Owl Print Mug", "Hot Water Bottle Tea and Sympathy"),
     "lunch": ("Lunch Bag Red Retrospot", "Lunch Bag Suki Design", "Lunch Bag Cars Blue", "Jumbo Bag Red Retrospot"),
     "party": ("Party Bunting", "Spotty Bunting", "Pack of 72 Retrospot Cake Cases", "Paper Chain Kit 50’s Christmas"),
     "clock": ("Alarm Clock Bakelike Green", "Alarm Clock Bakelike Pink", "Alarm Clock Bakelike Ivory"),
-    "garden": ("Gardeners Kneeling Pad Keep Calm", "Set of 3 Butterfly Cookie Cutters", "Wooden Picture Frame White Finish"),
+    "garden": (
+        "Gardeners Kneeling Pad Keep Calm",
+        "Set of 3 Butterfly Cookie Cutters",
+        "Wooden Picture Frame White Finish",
+    ),
 }
-ITEMS = {str(22_900 + 13 * i): (title, family) for i, (title, family) in enumerate((t, f) for f, ts in FAMILIES.items() for t in ts)}
+ITEMS = {
+    str(22_900 + 13 * i): (title, family)
+    for i, (title, family) in enumerate((t, f) for f, ts in FAMILIES.items() for t in ts)
+}
 UNSEEN = "23999"
 DID: tuple[tuple[Action, str, float], ...] = (
     ("view", "light/0", 23), ("click", "light/1", 23), ("purchase", "light/0", 22.8), ("view", "clock/0", 12), ("query", "lunch bag", 11.9),
     ("click", "lunch/0", 11.8), ("cart", "lunch/1", 11.7), ("purchase", "lunch/0", 11.6), ("dislike", "clock/2", 6), ("click", "party/0", 3.1),
     ("like", "party/1", 3), ("view", "owl/0", 2.9), ("click", "jam/0", 0.3), ("cart", "jam/0", 0.25), ("purchase", "jam/1", 0.2),
 )  # fmt: skip
-STRENGTH: dict[str, float] = {"view": 0.2, "click": 0.5, "like": 0.8, "cart": 0.8, "purchase": 1.0, "query": 0.4, "dislike": -0.9}
-PAST = {"view": "looked at", "click": "clicked", "like": "liked", "cart": "put into your cart", "purchase": "bought", "query": "searched for"}
+STRENGTH: dict[str, float] = {
+    "view": 0.2,
+    "click": 0.5,
+    "like": 0.8,
+    "cart": 0.8,
+    "purchase": 1.0,
+    "query": 0.4,
+    "dislike": -0.9,
+}
+PAST = {
+    "view": "looked at",
+    "click": "clicked",
+    "like": "liked",
+    "cart": "put into your cart",
+    "purchase": "bought",
+    "query": "searched for",
+}
 NASTY = {
     "long": "Very long title without any end " * 160,
     "unbroken": "W" * 5000,
     "rtl": "مجموعة صنع المربى مع الجرار <b>جميلة</b>",
-    "script": "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>'\"&amp;",
+    "script": '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>\'"&amp;',
 }
 PARTS = ("co_occurrence", "interest", "context", "trend", "popularity", "age")
 
@@ -105,20 +136,39 @@ class Shop:
             item = name if action == "query" else _id(name)
             title = name if action == "query" else self.title(item)
             at = NOW - int(days * DAY)
-            made.append(Behaviour(f"{at}.{action}.{crc32(item.encode()):016x}", action, item, title, at, action != "query"))
+            made.append(
+                Behaviour(f"{at}.{action}.{crc32(item.encode()):016x}", action, item, title, at, action != "query")
+            )
         return tuple(made)
 
     def people(self) -> PeopleAnswer:
-        names = () if self.empty else ("mei", "15187", "13269", "a b&c/d", "مريم", "17850", "newcomer-with-a-rather-long-identifier-of-a-session-0123456789")
+        names = (
+            ()
+            if self.empty
+            else (
+                "mei",
+                "15187",
+                "13269",
+                "a b&c/d",
+                "مريم",
+                "17850",
+                "newcomer-with-a-rather-long-identifier-of-a-session-0123456789",
+            )
+        )
         return PeopleAnswer(tuple(PersonFound(u, NOW - i * 7 * 60_000, i != 5) for i, u in enumerate(names)))
 
     def person(self, user: str) -> PersonAnswer:
         if user not in {p.user_id for p in self.people().people}:
             return PersonAnswer(user, False, 0, 0, 0, 0, -1, (), InterestPicture((), ()), (), (), (), 0)
         did = self.behaviours()
-        older = tuple(OlderInterest(_id(n), self.title(_id(n)), w, c, NOW - 60 * DAY) for n, w, c in (("owl/1", 0.4, 3), ("garden/0", 0.22, 1)))
+        older = tuple(
+            OlderInterest(_id(n), self.title(_id(n)), w, c, NOW - 60 * DAY)
+            for n, w, c in (("owl/1", 0.4, 3), ("garden/0", 0.22, 1))
+        )
         earned = (
-            Earned(_id("lunch/0"), self.title(_id("lunch/0")), "purchase", did[7].event_time, "r-17", 2, "interest", 0.75),
+            Earned(
+                _id("lunch/0"), self.title(_id("lunch/0")), "purchase", did[7].event_time, "r-17", 2, "interest", 0.75
+            ),
             Earned(_id("jam/0"), self.title(_id("jam/0")), "cart", did[13].event_time, "r-21", 1, "explore", 0.5),
         )
         return PersonAnswer(
@@ -132,22 +182,43 @@ class Shop:
         newest = max((b.event_time for b in did), default=NOW)
         for each in did:
             family = ITEMS[each.item_id][1] if each.item_id in ITEMS else "lunch"
-            weights[family] = weights.get(family, 0.0) + STRENGTH[each.action] * 0.5 ** ((newest - each.event_time) / (14 * DAY)) / 4
+            weights[family] = (
+                weights.get(family, 0.0) + STRENGTH[each.action] * 0.5 ** ((newest - each.event_time) / (14 * DAY)) / 4
+            )
             groups.setdefault(family, []).append(each)
         cell = {family: i for i, family in enumerate(FAMILIES)}
         points = tuple(
-            Point(g[0].item_id, g[0].title, weights[f], tuple(b.item_id for b in g), g[0].event_time, cell[f] * 2 % 3, cell[f] * 2 // 3 % 4)
+            Point(
+                g[0].item_id,
+                g[0].title,
+                weights[f],
+                tuple(b.item_id for b in g),
+                g[0].event_time,
+                cell[f] * 2 % 3,
+                cell[f] * 2 // 3 % 4,
+            )
             for f, g in groups.items()
         )
         return InterestPicture(points, tuple(Edge(i, i + 1, 0.3 + 0.1 * i) for i in range(len(points) - 1)))
 
     # ----- lists -----
-    def ranked(self, user: str, did: Sequence[Behaviour], weights: dict[str, float], at: int, n: int, idle: bool, *, published: bool = False) -> ListAnswer:
+    def ranked(
+        self,
+        user: str,
+        did: Sequence[Behaviour],
+        weights: dict[str, float],
+        at: int,
+        n: int,
+        idle: bool,
+        *,
+        published: bool = False,
+    ) -> ListAnswer:
         made = [] if self.empty else [self._scored(item, did, weights, at, idle) for item in ITEMS]
         made.sort(key=lambda each: (-each.score, each.item_id))
         total = sum(math.exp(each.score) for each in made) or 1.0
         items = tuple(
-            msgspec.structs.replace(each, rank=i + 1, probability=math.exp(each.score) / total) for i, each in enumerate(made[:n])
+            msgspec.structs.replace(each, rank=i + 1, probability=math.exp(each.score) / total)
+            for i, each in enumerate(made[:n])
         )
         hangs = Counterfactual((_id("jam/1"), _id("jam/0")), items[2].item_id, True) if did and items else None
         return ListAnswer(
@@ -156,12 +227,24 @@ class Shop:
             counterfactual=hangs,
         )  # fmt: skip
 
-    def _scored(self, item: str, did: Sequence[Behaviour], weights: dict[str, float], at: int, idle: bool) -> ListedItem:
+    def _scored(
+        self, item: str, did: Sequence[Behaviour], weights: dict[str, float], at: int, idle: bool
+    ) -> ListedItem:
         family, causes = ITEMS[item][1], []
         newest = max((b.event_time for b in did), default=at)
         for each in did:
-            same = 1.0 if each.item_id in ITEMS and ITEMS[each.item_id][1] == family else 0.35 * _noise(each.item_id, item) ** 3
-            share = 1.4 * STRENGTH[each.action] * same * 0.5 ** ((newest - each.event_time) / (9 * DAY)) * (0.5 if idle else 1)
+            same = (
+                1.0
+                if each.item_id in ITEMS and ITEMS[each.item_id][1] == family
+                else 0.35 * _noise(each.item_id, item) ** 3
+            )
+            share = (
+                1.4
+                * STRENGTH[each.action]
+                * same
+                * 0.5 ** ((newest - each.event_time) / (9 * DAY))
+                * (0.5 if idle else 1)
+            )
             if abs(share) > 0.004:
                 causes.append(Cause(each.item_id, each.title, each.action, each.event_time, share))
         causes.sort(key=lambda c: -abs(c.contribution))
@@ -203,11 +286,16 @@ class Shop:
         listed = self.list_of(user)
         item = listed.items[rank - 1]
         features = {f"{part}_{k}": value / 2 for part, value in item.parts.items() for k in ("fast", "slow")}
-        return WhyAnswer(msgspec.structs.replace(listed, items=(item,)), item, features, listed.counterfactual if rank == 1 else None)
+        return WhyAnswer(
+            msgspec.structs.replace(listed, items=(item,)), item, features, listed.counterfactual if rank == 1 else None
+        )
 
     # ----- items -----
     def found(self, ids: Sequence[str], scored: bool = True) -> tuple[ItemFound, ...]:
-        return tuple(ItemFound(i, self.title(i), (0.62 * 0.7**k if scored else 0.0), 2.95, (ITEMS[i][1],), i != _id("clock/2")) for k, i in enumerate(ids))
+        return tuple(
+            ItemFound(i, self.title(i), (0.62 * 0.7**k if scored else 0.0), 2.95, (ITEMS[i][1],), i != _id("clock/2"))
+            for k, i in enumerate(ids)
+        )
 
     def items(self, q: str, n: int) -> ItemsAnswer:
         ids = [] if self.empty else [i for i in ITEMS if q.lower() in self.title(i).lower() or q == i]
@@ -237,8 +325,13 @@ class Shop:
     def now(self, step: int, *, behind: bool = False) -> NowAnswer:
         wave = math.sin(step / 7)
         lags = [3, 0, 41_200, 5] if behind else [3, 0, 7, 2]
-        parts = tuple(PartitionNow(p, lag, 12.5 if lag > 1000 and step % 2 else -900.0 if lag > 1000 else 0.0, 98_000 + p) for p, lag in enumerate(lags))
-        fresh = Window(30.0, 512, 84_000.0, 190_000.0) if behind else Window(30.0, 512, 118 + 15 * wave, 640 + 90 * wave)
+        parts = tuple(
+            PartitionNow(p, lag, 12.5 if lag > 1000 and step % 2 else -900.0 if lag > 1000 else 0.0, 98_000 + p)
+            for p, lag in enumerate(lags)
+        )
+        fresh = (
+            Window(30.0, 512, 84_000.0, 190_000.0) if behind else Window(30.0, 512, 118 + 15 * wave, 640 + 90 * wave)
+        )
         return NowAnswer(
             NOW + step * 1000, 512 + 40 * wave, 431 + 35 * wave, fresh, sum(lags), parts, 410, 611, 4120, 1290, 51_200,
             {"not JSON": 3, "unknown action": 1}, 1730, 2970, True, requests_per_s=18.5 + wave, request_p99_ms=4.2,
@@ -253,7 +346,15 @@ class Shop:
             (
                 RuleShown("no-pennies", "deny", "never listed: price < 0.5", cheap, 12, True, 31),
                 RuleShown("campaign", "pin", "place 1 for half of the people: Owl Doorstop", campaign, 1, True, 148),
-                RuleShown("christmas", "promote", "at least 2 places for array_contains(categories, 'christmas')", cheap, 87, False, 0),
+                RuleShown(
+                    "christmas",
+                    "promote",
+                    "at least 2 places for array_contains(categories, 'christmas')",
+                    cheap,
+                    87,
+                    False,
+                    0,
+                ),
             ),
             True,
         )
@@ -263,7 +364,9 @@ class Shop:
         all_ = []
         for person in self.people().people:
             did = self.behaviours()[: 5 + len(all_)]
-            before, after = (self.ranked(person.user_id, did, w, NOW, 10, idle=False) for w in ({}, boost if len(all_) % 3 else {}))
+            before, after = (
+                self.ranked(person.user_id, did, w, NOW, 10, idle=False) for w in ({}, boost if len(all_) % 3 else {})
+            )
             all_.append(Tried(person.user_id, before, after, moves(before, after)))
         return TryAnswer(tuple(all_), 214, ("it means 214 of 2,970 items",), 1.92, 1.871)
 
@@ -274,8 +377,22 @@ class Shop:
             Belief(_id(n), self.title(_id(n)), s, NOW - 9 * DAY, {"en": f"Because you bought “{self.title(_id(n))}” 9 days ago.", "zh": f"因为您 9 天前购买了“{self.title(_id(n))}”。"}, (_id(n),))
             for n, s in likes
         )  # fmt: skip
-        no = Belief(_id("clock/2"), self.title(_id("clock/2")), "some", NOW - 6 * DAY, {"en": "You said so.", "zh": "您这样说过。"}, (_id("clock/2"),))
-        return YouAnswer(() if self.empty else made, () if self.empty else (no,), 0 if self.empty else 41, NOW - 90 * DAY, did[-1].event_time, self.list_of("mei"))
+        no = Belief(
+            _id("clock/2"),
+            self.title(_id("clock/2")),
+            "some",
+            NOW - 6 * DAY,
+            {"en": "You said so.", "zh": "您这样说过。"},
+            (_id("clock/2"),),
+        )
+        return YouAnswer(
+            () if self.empty else made,
+            () if self.empty else (no,),
+            0 if self.empty else 41,
+            NOW - 90 * DAY,
+            did[-1].event_time,
+            self.list_of("mei"),
+        )
 
 
 def moves(before: ListAnswer, after: ListAnswer) -> tuple[Move, ...]:

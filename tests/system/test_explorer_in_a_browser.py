@@ -43,7 +43,10 @@ PAGES = {
     "you": "/you/signed",
 }
 TITLES = ".place .title"
-WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], "resultTypes": ["violations"]}
+WCAG = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,15 @@ def opens(browser: Browser, fake: FakePenchant) -> Iterator[Opens]:
         if urlsplit(url).scheme != "data" and not url.startswith(fake.url):
             complaints.append(f"asked {url}")
 
-    def open_(path: str, *, lang: str = "en", dark: bool = False, width: int = 1280, calm: bool = True, loaded: str | None = "main h1") -> Page:
+    def open_(
+        path: str,
+        *,
+        lang: str = "en",
+        dark: bool = False,
+        width: int = 1280,
+        calm: bool = True,
+        loaded: str | None = "main h1",
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, locale="zh-CN" if lang == "zh" else "en-GB",
             color_scheme="dark" if dark else "light", reduced_motion="reduce" if calm else "no-preference",
@@ -117,7 +128,9 @@ def answered(page: Page) -> None:
 
 
 def as_the_server_says(fake: FakePenchant, body: bytes) -> list[str]:
-    return [each.title for each in fake.shop.what_if("mei", msgspec.json.decode(body, type=WhatIfQuestion)).list.items[:10]]
+    return [
+        each.title for each in fake.shop.what_if("mei", msgspec.json.decode(body, type=WhatIfQuestion)).list.items[:10]
+    ]
 
 
 def overflow(page: Page) -> list[str]:
@@ -176,7 +189,9 @@ def test_all_files_of_a_first_page_are_under_100_kb_and_need_nothing_inline() ->
 
 
 @pytest.mark.parametrize("nasty", NASTY)
-def test_titles_of_5000_characters_right_to_left_and_with_script_are_texts(opens: Opens, fake: FakePenchant, nasty: str) -> None:
+def test_titles_of_5000_characters_right_to_left_and_with_script_are_texts(
+    opens: Opens, fake: FakePenchant, nasty: str
+) -> None:
     fake.shop.nasty = nasty
     page = opens(PERSON, width=360)
     for path in (f"{PERSON}&with=22991&open=22913", ITEM, PAGES["items"], PAGES["you"], PAGES["policy"]):
@@ -311,7 +326,9 @@ def test_the_keyboard_alone_finds_strikes_adds_and_resets(opens: Opens, fake: Fa
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert page.locator(".place > button").nth(1).get_attribute("aria-expanded") == "true"
-    assert page.evaluate("document.activeElement.closest('.place').dataset.key") == page.locator(".place").nth(1).get_attribute("data-key")
+    assert page.evaluate("document.activeElement.closest('.place').dataset.key") == page.locator(".place").nth(
+        1
+    ).get_attribute("data-key")
 
     page.locator(".did .ghost").first.focus()
     page.keyboard.press("ArrowDown")
@@ -366,7 +383,9 @@ def test_what_is_not_answered_leaves_the_list_as_it_is_and_says_so(opens: Opens,
 
 
 # ----- what may be wrong -----
-def test_an_unknown_person_gets_a_newcomers_list_and_ids_are_kept_to_the_letter(opens: Opens, fake: FakePenchant) -> None:
+def test_an_unknown_person_gets_a_newcomers_list_and_ids_are_kept_to_the_letter(
+    opens: Opens, fake: FakePenchant
+) -> None:
     page = opens(PAGES["nobody"], loaded=TITLES)
     expect(page.locator(".state").first).to_contain_text("Nobody called “nobody” yet")
     assert page.locator(TITLES).count() == 10
@@ -529,7 +548,9 @@ def test_language_and_theme_are_remembered(opens: Opens) -> None:
     page.click("#theme")
     page.goto(page.url.replace("&lang=zh", ""))
     page.wait_for_selector(TITLES)
-    assert page.evaluate("[document.documentElement.lang, document.documentElement.dataset.theme].join()") == "zh-CN,dark"
+    assert (
+        page.evaluate("[document.documentElement.lang, document.documentElement.dataset.theme].join()") == "zh-CN,dark"
+    )
     page.click("#lang")
     page.wait_for_selector("text=What they see, and why")
     assert "lang=en" in page.url

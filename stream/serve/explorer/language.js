@@ -11,7 +11,6 @@ const THIN = "\u00a0";
 // A text of the copy deck with values in it; `words` gives nodes, for values that are elements.
 export const t = (key, values = {}) =>
   (deck[key]?.[zh ? 1 : 0] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
-export const has = (key) => key in deck;
 export const words = (key, values = {}) => fill(deck[key]?.[zh ? 1 : 0] ?? key, values);
 // A text that the server gives in several languages.
 export const said = (texts) => texts?.[lang] ?? texts?.en ?? "";
@@ -22,7 +21,8 @@ export const stop = zh ? "。" : ". ";
 const format = (options) => new Intl.NumberFormat(locale, options);
 const whole = format({ maximumFractionDigits: 0 });
 const fixed = Array.from({ length: 7 }, (_, digits) =>
-  format({ minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  format({ minimumFractionDigits: digits, maximumFractionDigits: digits }),
+);
 
 export const count = (value) => whole.format(value);
 export const fix = (value, digits) => fixed[digits].format(value);
