@@ -33,7 +33,7 @@ from stream.serve.http.server import Server
 from stream.serve.items import ItemDesk
 from stream.serve.links import Links
 from stream.serve.lists import ListDesk
-from stream.serve.now import Now
+from stream.serve.now import Now, window
 from stream.serve.people import PeopleDesk
 from stream.serve.producer import EventProducer
 from stream.serve.ranker import Ranker
@@ -63,7 +63,8 @@ AWAY_AFTER_S: Final = 6.0
 """Without an answer of the broker for so long answers are stale, and say so."""
 
 ASK_S: Final = 4.0
-SHUTDOWN_S: Final = 10.0
+REQUESTS_S: Final = 10.0
+"""Of the rate of requests."""
 
 _MEMORY_SHARE: Final = 2
 
@@ -147,7 +148,8 @@ class ServeApplication:
         logs = await asyncio.to_thread(self._ask_topics)
         self.producer = EventProducer(settings)
         self.desks = self._make_desks(logs[settings.topic_events].partitions)
-        self._server = Server(settings, http_app(self))
+        self._http = http_app(self)
+        self._server = Server(settings, self._http)
         serving = asyncio.ensure_future(self._server.serve(self._began))
         working = asyncio.ensure_future(self._work())
         working.add_done_callback(self._work_ended)
@@ -357,6 +359,8 @@ class ServeApplication:
         self.now.watch()
         why_not, arrived = self.why_not, self._people.arrived
         age_ms = round((time.monotonic() - arrived) * 1000) if arrived else None
+        at = time.monotonic()
+        took_ms = [ms for when, ms in self._http.recent if at - when <= REQUESTS_S]
         return self.now.answer(
             lists=self._lists[HOME].count(),
             items=self.tracker.knowledge.catalog.size,
@@ -364,6 +368,8 @@ class ServeApplication:
             ready=why_not is None,
             why_not=why_not or "",
             stale=self.is_stale,
+            requests_per_s=len(took_ms) / REQUESTS_S,
+            request_p99_ms=window(took_ms, REQUESTS_S).p99_ms,
         )
 
     def _listed_items(self, user: bytes) -> tuple[int, list[str]] | None:

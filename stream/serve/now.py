@@ -214,7 +214,16 @@ class Now:
     # --- what is told ---
 
     def answer(
-        self, *, lists: int, items: int, commit_age_ms: int | None, ready: bool, why_not: str, stale: bool
+        self,
+        *,
+        lists: int,
+        items: int,
+        commit_age_ms: int | None,
+        ready: bool,
+        why_not: str,
+        stale: bool,
+        requests_per_s: float = 0.0,
+        request_p99_ms: float | None = None,
     ) -> NowAnswer:
         """The figures."""
         now = time.monotonic()
@@ -239,6 +248,8 @@ class Now:
                 ready=ready,
                 why_not=why_not,
                 stale=stale,
+                requests_per_s=requests_per_s,
+                request_p99_ms=request_p99_ms,
             )
 
 

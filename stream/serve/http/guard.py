@@ -7,6 +7,7 @@ import asyncio
 import hmac
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -43,6 +44,9 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
 }
 
+RECENT: Final = 5_000
+"""Requests of which it is remembered how long they took."""
+
 IsAdmin = Callable[[str, str], bool]
 """Whether a method and path take the admin token."""
 
@@ -54,6 +58,8 @@ class Guard:
         self._app, self._settings, self._metrics, self._is_admin = app, settings, metrics, is_admin
         self._read, self._admin = _bytes(settings.serve_read_token), _bytes(settings.serve_admin_token)
         self._in_work = 0
+        self.recent: deque[tuple[float, float]] = deque(maxlen=RECENT)
+        """When requests were answered, by a monotonic clock, and how long that took, ms."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -82,7 +88,9 @@ class Guard:
             route = scope.get("route_name", "none")
             self._metrics.requests.labels(route, str(answer.status)).inc()
             if route != "now_stream":
-                self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
+                took_s = time.perf_counter() - began
+                self._metrics.seconds.labels(route).observe(took_s)
+                self.recent.append((time.monotonic(), took_s * 1000))
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
