@@ -97,9 +97,11 @@ def opens(browser: Browser, fake: FakePenchant) -> Iterator[Opens]:
         loaded: str | None = "main h1",
     ) -> Page:
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, locale="zh-CN" if lang == "zh" else "en-GB",
-            color_scheme="dark" if dark else "light", reduced_motion="reduce" if calm else "no-preference",
-        )  # fmt: skip
+            viewport={"width": width, "height": 900},
+            locale="zh-CN" if lang == "zh" else "en-GB",
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce" if calm else "no-preference",
+        )
         contexts.append(context)
         context.set_default_timeout(10_000)
         page = context.new_page()
@@ -136,7 +138,8 @@ def as_the_server_says(fake: FakePenchant, body: bytes) -> list[str]:
 def overflow(page: Page) -> list[str]:
     return page.evaluate(
         """() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("*")]
-        .filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => `${e.tagName}.${e.className}`).slice(0, 5)"""
+        .filter((e) => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5)
+        .map((e) => `${e.tagName}.${e.className}`)"""
     )
 
 
@@ -172,7 +175,7 @@ def test_every_text_of_the_deck_is_there_in_both_languages_and_used() -> None:
     holes = {key: (set(re.findall(r"\{\w+\}", en)), set(re.findall(r"\{\w+\}", zh))) for key, en, zh in pairs}
     assert [key for key, (en, zh) in holes.items() if en != zh] == []
     code = "".join(p.read_text(encoding="utf-8") for p in FILES.glob("*.js") if p.name != "copy.js")
-    starts = {start for start in re.findall(r"`([a-z]+\.)\$\{", code)}
+    starts = set(re.findall(r"`([a-z]+\.)\$\{", code))
     assert [key for key in keys if f'"{key}"' not in code and not any(key.startswith(start) for start in starts)] == []
 
 
@@ -213,7 +216,10 @@ def test_titles_of_5000_characters_right_to_left_and_with_script_are_texts(
 def test_a_reduced_wish_for_motion_moves_nothing(opens: Opens) -> None:
     moving = """(calm) => new Promise((done) => {
         let seen = 0;
-        const watch = (n) => { seen += document.getAnimations().length; n ? requestAnimationFrame(() => watch(n - 1)) : done(seen); };
+        const watch = (n) => {
+            seen += document.getAnimations().length;
+            n ? requestAnimationFrame(() => watch(n - 1)) : done(seen);
+        };
         document.querySelector(".did .ghost").click();
         watch(30);
     })"""
@@ -228,8 +234,10 @@ def test_bars_add_up_to_the_score_on_one_zero_line(opens: Opens) -> None:
     rows = page.evaluate(
         """() => [...document.querySelectorAll(".place")].map((row) => {
             const bar = row.querySelector(".bar"), whole = bar.getBoundingClientRect();
-            const sum = [...bar.querySelectorAll("i")].reduce((s, i) => s + (i.classList.contains("neg") ? -1 : 1) * parseFloat(i.style.width), 0);
-            return { sum, tick: parseFloat(bar.querySelector("u").style.left) - parseFloat(bar.style.getPropertyValue("--zero-at")),
+            const width = (i) => (i.classList.contains("neg") ? -1 : 1) * parseFloat(i.style.width);
+            const sum = [...bar.querySelectorAll("i")].reduce((s, i) => s + width(i), 0);
+            const zero = parseFloat(bar.style.getPropertyValue("--zero-at"));
+            return { sum, tick: parseFloat(bar.querySelector("u").style.left) - zero,
                 score: parseFloat(row.querySelector(".score").textContent), zero: whole.left };
         })"""
     )
@@ -298,6 +306,7 @@ def test_the_clock_goes_back_and_forward_and_says_which_weights_hold(opens: Open
 
 def test_an_opened_place_is_taken_apart_with_the_command_that_says_the_same(opens: Opens, fake: FakePenchant) -> None:
     page = opens(PERSON, loaded=TITLES)
+    expect(page.locator("#try")).to_be_visible()
     page.locator(".place > button").first.click()
     expect(page.locator(".proof")).to_contain_text("hangs on")
     expect(page.locator(".exact details.wide")).to_contain_text("features")
@@ -398,9 +407,13 @@ def test_an_unknown_person_gets_a_newcomers_list_and_ids_are_kept_to_the_letter(
 def test_an_empty_shop_says_what_to_send(opens: Opens, fake: FakePenchant) -> None:
     fake.shop.empty = True
     for path, text in (
-        ("/explorer/index.html", "No events yet"), ("/explorer/item.html", "The catalogue is empty"), ("/explorer/policy.html", "No rules yet"),
-        ("/explorer/index.html?user=x", "Nothing to recommend yet"), ("/you/signed", "Nothing yet"), ("/explorer/item.html?item=9", "No item “9”"),
-    ):  # fmt: skip
+        ("/explorer/index.html", "No events yet"),
+        ("/explorer/item.html", "The catalogue is empty"),
+        ("/explorer/policy.html", "No rules yet"),
+        ("/explorer/index.html?user=x", "Nothing to recommend yet"),
+        ("/you/signed", "Nothing yet"),
+        ("/explorer/item.html?item=9", "No item “9”"),
+    ):
         page = opens(path)
         page.wait_for_selector(f"main >> text={text}")
 

@@ -32,9 +32,8 @@ export function gateSteps(gates) {
             "p",
             null,
             h("span", { class: "vh" }, t(gate.open ? "gate.open" : "gate.shut"), " "),
-            gate.detail
-              ? h("span", { lang: "en", dir: "auto" }, gate.detail)
-              : t(`gate.${gate.name}.${gate.open ? "yes" : "no"}`),
+            t(`gate.${gate.name}.${gate.open ? "yes" : "no"}`),
+            gate.detail && h("span", { class: "dim", lang: "en", dir: "auto" }, ` (${gate.detail})`),
           ),
         ),
       );

@@ -20,7 +20,11 @@ export function build(person, published, { name, change, reset, strikeItems }) {
   const list = h("ol", { class: "places", id: "places" });
   const bar = h("div", { class: "asif", id: "asif", role: "status", hidden: true });
   const miss = h("div", { class: "note", id: "miss", role: "alert", hidden: true });
-  const hint = h("p", { class: "small soft", id: "hint" }, hangsOn(published, name, strikeItems));
+  const hint = h(
+    "p",
+    { class: "small soft", id: "hint" },
+    published.counterfactual?.replacement ? hangsOn(published.counterfactual, name, strikeItems) : t("list.tip"),
+  );
   const legendLine = h("p", { class: "legend", id: "legend" });
   const poles = h("span", { class: "poles" }, h("span", null, t("pole.low")), h("span", null, t("pole.up")));
   const shared = h("p", { class: "shared clamp-3", id: "shared", hidden: true });
@@ -143,9 +147,8 @@ export function build(person, published, { name, change, reset, strikeItems }) {
   };
 }
 
-function hangsOn(published, name, strikeItems) {
-  const found = published.counterfactual;
-  if (!found?.replacement) return t("list.tip");
+// What the first place hangs on, and a button that strikes it out.
+export function hangsOn(found, name, strikeItems) {
   const what = found.removed.map((id) => quoted(name(id))).join(comma);
   return [
     h(

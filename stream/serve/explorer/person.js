@@ -8,7 +8,7 @@ import { $, $$, foreign, h, redraw } from "./dom.js";
 import { frame, title } from "./frame.js";
 import { lately } from "./lately.js";
 import { comma, count, stop, t, words } from "./language.js";
-import { build } from "./layout.js";
+import { build, hangsOn } from "./layout.js";
 import { latest } from "./latest.js";
 import { contributions, pointing } from "./pointing.js";
 import { gone, legend, places, remembering, sentence, sharedSentence } from "./places.js";
@@ -42,6 +42,7 @@ function show(person, published) {
     open: address.get("open"),
     shown: FIRST,
     taken: new Map(),
+    hangs: published.counterfactual,
     lit: new Map(),
   };
   const { behaviours } = person;
@@ -99,22 +100,17 @@ function show(person, published) {
       q.without.add(key);
     });
 
+  // All about these items; where that is one behaviour, by its own name, so that its row can put it back.
+  const strikeItems = (ids) =>
+    change((q) => {
+      for (const id of ids) {
+        const of = behaviours.filter((each) => each.item_id === id);
+        q.without.add(of.length === 1 ? of[0].key : id);
+      }
+    });
+
   // ----- the page -----
-  const parts = build(person, published, {
-    name,
-    change,
-    reset,
-    strikeItems: (ids) =>
-      change((q) =>
-        ids.forEach((id) =>
-          q.without.add(
-            behaviours.filter((each) => each.item_id === id).length === 1
-              ? behaviours.find((each) => each.item_id === id).key
-              : id,
-          ),
-        ),
-      ),
-  });
+  const parts = build(person, published, { name, change, reset, strikeItems });
   main.replaceChildren(...parts.nodes);
 
   const view = (list, before) => ({
@@ -124,7 +120,7 @@ function show(person, published) {
     open: page.open,
     taken: page.taken,
     user,
-    counterfactual: published.counterfactual,
+    counterfactual: page.hangs,
     asIf: page.answer !== null,
     weighted: page.answer !== null && isWeighted(page.question),
     name,
@@ -231,7 +227,8 @@ function show(person, published) {
     const item = published.items.find((each) => each.item_id === id);
     page.taken.set(id, null);
     try {
-      page.taken.set(id, await api.why(user, item.slot || item.rank));
+      const answer = await api.why(user, item.slot || item.rank);
+      page.taken.set(id, answer.item.item_id === id ? answer : null); // it is ranked now: another may stand there
       if (page.open === id && !page.answer) draw();
     } catch {
       page.taken.delete(id); // the parts and behaviours came with the list; only features are missing
@@ -253,25 +250,29 @@ function show(person, published) {
 
   draw();
   if (isAsIf(page.question)) ask();
-  else nowGates(parts, published);
-}
+  else atThisMoment();
 
-// Which conditions hold at this moment, and whether the list would differ by time alone: asked once, in the background.
-async function nowGates(parts, published) {
-  try {
-    const answer = await api.whatIf(user, bodyOf(nothing(), ASKED));
+  // The list ranked now, asked once in the background: which conditions hold, whether time alone would change it, and
+  // what the first place hangs on.
+  async function atThisMoment() {
+    let answer;
+    try {
+      answer = await api.whatIf(user, bodyOf(nothing(), ASKED));
+    } catch {
+      return; // a remark less
+    }
+    keepTitles(answer);
     parts.dial.setBase(answer.at);
-    const told = gateNames(answer.before.gates),
-      byTime = changes(published, answer, FIRST).byTime;
-    parts.gates.replaceChildren(
-      ...[
-        told.length ? t("gates.now", { what: told.join(comma) }) + stop : "",
-        byTime ? t("gates.time", { m: count(byTime), n: count(Math.min(FIRST, published.items.length)) }) + stop : "",
-      ].filter(Boolean),
-    );
-    parts.gates.hidden = (!told.length && !byTime) || !parts.bar.hidden;
-  } catch {
-    parts.gates.replaceChildren(); // a remark less
+    const told = gateNames(answer.before.gates);
+    const { byTime, of } = changes(published, answer, FIRST);
+    const bits = [
+      told.length ? t("gates.now", { what: told.join(comma) }) + stop : "",
+      byTime ? t("gates.time", { m: count(byTime), n: count(of) }) + stop : "",
+    ];
+    parts.gates.replaceChildren(...bits.filter(Boolean));
+    if (answer.list.items[0]?.item_id === published.items[0]?.item_id) page.hangs = answer.list.counterfactual;
+    if (page.hangs?.replacement) parts.hint.replaceChildren(...hangsOn(page.hangs, name, strikeItems));
+    draw();
   }
 }
 

@@ -71,6 +71,12 @@ const rules = (all) =>
     ),
   );
 
+// What it says beside its kind, on a line: where: price < 2 · share: 0.5
+function brief(record) {
+  const told = Object.entries(record ?? {}).filter(([name]) => name !== "kind" && name !== "note");
+  return told.map(([name, value]) => `${name}: ${[value].flat().slice(0, 5).join(", ")}`).join(" · ");
+}
+
 function row(rule) {
   const kind = t(`kind.${rule.kind}`);
   const acts = h("div", { class: "acts" });
@@ -84,6 +90,7 @@ function row(rule) {
       " ",
       tag("", kind.startsWith("kind.") ? rule.kind : kind),
       rule.description && h("p", { class: "small soft", dir: "auto" }, rule.description),
+      h("p", null, h("code", { class: "dim brief", dir: "ltr" }, brief(rule.record))),
       h(
         "details",
         null,
