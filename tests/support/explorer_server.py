@@ -16,13 +16,13 @@ from explorer_shop import NOW, UNSEEN, Shop
 from places import ROOT
 
 from stream.serve.answers import Problem, Published, SentEvent
+from stream.serve.http.guard import HEADERS
 from stream.serve.questions import LessQuestion, PublishQuestion, TryQuestion, WhatIfQuestion
 
 FILES = ROOT / "stream" / "serve" / "explorer"
-CSP = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-)
+CSP = f"{HEADERS['content-security-policy']}; require-trusted-types-for 'script'"
+"""As the server, and stricter: no text may become markup."""
+
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -135,7 +135,7 @@ _ROUTES: list[tuple[str, Any]] = [
     (r"POST /v1/you/signed/less", lambda shop, p, q, b: _less(b)),
     (
         r"(?:GET|POST) /v1/you/[^/]+(?:/less)?",
-        lambda shop, p, q, b: Problem("Unauthorized", 401, "the link has expired"),
+        lambda shop, p, q, b: Problem("Gone", 410, "the link has expired"),
     ),
 ]
 
