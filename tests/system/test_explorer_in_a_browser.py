@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from explorer_browser import Tabs, chromium, require_chromium
 from explorer_server import FILES, UNSEEN, FakePenchant, explorer_server
 from explorer_shop import NASTY
 
 from stream.serve.questions import WhatIfQuestion
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-try:
-    from axe_playwright_python.sync_playwright import Axe
-    from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-except ImportError as error:  # pragma: no cover
-    if os.environ.get("CI") == "true":
-        raise
-    pytest.skip(f"not installed: {error.name}, see the group `dev` of pyproject.toml", allow_module_level=True)
-if CHROMIUM is None and os.environ.get("CI") != "true":
-    pytest.skip("no chromium on PATH: apt-get install chromium fonts-noto-cjk", allow_module_level=True)
+require_chromium()
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from playwright.sync_api import Browser, Page, expect  # noqa: E402
 
 PERSON = "/explorer/index.html?user=mei"
 ITEM = "/explorer/item.html?item=22900"
@@ -51,10 +43,8 @@ WCAG = {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -76,47 +66,10 @@ Opens = Callable[..., "Page"]
 @pytest.fixture
 def opens(browser: Browser, fake: FakePenchant) -> Iterator[Opens]:
     """Opens a page as asked; at the end none of them has complained, broken the CSP or asked another host."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def complain(text: str) -> None:
-        if not text.startswith("Failed to load resource"):  # the answers that a test wants refused
-            complaints.append(text)
-
-    def asks(url: str) -> None:
-        if urlsplit(url).scheme != "data" and not url.startswith(fake.url):
-            complaints.append(f"asked {url}")
-
-    def open_(
-        path: str,
-        *,
-        lang: str = "en",
-        dark: bool = False,
-        width: int = 1280,
-        calm: bool = True,
-        loaded: str | None = "main h1",
-    ) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900},
-            locale="zh-CN" if lang == "zh" else "en-GB",
-            color_scheme="dark" if dark else "light",
-            reduced_motion="reduce" if calm else "no-preference",
-        )
-        contexts.append(context)
-        context.set_default_timeout(10_000)
-        page = context.new_page()
-        page.on("console", lambda message: complain(message.text))
-        page.on("pageerror", lambda error: complain(str(error)))
-        page.on("request", lambda request: asks(request.url))
-        page.goto(fake.url + path)
-        if loaded is not None:
-            page.wait_for_selector(loaded)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    tabs = Tabs(browser, fake.url)
+    yield tabs.open
+    tabs.close()
+    assert tabs.complaints == []
 
 
 def titles(page: Page) -> list[str]:
@@ -176,7 +129,8 @@ def test_every_text_of_the_deck_is_there_in_both_languages_and_used() -> None:
     assert [key for key, (en, zh) in holes.items() if en != zh] == []
     code = "".join(p.read_text(encoding="utf-8") for p in FILES.glob("*.js") if p.name != "copy.js")
     starts = set(re.findall(r"`([a-z]+\.)\$\{", code))
-    assert [key for key in keys if f'"{key}"' not in code and not any(key.startswith(start) for start in starts)] == []
+    used = {key for key in keys if f'"{key}"' in code or any(key.startswith(start) for start in starts)}
+    assert [key for key in keys if key not in used and key.removesuffix(".1") not in used] == []
 
 
 def test_all_files_of_a_first_page_are_under_100_kb_and_need_nothing_inline() -> None:
@@ -406,6 +360,7 @@ def test_an_unknown_person_gets_a_newcomers_list_and_ids_are_kept_to_the_letter(
 
 def test_an_empty_shop_says_what_to_send(opens: Opens, fake: FakePenchant) -> None:
     fake.shop.empty = True
+    page = opens("/explorer/index.html")
     for path, text in (
         ("/explorer/index.html", "No events yet"),
         ("/explorer/item.html", "The catalogue is empty"),
@@ -414,7 +369,7 @@ def test_an_empty_shop_says_what_to_send(opens: Opens, fake: FakePenchant) -> No
         ("/you/signed", "Nothing yet"),
         ("/explorer/item.html?item=9", "No item “9”"),
     ):
-        page = opens(path)
+        page.goto(fake.url + path)
         page.wait_for_selector(f"main >> text={text}")
 
 

@@ -54,7 +54,12 @@ export function stacked(parts, by, score) {
   const told = names.map((part) => `${partName(part)} ${signed(parts[part])}`).join(", ");
   return h(
     "span",
-    { class: "bar", role: "img", "aria-label": told || t("score"), style: { "--zero-at": `${by.zero.toFixed(2)}%` } },
+    {
+      "class": "bar",
+      "role": "img",
+      "aria-label": told || t("score"),
+      "style": { "--zero-at": `${by.zero.toFixed(2)}%` },
+    },
     bits,
     h("u", { style: { left: `${by.at(score).toFixed(2)}%` } }),
   );
@@ -65,7 +70,7 @@ export function mini(value, by, c) {
     begin = value < 0 ? by.zero - width : by.zero;
   return h(
     "span",
-    { class: "mini", "aria-hidden": "true", style: { "--zero-at": `${by.zero.toFixed(1)}%` } },
+    { "class": "mini", "aria-hidden": "true", "style": { "--zero-at": `${by.zero.toFixed(1)}%` } },
     h("i", { class: value < 0 ? "neg" : null, style: at(begin, width, { "--c": c }) }),
   );
 }
@@ -74,15 +79,15 @@ export function mini(value, by, c) {
 export const share = (of, c = "var(--ink)") =>
   h(
     "div",
-    { class: "hbar", "aria-hidden": "true" },
-    h("i", { style: { width: `${Math.min(100, of * 100).toFixed(1)}%`, "--c": c } }),
+    { "class": "hbar", "aria-hidden": "true" },
+    h("i", { style: { "width": `${Math.min(100, of * 100).toFixed(1)}%`, "--c": c } }),
   );
 
 // An interval and its middle.
 export const whisker = (low, middle, high, by, c = "var(--ink)") =>
   h(
     "div",
-    { class: "whisk", "aria-hidden": "true", style: { "--zero-at": `${by.zero}%`, "--c": c } },
+    { "class": "whisk", "aria-hidden": "true", "style": { "--zero-at": `${by.zero}%`, "--c": c } },
     h("i", { style: at(by.at(low), by.at(high) - by.at(low)) }),
     h("b", { style: { left: `${by.at(middle)}%` } }),
   );
@@ -95,7 +100,7 @@ export function spark(values) {
     .join("L");
   return s(
     "svg",
-    { class: "spark", viewBox: "0 0 100 40", preserveAspectRatio: "none", "aria-hidden": "true" },
+    { "class": "spark", "viewBox": "0 0 100 40", "preserveAspectRatio": "none", "aria-hidden": "true" },
     s("path", { class: "area", d: `M0 40L${line}L100 40z` }),
     s("path", { d: `M${line}` }),
   );

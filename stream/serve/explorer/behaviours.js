@@ -30,12 +30,12 @@ const strike = (behaviour, out, toggle) => {
   return h(
     "button",
     {
-      class: "ghost",
+      "class": "ghost",
       "aria-pressed": String(out),
       "aria-label": label,
-      title: label,
-      data: { part: "strike" },
-      onclick: () => toggle(behaviour.key),
+      "title": label,
+      "data": { part: "strike" },
+      "onclick": () => toggle(behaviour.key),
     },
     icon(out ? "back" : "x"),
   );
@@ -52,7 +52,13 @@ export function behaviourRows(behaviours, question, { toggle, drop }) {
       cls: "added",
       button: h(
         "button",
-        { class: "ghost", "aria-label": label, title: label, data: { part: "strike" }, onclick: () => drop(id) },
+        {
+          "class": "ghost",
+          "aria-label": label,
+          "title": label,
+          "data": { part: "strike" },
+          "onclick": () => drop(id),
+        },
         icon("x"),
       ),
     });

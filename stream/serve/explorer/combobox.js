@@ -14,20 +14,26 @@ export function combobox({ label, drawing = "query", find, choose, submit = null
     at = -1,
     timer = 0,
     control = null;
-  const menu = h("ul", { class: "menu", id: `${id}-menu`, role: "listbox", "aria-label": label, hidden: true });
+  const menu = h("ul", {
+    "class": "menu",
+    "id": `${id}-menu`,
+    "role": "listbox",
+    "aria-label": label,
+    "hidden": true,
+  });
   const input = h("input", {
     id,
-    role: "combobox",
-    type: "text",
+    "role": "combobox",
+    "type": "text",
     "aria-expanded": "false",
     "aria-controls": menu.id,
     "aria-autocomplete": "list",
-    autocomplete: "off",
-    spellcheck: "false",
-    maxlength: 200,
-    placeholder: label,
+    "autocomplete": "off",
+    "spellcheck": "false",
+    "maxlength": 200,
+    "placeholder": label,
     "aria-label": label,
-    data: { search: search ? "1" : undefined },
+    "data": { search: search ? "1" : undefined },
   });
   const said = h("p", { class: "vh", role: "status" });
   const box = h(
@@ -62,12 +68,15 @@ export function combobox({ label, drawing = "query", find, choose, submit = null
   };
   const message = (text) => {
     found = [];
-    show([h("li", { class: "dim", role: "option", "aria-disabled": "true", "aria-selected": "false" }, text)], text);
+    show(
+      [h("li", { "class": "dim", "role": "option", "aria-disabled": "true", "aria-selected": "false" }, text)],
+      text,
+    );
   };
   const option = (each, i) =>
     h(
       "li",
-      { role: "option", id: `${id}-${i}`, "aria-selected": "false", data: { i: String(i) } },
+      { "role": "option", "id": `${id}-${i}`, "aria-selected": "false", "data": { i: String(i) } },
       foreign(each.title || each.id, { class: "cut" }, "span"),
       each.note && foreign(each.note, { class: "dim tiny cut" }, "span"),
     );

@@ -12,7 +12,7 @@ export const word = (text) =>
 
 export function command(text) {
   const button = h("button", { class: "ghost", type: "button", data: { part: "copy" } }, t("copy"));
-  const code = h("code", { dir: "ltr", tabindex: "0", role: "group", "aria-label": t("copy.label") }, text);
+  const code = h("code", { "dir": "ltr", "tabindex": "0", "role": "group", "aria-label": t("copy.label") }, text);
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);

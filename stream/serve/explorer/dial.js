@@ -30,7 +30,7 @@ export function dial(behaviours, moved) {
 
   const input = h("input", { type: "range", id: "time", min: 0, max: last, step: 1, value: now });
   const output = h("output", { for: "time", class: "small nowrap" });
-  const track = h("div", { class: "track", "aria-hidden": "true" });
+  const track = h("div", { "class": "track", "aria-hidden": "true" });
   const left = (step) => `${last ? (step / last) * 100 : 0}%`;
 
   const atStep = (step) => {
@@ -79,7 +79,7 @@ export function dial(behaviours, moved) {
 
   const box = h(
     "section",
-    { class: "card clock", "aria-labelledby": "time-h" },
+    { "class": "card clock", "aria-labelledby": "time-h" },
     h(
       "div",
       { class: "row" },

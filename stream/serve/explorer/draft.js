@@ -29,13 +29,18 @@ const text = (name, more = {}) =>
   });
 
 export function draft({ published }) {
-  const key = text("key", { required: true, maxlength: 64, value: "draft", "aria-describedby": "draft-key-hint" });
+  const key = text("key", {
+    "required": true,
+    "maxlength": 64,
+    "value": "draft",
+    "aria-describedby": "draft-key-hint",
+  });
   const kind = h(
     "select",
     { id: "draft-kind", class: "input" },
     Object.keys(OWN).map((name) => h("option", { value: name }, `${t(`kind.${name}`)} (${name})`)),
   );
-  const where = text("where", { value: "price < 2", maxlength: 1000, "aria-describedby": "draft-where-hint" });
+  const where = text("where", { "value": "price < 2", "maxlength": 1000, "aria-describedby": "draft-where-hint" });
   const items = text("items", { "aria-describedby": "draft-items-hint" });
   const by = text("by", { value: "category" });
   const numbers = Object.fromEntries(
@@ -54,7 +59,7 @@ export function draft({ published }) {
     ...Object.entries(numbers).map(([name, input]) => field(name, input)),
   ];
   const go = h("button", { class: "btn solid", id: "try" }, t("draft.try"));
-  const result = h("div", { id: "tried", "aria-live": "polite" });
+  const result = h("div", { "id": "tried", "aria-live": "polite" });
   const message = h("p", { class: "note bad", role: "alert", hidden: true });
 
   const written = () => {
@@ -183,7 +188,7 @@ export function draft({ published }) {
 
   const box = h(
     "section",
-    { class: "sec", "aria-labelledby": "draft-h" },
+    { "class": "sec", "aria-labelledby": "draft-h" },
     h("h2", { id: "draft-h" }, t("pol.draft")),
     h("p", { class: "small" }, t("draft.p")),
     h("div", { class: "card pad" }, form),

@@ -40,7 +40,7 @@ function changeTheme() {
 // Draw the frame. `own`: the page of a person themselves, without the operator's navigation.
 export function frame(page, { own = false } = {}) {
   const link = ([key, file]) =>
-    h("a", { href: pageUrl(file), "aria-current": key === page ? "page" : null }, t(`nav.${key}`));
+    h("a", { "href": pageUrl(file), "aria-current": key === page ? "page" : null }, t(`nav.${key}`));
   const other = zh ? "en" : "zh-CN";
   const top = h(
     "header",
@@ -57,12 +57,12 @@ export function frame(page, { own = false } = {}) {
         { class: "prefs" },
         h(
           "button",
-          { class: "ghost", id: "lang", lang: other, "aria-label": t("lang.title"), onclick: changeLanguage },
+          { "class": "ghost", "id": "lang", "lang": other, "aria-label": t("lang.title"), "onclick": changeLanguage },
           t("lang"),
         ),
         h(
           "button",
-          { class: "ghost", id: "theme", "aria-label": t("theme"), title: t("theme"), onclick: changeTheme },
+          { "class": "ghost", "id": "theme", "aria-label": t("theme"), "title": t("theme"), "onclick": changeTheme },
           icon("sun"),
         ),
       ),

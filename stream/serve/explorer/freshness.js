@@ -39,10 +39,10 @@ export function freshnessChart() {
     box.replaceChildren(
       s(
         "svg",
-        { class: "chart", viewBox: `0 0 ${wide} ${HIGH}`, height: HIGH, role: "img", "aria-label": told },
+        { "class": "chart", "viewBox": `0 0 ${wide} ${HIGH}`, "height": HIGH, "role": "img", "aria-label": told },
         GRID.map((ms) => [
           s("line", { class: "grid", x1: LEFT, x2: wide, y1: y(ms), y2: y(ms) }),
-          s("text", { x: LEFT - 8, y: y(ms) + 4, "text-anchor": "end" }, duration(ms)),
+          s("text", { "x": LEFT - 8, "y": y(ms) + 4, "text-anchor": "end" }, duration(ms)),
         ]),
         line("p99_ms", "l99"),
         line("p50_ms", "l50"),

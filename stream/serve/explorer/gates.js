@@ -45,7 +45,7 @@ export function nobodySees(item) {
   const first = item.gates.find((gate) => !gate.open);
   return h(
     "section",
-    { class: "sec", "aria-labelledby": "none-h" },
+    { "class": "sec", "aria-labelledby": "none-h" },
     h("h2", { id: "none-h", class: "clamp-2" }, words("item.none", { t: foreign(item.title || item.item_id) })),
     h("p", { class: "small" }, t(first ? "item.none.p" : "item.none.open")),
     h(

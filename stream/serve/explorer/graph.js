@@ -86,10 +86,10 @@ export function graph(nameOf) {
             from
             && to
             && s("line", {
-              x1: x(from),
-              y1: y(from),
-              x2: x(to),
-              y2: y(to),
+              "x1": x(from),
+              "y1": y(from),
+              "x2": x(to),
+              "y2": y(to),
               "stroke-width": 1 + 3 * Math.max(0, cosine),
             })
           );

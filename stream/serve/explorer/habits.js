@@ -16,7 +16,7 @@ export function older(person) {
   const most = Math.max(...person.older.map((each) => Math.abs(each.weight)), 1e-9);
   return h(
     "section",
-    { class: "card", "aria-labelledby": "old-h" },
+    { "class": "card", "aria-labelledby": "old-h" },
     h("header", null, h("h2", { id: "old-h" }, t("older"))),
     h("p", { class: "small dim pad-x" }, t("older.p")),
     h(
@@ -46,7 +46,7 @@ const columns = (shares, names, label) => {
   const told = shares.map((each, i) => `${names[i]} ${percent(each, 0)}`).join(", ");
   return h(
     "div",
-    { class: "columns", role: "img", "aria-label": `${label}: ${told}` },
+    { "class": "columns", "role": "img", "aria-label": `${label}: ${told}` },
     shares.map((each, i) =>
       h(
         "span",
@@ -62,7 +62,7 @@ export function habits(person) {
   if (!person.hours.length && !person.weekdays.length) return null;
   return h(
     "section",
-    { class: "card", "aria-labelledby": "hab-h" },
+    { "class": "card", "aria-labelledby": "hab-h" },
     h("header", null, h("h2", { id: "hab-h" }, t("habits"))),
     h("p", { class: "small dim pad-x" }, t("habits.p")),
     h(
@@ -78,7 +78,7 @@ export function earned(person) {
   if (!person.earned?.length) return null;
   return h(
     "section",
-    { class: "card", "aria-labelledby": "earn-h" },
+    { "class": "card", "aria-labelledby": "earn-h" },
     h("header", null, h("h2", { id: "earn-h" }, t("earned"))),
     h("p", { class: "small dim pad-x" }, t("earned.p")),
     h(

@@ -25,14 +25,14 @@ const PATHS = {
 export const icon = (name) =>
   s(
     "svg",
-    { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" },
+    { "viewBox": "0 0 16 16", "class": "icon", "aria-hidden": "true" },
     s("path", { d: PATHS[name] ?? PATHS.click }),
   );
 
 export const mark = () =>
   s(
     "svg",
-    { viewBox: "0 0 18 18", class: "mark", "aria-hidden": "true" },
-    s("path", { d: "M2 16h14", "stroke-width": 1.6 }),
-    s("path", { d: "M5 13L13.5 2.5", "stroke-width": 3.4 }),
+    { "viewBox": "0 0 18 18", "class": "mark", "aria-hidden": "true" },
+    s("path", { "d": "M2 16h14", "stroke-width": 1.6 }),
+    s("path", { "d": "M5 13L13.5 2.5", "stroke-width": 3.4 }),
   );

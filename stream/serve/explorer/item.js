@@ -4,7 +4,7 @@ import { share } from "./bars.js";
 import { $, foreign, h, s } from "./dom.js";
 import { frame, pageUrl, title } from "./frame.js";
 import { gateSteps, nobodySees } from "./gates.js";
-import { count, day, fix, percent, t } from "./language.js";
+import { comma, count, day, fix, percent, t } from "./language.js";
 import { itemSearch } from "./search.js";
 import { load, state, tag } from "./states.js";
 
@@ -19,7 +19,7 @@ const link = (found) =>
 const section = (id, heading, about, body, cls = "card") =>
   h(
     "section",
-    { class: "sec", "aria-labelledby": id },
+    { "class": "sec", "aria-labelledby": id },
     h("h2", { id }, heading),
     about && h("p", { class: "small" }, about),
     h("div", { class: cls }, body),
@@ -236,7 +236,7 @@ function histogram(places) {
     .join(", ");
   return s(
     "svg",
-    { class: "chart", viewBox: "0 0 400 96", role: "img", "aria-label": told },
+    { "class": "chart", "viewBox": "0 0 400 96", "role": "img", "aria-label": told },
     shown.map((n, i) => [
       s("rect", {
         x: i * wide + 2,
@@ -245,26 +245,28 @@ function histogram(places) {
         height: high(n),
         fill: "var(--p-co_occurrence)",
       }),
-      n ? s("text", { x: (i + 0.5) * wide, y: 69 - high(n), "text-anchor": "middle" }, count(n)) : null,
+      n ? s("text", { "x": (i + 0.5) * wide, "y": 69 - high(n), "text-anchor": "middle" }, count(n)) : null,
       [0, 4, 9, 14, 19].includes(i)
-        ? s("text", { x: (i + 0.5) * wide, y: 92, "text-anchor": "middle" }, String(i + 1))
+        ? s("text", { "x": (i + 0.5) * wide, "y": 92, "text-anchor": "middle" }, String(i + 1))
         : null,
     ]),
     s("line", { class: "grid", x1: 0, x2: 400, y1: 74.5, y2: 74.5 }),
   );
 }
 
-const gatesSection = (item) =>
-  h(
+const gatesSection = (item) => {
+  const shut = item.gates.filter((gate) => !gate.open).map((gate) => t(`gate.${gate.name}`));
+  return h(
     "section",
     { class: "sec" },
     h(
       "details",
       { class: "card gates" },
-      h("summary", null, t(item.gates.every((gate) => gate.open) ? "item.gates" : "item.gates.not")),
+      h("summary", null, shut.length ? t("item.gates.not", { what: shut.join(comma) }) : t("item.gates")),
       gateSteps(item.gates),
     ),
   );
+};
 
 // "hour_6" -> [6, "6 hours"]
 function lasting(key) {

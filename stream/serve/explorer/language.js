@@ -9,8 +9,12 @@ const locale = zh ? "zh-CN" : "en-GB";
 const THIN = "\u00a0";
 
 // A text of the copy deck with values in it; `words` gives nodes, for values that are elements.
+// One of something has a text of its own where the language wants one: `key.1`.
 export const t = (key, values = {}) =>
-  (deck[key]?.[zh ? 1 : 0] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  (deck[`${values.n}` === "1" && `${key}.1` in deck ? `${key}.1` : key]?.[zh ? 1 : 0] ?? key).replace(
+    /\{(\w+)\}/g,
+    (_, name) => values[name] ?? "",
+  );
 export const words = (key, values = {}) => fill(deck[key]?.[zh ? 1 : 0] ?? key, values);
 // A text that the server gives in several languages.
 export const said = (texts) => texts?.[lang] ?? texts?.en ?? "";
@@ -25,7 +29,7 @@ const fixed = Array.from({ length: 7 }, (_, digits) =>
 );
 
 export const count = (value) => whole.format(value);
-export const fix = (value, digits) => fixed[digits].format(value);
+export const fix = (value, digits) => fixed[digits].format(value).replace("-", "−");
 export const signed = (value, digits = 2) =>
   Math.abs(value) < 0.5 * 10 ** -digits ? fix(0, digits) : (value < 0 ? "−" : "+") + fix(Math.abs(value), digits);
 export const percent = (share, digits = 1) => fix(share * 100, digits) + (zh ? "%" : `${THIN}%`);

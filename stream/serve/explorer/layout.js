@@ -83,7 +83,7 @@ export function build(person, published, { name, change, reset, strikeItems }) {
     { class: "rail" },
     h(
       "section",
-      { class: "card", "aria-labelledby": "did-h" },
+      { "class": "card", "aria-labelledby": "did-h" },
       h("header", null, h("h2", { id: "did-h" }, t("did"))),
       h("p", { class: "small dim pad-x" }, t(behaviours.length ? "did.tip" : "did.none")),
       h("div", { class: "add" }, add.box),
@@ -91,7 +91,7 @@ export function build(person, published, { name, change, reset, strikeItems }) {
     ),
     h(
       "section",
-      { class: "card", "aria-labelledby": "int-h" },
+      { "class": "card", "aria-labelledby": "int-h" },
       h("header", null, h("h2", { id: "int-h" }, t("int"))),
       h(
         "p",
@@ -172,11 +172,12 @@ function summary(person, published) {
   return h(
     "div",
     null,
-    h(
-      "p",
-      { class: "lede clamp-2" },
-      top.length ? [t("who.lately"), zh ? "" : " ", newest, zh ? "。" : "."] : t("who.nothing"),
-    ),
+    person.known
+      && h(
+        "p",
+        { class: "lede clamp-2" },
+        top.length ? [t("who.lately"), zh ? "" : " ", newest, zh ? "。" : "."] : t("who.nothing"),
+      ),
     person.known
       && h(
         "p",

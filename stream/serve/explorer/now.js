@@ -87,7 +87,7 @@ function build() {
     parts.age,
     h(
       "section",
-      { class: "card pad", "aria-labelledby": "fresh-h" },
+      { "class": "card pad", "aria-labelledby": "fresh-h" },
       h(
         "div",
         { class: "chart-head" },

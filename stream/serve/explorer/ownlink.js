@@ -6,7 +6,7 @@ import { clock, day, t } from "./language.js";
 import { load } from "./states.js";
 
 export function ownLink(user) {
-  const place = h("div", { class: "own-link", "aria-live": "polite" });
+  const place = h("div", { "class": "own-link", "aria-live": "polite" });
   const make = () =>
     load(
       place,

@@ -38,9 +38,8 @@ function moved(before, rank) {
 
 const tags = (item) => [
   item.promoted && h("span", { class: "tag warn" }, t("promoted")),
-  item.moved_by && h("span", { class: "tag" }, t("moved.by", { what: item.moved_by })),
+  item.moved_by && h("span", { class: "tag" }, t("moved.by", { what: item.moved_by.replace(":", " ") })),
   item.strategy === "explore" && h("span", { class: "tag" }, t("s.explore")),
-  item.strategy === "cold_start" && h("span", { class: "tag" }, t("s.cold_start")),
 ];
 
 // One place. `view`: { by, before, shared, open, weighted, taken (the answer of why), ... }; see `drawPlaces`.
@@ -85,7 +84,7 @@ function place(item, next, view) {
   return h(
     "li",
     { class: `place${delta ? " moved" : ""}`, data: { key: item.item_id } },
-    h("button", { "aria-expanded": String(open), data: { part: "open" } }, body),
+    h("button", { "aria-expanded": String(open), "data": { part: "open" } }, body),
     open && apart(item, view),
   );
 }

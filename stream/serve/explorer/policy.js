@@ -110,10 +110,10 @@ function row(rule) {
   const ask = () => {
     acts.replaceChildren(
       h("span", { class: "small soft" }, t("pol.sure")),
-      h("button", { class: "btn", onclick: offer, "aria-label": `${t("pol.keep")}: ${rule.key}` }, t("pol.keep")),
+      h("button", { "class": "btn", "onclick": offer, "aria-label": `${t("pol.keep")}: ${rule.key}` }, t("pol.keep")),
       h(
         "button",
-        { class: "btn danger", onclick: withdraw, "aria-label": `${t("pol.withdraw")}: ${rule.key}` },
+        { "class": "btn danger", "onclick": withdraw, "aria-label": `${t("pol.withdraw")}: ${rule.key}` },
         t("pol.withdraw"),
       ),
     );
@@ -126,15 +126,15 @@ function row(rule) {
         : h(
             "button",
             {
-              class: "btn",
-              onclick: () => trying.edit(rule.key, rule.record),
+              "class": "btn",
+              "onclick": () => trying.edit(rule.key, rule.record),
               "aria-label": `${t("pol.edit")}: ${rule.key}`,
             },
             t("pol.edit"),
           ),
       h(
         "button",
-        { class: "btn", onclick: ask, "aria-label": `${t("pol.withdraw")} …: ${rule.key}` },
+        { "class": "btn", "onclick": ask, "aria-label": `${t("pol.withdraw")} …: ${rule.key}` },
         `${t("pol.withdraw")} …`,
       ),
     );

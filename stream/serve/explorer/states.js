@@ -26,11 +26,11 @@ export const skeleton = (lines = 6) =>
   h(
     "div",
     {
-      class: "card state",
+      "class": "card state",
       "aria-busy": "true",
       "aria-label": t("loading"),
-      role: "status",
-      data: { state: "loading" },
+      "role": "status",
+      "data": { state: "loading" },
     },
     Array.from({ length: lines }, (_, i) =>
       h("span", { class: "skel", style: { width: `${[60, 92, 78, 86, 70][i % 5]}%` } }),

@@ -98,7 +98,11 @@ function drawBelief(one) {
   const had = row.contains(document.activeElement);
   row.className = `belief${status ? " gone-soft" : ""}`;
   const button = (key, act, cls = "btn") =>
-    h("button", { class: cls, onclick: act, "aria-label": `${t(key)}: ${belief.title || belief.item_id}` }, t(key));
+    h(
+      "button",
+      { "class": cls, "onclick": act, "aria-label": `${t(key)}: ${belief.title || belief.item_id}` },
+      t(key),
+    );
   const less = () => {
     one.status = "held";
     outbox.put(belief.item_id, belief.members.length ? belief.members : [belief.item_id]);
