@@ -17,6 +17,7 @@ import { load, SKELETON_AFTER_MS } from "./states.js";
 
 const ASKED = 20; // places of an answer
 const FIRST = 10; // places shown at first
+const ADDRESS_AFTER_MS = 300;
 
 frame("person");
 const main = $("#main");
@@ -39,6 +40,7 @@ function show(person, published) {
     answer: null,
     failure: null,
     waiting: false,
+    slow: false,
     open: address.get("open"),
     shown: FIRST,
     taken: new Map(),
@@ -69,13 +71,25 @@ function show(person, published) {
     for (const item of page.question.with) item.title = name(item.id);
   };
 
+  let addressed = 0,
+    soon = 0;
+  const toBar = () => history.replaceState(null, "", `?${toAddress(page.question, user)}`);
+
   function ask() {
-    history.replaceState(null, "", `?${toAddress(page.question, user)}`);
+    clearTimeout(addressed);
     page.failure = null;
     if (isAsIf(page.question)) {
-      page.waiting = true;
+      addressed = setTimeout(toBar, ADDRESS_AFTER_MS); // browsers count how often it is changed
+      // While an answer is on its way the bar says so only after a moment, so that nothing flickers.
+      if (!page.waiting) Object.assign(page, { waiting: true, slow: false });
+      clearTimeout(soon);
+      soon = setTimeout(() => {
+        page.slow = page.waiting;
+        if (page.slow) draw();
+      }, SKELETON_AFTER_MS);
       asking.put(page.question);
     } else {
+      toBar();
       asking.drop();
       Object.assign(page, { answer: null, waiting: false });
     }
@@ -155,13 +169,14 @@ function show(person, published) {
     parts.hint.hidden = asIf;
     parts.gates.hidden = asIf || parts.gates.childNodes.length === 0;
     parts.bar.hidden = !asIf;
-    if (asIf)
+    const told = !page.waiting || page.slow || !answer; // else it says what the list still answers
+    if (asIf && told)
       redraw(
         parts.bar,
         asIfBar(
           {
             bits: assumptions(question, behaviours, parts.dial.told),
-            waiting: page.waiting && slow(),
+            waiting: page.waiting,
             changed: answer && !page.waiting && changes(published, answer, page.shown),
             tookMs: answer?.took_ms ?? 0,
           },
@@ -199,22 +214,6 @@ function show(person, published) {
     parts.weights.draw(question);
     parts.graph.draw(answer ? answer.interests : person.interests);
   }
-  // While an answer is on its way the bar says so only after a moment, so that nothing flickers.
-  let since = 0,
-    timer = 0;
-  const slow = () => {
-    if (!page.waiting) {
-      since = 0;
-      return false;
-    }
-    if (since === 0) {
-      since = performance.now();
-      clearTimeout(timer);
-      timer = setTimeout(() => page.waiting && draw(), SKELETON_AFTER_MS);
-    }
-    return page.answer === null || performance.now() - since >= SKELETON_AFTER_MS - 10;
-  };
-
   // ----- interaction -----
   parts.list.addEventListener("click", (event) => {
     const id = event.target.closest("[data-part=open]")?.closest(".place").dataset.key;

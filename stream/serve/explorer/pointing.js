@@ -37,7 +37,8 @@ export function pointing(list, rail, current) {
       $(".share", row).textContent = value === undefined ? "" : signed(value);
     }
   };
-  const behaviour = (key) => {
+  const behaviour = (asked) => {
+    const key = [...current().values()].some((of) => of.has(asked)) ? asked : null; // what raised nothing fades nothing
     for (const row of $$(".place", list)) {
       const value = key === null ? undefined : current().get(row.dataset.key)?.get(key);
       row.classList.toggle("lit", value > 0);
