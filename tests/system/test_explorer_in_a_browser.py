@@ -441,6 +441,25 @@ def test_now_is_live_stops_on_pause_and_tells_old_figures(opens: Opens, fake: Fa
     page.wait_for_selector("text=/events wait in 1 of 4 partitions/")
     page.wait_for_selector("text=/not catching up|≈/")
     assert page.locator(".note").is_hidden()
+    hide = """(hidden) => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    with page.expect_event("requestfailed", lambda request: "now/stream" in request.url):
+        page.evaluate(hide, True)
+    with page.expect_request(lambda request: "now/stream" in request.url):
+        page.evaluate(hide, False)
+
+
+def test_figures_wait_for_a_server_that_catches_up(opens: Opens, fake: FakePenchant) -> None:
+    fake.unready = "1,200 of 5,000 read"
+    page = opens(PAGES["now"], loaded="[data-failure=behind]")
+    page.locator("button", has_text="Try again").focus()
+    with page.expect_response(lambda response: "now/stream" in response.url):
+        pass
+    assert page.evaluate("document.activeElement.textContent") == "Try again", "the focus stays where it was"
+    fake.unready = None
+    page.wait_for_selector("#figures .big")
 
 
 def test_an_item_that_nobody_sees_has_one_answer(opens: Opens) -> None:

@@ -5,7 +5,7 @@ import { $, h } from "./dom.js";
 import { frame } from "./frame.js";
 import { freshnessChart } from "./freshness.js";
 import { count, duration, fix, percent, seconds, t } from "./language.js";
-import { problem, SKELETON_AFTER_MS, skeleton, tag } from "./states.js";
+import { showProblem, SKELETON_AFTER_MS, skeleton, tag } from "./states.js";
 import { follow } from "./stream.js";
 
 const KEPT = 60; // seconds of the charts
@@ -32,15 +32,7 @@ const broke = (why) => {
   failure = why;
   if (!page || why.kind === "token") {
     page = null;
-    main.replaceChildren(
-      problem(
-        why,
-        () => {
-          start();
-        },
-        { level: "h1" },
-      ),
-    );
+    showProblem(main, why, start, { level: "h1" });
   } else tellAge();
 };
 

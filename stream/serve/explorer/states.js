@@ -94,8 +94,15 @@ export function problem(failure, again, { admin = false, level } = {}) {
         ? `f.${failure.kind}.h`
         : "f.broken.h";
   const made = state({ ...shown, heading: t(heading), level });
-  made.dataset.failure = failure.kind;
+  Object.assign(made.dataset, { failure: failure.kind, detail: failure.detail });
   return made;
+}
+
+// The same again is left as it stands: whoever is on its button stays there.
+export function showProblem(into, failure, again, options) {
+  const { failure: kind, detail } = $("[data-failure]", into)?.dataset ?? {};
+  const same = kind === failure.kind && detail === failure.detail && kind !== "token";
+  if (!same) into.replaceChildren(problem(failure, again, options));
 }
 
 const runs = new WeakMap();
@@ -117,9 +124,7 @@ export async function load(into, ask, draw, { admin = false, level, lines, onfai
     if (runs.get(into) !== run) return;
     if (!failure.kind) throw failure;
     if (!onfailure?.(failure)) {
-      const shown = $("[data-failure]", into);
-      const same = shown?.dataset.failure === failure.kind && failure.kind === "gone";
-      if (!same) into.replaceChildren(problem(failure, again, { admin, level }));
+      showProblem(into, failure, again, { admin, level });
     }
     if (["gone", "behind", "slow"].includes(failure.kind)) whenSeen(again, () => runs.get(into) === run);
   } finally {
