@@ -7,7 +7,8 @@ constant of the same size (`hello`): what is above that is Penchant's.
 - `published_..`: `GET /v1/users/{id}/recommendations` at `--rate`, while the worker takes `--events` a second.
 - `ranked_..`: `POST /v1/sessions/recommendations` with five events, at `--ranked`.
 - `after_event_..`: `POST /v1/events`, then the list with its `min_offset`, at half of both loads; until the answer is there.
-  `after_event_fresh`: share that reflected the event; the rest said that they did not.
+  `after_event_fresh`: share that reflected the event; the rest said that they did not. `worker_p50_ms`: from the event to its
+  list on the topic meanwhile, by the worker's own histogram: what is above that is HTTP and following.
 - `what_if_..`: `POST /v1/users/{id}/what-if`, one behaviour struck out, at `--what-if`.
 - `.._over_hello`: p99 over that of `hello`. `.._refused`: share without a good answer, which counts as infinitely late.
 - `.._cpu_us`: processor time of the answering process a request; with what it follows meanwhile.
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 import tempfile
 import time
@@ -37,7 +39,7 @@ from numpy.typing import NDArray
 from benchmarks import vegeta
 from benchmarks.kafka import free_ports, local_kafka
 from benchmarks.load import Load, running_load
-from benchmarks.measure import percentiles
+from benchmarks.measure import histogram_percentile, percentiles
 from benchmarks.processes import Worker, settings_of, wait_until_done
 from benchmarks.vegeta import Answers, Target
 from benchmarks.workload import produce, spread_events
@@ -52,6 +54,9 @@ SESSION_EVENTS: Final = 5
 CATEGORIES: Final = 40
 WAIT_MS: Final = 5000
 PROBES_PER_S: Final = 20.0
+SAMPLE: Final = 200
+"""People of whom it is looked whether their list has come."""
+FRESHNESS: Final = "penchant_event_to_recommendation_seconds"
 PARTITIONS: Final = 16
 """Of the embedded broker, which keeps 5 MiB of each."""
 
@@ -105,24 +110,25 @@ def run(arguments: Sequence[str]) -> dict[str, float]:
     with ExitStack() as running:
         directory = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="penchant-bench-")))
         settings = _broker(running, options)
-        produce(settings.bootstrap_servers, settings.topic_items, _catalogue(options.items))
+        produce(settings.bootstrap_servers, settings.topic_items, catalogue(options.items))
         serve = Server(settings, directory / "serve", ("-m", "stream", "serve", "--port", "PORT"))
         running.enter_context(serve)
-        serve.wait_for("penchant serve to answer", lambda: serve.status("/health/live") == 200)
+        # Compiled, and with all items: what it grows by from here on is people.
+        serve.wait_for("penchant serve to be ready", lambda: serve.status("/health/ready") == 200)
         before_mib, before_bytes = serve.rss_mib(), serve.disk_bytes()
         worker = running.enter_context(Worker(settings, directory / "worker"))
         worker.wait_for("the worker to be up", lambda: bool(worker.samples()))
         events = spread_events(options.users * options.behaviours, options.users, items_known=options.items)
         produce(settings.bootstrap_servers, settings.topic_events, events)
         wait_until_done(worker, settings)
-        serve.wait_for("every list to have come", lambda: _lists(serve) >= options.users)
-        serve.wait_for("penchant serve to be ready", lambda: serve.status("/health/ready") == 200)
+        some = np.random.default_rng(options.seed).permutation(options.users)[:SAMPLE].tolist()
+        serve.wait_for("every list to have come", lambda: all(_is_published(serve, user) for user in some))
         grown = {
             "memory_gib_per_million_lists": (serve.rss_mib() - before_mib) / 1024,
             "disk_gib_per_million_lists": (serve.disk_bytes() - before_bytes) / 2**30,
         }
         figures = _Bench(settings, serve, worker, directory, options).measure()
-        figures |= {name: value / _lists(serve) * 1e6 for name, value in grown.items()}
+        figures |= {name: value / options.users * 1e6 for name, value in grown.items()}
         figures["serve_mib"] = serve.rss_mib()
     return figures
 
@@ -211,13 +217,16 @@ class _Bench:
             await beside
             return found
 
+        before = self._worker.samples()
         with self._load(options.events / 2):
             latency_ms, fresh = asyncio.run(both())
         wait_until_done(self._worker, self._settings)
+        worker_ms = 1000 * _median_between(before, self._worker.samples())
         figures = {f"after_event_{name}_ms": value for name, value in percentiles(latency_ms).items()}
         return figures | {
             "after_event_fresh": float(fresh.mean()),
             "after_event_refused": float(np.isinf(latency_ms).mean()),
+            "worker_p50_ms": worker_ms,
         }
 
     # -- what is asked ---------------------------------------------------------------------------------------------------
@@ -279,16 +288,25 @@ def _figures(name: str, asked: _Asked) -> dict[str, float]:
     return figures | {f"{name}_refused": asked.answers.refused, f"{name}_cpu_us": asked.cpu_us}
 
 
-def _lists(serve: Server) -> int:
-    """How many people have a list, as far as it has followed."""
-    if serve.status("/v1/now") != 200:
-        return 0
-    lists = serve.json(Target("GET", f"{serve.url}/v1/now"))[0]["lists"]
-    assert isinstance(lists, int)
-    return lists
+def _median_between(before: dict[str, float], after: dict[str, float]) -> float:
+    """Of the worker's own histogram of seconds from an event to its list, between two readings."""
+    counts: dict[float, float] = {}
+    for name, value in after.items():
+        if name.startswith(f"{FRESHNESS}_bucket"):
+            bound = float(re.findall(r'le="([^"]+)"', name)[0])
+            counts[bound] = counts.get(bound, 0.0) + value - before.get(name, 0.0)
+    bounds = sorted(counts)
+    return histogram_percentile(bounds, [counts[bound] for bound in bounds], 50)
 
 
-def _catalogue(items: int) -> Iterator[tuple[bytes, bytes]]:
+def _is_published(serve: Server, user: int) -> bool:
+    """Whether it has somebody's list."""
+    path = f"/v1/users/u{user}/recommendations?n={PLACES}"
+    return serve.status(path) == 200 and serve.json(Target("GET", serve.url + path))[0]["how"] == "published"
+
+
+def catalogue(items: int) -> Iterator[tuple[bytes, bytes]]:
+    """Records of so many items."""
     for i in range(items):
         item = {
             "item_id": f"i{i}",

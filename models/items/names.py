@@ -32,6 +32,11 @@ class ItemNames:
             self._id_of[known & (PARTS - 1)][known] = item_id
         return known
 
+    def hash_for(self, item_id: str) -> int:
+        """Hash of an id that somebody asks for; it is not remembered, or whoever asks could fill the memory."""
+        known = self._hash_of[hash(item_id) & (PARTS - 1)].get(item_id)
+        return item_hash(item_id) if known is None else known
+
     def hashes_of(self, item_ids: list[str], wanted: NDArray[np.bool_]) -> list[int]:
         """Hash of each id that is wanted, remembered; of the others any number."""
         parts, last = self._hash_of, PARTS - 1

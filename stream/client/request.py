@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
@@ -64,7 +65,7 @@ def question_of(kind: type[Question], asked: Mapping[str, Any]) -> Question:
 def query_of(question: msgspec.Struct) -> tuple[tuple[str, str], ...]:
     """The fields that differ from their defaults; each value of several under its own name again."""
     pairs: list[tuple[str, str]] = []
-    for field in msgspec.structs.fields(question):
+    for field in _fields(type(question)):
         value = getattr(question, field.name)
         if value is None or value == field.default:
             continue
@@ -75,7 +76,7 @@ def query_of(question: msgspec.Struct) -> tuple[tuple[str, str], ...]:
 
 def body_of(question: msgspec.Struct) -> bytes:
     """JSON of the fields that differ from their defaults."""
-    fields = msgspec.structs.fields(question)
+    fields = _fields(type(question))
     given = {field.encode_name: getattr(question, field.name) for field in fields if not _is_default(question, field)}
     return msgspec.json.encode(given)
 
@@ -104,6 +105,12 @@ def _problem(status: int, body: bytes) -> Problem:
     except (msgspec.DecodeError, UnicodeDecodeError):
         text = " ".join(body.decode(errors="replace").split())[:SHOWN_OF_A_BODY]
         return Problem(title="Not answered", status=status, detail=text or "There was no body.")
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Kept: msgspec makes them anew from the annotations each time."""
+    return msgspec.structs.fields(kind)
 
 
 def _quoted(part: str) -> str:

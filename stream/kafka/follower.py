@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream.errors import BrokerUnreachableError, TopicsError
 from stream.kafka.log_ends import log_bounds
@@ -29,6 +29,9 @@ from stream.kafka.replica import (
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+GATHER_S: Final = 0.002
+"""After the first record: as long for more of them to come, so that one write is of several."""
 
 LOOK_FOR_PARTITIONS_S: Final = 30.0
 """How often it is asked whether the topic has grown."""
@@ -118,8 +121,7 @@ class LogFollower:
             if time.monotonic() - looked > LOOK_FOR_PARTITIONS_S:
                 looked = time.monotonic()
                 self._take_up_partitions(consumer)
-            messages = consumer.consume(batch_records, POLL_S)
-            batch = [record for record in map(replicated, messages) if record is not None]
+            batch = [record for record in map(replicated, _next(consumer, batch_records)) if record is not None]
             if batch:
                 batch_records = next_batch_records(batch)
                 self._hand_over(batch)
@@ -167,3 +169,12 @@ class LogFollower:
             starts = {p: self._taker.position(p) or 0 for p in more}
             self.positions = self.positions | starts
             consumer.incremental_assign([TopicPartition(self.topic, p, at) for p, at in starts.items()])
+
+
+def _next(consumer: Consumer, batch_records: int) -> list[Message]:
+    """What has come, waited for `POLL_S` at most.
+
+    `consume` alone would wait for its whole timeout where there are fewer than `batch_records`, and somebody waits for each.
+    """
+    first = consumer.poll(POLL_S)
+    return [] if first is None else [first, *consumer.consume(max(1, batch_records - 1), GATHER_S)]

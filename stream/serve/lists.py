@@ -25,9 +25,14 @@ from stream.wire.codes import context_bucket, event_id_hash
 from stream.wire.reasons import Reasons
 from stream.wire.records import Recommendation
 
+STATE_LOOKED_FOR_EVERY_S: Final = 0.02
+
 REASONS_ASKED: Final = 20
 REASONS_ASKED_EVERY_S: Final = 0.01
 """A list that has just come waits so long for its reasons, which follow it on another topic."""
+
+EVENT_LOOKED_FOR_EVERY_S: Final = 0.05
+"""An `event_id` is known with the commit of its event, which comes after the list: no list tells that it is there."""
 
 
 class Freshness(NamedTuple):
@@ -71,13 +76,19 @@ class ListDesk:
         """
         page, lists = self._ranker.page(question.placement), self._lists[question.placement]
         user, partition = user_id.encode(), self.partition_of(user_id)
-        fresh = await self._wait(user, partition, lists, question)
+        deadline = time.monotonic() + question.wait_ms / 1000
+        fresh = await self._wait(user, partition, lists, question, deadline)
         record = lists.get(user)
         context = _context(question)
         if record is not None and fresh.published and context is None:
             answer = await self._from_published(user_id, record, question, page)
             if answer is not None:
                 return msgspec.structs.replace(answer, fresh=True)
+        while (
+            not fresh.state and time.monotonic() < deadline
+        ):  # it is ranked by the state, which follows with the next commit
+            await asyncio.sleep(STATE_LOOKED_FOR_EVERY_S)
+            fresh = self._reflected(user, partition, lists.get(user), question)
         known = self._ranker.load(user_id)
         made = self._ranker.list_for(
             user_id,
@@ -88,11 +99,12 @@ class ListDesk:
         )
         return msgspec.structs.replace(self._cut(made.answer, question), fresh=fresh.state, stale=self._is_stale())
 
-    async def _wait(self, user: bytes, partition: int, lists: LastLists, question: ListQuestion) -> Freshness:
+    async def _wait(
+        self, user: bytes, partition: int, lists: LastLists, question: ListQuestion, deadline: float
+    ) -> Freshness:
         """Until what is known reflects the event that is named, within the question's time."""
         if question.min_offset is None and question.after is None:
             return Freshness(published=True, state=True)
-        deadline = time.monotonic() + question.wait_ms / 1000
         if self._waiting >= self._settings.serve_max_waiting:
             deadline = 0.0
         self._waiting += 1
@@ -104,7 +116,7 @@ class ListDesk:
                 if found.published or left_s <= 0:
                     waiter.forget()
                     return found
-                await waiter.wait(left_s)
+                await waiter.wait(left_s if question.after is None else min(left_s, EVENT_LOOKED_FOR_EVERY_S))
         finally:
             self._waiting -= 1
 
@@ -182,8 +194,8 @@ class ListDesk:
         """What a request leaves of a list: what may still be shown, and what it wants."""
         excluded, categories = frozenset(question.exclude), frozenset(question.category)
         kept = []
-        for each in listed:
-            item = self._ranker.catalogue_item(each.item_id)
+        items = self._ranker.catalogue_items([each.item_id for each in listed])
+        for each, item in zip(listed, items, strict=True):
             if item is None or not item.available or each.item_id in excluded:
                 continue
             if fits(item, categories, question.price_min, question.price_max):

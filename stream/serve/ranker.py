@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from models.items.catalog import CatalogItem
+from models.items.names import ItemNames
 from models.ranking.features import FEATURES, items_of
 from models.ranking.rank import features_of, usable_places, weights_of
 from models.ranking.weights import GATES, open_gates
@@ -87,8 +88,7 @@ class Ranker:
         now_ms = time.time_ns() // 1_000_000
         records = [Record(VISITOR.encode(), _event(each, now_ms), offset, now_ms) for offset, each in enumerate(events)]
         clear(self.states)
-        names = self._tracker.knowledge.names
-        intake = read_chunk(records, self._limits.at(now_ms), names)
+        intake = read_chunk(records, self._limits.at(now_ms), ItemNames())  # what a visitor names is not kept
         if intake.refused:
             first = intake.refused[0]
             raise RefusedQuestionError(f"{first.why.reason}: {first.why.detail}", f"$.events[{first.record.offset}]")
@@ -175,10 +175,10 @@ class Ranker:
     def listed(self, record: Recommendation, reasons: Reasons | None) -> tuple[ListedItem, ...]:
         """The places of a list with what people read of an item."""
         whys: Sequence[ItemReason | None] = [None] * len(record.items) if reasons is None else item_reasons(reasons)
-        return tuple(self._place(item, why) for item, why in zip(record.items, whys, strict=False))
+        known = self.catalogue_items([item.item_id for item in record.items])
+        return tuple(self._place(*each) for each in zip(record.items, whys, known, strict=False))
 
-    def _place(self, item: RecommendedItem, why: ItemReason | None) -> ListedItem:
-        known = self.catalogue_item(item.item_id)
+    def _place(self, item: RecommendedItem, why: ItemReason | None, known: CatalogItem | None) -> ListedItem:
         return ListedItem(
             item_id=item.item_id,
             title=item.item_id if known is None else known.title,
@@ -204,13 +204,19 @@ class Ranker:
 
     def catalogue_item(self, item_id: str) -> CatalogItem | None:
         """As the catalogue has it; None: it does not."""
+        return self.catalogue_items([item_id])[0]
+
+    def catalogue_items(self, item_ids: Sequence[str]) -> list[CatalogItem | None]:
+        """The same of several, looked up at once: one by one that is most of what a published list costs."""
         knowledge = self._tracker.knowledge
-        (at,) = knowledge.index.lookup(knowledge.hashes_of([item_id])).tolist()
-        return knowledge.catalog.item(at) if at >= 0 else None
+        hash_for = knowledge.names.hash_for
+        found = knowledge.index.lookup(np.array([hash_for(item_id) for item_id in item_ids], np.uint64)).tolist()
+        return [knowledge.catalog.item(at) if at >= 0 else None for at in found]
 
     def title_of(self, item_id: str) -> str:
         """Of an item of the catalogue; else the id itself."""
-        return self._tracker.knowledge.title_of(item_id)
+        item = self.catalogue_item(item_id)
+        return item_id if item is None else item.title
 
     # --- why ---
 

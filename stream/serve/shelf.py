@@ -31,13 +31,16 @@ class Shelf:
 
     def index_of(self, item_id: str) -> int:
         """Dense index; -1: nobody has heard of it."""
-        (at,) = self._knowledge.index.lookup(self._knowledge.hashes_of([item_id])).tolist()
-        return int(at)
+        return int(self._rows([item_id])[0])
 
     def indices_of(self, item_ids: Iterable[str]) -> NDArray[np.int32]:
         """(m,) dense indices of those that are known."""
-        found = self._knowledge.index.lookup(self._knowledge.hashes_of(item_ids))
+        found = self._rows(item_ids)
         return found[found >= 0].astype(np.int32)
+
+    def _rows(self, item_ids: Iterable[str]) -> NDArray[np.int32]:
+        hash_for = self._knowledge.names.hash_for
+        return self._knowledge.index.lookup(np.array([hash_for(item_id) for item_id in item_ids], np.uint64))
 
     def item(self, item_id: str) -> CatalogItem | None:
         """As the catalogue has it."""

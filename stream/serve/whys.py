@@ -89,7 +89,7 @@ class WhyDesk:
         names = self._tracker.knowledge.names
         last_ms = edits.newest_ms(states)
         behaviours = edits.remembered(states)
-        hashes = [names.hash_of(name) for name in question.without]
+        hashes = [names.hash_for(name) for name in question.without]
         struck, unknown = edits.named(behaviours, question.without, hashes)
         if struck:
             edits.strike(states, struck, params)
@@ -98,7 +98,7 @@ class WhyDesk:
         if question.with_:
             now_ms = time.time_ns() // 1_000_000
             time_ms = edits.newest_ms(states) or min(now_ms, self._tracker.knowledge.newest_ms or now_ms)
-            items = np.array([names.hash_of(item_id) for item_id in question.with_], np.uint64)
+            items = np.array([names.hash_for(item_id) for item_id in question.with_], np.uint64)
             edits.click(states, items, time_ms, params)
         return unknown
 

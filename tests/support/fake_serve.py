@@ -270,7 +270,7 @@ class FakeServe:
         return _ok(answers.TryAnswer(tuple(answers.Tried(each, a, a, ()) for each, a in whole), items=1))
 
     async def _publish(self, request: Request) -> Response:
-        return _ok(answers.Published((await _body(request, questions.PublishQuestion)).key, 3))
+        return _ok(answers.Published((await _body(request, questions.PublishQuestion)).key))
 
     async def _link(self, request: Request, user: str) -> Response:
         return _ok({"path": f"/you/{user}", "expires_at": NOW_MS})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -27,7 +28,7 @@ def query_as(kind: type[T], pairs: Iterable[tuple[str, str]]) -> T:
     Raises:
         RefusedQuestionError: one is unknown, given twice or out of bounds.
     """
-    many = {field.encode_name for field in msgspec.structs.fields(kind) if isinstance(field.default, tuple)}
+    many = _many(kind)
     found: dict[str, Any] = {}
     for n, (name, value) in enumerate(pairs):
         if n == PAIRS_MAX:
@@ -72,6 +73,13 @@ def id_of(raw: str, name: str) -> str:
     if not 1 <= len(value) <= MAX_ID_BYTES:
         raise RefusedQuestionError(f"an id has 1 to {MAX_ID_BYTES} bytes, not {len(value)}", name)
     return text
+
+
+@cache
+def _many(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Parameters that may be given more than once. Kept: looking at the fields of a type costs more than a list does."""
+    fields = msgspec.structs.fields(kind)
+    return frozenset(field.encode_name for field in fields if isinstance(field.default, tuple))
 
 
 def _refused(error: msgspec.ValidationError, *, is_query: bool) -> RefusedQuestionError:
