@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,13 @@ from explorer_shop import NOW, UNSEEN, Shop
 from places import ROOT
 
 from stream.serve.answers import Problem, Published, SentEvent
+from stream.serve.http.guard import HEADERS
 from stream.serve.questions import LessQuestion, PublishQuestion, TryQuestion, WhatIfQuestion
 
 FILES = ROOT / "stream" / "serve" / "explorer"
-CSP = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-)
+CSP = f"{HEADERS['content-security-policy']}; require-trusted-types-for 'script'"
+"""As the server, and stricter: no text may become markup."""
+
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -50,8 +51,7 @@ class FakePenchant:
         """Set: the stream of `now` says nothing more."""
         self.requests: list[tuple[str, str, bytes]] = []
         self.ended = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -106,7 +106,7 @@ def _tried(shop: Shop, body: bytes) -> Any:
 
 
 def _published(body: bytes) -> Published:
-    return Published(msgspec.json.decode(body, type=PublishQuestion).key, 17)
+    return Published(msgspec.json.decode(body, type=PublishQuestion).key)
 
 
 def _less(body: bytes) -> SentEvent:
@@ -135,9 +135,18 @@ _ROUTES: list[tuple[str, Any]] = [
     (r"POST /v1/you/signed/less", lambda shop, p, q, b: _less(b)),
     (
         r"(?:GET|POST) /v1/you/[^/]+(?:/less)?",
-        lambda shop, p, q, b: Problem("Unauthorized", 401, "the link has expired"),
+        lambda shop, p, q, b: Problem("Gone", 410, "the link has expired"),
     ),
 ]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle is no news."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(fake: FakePenchant) -> type[BaseHTTPRequestHandler]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 from zlib import crc32
 
 import msgspec
@@ -80,10 +81,22 @@ ITEMS = {
 }
 UNSEEN = "23999"
 DID: tuple[tuple[Action, str, float], ...] = (
-    ("view", "light/0", 23), ("click", "light/1", 23), ("purchase", "light/0", 22.8), ("view", "clock/0", 12), ("query", "lunch bag", 11.9),
-    ("click", "lunch/0", 11.8), ("cart", "lunch/1", 11.7), ("purchase", "lunch/0", 11.6), ("dislike", "clock/2", 6), ("click", "party/0", 3.1),
-    ("like", "party/1", 3), ("view", "owl/0", 2.9), ("click", "jam/0", 0.3), ("cart", "jam/0", 0.25), ("purchase", "jam/1", 0.2),
-)  # fmt: skip
+    ("view", "light/0", 23),
+    ("click", "light/1", 23),
+    ("purchase", "light/0", 22.8),
+    ("view", "clock/0", 12),
+    ("query", "lunch bag", 11.9),
+    ("click", "lunch/0", 11.8),
+    ("cart", "lunch/1", 11.7),
+    ("purchase", "lunch/0", 11.6),
+    ("dislike", "clock/2", 6),
+    ("click", "party/0", 3.1),
+    ("like", "party/1", 3),
+    ("view", "owl/0", 2.9),
+    ("click", "jam/0", 0.3),
+    ("cart", "jam/0", 0.25),
+    ("purchase", "jam/1", 0.2),
+)
 STRENGTH: dict[str, float] = {
     "view": 0.2,
     "click": 0.5,
@@ -92,6 +105,14 @@ STRENGTH: dict[str, float] = {
     "purchase": 1.0,
     "query": 0.4,
     "dislike": -0.9,
+}
+PAST = {
+    "view": "looked at",
+    "click": "clicked",
+    "like": "liked",
+    "cart": "put into your cart",
+    "purchase": "bought",
+    "query": "searched for",
 }
 NASTY = {
     "long": "Very long title without any end " * 160,
@@ -164,9 +185,21 @@ class Shop:
             Earned(_id("jam/0"), self.title(_id("jam/0")), "cart", did[13].event_time, "r-21", 1, "explore", 0.5),
         )
         return PersonAnswer(
-            user, True, 41, NOW - 90 * DAY, did[-1].event_time, 2, 4711, did, self.interests(did), older,
-            (0.05, 0.35, 0.4, 0.2), (0.2, 0.18, 0.1, 0.22, 0.2, 0.04, 0.06), 12, earned,
-        )  # fmt: skip
+            user,
+            True,
+            41,
+            NOW - 90 * DAY,
+            did[-1].event_time,
+            2,
+            4711,
+            did,
+            self.interests(did),
+            older,
+            (0.05, 0.35, 0.4, 0.2),
+            (0.2, 0.18, 0.1, 0.22, 0.2, 0.04, 0.06),
+            12,
+            earned,
+        )
 
     def interests(self, did: Sequence[Behaviour]) -> InterestPicture:
         weights: dict[str, float] = {}
@@ -212,12 +245,21 @@ class Shop:
             msgspec.structs.replace(each, rank=i + 1, probability=math.exp(each.score) / total)
             for i, each in enumerate(made[:n])
         )
-        hangs = Counterfactual((_id("jam/1"), _id("jam/0")), items[2].item_id, True) if did and items else None
         return ListAnswer(
-            "r-42", user, "home", bool(did), True, "published" if published else "ranked", EventSource("events", 2, 4711), 240_000 if published else 3,
-            at, did[-1].event_time if did else 0, MODEL, items, ("always", "history_5_to_19", *(("idle_30_min",) if idle else ())),
-            counterfactual=hangs,
-        )  # fmt: skip
+            "r-42",
+            user,
+            "home",
+            bool(did),
+            True,
+            "published" if published else "ranked",
+            EventSource("events", 2, 4711),
+            240_000 if published else 3,
+            at,
+            did[-1].event_time if did else 0,
+            MODEL,
+            items,
+            ("always", "history_5_to_19", *(("idle_30_min",) if idle else ())),
+        )
 
     def _scored(
         self, item: str, did: Sequence[Behaviour], weights: dict[str, float], at: int, idle: bool
@@ -242,22 +284,41 @@ class Shop:
         causes.sort(key=lambda c: -abs(c.contribution))
         personal = sum(c.contribution for c in causes)
         parts = {
-            "co_occurrence": 0.7 * personal, "interest": 0.3 * personal, "context": 0.2 * (_noise(item, "c") - 0.5),
-            "trend": 0.5 * _noise(item, "t"), "popularity": 0.7 * _noise(item, "p"), "age": -0.25 * _noise(item, "a"),
-        }  # fmt: skip
+            "co_occurrence": 0.7 * personal,
+            "interest": 0.3 * personal,
+            "context": 0.2 * (_noise(item, "c") - 0.5),
+            "trend": 0.5 * _noise(item, "t"),
+            "popularity": 0.7 * _noise(item, "p"),
+            "age": -0.25 * _noise(item, "a"),
+        }
         times = {part: weights.get(part, 1.0) for part in PARTS}
         parts = {part: value * times[part] for part, value in parts.items()}
         shown = tuple(causes[:6])
         title = self.title(item)
         why = causes[0] if causes and causes[0].contribution > 0 else None
         reason = (
-            {"en": f"Because you {why.action}ed “{why.title}” 3 days ago.", "zh": f"因为您 3 天前关注了“{why.title}”。"}
-            if why else {"en": "Popular this week.", "zh": "本周热门。"}
-        )  # fmt: skip
+            {
+                "en": f"Because you {PAST[why.action]} “{why.title}” 3 days ago.",
+                "zh": f"因为您 3 天前关注了“{why.title}”。",
+            }
+            if why
+            else {"en": "Popular this week.", "zh": "本周热门。"}
+        )
         return ListedItem(
-            item, title, 0, sum(parts.values()), 0.0, "explore" if item == _id("garden/1") else "interest" if did else "popular", 1.0, parts, 2.95, (family,),
-            reason=reason, causes=shown, others=sum(c.contribution for c in causes[6:]),
-        )  # fmt: skip
+            item,
+            title,
+            0,
+            sum(parts.values()),
+            0.0,
+            "explore" if item == _id("garden/1") else "interest" if did else "popular",
+            1.0,
+            parts,
+            2.95,
+            (family,),
+            reason=reason,
+            causes=shown,
+            others=sum(c.contribution for c in causes[6:]),
+        )
 
     def list_of(self, user: str, n: int = 20) -> ListAnswer:
         known = self.person(user).known
@@ -272,6 +333,9 @@ class Shop:
         idle = not kept or at - kept[-1].event_time > HOUR / 2
         after = self.ranked(user, kept, question.weights, at, question.n, idle)
         before = self.ranked(user, did, {}, at, question.n, at - NOW > HOUR / 2)
+        if question == WhatIfQuestion(n=question.n) and did and after.items:
+            hangs = Counterfactual((_id("jam/1"), _id("jam/0")), after.items[2].item_id, True)
+            after = msgspec.structs.replace(after, counterfactual=hangs)
         return WhatIfAnswer(after, before, moves(before, after), self.interests(kept), at, 3.4)
 
     def why(self, user: str, rank: int) -> WhyAnswer:
@@ -302,16 +366,39 @@ class Shop:
         seen = item != UNSEEN
         near = self.found([i for i in ITEMS if i != item][:6])
         gates = (
-            Gate("catalogue", True), Gate("available", True, "nothing marks it as sold out"), Gate("rules", True), Gate("statistics", seen, "" if seen else "0 engagements, 0 neighbours"),
-            Gate("text", True, "384 numbers"), Gate("listed", seen),
-        )  # fmt: skip
+            Gate("catalogue", True),
+            Gate("available", True, "nothing marks it as sold out"),
+            Gate("rules", True),
+            Gate("statistics", seen, "" if seen else "0 engagements, 0 neighbours"),
+            Gate("text", True, "384 numbers"),
+            Gate("listed", seen),
+        )
         return ItemAnswer(
-            item, self.title(item) if seen else "Sleeping Cat Erasers", True, True, 2.95, ("home", "kitchen"), "A set of jars, labels and cloth covers for making jam at home.",
-            NOW - 400 * DAY, {"brand": "own", "warehouse": "Leeds"}, 1297.0 if seen else 0.0, NOW - 300 * DAY if seen else 0,
-            {"hour_6": 2.1, "day_1": 7.4, "day_7": 31.2, "day_60": 190.5}, 5210.0 if seen else 0.0, 318.0 if seen else 0.0,
-            near if seen else (), near[2:4] if seen else (), near[1:5], 412 if seen else 0, 1730, (31, 44, 39, 52, 40, 38, 29, 25, 33, 22, 14, 11, 9, 8, 6, 5, 3, 2, 1) if seen else (),
-            tuple(Follower(p.user_id, k + 1, 3.1 - 0.2 * k) for k, p in enumerate(self.people().people[:5])) if seen else (), gates,
-        )  # fmt: skip
+            item,
+            self.title(item) if seen else "Sleeping Cat Erasers",
+            True,
+            True,
+            2.95,
+            ("home", "kitchen"),
+            "A set of jars, labels and cloth covers for making jam at home.",
+            NOW - 400 * DAY,
+            {"brand": "own", "warehouse": "Leeds"},
+            1297.0 if seen else 0.0,
+            NOW - 300 * DAY if seen else 0,
+            {"hour_1": 0.4, "hour_6": 2.1, "day_1": 7.4, "day_7": 31.2, "day_60": 190.5, "day_365": 640.0},
+            5210.0 if seen else 0.0,
+            318.0 if seen else 0.0,
+            near if seen else (),
+            near[2:4] if seen else (),
+            near[1:5],
+            412 if seen else 0,
+            1730,
+            (31, 44, 39, 52, 40, 38, 29, 25, 33, 22, 14, 11, 9, 8, 6, 5, 3, 2, 1) if seen else (),
+            tuple(Follower(p.user_id, k + 1, 3.1 - 0.2 * k) for k, p in enumerate(self.people().people[:5]))
+            if seen
+            else (),
+            gates,
+        )
 
     # ----- how it runs, rules, your page -----
     def now(self, step: int, *, behind: bool = False) -> NowAnswer:
@@ -325,9 +412,24 @@ class Shop:
             Window(30.0, 512, 84_000.0, 190_000.0) if behind else Window(30.0, 512, 118 + 15 * wave, 640 + 90 * wave)
         )
         return NowAnswer(
-            NOW + step * 1000, 512 + 40 * wave, 431 + 35 * wave, fresh, sum(lags), parts, 410, 611, 4120, 1290, 51_200,
-            {"not JSON": 3, "unknown action": 1}, 1730, 2970, True, requests_per_s=18.5 + wave, request_p99_ms=4.2,
-        )  # fmt: skip
+            NOW + step * 1000,
+            512 + 40 * wave,
+            431 + 35 * wave,
+            fresh,
+            sum(lags),
+            parts,
+            410,
+            611,
+            4120,
+            1290,
+            51_200,
+            {"not JSON": 3, "unknown action": 1},
+            1730,
+            2970,
+            True,
+            requests_per_s=18.5 + wave,
+            request_p99_ms=4.2,
+        )
 
     def rules(self) -> RulesAnswer:
         if self.empty:
@@ -336,12 +438,12 @@ class Shop:
         campaign = msgspec.Raw(msgspec.json.encode({"kind": "pin", "items": [_id("owl/0")], "place": 1, "share": 0.5}))
         return RulesAnswer(
             (
-                RuleShown("no-pennies", "deny", "never listed: price < 0.5", cheap, 12, True, 31),
-                RuleShown("campaign", "pin", "place 1 for half of the people: Owl Doorstop", campaign, 1, True, 148),
+                RuleShown("no-pennies", "deny", "Nothing that costs next to nothing", cheap, 12, True, 31),
+                RuleShown("campaign", "pin", "", campaign, 1, True, 148),
                 RuleShown(
                     "christmas",
                     "promote",
-                    "at least 2 places for array_contains(categories, 'christmas')",
+                    "",
                     cheap,
                     87,
                     False,
@@ -353,7 +455,7 @@ class Shop:
 
     def tried(self, question: TryQuestion) -> TryAnswer:
         boost = {"trend": 2.5}
-        all_ = []
+        all_: list[Tried] = []
         for person in self.people().people:
             did = self.behaviours()[: 5 + len(all_)]
             before, after = (
@@ -364,11 +466,26 @@ class Shop:
 
     def you(self) -> YouAnswer:
         did = self.behaviours()
-        likes = (("jam/0", "strong"), ("lunch/0", "some"), ("party/0", "some"), ("light/0", "little"))
+        likes: tuple[tuple[str, Literal["strong", "some", "little"]], ...] = (
+            ("jam/0", "strong"),
+            ("lunch/0", "some"),
+            ("party/0", "some"),
+            ("light/0", "little"),
+        )
         made = tuple(
-            Belief(_id(n), self.title(_id(n)), s, NOW - 9 * DAY, {"en": f"Because you bought “{self.title(_id(n))}” 9 days ago.", "zh": f"因为您 9 天前购买了“{self.title(_id(n))}”。"}, (_id(n),))
+            Belief(
+                _id(n),
+                self.title(_id(n)),
+                s,
+                NOW - 9 * DAY,
+                {
+                    "en": f"Because you bought “{self.title(_id(n))}” 9 days ago.",
+                    "zh": f"因为您 9 天前购买了“{self.title(_id(n))}”。",
+                },
+                (_id(n),),
+            )
             for n, s in likes
-        )  # fmt: skip
+        )
         no = Belief(
             _id("clock/2"),
             self.title(_id("clock/2")),

@@ -7,10 +7,18 @@ const BUSY_WAITS = 3;
 
 const session = {
   get: (key) => {
-    try { return sessionStorage.getItem(`penchant.${key}`); } catch { return null; }
+    try {
+      return sessionStorage.getItem(`penchant.${key}`);
+    } catch {
+      return null;
+    }
   },
   set: (key, value) => {
-    try { sessionStorage.setItem(`penchant.${key}`, value); } catch { memory.set(key, value); }
+    try {
+      sessionStorage.setItem(`penchant.${key}`, value);
+    } catch {
+      memory.set(key, value);
+    }
   },
 };
 const memory = new Map();
@@ -29,16 +37,38 @@ export class Failure extends Error {
   }
 }
 
-const KINDS = { 400: "wrong", 401: "token", 403: "token", 404: "missing", 413: "wrong", 422: "wrong", 429: "busy", 503: "behind" };
+const KINDS = {
+  400: "wrong",
+  401: "token",
+  403: "token",
+  404: "missing",
+  410: "missing",
+  413: "wrong",
+  422: "wrong",
+  429: "busy",
+  503: "behind",
+};
 
-const pause = (ms, signal) => new Promise((resolve, reject) => {
-  const timer = setTimeout(resolve, ms);
-  signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
-});
+const pause = (ms, signal) =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      },
+      { once: true },
+    );
+  });
 
 async function failure(response) {
   let problem = {};
-  try { problem = await response.json(); } catch { /* a proxy's page */ }
+  try {
+    problem = await response.json();
+  } catch {
+    /* a proxy's page */
+  }
   const kind = KINDS[response.status] ?? "broken";
   return new Failure(kind, problem.detail ?? problem.title ?? "", response.status, problem.field ?? null);
 }
@@ -53,7 +83,12 @@ export async function request(path, { method = "GET", body, admin = false, signa
     let response;
     try {
       response = await fetch(new URL(path, V1), {
-        method, headers, signal, keepalive, cache: "no-store", referrerPolicy: "no-referrer",
+        method,
+        headers,
+        signal,
+        keepalive,
+        cache: "no-store",
+        referrerPolicy: "no-referrer",
         body: body === undefined ? undefined : JSON.stringify(body),
       });
     } catch (error) {
@@ -80,7 +115,9 @@ async function json(path, options = {}) {
 
 // {a: 1, b: [2, 3], c: undefined} -> "?a=1&b=2&b=3"
 const query = (values) => {
-  const all = Object.entries(values).flatMap(([k, v]) => (v === undefined || v === "" ? [] : [v].flat().map((x) => [k, x])));
+  const all = Object.entries(values).flatMap(([k, v]) =>
+    v === undefined || v === "" ? [] : [v].flat().map((x) => [k, x]),
+  );
   return all.length ? `?${new URLSearchParams(all)}` : "";
 };
 const id = encodeURIComponent;
@@ -101,5 +138,6 @@ export const api = {
   tryRule: (key, rule) => json("rules/try", { method: "POST", body: { key, rule }, admin: true }),
   publish: (key, rule) => json("rules", { method: "PUT", body: { key, rule }, admin: true }),
   you: (link) => json(`you/${id(link)}`),
-  less: (link, items, keepalive = false) => json(`you/${id(link)}/less`, { method: "POST", body: { items }, keepalive }),
+  less: (link, items, keepalive = false) =>
+    json(`you/${id(link)}/less`, { method: "POST", body: { items }, keepalive }),
 };

@@ -9,15 +9,40 @@ let made = 0;
 // find(text, signal) -> [{ id, title, note }]; choose(found); submit(text): Enter on what is not in the list.
 export function combobox({ label, drawing = "query", find, choose, submit = null, search = false, empty }) {
   const id = `box-${++made}`;
-  let found = [], foundFor = null, at = -1, timer = 0, control = null;
-  const menu = h("ul", { class: "menu", id: `${id}-menu`, role: "listbox", "aria-label": label, hidden: true });
+  let found = [],
+    foundFor = null,
+    at = -1,
+    timer = 0,
+    control = null;
+  const menu = h("ul", {
+    "class": "menu",
+    "id": `${id}-menu`,
+    "role": "listbox",
+    "aria-label": label,
+    "hidden": true,
+  });
   const input = h("input", {
-    id, role: "combobox", type: "text", "aria-expanded": "false", "aria-controls": menu.id, "aria-autocomplete": "list",
-    autocomplete: "off", spellcheck: "false", maxlength: 200, placeholder: label, "aria-label": label, data: { search: search ? "1" : undefined },
+    id,
+    "role": "combobox",
+    "type": "text",
+    "aria-expanded": "false",
+    "aria-controls": menu.id,
+    "aria-autocomplete": "list",
+    "autocomplete": "off",
+    "spellcheck": "false",
+    "maxlength": 200,
+    "placeholder": label,
+    "aria-label": label,
+    "data": { search: search ? "1" : undefined },
   });
   const said = h("p", { class: "vh", role: "status" });
-  const box = h("div", { class: "combo" },
-    h("div", { class: "field" }, icon(drawing), input, search && h("kbd", { "aria-hidden": "true" }, "/")), menu, said);
+  const box = h(
+    "div",
+    { class: "combo" },
+    h("div", { class: "field" }, icon(drawing), input, search && h("kbd", { "aria-hidden": "true" }, "/")),
+    menu,
+    said,
+  );
 
   const close = () => {
     menu.hidden = true;
@@ -27,10 +52,14 @@ export function combobox({ label, drawing = "query", find, choose, submit = null
     clearTimeout(timer);
     control?.abort();
   };
-  const mark = () => $$("[role=option]", menu).forEach((option, i) => {
-    option.setAttribute("aria-selected", String(i === at));
-    if (i === at) { input.setAttribute("aria-activedescendant", option.id); option.scrollIntoView({ block: "nearest" }); }
-  });
+  const mark = () =>
+    $$("[role=option]", menu).forEach((option, i) => {
+      option.setAttribute("aria-selected", String(i === at));
+      if (i === at) {
+        input.setAttribute("aria-activedescendant", option.id);
+        option.scrollIntoView({ block: "nearest" });
+      }
+    });
   const show = (nodes, told) => {
     menu.replaceChildren(...nodes);
     menu.hidden = nodes.length === 0;
@@ -39,11 +68,18 @@ export function combobox({ label, drawing = "query", find, choose, submit = null
   };
   const message = (text) => {
     found = [];
-    show([h("li", { class: "dim", role: "option", "aria-disabled": "true", "aria-selected": "false" }, text)], text);
+    show(
+      [h("li", { "class": "dim", "role": "option", "aria-disabled": "true", "aria-selected": "false" }, text)],
+      text,
+    );
   };
   const option = (each, i) =>
-    h("li", { role: "option", id: `${id}-${i}`, "aria-selected": "false", data: { i: String(i) } },
-      foreign(each.title || each.id, { class: "cut" }, "span"), each.note && foreign(each.note, { class: "dim tiny cut" }, "span"));
+    h(
+      "li",
+      { "role": "option", "id": `${id}-${i}`, "aria-selected": "false", "data": { i: String(i) } },
+      foreign(each.title || each.id, { class: "cut" }, "span"),
+      each.note && foreign(each.note, { class: "dim tiny cut" }, "span"),
+    );
 
   async function look() {
     control?.abort();
@@ -60,15 +96,25 @@ export function combobox({ label, drawing = "query", find, choose, submit = null
       if (!mine.signal.aborted) message(failure.kind === "token" ? t("f.token.h") : t("find.failed"));
     }
   }
-  const take = (each) => { close(); input.value = ""; choose(each); };
+  const take = (each) => {
+    close();
+    input.value = "";
+    choose(each);
+  };
 
-  async function takeFirst(text) { // Enter may come before the list does
+  async function takeFirst(text) {
+    // Enter may come before the list does
     if (foundFor !== text) await look();
     if (foundFor === text && found.length) take(found[0]);
   }
 
-  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(look, TYPING_MS); });
-  input.addEventListener("click", () => { if (menu.hidden) look(); });
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(look, TYPING_MS);
+  });
+  input.addEventListener("click", () => {
+    if (menu.hidden) look();
+  });
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
     if (event.isComposing) return; // Chinese is being typed
@@ -82,8 +128,10 @@ export function combobox({ label, drawing = "query", find, choose, submit = null
       event.preventDefault();
       const text = input.value.trim();
       if (at >= 0) take(found[at]);
-      else if (submit && text) { close(); submit(text); }
-      else if (text) takeFirst(text);
+      else if (submit && text) {
+        close();
+        submit(text);
+      } else if (text) takeFirst(text);
     } else if (event.key === "Escape" && !menu.hidden) {
       event.stopPropagation();
       close();

@@ -1,5 +1,5 @@
-// Elements without HTML strings: texts go in as texts, so that no title can become markup, and styles by the CSSOM, so that
-// the page needs no inline style.
+// Elements without HTML strings: texts go in as texts, so that no title can become markup, and styles by the CSSOM, so
+// that the page needs no inline style.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -42,7 +42,8 @@ export const fill = (text, values) =>
     return name === undefined ? bit : (values[name] ?? "");
   });
 
-// Put these in place of what was there. What had the focus has it again, if it is still there: found by `data-key` and role.
+// Put these in place of what was there. What had the focus has it again, if it is still there: found by `data-key` and
+// role.
 export function redraw(container, ...nodes) {
   const active = container.contains(document.activeElement) ? document.activeElement : null;
   const key = active?.closest("[data-key]")?.dataset.key;
@@ -51,8 +52,9 @@ export function redraw(container, ...nodes) {
   if (key === undefined) return;
   const holder = $(`[data-key="${CSS.escape(key)}"]`, container);
   const again = part === undefined ? null : holder && $(`[data-part="${part}"]`, holder);
-  (again ?? (holder?.matches("button, input, a") ? holder : holder && $("button, a, input", holder)))
-    ?.focus({ preventScroll: true });
+  (again ?? (holder?.matches("button, input, a") ? holder : holder && $("button, a, input", holder)))?.focus({
+    preventScroll: true,
+  });
 }
 
 // Whether things may move.

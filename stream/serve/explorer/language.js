@@ -9,9 +9,12 @@ const locale = zh ? "zh-CN" : "en-GB";
 const THIN = "\u00a0";
 
 // A text of the copy deck with values in it; `words` gives nodes, for values that are elements.
+// One of something has a text of its own where the language wants one: `key.1`.
 export const t = (key, values = {}) =>
-  (deck[key]?.[zh ? 1 : 0] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
-export const has = (key) => key in deck;
+  (deck[`${values.n}` === "1" && `${key}.1` in deck ? `${key}.1` : key]?.[zh ? 1 : 0] ?? key).replace(
+    /\{(\w+)\}/g,
+    (_, name) => values[name] ?? "",
+  );
 export const words = (key, values = {}) => fill(deck[key]?.[zh ? 1 : 0] ?? key, values);
 // A text that the server gives in several languages.
 export const said = (texts) => texts?.[lang] ?? texts?.en ?? "";
@@ -22,17 +25,21 @@ export const stop = zh ? "。" : ". ";
 const format = (options) => new Intl.NumberFormat(locale, options);
 const whole = format({ maximumFractionDigits: 0 });
 const fixed = Array.from({ length: 7 }, (_, digits) =>
-  format({ minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  format({ minimumFractionDigits: digits, maximumFractionDigits: digits }),
+);
 
 export const count = (value) => whole.format(value);
-export const fix = (value, digits) => fixed[digits].format(value);
+export const fix = (value, digits) => fixed[digits].format(value).replace("-", "−");
 export const signed = (value, digits = 2) =>
   Math.abs(value) < 0.5 * 10 ** -digits ? fix(0, digits) : (value < 0 ? "−" : "+") + fix(Math.abs(value), digits);
 export const percent = (share, digits = 1) => fix(share * 100, digits) + (zh ? "%" : `${THIN}%`);
 
 // A duration, as coarse as one would say it.
 export function duration(ms) {
-  const unit = (value, digits, en, cn) => `${fix(value, digits)}${THIN}${zh ? cn : en}`;
+  const unit = (value, digits, en, cn) => {
+    const exact = digits === 0 || Math.abs(value - Math.round(value)) < 0.05;
+    return `${fix(value, exact ? 0 : digits)}${THIN}${zh ? cn : en}`;
+  };
   if (ms < 1000) return unit(ms, 0, "ms", "毫秒");
   if (ms < 60_000) return unit(ms / 1000, ms < 10_000 ? 1 : 0, "s", "秒");
   if (ms < 3_600_000) return unit(ms / 60_000, ms < 600_000 ? 1 : 0, "min", "分钟");

@@ -6,11 +6,25 @@ import { clock, day, t } from "./language.js";
 import { load } from "./states.js";
 
 export function ownLink(user) {
-  const place = h("div", { class: "own-link", "aria-live": "polite" });
-  const make = () => load(place, () => api.link(user), ({ path, expires_at }) => {
-    const url = new URL(path, location.origin);
-    place.replaceChildren(h("p", { class: "small soft" }, t("link.p", { when: `${day(expires_at)} ${clock(expires_at)}` }), " ",
-      h("a", { href: url.href }, t("link.open"))), command(url.href));
-  }, { admin: true, level: "h2", lines: 2 });
+  const place = h("div", { "class": "own-link", "aria-live": "polite" });
+  const make = () =>
+    load(
+      place,
+      () => api.link(user),
+      ({ path, expires_at }) => {
+        const url = new URL(path, location.origin);
+        place.replaceChildren(
+          h(
+            "p",
+            { class: "small soft" },
+            t("link.p", { when: `${day(expires_at)} ${clock(expires_at)}` }),
+            " ",
+            h("a", { href: url.href }, t("link.open")),
+          ),
+          command(url.href),
+        );
+      },
+      { admin: true, level: "h2", lines: 2 },
+    );
   return { button: h("button", { class: "ghost", onclick: make }, t("link.make")), place };
 }

@@ -1,5 +1,5 @@
-// Cause and effect, both ways: pointing at a place shows the behaviours that made it, pointing at a behaviour the places it
-// raised. By pointer and by focus.
+// Cause and effect, both ways: pointing at a place shows the behaviours that made it, pointing at a behaviour the
+// places it raised. By pointer and by focus.
 import { $, $$ } from "./dom.js";
 import { addedKey } from "./behaviours.js";
 import { signed } from "./language.js";
@@ -9,16 +9,21 @@ export function contributions(items, behaviours, added) {
   const named = new Map(behaviours.map((b) => [`${b.action} ${b.event_time} ${b.item_id}`, b.key]));
   const clicked = new Set(added.map((item) => item.id));
   const newest = new Map(behaviours.map((b) => [`${b.action} ${b.item_id}`, b.key]));
-  const keyOf = (cause) => named.get(`${cause.action} ${cause.event_time} ${cause.item_id}`)
-    ?? (cause.action === "click" && clicked.has(cause.item_id) ? addedKey(cause.item_id) : newest.get(`${cause.action} ${cause.item_id}`));
-  return new Map(items.map((item) => {
-    const of = new Map();
-    for (const cause of item.causes ?? []) {
-      const key = keyOf(cause);
-      if (key !== undefined) of.set(key, (of.get(key) ?? 0) + cause.contribution);
-    }
-    return [item.item_id, of];
-  }));
+  const keyOf = (cause) =>
+    named.get(`${cause.action} ${cause.event_time} ${cause.item_id}`)
+    ?? (cause.action === "click" && clicked.has(cause.item_id)
+      ? addedKey(cause.item_id)
+      : newest.get(`${cause.action} ${cause.item_id}`));
+  return new Map(
+    items.map((item) => {
+      const of = new Map();
+      for (const cause of item.causes ?? []) {
+        const key = keyOf(cause);
+        if (key !== undefined) of.set(key, (of.get(key) ?? 0) + cause.contribution);
+      }
+      return [item.item_id, of];
+    }),
+  );
 }
 
 // `current()` gives the contributions of what is drawn.
@@ -32,7 +37,8 @@ export function pointing(list, rail, current) {
       $(".share", row).textContent = value === undefined ? "" : signed(value);
     }
   };
-  const behaviour = (key) => {
+  const behaviour = (asked) => {
+    const key = [...current().values()].some((of) => of.has(asked)) ? asked : null; // what raised nothing fades nothing
     for (const row of $$(".place", list)) {
       const value = key === null ? undefined : current().get(row.dataset.key)?.get(key);
       row.classList.toggle("lit", value > 0);
@@ -44,7 +50,9 @@ export function pointing(list, rail, current) {
       const row = event.target.closest?.(selector);
       if (row) show(row.dataset.key);
     };
-    const off = (event) => { if (event.target.closest?.(selector)) show(null); };
+    const off = (event) => {
+      if (event.target.closest?.(selector)) show(null);
+    };
     container.addEventListener("pointerover", on);
     container.addEventListener("focusin", on);
     container.addEventListener("pointerout", off);

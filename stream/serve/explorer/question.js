@@ -1,5 +1,5 @@
-// What is assumed: behaviours struck out, clicks added, a moment, weights. A value, and how it is written: as the body of
-// POST what-if, in the address of the page, and as a command line.
+// What is assumed: behaviours struck out, clicks added, a moment, weights. A value, and how it is written: as the body
+// of POST what-if, in the address of the page, and as a command line.
 import { word } from "./copying.js";
 
 // `at`: { ms, step } with the step of the dial, null: now. `with`: [{ id, title }].
@@ -11,7 +11,10 @@ export const isWeighted = (q) => Object.values(q.weights).some((times) => times 
 const changed = (weights) => Object.fromEntries(Object.entries(weights).filter(([, times]) => times !== 1));
 
 export const bodyOf = (q, n) => ({
-  without: [...q.without], with: q.with.map((item) => item.id), weights: changed(q.weights), n,
+  without: [...q.without],
+  with: q.with.map((item) => item.id),
+  weights: changed(q.weights),
+  n,
   ...(q.at === null ? {} : { at: q.at.ms }),
 });
 
@@ -36,8 +39,8 @@ export function fromAddress(query) {
   return q;
 }
 
-// The same question in a terminal. `penchant explain` strikes out all about an item; single behaviours of several, times
-// and weights only the interface takes, so that it is asked by curl then.
+// The same question in a terminal. `penchant explain` strikes out all about an item; single behaviours of several,
+// times and weights only the interface takes, so that it is asked by curl then.
 export function commandOf(q, user, item, behaviours) {
   const items = struckItems(q, behaviours);
   if (q.at !== null || isWeighted(q) || items === null) {
@@ -53,6 +56,8 @@ export function commandOf(q, user, item, behaviours) {
 function struckItems(q, behaviours) {
   const keys = new Map(behaviours.map((each) => [each.key, each.item_id]));
   const items = new Set([...q.without].map((name) => keys.get(name) ?? name));
-  const left = behaviours.some((each) => items.has(each.item_id) && !q.without.has(each.key) && !q.without.has(each.item_id));
+  const left = behaviours.some(
+    (each) => items.has(each.item_id) && !q.without.has(each.key) && !q.without.has(each.item_id),
+  );
   return left ? null : [...items];
 }

@@ -14,8 +14,13 @@ export function personSearch() {
     return fits.slice(0, 8).map((each) => ({ id: each.user_id, title: each.user_id, note: moment(each.last_seen) }));
   };
   const { box } = combobox({
-    label: t("find"), drawing: "person", search: true, find, empty: t("find.nobody"),
-    choose: (found) => goTo("index", { user: found.id }), submit: (text) => goTo("index", { user: text }),
+    label: t("find"),
+    drawing: "person",
+    search: true,
+    find,
+    empty: t("find.nobody"),
+    choose: (found) => goTo("index", { user: found.id }),
+    submit: (text) => goTo("index", { user: text }),
   });
   return box;
 }
@@ -25,7 +30,10 @@ export const findItems = async (text, signal) => found(await api.items(text, 8, 
 
 export function itemSearch() {
   const { box } = combobox({
-    label: t("search.item"), search: true, find: findItems, empty: t("find.nothing"),
+    label: t("search.item"),
+    search: true,
+    find: findItems,
+    empty: t("find.nothing"),
     choose: (item) => goTo("item", { item: item.id }),
   });
   return box;

@@ -1,6 +1,6 @@
 // "Less of this" is sent a moment later, so that it can be taken back: what was sent is an event and cannot.
 
-export const UNDO_MS = 6000;
+const UNDO_MS = 6000;
 
 // send(what, leaving) is called once per thing, unless it was undone before; at the latest when the page is left.
 export function sending(send) {

@@ -5,7 +5,9 @@ const AGAIN_AFTER_MS = 2000;
 
 // got(answer) for each event; failed(failure) when it breaks off. Returns { stop }.
 export function follow(got, failed) {
-  let control = null, timer = 0, stopped = false;
+  let control = null,
+    timer = 0,
+    stopped = false;
 
   async function read() {
     const mine = (control = new AbortController());
@@ -19,7 +21,11 @@ export function follow(got, failed) {
         const events = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
         rest = events.pop();
         for (const event of events) {
-          const data = event.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5)).join("\n");
+          const data = event
+            .split("\n")
+            .filter((line) => line.startsWith("data:"))
+            .map((line) => line.slice(5))
+            .join("\n");
           if (data) got(JSON.parse(data));
         }
       }

@@ -2,10 +2,18 @@
 (() => {
   const query = new URLSearchParams(location.search);
   const stored = (key) => {
-    try { return localStorage.getItem(`penchant.${key}`); } catch { return null; } // a private window
+    try {
+      return localStorage.getItem(`penchant.${key}`);
+    } catch {
+      return null;
+    } // a private window
   };
   const keep = (key, value) => {
-    try { localStorage.setItem(`penchant.${key}`, value); } catch { /* then it counts for this page only */ }
+    try {
+      localStorage.setItem(`penchant.${key}`, value);
+    } catch {
+      /* then it counts for this page only */
+    }
   };
   const root = document.documentElement;
   const asked = query.get("lang");
