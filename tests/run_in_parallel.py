@@ -1,4 +1,4 @@
-"""Every test, in three pytest processes side by side: those with Apache Kafka mostly wait, for brokers and for timeouts.
+"""Every test, in four pytest processes side by side: those with Apache Kafka mostly wait, for brokers and for timeouts.
 
     python tests/run_in_parallel.py
 
@@ -15,10 +15,23 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 FAULTS = [str(TESTS / "system" / f"test_{name}_on_kafka.py") for name in ("faults", "membership", "logs")]
+SERVE = [
+    str(TESTS / "system" / f"test_{name}.py")
+    for name in (
+        "serve",
+        "serve_bounds",
+        "openapi_of_serve",
+        "client_on_serve",
+        "explorer_in_a_browser",
+        "explorer_on_serve",
+    )
+]
+APART = [f"--ignore={path}" for path in (*FAULTS, *SERVE)]
 PARTS = (
     ("faults, membership and logs on Apache Kafka", FAULTS),
-    ("the others on Apache Kafka", ["-m", "kafka", *(f"--ignore={path}" for path in FAULTS)]),
-    ("without Apache Kafka", ["-m", "not kafka", *(f"--ignore={path}" for path in FAULTS)]),
+    ("the others on Apache Kafka", ["-m", "kafka", *APART]),
+    ("penchant serve, its pages and its client", SERVE),
+    ("without Apache Kafka", ["-m", "not kafka", *APART]),
 )
 
 
