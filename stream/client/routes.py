@@ -14,14 +14,6 @@ from stream.serve import answers, questions
 from stream.wire.records import Event, encode_sparse
 
 
-class Link(msgspec.Struct, frozen=True):
-    """Where a person sees what is known of them, and until when."""
-
-    path: str
-    expires_at: int
-    """ms since 1970."""
-
-
 def recommendations(
     user_id: str, after: answers.SentEvent | str | None, asked: Mapping[str, Any]
 ) -> Request[answers.ListAnswer]:
@@ -48,9 +40,9 @@ def session_recommendations(asked: Mapping[str, Any]) -> Request[answers.ListAns
     return Request("POST", path_of("v1", "sessions", "recommendations"), answers.ListAnswer, body=body)
 
 
-def why(user_id: str, rank: int, placement: str) -> Request[answers.WhyAnswer]:
+def why(user_id: str, rank: int, placement: str, item: str | None) -> Request[answers.WhyAnswer]:
     path = path_of("v1", "users", user_id, "recommendations", rank, "why")
-    return Request("GET", path, answers.WhyAnswer, query_of(questions.WhyQuestion(placement=placement)))
+    return Request("GET", path, answers.WhyAnswer, query_of(questions.WhyQuestion(placement=placement, item=item)))
 
 
 def what_if(user_id: str, asked: Mapping[str, Any]) -> Request[answers.WhatIfAnswer]:
@@ -116,8 +108,8 @@ def publish_rule(key: str, rule: Mapping[str, Any] | None) -> Request[answers.Pu
     return Request("PUT", path_of("v1", "rules"), answers.Published, body=body)
 
 
-def link(user_id: str) -> Request[Link]:
-    return Request("POST", path_of("v1", "users", user_id, "link"), Link)
+def link(user_id: str) -> Request[answers.LinkAnswer]:
+    return Request("POST", path_of("v1", "users", user_id, "link"), answers.LinkAnswer)
 
 
 def you(token: str) -> Request[answers.YouAnswer]:

@@ -23,10 +23,10 @@ from stream.client.connection import (
 )
 from stream.client.patience import Patience
 from stream.client.request import Answer, Request, read, read_line
-from stream.client.routes import Link
 from stream.serve.answers import (
     ItemAnswer,
     ItemsAnswer,
+    LinkAnswer,
     ListAnswer,
     Live,
     NowAnswer,
@@ -97,9 +97,9 @@ class Client:
         """A list for a visitor without an id, from these `events` alone; nothing of it is kept."""
         return self._ask(routes.session_recommendations(asked))
 
-    def why(self, user_id: str, rank: int, placement: str = "home") -> WhyAnswer:
-        """One place of a person's list taken apart: behaviours, features, what would change it."""
-        return self._ask(routes.why(user_id, rank, placement))
+    def why(self, user_id: str, rank: int, placement: str = "home", item: str | None = None) -> WhyAnswer:
+        """One place of a person's list taken apart: behaviours, features, what would change it; `item`: wherever it is now."""
+        return self._ask(routes.why(user_id, rank, placement, item))
 
     def what_if(self, user_id: str, **asked: Unpack[WhatIfAsked]) -> WhatIfAnswer:
         """A person's list as it would be `without` some behaviours, `with_` others, at another time; nothing of it is kept."""
@@ -185,7 +185,7 @@ class Client:
 
     # -- a person's own page -------------------------------------------------------------------------------------------
 
-    def link(self, user_id: str) -> Link:
+    def link(self, user_id: str) -> LinkAnswer:
         """A signed link to the person's own page; needs the token of administrators."""
         return self._ask(routes.link(user_id))
 

@@ -472,6 +472,14 @@ class YouAnswer(msgspec.Struct, frozen=True):
     list: ListAnswer
 
 
+class LinkAnswer(msgspec.Struct, frozen=True):
+    """A signed link of a person's own page."""
+
+    path: str
+    expires_at: int
+    """ms."""
+
+
 class Live(msgspec.Struct, frozen=True):
     """The process runs."""
 

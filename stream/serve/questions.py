@@ -97,6 +97,8 @@ class WhyQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """`GET /v1/users/{user_id}/recommendations/{rank}/why`, in the query."""
 
     placement: Placement = "home"
+    item: Id | None = None
+    """The item that is asked about: the list is ranked again, and by now it may stand elsewhere."""
 
 
 class SearchQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -255,15 +255,15 @@ class Ranker:
         places = used_places(person.past)[:_COUNTERFACTUAL_PLACES].tolist()
         if not places:
             return None
-        leads = person.leads([(place,) for place in places])
-        changed = np.flatnonzero(leads != leader)
-        if not len(changed):
-            return None
-        at = int(changed[0])
-        removed = self.name_of(int(asking.recent.items[0, places[at]]))
-        replacement = int(leads[at])
+        leads = person.leads([(place,) for place in places]).tolist()
         catalog = self._tracker.knowledge.catalog
-        return Counterfactual((removed,), catalog.id_of(replacement) if replacement >= 0 else None, exact=True)
+        for place, replacement in zip(places, leads, strict=True):
+            removed = self.name_of(int(asking.recent.items[0, place]))
+            instead = catalog.id_of(replacement) if replacement >= 0 else None
+            # "Without it, it would lead" is true of what they clicked and might be shown again, and says nothing.
+            if replacement != leader and instead != removed:
+                return Counterfactual((removed,), instead, exact=True)
+        return None
 
     def name_of(self, hashed: int) -> str:
         """Of an item, or the text of a query; `hash:...` where nobody here knows it."""

@@ -14,7 +14,7 @@ from stream.serve import edits
 from stream.serve.answers import ListAnswer, ListedItem, Move, WhatIfAnswer, WhyAnswer
 from stream.serve.errors import RefusedQuestionError, UnknownThingError
 from stream.serve.person import picture
-from stream.serve.questions import WhatIfQuestion, WhyQuestion
+from stream.serve.questions import N_MAX, WhatIfQuestion, WhyQuestion
 from stream.serve.ranker import Made, Ranker
 from stream.serve.shelf import Shelf
 from stream.settings import Settings
@@ -33,8 +33,12 @@ class WhyDesk:
     def why(self, user_id: str, rank: int, question: WhyQuestion) -> WhyAnswer:
         """One place of the person's list, taken apart."""
         known = self._ranker.load(user_id)
-        request = Request(top_k=max(rank, self._settings.top_k))
+        request = Request(top_k=N_MAX if question.item is not None else max(rank, self._settings.top_k))
         made = self._ranker.list_for(user_id, self._partition_of(user_id), request, question.placement, known=known)
+        if question.item is not None:
+            rank = next((each.rank for each in made.answer.items if each.item_id == question.item), 0)
+            if not rank:
+                raise UnknownThingError(f"item {question.item!r} is not in the list", "item")
         if rank > len(made.answer.items):
             raise UnknownThingError(f"the list has {len(made.answer.items)} places", "rank")
         item = made.answer.items[rank - 1]

@@ -137,6 +137,18 @@ def test_a_place_is_taken_apart_into_features_that_sum_to_its_score(world: World
     assert sum(answer["features"].values()) == pytest.approx(answer["item"]["score"], abs=1e-6)
     assert answer["item"]["rank"] == 2
     world.serve.get("/v1/users/u6/recommendations/190/why", 404)
+    item_id = answer["item"]["item_id"]
+    named = world.serve.get("/v1/users/u6/recommendations/19/why", item=item_id)
+    assert (named["item"]["item_id"], named["item"]["rank"]) == (item_id, 2)
+    world.serve.get("/v1/users/u6/recommendations/1/why", 404, item="no-such-item")
+
+
+def test_what_a_list_hangs_on_is_not_what_would_take_its_place(world: World):
+    found = [world.serve.get(f"/v1/users/u{p}/recommendations/1/why").get("counterfactual") for p in range(PEOPLE)]
+    hanging = [each for each in found if each is not None]
+    assert hanging
+    for each in hanging:
+        assert each["replacement"] not in each["removed"]
 
 
 def test_what_if_changes_nothing_where_nothing_is_asked(world: World):

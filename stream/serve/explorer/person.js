@@ -226,7 +226,7 @@ function show(person, published) {
     const item = published.items.find((each) => each.item_id === id);
     page.taken.set(id, null);
     try {
-      const answer = await api.why(user, item.slot || item.rank);
+      const answer = await api.why(user, item.slot || item.rank, item.item_id);
       page.taken.set(id, answer.item.item_id === id ? answer : null); // it is ranked now: another may stand there
       if (page.open === id && !page.answer) draw();
     } catch {

@@ -19,12 +19,12 @@ from starlette.staticfiles import StaticFiles
 
 from stream.params import decode_limits
 from stream.serve import questions as q
-from stream.serve.answers import Live, SentEvent
+from stream.serve.answers import LinkAnswer, Live, SentEvent
 from stream.serve.errors import NotReadyError, RefusedQuestionError, TooManyError
 from stream.serve.http.guard import Guard
 from stream.serve.http.openapi import openapi
 from stream.serve.http.reading import body_as, id_of, query_as
-from stream.serve.http.routes import ROUTES, LinkAnswer, Route
+from stream.serve.http.routes import ROUTES, Route
 from stream.wire.decode import Rejected, decode_event
 from stream.wire.records import Event, encode_sparse
 

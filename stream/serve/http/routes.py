@@ -29,14 +29,6 @@ class Route(NamedTuple):
     """Answered only once the topics have been read."""
 
 
-class LinkAnswer(msgspec.Struct, frozen=True):
-    """A signed link of a person's own page."""
-
-    path: str
-    expires_at: int
-    """ms."""
-
-
 ROUTES: Final = (
     Route("list", "GET", "/v1/users/{user_id}/recommendations", "A person's list", a.ListAnswer, q.ListQuestion, others=(404,)),
     Route(
@@ -50,7 +42,7 @@ ROUTES: Final = (
     Route("person", "GET", "/v1/users/{user_id}", "What is known of a person", a.PersonAnswer),
     Route("people", "GET", "/v1/users", "Who was active lately", a.PeopleAnswer, q.PeopleQuestion),
     Route(
-        "link", "POST", "/v1/users/{user_id}/link", "A signed link of a person's own page", LinkAnswer, is_admin=True,
+        "link", "POST", "/v1/users/{user_id}/link", "A signed link of a person's own page", a.LinkAnswer, is_admin=True,
     ),
     Route(
         "session", "POST", "/v1/sessions/recommendations", "The list of a visitor without an id", a.ListAnswer,
