@@ -57,7 +57,10 @@ class ServeSettings(BaseModel):
     serve_memory_bytes: Positive = Field(
         128 << 20, description="RocksDB block cache and memtables of what `penchant serve` followed"
     )
-    serve_log_ids: bool = Field(False, description="Name users and items in the log of `penchant serve`")
+    serve_log_ids: bool = Field(
+        False,
+        description='With `log_level = "debug"` each request is logged; true: with its path, which names users and items',
+    )
 
     @model_validator(mode="after")
     def _strangers_show_something(self) -> Self:

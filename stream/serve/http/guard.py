@@ -44,6 +44,9 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
 }
 
+PATH_TOLD: Final = 200
+"""Characters of a path in the log."""
+
 RECENT: Final = 5_000
 """Requests of which it is remembered how long they took."""
 
@@ -91,6 +94,9 @@ class Guard:
                 took_s = time.perf_counter() - began
                 self._metrics.seconds.labels(route).observe(took_s)
                 self.recent.append((time.monotonic(), took_s * 1000))
+                # A path names people and items.
+                asked = path if self._settings.serve_log_ids else route
+                logger.debug("%s %s: %d in %.1f ms", scope["method"], asked[:PATH_TOLD], answer.status, took_s * 1000)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:

@@ -172,3 +172,12 @@ async def test_paths_are_as_they_were_sent():
     async with client(see) as asking:
         await asking.get("/v1/users/a%2Fb")
     assert seen == ["/v1/users/a%2Fb"]
+
+
+@pytest.mark.parametrize("log_ids", [False, True])
+async def test_the_log_names_nobody_unless_it_is_asked_to(log_ids, caplog):
+    caplog.set_level("DEBUG", logger="stream.serve.http.guard")
+    async with client(serve_log_ids=log_ids) as asking:
+        await asking.get("/v1/users/somebody-private")
+    assert ("somebody-private" in caplog.text) == log_ids
+    assert "200 in" in caplog.text

@@ -1,0 +1,50 @@
+"""The application before its topics have been read, and what it says of itself."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from stream.metrics import Metrics
+from stream.serve.answers import Ready
+from stream.serve.http.app import http_app
+from stream.serve.http.routes import ROUTES
+from stream.settings.load import SettingsAsGiven
+
+
+def starting(**more: Any) -> httpx.AsyncClient:
+    """One that has not read its topics yet."""
+    app = SimpleNamespace(
+        settings=SettingsAsGiven(),
+        metrics=Metrics(),
+        may_answer=False,
+        why_not="reading interest.recommendations",
+        ready=lambda: Ready(ready=False, why_not="reading interest.recommendations"),
+        **more,
+    )
+    transport = httpx.ASGITransport(http_app(app))  # type: ignore[arg-type]
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.takes_lists], ids=lambda route: route.name)
+async def test_until_the_topics_have_been_read_lists_are_not_answered(route):
+    path = route.path.format(user_id="u", item_id="i", rank=1, token="t") if "{" in route.path else route.path
+    async with starting() as asking:
+        answer = await asking.request(route.method, path, content=b"{}")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert "reading interest.recommendations" in answer.json()["detail"]
+
+
+async def test_probes_tell_why_and_the_pages_are_there():
+    async with starting() as asking:
+        assert (await asking.get("/health/live")).json() == {"live": True}
+        ready = await asking.get("/health/ready")
+        assert (ready.status_code, ready.json()["why_not"]) == (503, "reading interest.recommendations")
+        assert (await asking.get("/explorer/")).status_code == 200
+        assert (await asking.get("/you/anything")).status_code == 200
+        assert (await asking.get("/")).headers["location"] == "/explorer/"
+        assert (await asking.get("/openapi.json")).json()["openapi"] == "3.1.0"
