@@ -117,8 +117,8 @@ class ServeApplication:
         self._compiling_placement: asyncio.Task[None] | None = None
         self.links = Links(
             secrets.token_bytes(32)
-            if settings.serve_link_key is None
-            else settings.serve_link_key.get_secret_value().encode(),
+            if settings.serve_link_secret is None
+            else settings.serve_link_secret.get_secret_value().encode(),
             settings.serve_link_days,
         )
         self.is_compiled = False

@@ -36,7 +36,7 @@ class ServeSettings(BaseModel):
         None,
         description="PEM file of the authorities whose clients may connect: without a certificate of theirs nobody may",
     )
-    serve_link_key: SecretStr | None = Field(
+    serve_link_secret: SecretStr | None = Field(
         None,
         description="Signs links of people's own pages; none: a new one with each start, so links end with the process",
     )

@@ -24,7 +24,8 @@ from stream.wire.decode import LETTER_REASONS
 
 DOCS = places.DOCS / "metrics.md"
 UNITS = {"seconds", "bytes", "records", "rules", "users", "items", "events", "keys", "partitions", "lists", "commits",
-         "rebalances", "rewinds", "models", "texts", "places", "tokens", "batches", "bisections", "restarts", "1"}  # fmt: skip
+         "rebalances", "rewinds", "models", "texts", "places", "tokens", "batches", "bisections", "restarts", "requests",
+         "1"}  # fmt: skip
 DEADLINE_S = 30.0
 
 
@@ -70,7 +71,7 @@ def test_no_label_is_a_user_or_an_item():
     labels = {label for _, names, _ in exported().values() for label in names}
     assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python",
                       "outcome", "provider", "cause", "part", "evidence", "strategy", "field", "expert",
-                      "made_for", "added", "placement"}  # fmt: skip
+                      "made_for", "added", "placement", "route", "status", "how"}  # fmt: skip
 
 
 def test_the_documentation_names_every_value_of_the_labels():
