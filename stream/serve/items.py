@@ -107,9 +107,9 @@ class ItemDesk:
             Gate("listed", holding > 0, f"in {holding} lists"),
         ]
 
-    def items(self, question: SearchQuestion) -> ItemsAnswer:
+    async def items(self, question: SearchQuestion) -> ItemsAnswer:
         """A search."""
-        found, total = self._shelf.search(question.q, question.n)
+        found, total = await self._shelf.search(question.q, question.n)
         return ItemsAnswer(tuple(found), total)
 
     def related(self, item_id: str, question: RelatedQuestion) -> ItemsAnswer:

@@ -102,7 +102,8 @@ class Handlers:
     # --- items ---
 
     async def items(self, request: Request) -> Response:
-        return _json(self._app.desks.items.items(query_as(q.SearchQuestion, request.query_params.multi_items())))
+        question = query_as(q.SearchQuestion, request.query_params.multi_items())
+        return _json(await self._app.desks.items.items(question))
 
     async def item(self, request: Request) -> Response:
         _no_query(request)
