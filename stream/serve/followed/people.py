@@ -51,6 +51,8 @@ class FollowedPeople:
     def begin_anew(self) -> None:
         """See `stream.kafka.follower.Taker`."""
         self._table.drop_all()
+        with self._lock:
+            self._lately.clear()
 
     def lately(self, n: int) -> list[tuple[str, int]]:
         """Who was active lately and when, event time in ms; who came last first."""

@@ -79,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Parser:
-    """As `httptools.HttpRequestParser`, to which no request is an upgrade: a server may pass over what it does not speak (RFC 9110).
+    """As `httptools.HttpRequestParser`, to which no request is an upgrade: servers may pass over what they do not speak.
 
     Java's HttpClient and `curl --http2` ask for `h2c` with every request. httptools takes what comes after such a head for
     another protocol: the body was lost, and so was whatever was asked next on the connection.
