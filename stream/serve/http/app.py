@@ -37,6 +37,8 @@ STREAMS_MAX: Final = 50
 """Pages that watch the figures at one time."""
 
 FIGURES_EVERY_S: Final = 1.0
+FIGURES_KEPT_S: Final = 0.2
+"""For whoever asks meanwhile: at 10,000 events a second they take 10 ms, and fifty pages may watch."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -48,6 +50,8 @@ class Handlers:
         self._app = app
         self._limits = decode_limits(app.settings)
         self._streams = 0
+        self._figures: tuple[float, bytes] = (float("-inf"), b"")
+        """When they were made, by a monotonic clock."""
 
     # --- lists ---
 
@@ -139,7 +143,13 @@ class Handlers:
 
     async def now(self, request: Request) -> Response:
         _no_query(request)
-        return _json(self._app.now_answer())
+        return Response(self._figures_now(), media_type="application/json")
+
+    def _figures_now(self) -> bytes:
+        now = time.monotonic()
+        if now - self._figures[0] >= FIGURES_KEPT_S:
+            self._figures = now, msgspec.json.encode(self._app.now_answer())
+        return self._figures[1]
 
     async def now_stream(self, request: Request) -> Response:
         return _Stream(self, request)
@@ -162,7 +172,7 @@ class Handlers:
     async def figures(self, request: Request) -> AsyncIterator[bytes]:
         """One answer a second, for as long as somebody reads them; to a HEAD none."""
         while request.method != "HEAD" and not self._app.is_stopping and not await request.is_disconnected():
-            yield b"data: " + msgspec.json.encode(self._app.now_answer()) + b"\n\n"
+            yield b"data: " + self._figures_now() + b"\n\n"
             await asyncio.sleep(FIGURES_EVERY_S)
 
     async def rules(self, request: Request) -> Response:
