@@ -15,6 +15,7 @@ from stream.kafka.partitioner import key_partition
 from stream.refresh.page import Page
 from stream.refresh.refresher import NOTHING, Request
 from stream.serve.answers import ListAnswer, ListedItem
+from stream.serve.errors import NotReadyError
 from stream.serve.followed.lists import LastLists
 from stream.serve.followed.people import FollowedPeople
 from stream.serve.followed.reasons import LastReasons
@@ -87,7 +88,10 @@ class ListDesk:
                 return msgspec.structs.replace(answer, fresh=True)
         if not fresh.state:  # it is ranked by the state, which follows with the next commit
             fresh = await self._wait_for_state(user, partition, lists, question, deadline)
-        known = self._ranker.load(user_id)
+        try:
+            known = self._ranker.load(user_id)
+        except NotReadyError:  # as a worker has it, nothing is known of them: a page is shown all the same
+            known = False
         made = self._ranker.list_for(
             user_id,
             partition,

@@ -195,6 +195,20 @@ def test_of_odd_people_what_if_says_to_the_byte_what_penchant_explain_says(world
     ]
 
 
+def test_of_whom_nothing_can_be_read_the_list_is_a_newcomers(world: World):
+    path, sent = world.topics.settings.changelog_topic, [(b"broken", b"\x01no state"), (b"of-tomorrow", b"\xfenext")]
+    world.topics.produce(path, sent)
+    for user, _ in sent:
+        world.serve.wait_for(
+            "it is here", lambda user=user: world.serve.client.get(f"/v1/users/{user.decode()}").status_code == 503
+        )
+        answer = world.serve.get(f"/v1/users/{user.decode()}/recommendations", n=5)
+        assert not answer["known"]
+        assert len(ids(answer)) == 5
+        asked = world.serve.get(f"/v1/users/{user.decode()}/recommendations", n=5, min_offset=0, wait_ms=0)
+        assert not asked["fresh"]
+
+
 # --- rules, at last: what they do to the others ---
 
 
