@@ -94,7 +94,8 @@ class ServeApplication:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._log_ends = LogEnds(settings.model_copy(update={"delivery_timeout_s": ASK_S}), readable=True)
         self._answered = time.monotonic()
-        self._people = FollowedPeople(self._table("people"))
+        self._reasons = LastReasons(self._table("reasons"))
+        self._people = FollowedPeople(self._table("people"), self._reasons.forget)
         self.now = Now(settings, self._listed_items, self._is_first)
         self._lists = {
             placement: LastLists(
@@ -102,7 +103,6 @@ class ServeApplication:
             )
             for placement in (HOME, *settings.placement_topics())
         }
-        self._reasons = LastReasons(self._table("reasons"))
         topics = {HOME: settings.topic_recommendations} | settings.placement_topics()
         self._followers = [
             *(LogFollower(settings, topics[name], taker, self._failed) for name, taker in self._lists.items()),
