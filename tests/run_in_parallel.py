@@ -24,6 +24,7 @@ SERVE = [
         "client_on_serve",
         "explorer_in_a_browser",
         "explorer_on_serve",
+        "serve_oddities",
     )
 ]
 APART = [f"--ignore={path}" for path in (*FAULTS, *SERVE)]

@@ -53,6 +53,10 @@ class ItemCategories:
         numbers = numbers[:CATEGORIES_EACH]
         self._of.values[row] = numbers + [NO_CATEGORY] * (CATEGORIES_EACH - len(numbers))
 
+    def number_of(self, name: str) -> int:
+        """By which `of` names this category; `NO_CATEGORY`: it has no number."""
+        return self._numbers.get(name, NO_CATEGORY)
+
     def _number(self, name: str) -> int:
         if name not in self._numbers and len(self._numbers) < CATEGORIES:
             self._numbers[name] = len(self._numbers)

@@ -36,7 +36,7 @@ class GrowingArray(Generic[Scalar]):
     it doubles."""
 
     def __init__(
-        self, kind: type[Scalar] | np.dtype[Scalar], *shape: int, fill: int = 0, reserved_rows: int = RESERVED_ROWS
+        self, kind: type[Scalar] | np.dtype[Scalar], *shape: int, fill: float = 0, reserved_rows: int = RESERVED_ROWS
     ) -> None:
         """No rows; new ones are filled with `fill`."""
         self._kind, self._shape, self._fill = np.dtype(kind), shape, fill

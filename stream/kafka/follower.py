@@ -12,18 +12,18 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from stream.errors import BrokerUnreachableError, TopicsError
+from stream.errors import BrokerUnreachableError, TopicsError, UsageError
 from stream.kafka.log_ends import log_bounds
 from stream.kafka.replica import (
     BATCH_BYTES,
     FIRST_BATCH_RECORDS,
     FULL_QUEUE_WAIT_MS,
-    POLL_S,
     REOPEN_S,
     Replicated,
     next_batch_records,
+    next_messages,
     replicated,
 )
 from stream.settings import Settings
@@ -66,7 +66,9 @@ class LogFollower:
         self.positions: dict[int, int] = {}
         """By partition: everything before it has been taken. Replaced, never changed."""
         self.has_caught_up = threading.Event()
-        """Set once everything that was in the topic at the start has been taken."""
+        """Set while everything that was in the topic at the start has been taken; not while one that was made again is read."""
+        self._has_begun = False
+        """It has caught up once: whatever goes wrong from then on is waited for."""
 
     def start(self) -> None:
         """Begin."""
@@ -84,8 +86,10 @@ class LogFollower:
                 consumer = Consumer(self._config())
                 try:
                     self._follow(consumer)
-                except KafkaException as error:
-                    if not self.has_caught_up.is_set():
+                except (KafkaException, UsageError) as error:  # while a topic is made again it is not there
+                    if not self._has_begun:
+                        if isinstance(error, UsageError):
+                            raise
                         raise BrokerUnreachableError(
                             f"topic {self.topic} cannot be read: {error.args[0].str()}.", "see `penchant doctor`"
                         ) from error
@@ -116,12 +120,19 @@ class LogFollower:
         batch_records, looked = FIRST_BATCH_RECORDS, time.monotonic()
         while not self._stop.is_set():
             if remaining is not None and all(self.positions.get(p, 0) >= end for p, end in remaining.items()):
-                remaining = None
+                remaining, self._has_begun = None, True
                 self.has_caught_up.set()
             if time.monotonic() - looked > LOOK_FOR_PARTITIONS_S:
                 looked = time.monotonic()
                 self._take_up_partitions(consumer)
-            batch = [record for record in map(replicated, _next(consumer, batch_records)) if record is not None]
+            batch = [
+                record
+                for record in map(replicated, next_messages(consumer, batch_records, GATHER_S))
+                if record is not None
+            ]
+            if any(record.offset < self.positions.get(record.partition, 0) for record in batch):
+                self._begin_anew()
+                return
             if batch:
                 batch_records = next_batch_records(batch)
                 self._hand_over(batch)
@@ -149,15 +160,19 @@ class LogFollower:
         bounds = log_bounds(consumer, [(self.topic, p) for p in partitions], timeout_s)
         wanted = {p: self._taker.position(p) for p in partitions}
         if any(at is not None and at > bounds[self.topic, p][1] for p, at in wanted.items()):
-            logger.warning(
-                "topic %s was made again: what is kept of it is dropped, and it is read from its beginning", self.topic
-            )
-            self._taker.begin_anew()
+            self._begin_anew()
             wanted = dict.fromkeys(partitions)
         starts = {p: max(bounds[self.topic, p][0], at or 0) for p, at in wanted.items()}
         self.positions = starts
         consumer.assign([TopicPartition(self.topic, p, at) for p, at in starts.items()])
         return {p: high for (_, p), (low, high) in bounds.items() if high > low}
+
+    def _begin_anew(self) -> None:
+        logger.warning(
+            "topic %s was made again: what is kept of it is dropped, and it is read from its beginning", self.topic
+        )
+        self.has_caught_up.clear()
+        self._taker.begin_anew()
 
     def _take_up_partitions(self, consumer: Consumer) -> None:
         partitions = (
@@ -169,12 +184,3 @@ class LogFollower:
             starts = {p: self._taker.position(p) or 0 for p in more}
             self.positions = self.positions | starts
             consumer.incremental_assign([TopicPartition(self.topic, p, at) for p, at in starts.items()])
-
-
-def _next(consumer: Consumer, batch_records: int) -> list[Message]:
-    """What has come, waited for `POLL_S` at most.
-
-    `consume` alone would wait for its whole timeout where there are fewer than `batch_records`, and somebody waits for each.
-    """
-    first = consumer.poll(POLL_S)
-    return [] if first is None else [first, *consumer.consume(max(1, batch_records - 1), GATHER_S)]

@@ -21,7 +21,7 @@ from stream.kafka.follower import LogFollower
 from stream.kafka.log_ends import LogEnds
 from stream.kafka.log_rules import Logs, what_is_wrong
 from stream.kafka.logs import TopicLogs
-from stream.kafka.replica import TopicReplica
+from stream.kafka.replica import Replicated, TopicReplica
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
 from stream.serve.answers import NowAnswer, Ready
@@ -96,7 +96,8 @@ class ServeApplication:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._log_ends = LogEnds(settings.model_copy(update={"delivery_timeout_s": ASK_S}), readable=True)
         self._answered = time.monotonic()
-        self._people = FollowedPeople(self._table("people"))
+        self._reasons = LastReasons(self._table("reasons"))
+        self._people = FollowedPeople(self._table("people"), self._reasons.forget)
         self.now = Now(settings, self._listed_items, self._is_first)
         self._lists = {
             placement: LastLists(
@@ -104,7 +105,6 @@ class ServeApplication:
             )
             for placement in (HOME, *settings.placement_topics())
         }
-        self._reasons = LastReasons(self._table("reasons"))
         topics = {HOME: settings.topic_recommendations} | settings.placement_topics()
         self._followers = [
             *(LogFollower(settings, topics[name], taker, self._failed) for name, taker in self._lists.items()),
@@ -121,6 +121,7 @@ class ServeApplication:
             else settings.serve_link_secret.get_secret_value().encode(),
             settings.serve_link_days,
         )
+        self._shelf = Shelf(self.tracker.knowledge)
         self.is_compiled = False
         self._judged = States(1)
 
@@ -173,7 +174,7 @@ class ServeApplication:
 
     def _make_desks(self, partitions: int) -> Desks:
         settings, tracker = self.settings, self.tracker
-        ranker, shelf, home = Ranker(settings, tracker, self._people), Shelf(tracker.knowledge), self._lists[HOME]
+        ranker, shelf, home = Ranker(settings, tracker, self._people), self._shelf, self._lists[HOME]
         lists = ListDesk(
             settings, ranker, shelf, self._lists, self._reasons, self._people, partitions, lambda: self.is_stale
         )
@@ -292,8 +293,9 @@ class ServeApplication:
 
     # --- what all processes know ---
 
-    def _replicate_items(self, records: Any) -> None:
+    def _replicate_items(self, records: list[Replicated]) -> None:
         self.tracker.replicate_items(records, time.monotonic())
+        self._shelf.changed(record.key.decode(errors="replace") for record in records if record.key)
 
     def _replicate_stats(self, records: Any) -> None:
         self.tracker.replicate_stats(records, time.monotonic())

@@ -65,7 +65,7 @@ def as_of(states: States, moment_ms: int, params: UpdateParams) -> None:
     """Without what happened after this moment, impressions included."""
     behaviours = remembered(states)
     _keep_exposures(states, moment_ms)
-    _keep(states, np.array([each.time_ms <= moment_ms for each in behaviours], np.bool_), params)
+    _keep(states, np.array([each.time_ms <= moment_ms for each in behaviours], np.bool_), params, moment_ms)
 
 
 def click(states: States, items: NDArray[np.uint64], time_ms: int, params: UpdateParams) -> None:
@@ -95,7 +95,8 @@ def newest_ms(states: States) -> int:
     return int(states.time_ms[0, :lengths].max(initial=0))
 
 
-def _keep(states: States, kept: NDArray[np.bool_], params: UpdateParams) -> None:
+def _keep(states: States, kept: NDArray[np.bool_], params: UpdateParams, until_ms: int | None = None) -> None:
+    last_ms, of_behaviours_ms = int(states.last_ms[0]), newest_ms(states)
     slots, lengths = states.by_arrival(np.zeros(1, np.int64))
     at = slots[0, : lengths[0]]
     _become_first(states, at, kept, params.strengths > 0)
@@ -110,6 +111,10 @@ def _keep(states: States, kept: NDArray[np.bool_], params: UpdateParams) -> None
     shown = int(min(states.n_exposures[0], EXPOSURES))
     last_shown_ms = int(states.exposed_s[0, :shown].max(initial=0)) * 1000
     states.last_ms[0] = max(int(states.time_ms[0, :n].max(initial=0)), last_shown_ms)
+    if last_ms > of_behaviours_ms and (until_ms is None or last_ms <= until_ms):
+        states.last_ms[0] = (
+            last_ms  # an impression or a refund was the last: exposures have seconds, refunds are not there
+        )
 
 
 def _become_first(states: States, at: NDArray[np.int64], kept: NDArray[np.bool_], liked: NDArray[np.bool_]) -> None:

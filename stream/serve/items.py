@@ -22,18 +22,15 @@ FOLLOWERS_SHOWN: Final = 12
 NEAR_SHOWN: Final = 12
 
 KEPT_S: Final = 5.0
-"""How long it is kept in which lists an item stands: looking takes some 50 ms of another thread."""
-
-KEPT_ITEMS: Final = 100
+"""How long it is kept in which lists items stand: looking takes some 100 ms of another thread."""
 
 
-class ItemLists(NamedTuple):
-    """In which of the lists that were looked at an item stands."""
+class Looked(NamedTuple):
+    """Who gets what by the lists that were looked at."""
 
     looked_at: int
-    holding: int
-    places: tuple[int, ...]
-    followers: tuple[Follower, ...]
+    of: dict[str, list[Follower]]
+    """By item id."""
 
 
 class ItemDesk:
@@ -42,7 +39,9 @@ class ItemDesk:
     def __init__(self, tracker: Tracker, shelf: Shelf, lists: LastLists) -> None:
         """`lists`: those of the placement `home`."""
         self._tracker, self._shelf, self._lists = tracker, shelf, lists
-        self._looked_through: dict[str, tuple[float, ItemLists]] = {}
+        self._looked: tuple[float, Looked] = (float("-inf"), Looked(0, {}))
+        """When it was looked, by a monotonic clock."""
+        self._looking = asyncio.Lock()
 
     async def item(self, item_id: str) -> ItemAnswer:
         """What is known of an item."""
@@ -52,7 +51,13 @@ class ItemDesk:
         if known is None and not has_statistics:
             raise UnknownThingError(f"no item {item_id!r} is in the catalogue", "item_id")
         now_ms = time.time_ns() // 1_000_000
-        lists = await self._lists_with(item_id)
+        looked = await self._look()
+        followers = looked.of.get(item_id, [])
+        places = [0] * PLACES_SHOWN
+        for each in followers:
+            if each.rank <= PLACES_SHOWN:
+                places[each.rank - 1] += 1
+        best = sorted(followers, key=lambda each: (each.rank, -each.score))
         return ItemAnswer(
             item_id=item_id,
             title=item_id if known is None else known.title,
@@ -71,22 +76,20 @@ class ItemDesk:
             related=tuple(self._shelf.related(at, NEAR_SHOWN)),
             next=tuple(self._shelf.related(at, NEAR_SHOWN, forward=True)),
             similar=tuple(self._shelf.similar(at, NEAR_SHOWN)),
-            lists=lists.holding,
-            lists_all=lists.looked_at,
-            places=lists.places,
-            followers=lists.followers,
-            gates=tuple(self._gates(item_id, at, lists.holding)),
+            lists=len(followers),
+            lists_all=looked.looked_at,
+            places=tuple(places),
+            followers=tuple(best[:FOLLOWERS_SHOWN]),
+            gates=tuple(self._gates(item_id, at, len(followers))),
         )
 
-    async def _lists_with(self, item_id: str) -> ItemLists:
-        kept = self._looked_through.get(item_id)
-        if kept is not None and time.monotonic() - kept[0] < KEPT_S:
-            return kept[1]
-        found = await asyncio.to_thread(look_through, self._lists, item_id)
-        if len(self._looked_through) >= KEPT_ITEMS:
-            self._looked_through.clear()
-        self._looked_through[item_id] = time.monotonic(), found
-        return found
+    async def _look(self) -> Looked:
+        """One look for all who ask: one for each item would keep every thread busy, and with them whoever asks the broker."""
+        async with self._looking:
+            if time.monotonic() - self._looked[0] >= KEPT_S:
+                found = await asyncio.to_thread(look_through, self._lists)
+                self._looked = time.monotonic(), found
+            return self._looked[1]
 
     def _gates(self, item_id: str, at: int, holding: int) -> list[Gate]:
         knowledge = self._tracker.knowledge
@@ -107,9 +110,9 @@ class ItemDesk:
             Gate("listed", holding > 0, f"in {holding} lists"),
         ]
 
-    def items(self, question: SearchQuestion) -> ItemsAnswer:
+    async def items(self, question: SearchQuestion) -> ItemsAnswer:
         """A search."""
-        found, total = self._shelf.search(question.q, question.n)
+        found, total = await self._shelf.search(question.q, question.n)
         return ItemsAnswer(tuple(found), total)
 
     def related(self, item_id: str, question: RelatedQuestion) -> ItemsAnswer:
@@ -131,20 +134,15 @@ class ItemDesk:
         return ItemsAnswer(tuple(self._shelf.trending(allowed, time.time_ns() // 1_000_000, question.n)))
 
 
-def look_through(lists: LastLists, item_id: str) -> ItemLists:
+def look_through(lists: LastLists) -> Looked:
     """Blocking."""
-    wanted = b'"item_id":' + msgspec.json.encode(item_id)
     some = lists.some()
-    places, followers = [0] * PLACES_SHOWN, []
+    found: dict[str, list[Follower]] = {}
     for user, value in some:
-        if wanted not in value:
+        try:
+            record: Recommendation = recommendation_decoder.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # of a later release, say
             continue
-        record: Recommendation = recommendation_decoder.decode(value)
-        found = next((item for item in record.items if item.item_id == item_id), None)
-        if found is None:
-            continue
-        if found.rank <= PLACES_SHOWN:
-            places[found.rank - 1] += 1
-        followers.append(Follower(user.decode(errors="replace"), found.rank, found.score))
-    best = sorted(followers, key=lambda each: (each.rank, -each.score))
-    return ItemLists(len(some), len(followers), tuple(places), tuple(best[:FOLLOWERS_SHOWN]))
+        for item in record.items:
+            found.setdefault(item.item_id, []).append(Follower(user.decode(errors="replace"), item.rank, item.score))
+    return Looked(len(some), found)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from stream.kafka.partitioner import key_partition
 from stream.refresh.page import Page
 from stream.refresh.refresher import NOTHING, Request
 from stream.serve.answers import ListAnswer, ListedItem
+from stream.serve.errors import NotReadyError
 from stream.serve.followed.lists import LastLists
 from stream.serve.followed.people import FollowedPeople
 from stream.serve.followed.reasons import LastReasons
@@ -84,12 +86,12 @@ class ListDesk:
             answer = await self._from_published(user_id, record, question, page)
             if answer is not None:
                 return msgspec.structs.replace(answer, fresh=True)
-        while (
-            not fresh.state and time.monotonic() < deadline
-        ):  # it is ranked by the state, which follows with the next commit
-            await asyncio.sleep(STATE_LOOKED_FOR_EVERY_S)
-            fresh = self._reflected(user, partition, lists.get(user), question)
-        known = self._ranker.load(user_id)
+        if not fresh.state:  # it is ranked by the state, which follows with the next commit
+            fresh = await self._wait_for_state(user, partition, lists, question, deadline)
+        try:
+            known = self._ranker.load(user_id)
+        except NotReadyError:  # as a worker has it, nothing is known of them: a page is shown all the same
+            known = False
         made = self._ranker.list_for(
             user_id,
             partition,
@@ -105,18 +107,38 @@ class ListDesk:
         """Until what is known reflects the event that is named, within the question's time."""
         if question.min_offset is None and question.after is None:
             return Freshness(published=True, state=True)
-        if self._waiting >= self._settings.serve_max_waiting:
-            deadline = 0.0
-        self._waiting += 1
-        try:
+        with self._room(deadline) as until:
             while True:
                 waiter = lists.waiter(user)
-                found = self._reflected(user, partition, lists.get(user), question)
-                left_s = deadline - time.monotonic()
-                if found.published or left_s <= 0:
+                try:
+                    found = self._reflected(user, partition, lists.get(user), question)
+                    left_s = until - time.monotonic()
+                    # An event is known by its id once it is committed, which is after its list: where the state has more than
+                    # that (impressions, which change no list), no other list is to come.
+                    if found.published or (question.after is not None and found.state) or left_s <= 0:
+                        return found
+                    await waiter.wait(left_s if question.after is None else min(left_s, EVENT_LOOKED_FOR_EVERY_S))
+                finally:
                     waiter.forget()
+
+    async def _wait_for_state(
+        self, user: bytes, partition: int, lists: LastLists, question: ListQuestion, deadline: float
+    ) -> Freshness:
+        """Until the person's state reflects the event that is named, within the question's time."""
+        with self._room(deadline) as until:
+            while True:
+                found = self._reflected(user, partition, lists.get(user), question)
+                if found.state or time.monotonic() >= until:
                     return found
-                await waiter.wait(left_s if question.after is None else min(left_s, EVENT_LOOKED_FOR_EVERY_S))
+                await asyncio.sleep(STATE_LOOKED_FOR_EVERY_S)
+
+    @contextmanager
+    def _room(self, deadline: float) -> Iterator[float]:
+        """One more who waits, and until when: not at all where enough wait already."""
+        until = deadline if self._waiting < self._settings.serve_max_waiting else 0.0
+        self._waiting += 1
+        try:
+            yield until
         finally:
             self._waiting -= 1
 
@@ -158,7 +180,7 @@ class ListDesk:
             if reasons is None:
                 return None
         listed = self._ranker.listed(record, reasons)
-        kept = self._kept(listed, question)
+        kept = self._kept(listed, question, self._ranker.is_allowed(page, user_id, [each.item_id for each in listed]))
         if len(kept) < min(question.n, len(listed)):
             return None  # what fills it up again is ranked
         left_out = len(listed) - len(kept)
@@ -190,13 +212,13 @@ class ListDesk:
             await asyncio.sleep(REASONS_ASKED_EVERY_S)
         return None
 
-    def _kept(self, listed: Sequence[ListedItem], question: Wanted) -> list[ListedItem]:
+    def _kept(self, listed: Sequence[ListedItem], question: Wanted, is_allowed: Sequence[bool]) -> list[ListedItem]:
         """What a request leaves of a list: what may still be shown, and what it wants."""
         excluded, categories = frozenset(question.exclude), frozenset(question.category)
         kept = []
         items = self._ranker.catalogue_items([each.item_id for each in listed])
-        for each, item in zip(listed, items, strict=True):
-            if item is None or not item.available or each.item_id in excluded:
+        for each, item, may in zip(listed, items, is_allowed, strict=True):
+            if item is None or not item.available or not may or each.item_id in excluded:
                 continue
             if fits(item, categories, question.price_min, question.price_max):
                 kept.append(each)

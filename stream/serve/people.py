@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import numpy as np
 
 from stream.refresh.refresher import Request
 from stream.serve.answers import Belief, PeopleAnswer, PersonAnswer, PersonFound, YouAnswer
+from stream.serve.errors import UnknownThingError
 from stream.serve.followed.lists import LastLists
 from stream.serve.followed.people import FollowedPeople
 from stream.serve.followed.reasons import LastReasons
-from stream.serve.person import person_answer
+from stream.serve.person import behaviours_of, person_answer
 from stream.serve.ranker import Ranker
 from stream.serve.told import Teller
 from stream.settings import Settings
@@ -55,6 +56,19 @@ class PeopleDesk:
         asking = self._tracker.refresher.ask(self._ranker.states, np.zeros(1, np.int64), now_ms)
         outcomes = self._reasons.earned(user_id.encode())
         return person_answer(user_id, self._partition_of(user_id), asking, self._ranker, outcomes, known=known)
+
+    def check_known(self, user_id: str, items: Sequence[str]) -> None:
+        """Of what a person may want less: what they met, and what they could be shown.
+
+        Raises:
+            UnknownThingError: one of the items is neither. Whoever has a link may send these, and ids that are made up would be
+                known to every worker from then on.
+        """
+        self._ranker.load(user_id)
+        met = {behaviour.item_id for behaviour in behaviours_of(self._ranker)}
+        for at, item_id in enumerate(items):
+            if item_id not in met and self._ranker.catalogue_item(item_id) is None:
+                raise UnknownThingError(f"no item {item_id!r} is in the catalogue", f"$.items[{at}]")
 
     def people(self, n: int) -> PeopleAnswer:
         """Who was active lately."""

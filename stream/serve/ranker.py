@@ -213,6 +213,17 @@ class Ranker:
         found = knowledge.index.lookup(np.array([hash_for(item_id) for item_id in item_ids], np.uint64)).tolist()
         return [knowledge.catalog.item(at) if at >= 0 else None for at in found]
 
+    def is_allowed(self, page: Page, user_id: str, item_ids: Sequence[str]) -> list[bool]:
+        """Whether rules allow the person each of these there by now."""
+        pages, knowledge = self._tracker.refresher.pages, self._tracker.knowledge
+        if pages.rules.is_empty or not pages.rules.ids:
+            return [True] * len(item_ids)
+        allowed = page.allowed(user_id.encode(), pages.seen(time.time_ns() // 1_000_000))
+        if allowed is None:
+            return [True] * len(item_ids)
+        rows = knowledge.index.lookup(np.array([knowledge.names.hash_for(each) for each in item_ids], np.uint64))
+        return [0 <= row < len(allowed) and bool(allowed[row]) for row in rows.tolist()]
+
     def title_of(self, item_id: str) -> str:
         """Of an item of the catalogue; else the id itself."""
         item = self.catalogue_item(item_id)
@@ -253,8 +264,8 @@ class Ranker:
         now_ms = time.time_ns() // 1_000_000
         person = refresher.what_if(self.states, asking, 0, refresher.ranking_inputs(now_ms, user_id.encode()))
         places = used_places(person.past)[:_COUNTERFACTUAL_PLACES].tolist()
-        if not places:
-            return None
+        if not places or int(person.rank().items[0, 0]) != leader:
+            return None  # more than scores put it there: a rule, say
         leads = person.leads([(place,) for place in places]).tolist()
         catalog = self._tracker.knowledge.catalog
         for place, replacement in zip(places, leads, strict=True):

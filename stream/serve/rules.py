@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -53,11 +54,14 @@ class RuleDesk:
         self._settings, self._tracker, self._ranker = settings, tracker, ranker
         self._lists, self._people, self._partition_of = lists, people, partition_of
         self._moved: tuple[float, Counter[str]] = (float("-inf"), Counter())
+        self._counting = asyncio.Lock()
 
     async def rules(self) -> RulesAnswer:
         """Those that are followed, and what they moved in the last lists."""
-        if time.monotonic() - self._moved[0] > KEPT_S:
-            self._moved = time.monotonic(), await asyncio.to_thread(moved_places, self._lists)
+        async with self._counting:  # once for all who ask
+            if time.monotonic() - self._moved[0] > KEPT_S:
+                found = await asyncio.to_thread(moved_places, self._lists)
+                self._moved = time.monotonic(), found
         pages = self._tracker.refresher.pages
         active, moved = pages.rules, self._moved[1]
         book, counting = active.book, set(active.ids)
@@ -154,7 +158,9 @@ def moved_places(lists: LastLists) -> Counter[str]:
     """How many places of the last lists each rule moved; blocking."""
     found: Counter[str] = Counter()
     for _, value in lists.some():
-        if b'"moved_by":"rule:' in value:
+        if b'"moved_by":"rule:' not in value:
+            continue
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):  # of a later release, say
             found.update(str(item.moved_by) for item in recommendation_decoder.decode(value).items)
     return found
 

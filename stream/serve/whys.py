@@ -91,7 +91,7 @@ class WhyDesk:
         """The row as the question has it; names that mean no behaviour."""
         states, params = self._ranker.states, self._ranker.update
         names = self._tracker.knowledge.names
-        last_ms = edits.newest_ms(states)
+        last_ms = int(states.last_ms[0])  # of impressions, too
         behaviours = edits.remembered(states)
         hashes = [names.hash_for(name) for name in question.without]
         struck, unknown = edits.named(behaviours, question.without, hashes)

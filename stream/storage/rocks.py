@@ -264,7 +264,7 @@ def _lock(path: Path) -> IO[str]:
     except OSError:
         file.close()
         raise UsageError(
-            f"data directory {path} is in use by another worker.", "give each worker a --data-dir of its own"
+            f"data directory {path} is in use by another process.", "give each a --data-dir of its own"
         ) from None
     file.truncate(0)
     file.write(f"{os.getpid()}\n")

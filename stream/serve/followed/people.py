@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -23,8 +24,9 @@ FIRST_OTHER_KEY: Final = b"\xf5"
 class FollowedPeople:
     """Packed states by user id."""
 
-    def __init__(self, table: FollowedTable) -> None:
-        self._table = table
+    def __init__(self, table: FollowedTable, on_gone: Callable[[list[bytes]], None] = lambda _: None) -> None:
+        """`on_gone` is called in the follower's thread with those who were forgotten (`user_ttl_days`)."""
+        self._table, self._on_gone = table, on_gone
         self._lately: OrderedDict[bytes, int] = OrderedDict()
         self._lock = threading.Lock()
         self.arrived = 0.0
@@ -38,6 +40,8 @@ class FollowedPeople:
         """See `stream.kafka.follower.Taker`."""
         newest = {r.key: r.value for r in records if r.key and r.key < FIRST_OTHER_KEY}
         self._table.write(partition, newest.items(), records[-1].offset + 1)
+        if gone := [user for user, value in newest.items() if value is None]:
+            self._on_gone(gone)
         self.arrived = time.monotonic()
         with self._lock:
             for user, value in newest.items():
@@ -51,6 +55,8 @@ class FollowedPeople:
     def begin_anew(self) -> None:
         """See `stream.kafka.follower.Taker`."""
         self._table.drop_all()
+        with self._lock:
+            self._lately.clear()
 
     def lately(self, n: int) -> list[tuple[str, int]]:
         """Who was active lately and when, event time in ms; who came last first."""

@@ -5,6 +5,7 @@ Keys: `u` + user: ids of the lists whose reasons are kept; `r` + id: the record 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -66,6 +67,13 @@ class LastReasons:
         """See `stream.kafka.follower.Taker`."""
         self._table.drop_all()
 
+    def forget(self, users: Sequence[bytes]) -> None:
+        """Keep nothing of these people. From any thread."""
+        lists = self._table.store.get_many([b"u" + user for user in users])
+        gone = [b"r" + list_id for ids in lists for list_id in _ids(ids or b"")]
+        gone += [prefix + user for user in users for prefix in (b"u", b"e")]
+        self._table.store.write([(key, None) for key in gone], None)
+
     def of_list(self, recommendation_id: str) -> Reasons | None:
         """The record of reasons of a list; None: it has none, or none that is kept."""
         list_id = _id(recommendation_id)
@@ -94,7 +102,7 @@ class LastReasons:
 
 def _of_lists(user: str, before: bytes, new: list[tuple[bytes, bytes]]) -> dict[bytes, bytes | None]:
     """What changes when these lists of a person come: the oldest are forgotten."""
-    ids = [before[at : at + _ID_BYTES] for at in range(0, len(before), _ID_BYTES)]
+    ids = _ids(before)
     changed: dict[bytes, bytes | None] = {}
     for list_id, value in new:
         changed[b"r" + list_id] = value
@@ -103,6 +111,10 @@ def _of_lists(user: str, before: bytes, new: list[tuple[bytes, bytes]]) -> dict[
         changed[b"r" + gone] = None
     changed[b"u" + user.encode()] = b"".join(ids[-LISTS_KEPT:])
     return changed
+
+
+def _ids(joined: bytes) -> list[bytes]:
+    return [joined[at : at + _ID_BYTES] for at in range(0, len(joined), _ID_BYTES)]
 
 
 def _head(value: bytes | None) -> _Reasons | _Outcome | None:

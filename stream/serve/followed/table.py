@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from stream.errors import StorageError
 from stream.storage.rocks import PartitionStore, PartitionStores
 
 POSITION_PREFIX: Final = b"\xf7"
@@ -24,6 +26,7 @@ class FollowedTable:
     def __init__(self, stores: PartitionStores) -> None:
         self._stores = stores
         self.store: PartitionStore = stores[0]
+        self._dropping = threading.Lock()
 
     def position(self, partition: int) -> int | None:
         """See `stream.kafka.follower.Taker`."""
@@ -52,13 +55,22 @@ class FollowedTable:
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key."""
-        (value,) = self.store.get_many([key])
+        store = self.store
+        try:
+            (value,) = store.get_many([key])
+        except StorageError:
+            with self._dropping:  # where the topic was made again: until there is a store again
+                again = self.store
+            if again is store:
+                raise
+            (value,) = again.get_many([key])
         return value
 
     def drop_all(self) -> None:
         """Forget everything."""
-        self._stores.wipe(0)
-        self.store = self._stores[0]
+        with self._dropping:
+            self._stores.wipe(0)
+            self.store = self._stores[0]
 
     def close(self) -> None:
         """Flush and close."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -16,6 +17,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response, Stream
 from starlette.routing import Mount, Router
 from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from stream.params import decode_limits
 from stream.serve import questions as q
@@ -35,6 +37,8 @@ STREAMS_MAX: Final = 50
 """Pages that watch the figures at one time."""
 
 FIGURES_EVERY_S: Final = 1.0
+FIGURES_KEPT_S: Final = 0.2
+"""For whoever asks meanwhile: at 10,000 events a second they take 10 ms, and fifty pages may watch."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -46,6 +50,8 @@ class Handlers:
         self._app = app
         self._limits = decode_limits(app.settings)
         self._streams = 0
+        self._figures: tuple[float, bytes] = (float("-inf"), b"")
+        """When they were made, by a monotonic clock."""
 
     # --- lists ---
 
@@ -93,6 +99,7 @@ class Handlers:
     async def less(self, request: Request) -> Response:
         user_id = self._app.links.user_of(request.path_params["token"])
         question = body_as(q.LessQuestion, await request.body())
+        self._app.desks.people.check_known(user_id, question.items)
         sent = [
             await self._sent(Event(user_id, "dislike", item_id, event_id=f"less-{uuid4().hex}"))
             for item_id in question.items
@@ -102,7 +109,8 @@ class Handlers:
     # --- items ---
 
     async def items(self, request: Request) -> Response:
-        return _json(self._app.desks.items.items(query_as(q.SearchQuestion, request.query_params.multi_items())))
+        question = query_as(q.SearchQuestion, request.query_params.multi_items())
+        return _json(await self._app.desks.items.items(question))
 
     async def item(self, request: Request) -> Response:
         _no_query(request)
@@ -135,21 +143,37 @@ class Handlers:
 
     async def now(self, request: Request) -> Response:
         _no_query(request)
-        return _json(self._app.now_answer())
+        return Response(self._figures_now(), media_type="application/json")
+
+    def _figures_now(self) -> bytes:
+        now = time.monotonic()
+        if now - self._figures[0] >= FIGURES_KEPT_S:
+            self._figures = now, msgspec.json.encode(self._app.now_answer())
+        return self._figures[1]
 
     async def now_stream(self, request: Request) -> Response:
+        return _Stream(self, request)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """One page more that watches.
+
+        Raises:
+            TooManyError: too many do.
+        """
         if self._streams >= STREAMS_MAX:
             raise TooManyError(f"{STREAMS_MAX} pages watch already. Fix: close one")
-        return StreamingResponse(self._figures(request), media_type="text/event-stream")
-
-    async def _figures(self, request: Request) -> AsyncIterator[bytes]:
         self._streams += 1
         try:
-            while not self._app.is_stopping and not await request.is_disconnected():
-                yield b"data: " + msgspec.json.encode(self._app.now_answer()) + b"\n\n"
-                await asyncio.sleep(FIGURES_EVERY_S)
+            yield
         finally:
             self._streams -= 1
+
+    async def figures(self, request: Request) -> AsyncIterator[bytes]:
+        """One answer a second, for as long as somebody reads them; to a HEAD none."""
+        while request.method != "HEAD" and not self._app.is_stopping and not await request.is_disconnected():
+            yield b"data: " + self._figures_now() + b"\n\n"
+            await asyncio.sleep(FIGURES_EVERY_S)
 
     async def rules(self, request: Request) -> Response:
         _no_query(request)
@@ -175,6 +199,19 @@ class Handlers:
 
     async def document(self, _: Request) -> Response:
         return Response(msgspec.json.encode(openapi()), media_type="application/json")
+
+
+class _Stream(StreamingResponse):
+    """Has its place from before its head is sent: of pages that come at the same moment no more get one than there are."""
+
+    def __init__(self, handlers: Handlers, request: Request) -> None:
+        super().__init__(handlers.figures(request), media_type="text/event-stream")
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        with self._handlers.watching():
+            await super().__call__(scope, receive, send)
 
 
 def http_app(app: ServeApplication) -> Guard:
@@ -248,7 +285,7 @@ def _id(request: Request, name: str) -> str:
 
 def _rank(request: Request) -> int:
     text = request.path_params["rank"]
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= q.N_MAX):
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(q.N_MAX)) and 1 <= int(text) <= q.N_MAX):
         raise RefusedQuestionError(f"a rank is 1 to {q.N_MAX}", "rank")
     return int(text)
 

@@ -72,7 +72,7 @@ ROUTES: Final = (
     Route("you", "GET", "/v1/you/{token}", "What is shown to a person themselves", a.YouAnswer, others=(410,)),
     Route(
         "less", "POST", "/v1/you/{token}/less", "The person wants less of some items", a.SentEvent, body=q.LessQuestion,
-        status=201, others=(410, 413),
+        status=201, others=(404, 410, 413),
     ),
     Route("live", "GET", "/health/live", "The process runs", a.Live, takes_lists=False),
     Route("ready", "GET", "/health/ready", "It answers as it should", a.Ready, takes_lists=False),

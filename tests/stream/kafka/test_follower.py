@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
-from confluent_kafka import Producer
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from stream.errors import TopicsError
-from stream.kafka.follower import GATHER_S, LogFollower, _next
-from stream.kafka.replica import POLL_S, Replicated
+from stream.kafka import follower as follower_module
+from stream.kafka.follower import LogFollower
+from stream.kafka.replica import Replicated
 from stream.settings import load_settings
 
 DEADLINE_S = 30
@@ -116,44 +119,121 @@ def test_a_topic_that_is_not_there_ends_it_with_what_to_do(embedded):
     assert "topics create" in str(failed[0])
 
 
-# --- what is taken at once ---
+# --- a topic that is made again while it is followed ---
 
 
-class WrittenLog:
-    """A consumer of what is there already; it notes how long it was asked to wait."""
+class Message:
+    """A record as librdkafka hands it over."""
 
-    def __init__(self, *values: str) -> None:
-        self._values = list(values)
-        self.waits_s: list[float] = []
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
 
-    def poll(self, timeout_s: float) -> str | None:
-        self.waits_s.append(timeout_s)
-        return self._values.pop(0) if self._values else None
+    def error(self) -> None:
+        return None
 
-    def consume(self, n: int, timeout_s: float) -> list[str]:
-        """As librdkafka's: it would wait for all of the timeout unless there are n."""
-        self.waits_s.append(timeout_s)
-        taken, self._values = self._values[:n], self._values[n:]
-        return taken
+    def key(self) -> bytes:
+        return b"k"
 
+    value = key
 
-def test_one_record_is_not_kept_waiting_for_a_batch_of_them() -> None:
-    log = WrittenLog("a", "b", "c")
+    def partition(self) -> int:
+        return 0
 
-    assert _next(log, 100) == ["a", "b", "c"]
-    assert log.waits_s == [POLL_S, GATHER_S], "the first wait ends with the first record"
-    assert GATHER_S < POLL_S / 10
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 0
 
 
-def test_what_is_beyond_a_batch_is_left_for_the_next() -> None:
-    log = WrittenLog("a", "b", "c")
+class Broker:
+    """A topic of one partition that can be deleted and made again."""
 
-    assert _next(log, 2) == ["a", "b"]
-    assert _next(log, 2) == ["c"]
+    def __init__(self, records: int) -> None:
+        self.records, self.is_there = records, True
+
+    def bounds(self, *_: object) -> dict[tuple[str, int], tuple[int, int]]:
+        return {("t", 0): (0, self.records)}
+
+    def consumer(self, _: object) -> BrokersConsumer:
+        return BrokersConsumer(self)
 
 
-def test_nothing_is_waited_for_once() -> None:
-    log = WrittenLog()
+class BrokersConsumer:
+    """As `auto.offset.reset=earliest`: from an offset that is not there it goes to the beginning."""
 
-    assert _next(log, 100) == []
-    assert log.waits_s == [POLL_S]
+    def __init__(self, broker: Broker) -> None:
+        self._broker, self._at = broker, 0
+
+    def list_topics(self, topic: str, timeout: float) -> SimpleNamespace:
+        there = {0: None} if self._broker.is_there else {}
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions=there)})
+
+    def assign(self, where: list[TopicPartition]) -> None:
+        self._at = where[0].offset
+
+    def position(self, where: list[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition("t", 0, self._at)]
+
+    def poll(self, timeout: float) -> Message | None:
+        if not self._broker.is_there:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        if self._at > self._broker.records:
+            self._at = 0
+        if self._at == self._broker.records:
+            threading.Event().wait(0.001)
+            return None
+        self._at += 1
+        return Message(self._at - 1)
+
+    def consume(self, n: int, timeout: float) -> list[Message]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def broker_of_one(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    made = Broker(5)
+    monkeypatch.setattr(follower_module, "Consumer", made.consumer)
+    monkeypatch.setattr(follower_module, "log_bounds", made.bounds)
+    monkeypatch.setattr(follower_module, "REOPEN_S", 0.01)
+    return made
+
+
+def test_a_topic_that_is_made_again_while_it_is_followed_is_read_from_its_beginning(broker_of_one: Broker):
+    kept, failed = Kept(), []
+    running = follower("127.0.0.1:1", kept, failed)
+    assert running.has_caught_up.wait(DEADLINE_S)
+    kept.until(5)
+    broker_of_one.records = 3  # the old records are gone
+    with kept.told:
+        assert kept.told.wait_for(lambda: kept.begun_anew and len(kept.records.get(0, ())) == 3, DEADLINE_S)
+    assert running.has_caught_up.wait(DEADLINE_S)
+    running.stop()
+    assert [r.offset for r in kept.records[0]] == [0, 1, 2]
+    assert (kept.begun_anew, failed) == (1, [])
+
+
+def test_while_a_topic_is_not_there_for_a_moment_its_follower_lives(broker_of_one: Broker):
+    kept, failed = Kept(), []
+    running = follower("127.0.0.1:1", kept, failed)
+    assert running.has_caught_up.wait(DEADLINE_S)
+    looked = threading.Event()
+    real = BrokersConsumer.list_topics
+
+    def noticing(self: BrokersConsumer, topic: str, timeout: float) -> SimpleNamespace:
+        if not broker_of_one.is_there:
+            looked.set()
+        return real(self, topic, timeout)
+
+    BrokersConsumer.list_topics, broker_of_one.is_there = noticing, False
+    try:
+        assert looked.wait(DEADLINE_S)
+        broker_of_one.is_there, broker_of_one.records = True, 9
+        kept.until(9)
+    finally:
+        BrokersConsumer.list_topics = real
+    running.stop()
+    assert failed == []

@@ -6,14 +6,24 @@ import asyncio
 import threading
 import time
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.errors import BrokerUnreachableError, StuckError, TopicsError
 from stream.kafka import replica as replica_module
-from stream.kafka.replica import BATCH_RECORDS, MAX_BATCHES_AHEAD, Replicated, TopicReplica, read_whole
+from stream.kafka.replica import (
+    BATCH_RECORDS,
+    GATHER_S,
+    MAX_BATCHES_AHEAD,
+    POLL_S,
+    Replicated,
+    TopicReplica,
+    next_messages,
+    read_whole,
+)
 from stream.settings import Settings
 
 DEADLINE_S = 20.0
@@ -244,3 +254,63 @@ async def test_a_large_topic_is_read_for_as_long_as_it_takes_while_it_goes_on() 
 async def test_a_topic_of_which_nothing_comes_any_more_is_told_of() -> None:
     with pytest.raises(StuckError, match=r"nothing of interest\.items was read for 0\.3 s, after 0 records"):
         await read_whole([SlowReplica(0, 0), SlowReplica(1, 60)], stalled_s=0.3)
+
+
+# --- what is taken at once ---
+
+
+class WrittenLog:
+    """A consumer of what is there already; it notes how long it was asked to wait."""
+
+    def __init__(self, *values: str) -> None:
+        self._values = list(values)
+        self.waits_s: list[float] = []
+
+    def poll(self, timeout_s: float) -> str | None:
+        self.waits_s.append(timeout_s)
+        return self._values.pop(0) if self._values else None
+
+    def consume(self, n: int, timeout_s: float) -> list[str]:
+        """As librdkafka's: it would wait for all of the timeout unless there are n."""
+        self.waits_s.append(timeout_s)
+        taken, self._values = self._values[:n], self._values[n:]
+        return taken
+
+
+def test_one_record_is_not_kept_waiting_for_a_batch_of_them() -> None:
+    log: Any = WrittenLog("a", "b", "c")
+
+    assert next_messages(log, 100, GATHER_S) == ["a", "b", "c"]
+    assert log.waits_s == [POLL_S, GATHER_S], "the first wait ends with the first record"
+    assert GATHER_S <= POLL_S / 10
+
+
+def test_what_is_beyond_a_batch_is_left_for_the_next() -> None:
+    log: Any = WrittenLog("a", "b", "c")
+
+    assert next_messages(log, 2, GATHER_S) == ["a", "b"]
+    assert next_messages(log, 2, GATHER_S) == ["c"]
+
+
+def test_nothing_is_waited_for_once() -> None:
+    log: Any = WrittenLog()
+
+    assert next_messages(log, 100, GATHER_S) == []
+    assert log.waits_s == [POLL_S]
+
+
+async def test_one_record_of_a_replica_is_not_kept_waiting_for_a_batch_of_them(broker, monkeypatch) -> None:
+    asked: list[tuple[int, float]] = []
+
+    class Noticing(Consumer):
+        def consume(self, num_messages, timeout):
+            asked.append((num_messages, timeout))
+            return super().consume(num_messages, timeout)
+
+    monkeypatch.setattr(replica_module, "Consumer", Noticing)
+    async with reading(broker) as reader:
+        await reader.caught_up()
+        produce(broker, [(0, b"a", b"1")])
+        await reader.until(lambda: any(record.key == b"a" for record in reader.records))
+    assert asked, "it was read"
+    assert all(timeout <= GATHER_S for _, timeout in asked)

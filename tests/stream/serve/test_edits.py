@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.vocabulary import ACTIONS, CLICK, DISLIKE, IMPRESSION, PURCHASE, QUERY, VIEW
+from models.vocabulary import ACTIONS, CLICK, DISLIKE, IMPRESSION, PURCHASE, QUERY, REFUND, VIEW
 from stream.params import update_params
 from stream.serve.edits import as_of, click, named, newest_ms, remembered, strike
 from stream.settings.load import SettingsAsGiven
@@ -121,3 +122,27 @@ def test_names_mean_a_behaviour_or_all_about_an_item():
     struck, unknown = named(behaviours, ["one", behaviours[1].key, "other"], [1 << 40, 0, 9 << 40])
     assert struck == {each.key for each in behaviours}
     assert unknown == ["other"]
+
+
+def shown(states: States, time_ms: int, action: int = IMPRESSION) -> None:
+    """One thing more at this time, which is no behaviour."""
+    one, zeros = np.zeros(1, np.int64), np.zeros(1, np.uint8)
+    columns = EventColumns(
+        one, states.fence[:1] + 1, one + time_ms, one.astype(np.uint64) + 7, zeros + action, zeros, zeros,
+        zeros.astype(np.uint32), zeros,
+    )  # fmt: skip
+    apply_events(states, columns, PARAMS)
+
+
+@pytest.mark.parametrize("action", [IMPRESSION, REFUND])
+def test_who_was_there_last_stays_so_whatever_is_struck_out(action: int):
+    # How long somebody is idle chooses their weights; exposures have seconds, refunds leave nothing else.
+    states = applied([(1, CLICK, 0), (2, CLICK, 5)])
+    last_ms = 1_700_000_009_876
+    shown(states, last_ms, action)
+    strike(states, {remembered(states)[0].key}, PARAMS)
+    assert states.last_ms[0] == last_ms
+    as_of(states, last_ms, PARAMS)
+    assert states.last_ms[0] == last_ms
+    as_of(states, last_ms - 1, PARAMS)
+    assert states.last_ms[0] < last_ms

@@ -203,7 +203,7 @@ def test_sizes_are_numbers_that_grow(stores):
 def test_a_second_worker_on_the_same_directory_is_told_to_take_its_own(tmp_path):
     first = DataDirectory(tmp_path / "data", MIB, MIB)
     owner = (tmp_path / "data" / "lock").read_text()
-    with pytest.raises(UsageError, match="in use by another worker") as refused:
+    with pytest.raises(UsageError, match="in use by another process") as refused:
         DataDirectory(tmp_path / "data", MIB, MIB)
     assert "--data-dir" in refused.value.fix
     assert (tmp_path / "data" / "lock").read_text() == owner != ""

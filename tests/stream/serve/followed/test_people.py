@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,22 @@ def test_a_cleared_row_is_nobody():
     clear(states)
     for name, column in states.columns._asdict().items():
         assert column[0].tobytes() == getattr(fresh, name)[0].tobytes(), name
+
+
+def test_who_asks_while_a_topic_that_was_made_again_is_dropped_is_told_of_nobody(tmp_path: Path):
+    with tables(tmp_path) as made, ThreadPoolExecutor(1) as other:
+        people = FollowedPeople(made["people"])
+        people.take(0, [Replicated(b"mei", packed(5, 1_700_000_000_000), 0, 0, 0)])
+        stores = made["people"]._stores
+        wipe, asked = stores.wipe, []
+
+        def wiping(partition: int) -> None:
+            wipe(partition)
+            asked.append(other.submit(people.load, b"mei", States(1)))
+            wait(asked, timeout=0.2)  # it has to come before there is a store again
+
+        stores.wipe = wiping  # type: ignore[method-assign]
+        people.begin_anew()
+        assert asked[0].result() is False
+        assert people.lately(5) == []
+        assert people.position(0) is None

@@ -8,6 +8,7 @@ from followed_records import tables
 from reason_records import reasons_record
 
 from stream.kafka.replica import Replicated
+from stream.serve.followed.people import FollowedPeople
 from stream.serve.followed.reasons import LISTS_KEPT, OUTCOMES_KEPT, LastReasons
 from stream.wire.records import OutcomeAttribution, encode
 
@@ -68,3 +69,16 @@ def test_what_is_no_record_is_passed_over(tmp_path: Path):
         assert kept.of_list("ab") is None
         take(kept, [reasons("mei", 1)], 5)
         assert kept.of_list(f"{1:032x}") is not None
+
+
+def test_of_who_is_forgotten_nothing_is_kept(tmp_path: Path):
+    with tables(tmp_path) as made:
+        kept = LastReasons(made["reasons"])
+        people = FollowedPeople(made["people"], kept.forget)
+        take(kept, [reasons("mei", 1), reasons("mei", 2), outcome("mei", 3), reasons("tom", 4), outcome("tom", 5)])
+        people.take(0, [Replicated(b"mei", None, 0, 0, 0)])  # as after `user_ttl_days`
+        assert [kept.of_list(f"{n:032x}") for n in (1, 2)] == [None, None]
+        assert kept.earned(b"mei") == []
+        assert made["reasons"].get(b"umei") is None
+        assert kept.of_list(f"{4:032x}") is not None
+        assert len(kept.earned(b"tom")) == 1

@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from stream.metrics import Metrics
 from stream.serve.answers import Ready
-from stream.serve.http.app import http_app
+from stream.serve.http import app as app_module
+from stream.serve.http.app import Handlers, http_app
 from stream.serve.http.routes import ROUTES
 from stream.settings.load import SettingsAsGiven
 
@@ -48,3 +50,33 @@ async def test_probes_tell_why_and_the_pages_are_there():
         assert (await asking.get("/you/anything")).status_code == 200
         assert (await asking.get("/")).headers["location"] == "/explorer/"
         assert (await asking.get("/openapi.json")).json()["openapi"] == "3.1.0"
+
+
+class Asked:
+    """A process that counts how often its figures are made."""
+
+    def __init__(self) -> None:
+        self.settings, self.made = SettingsAsGiven(), 0
+
+    def now_answer(self) -> Ready:
+        self.made += 1
+        return Ready(True, str(self.made))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock, to be set."""
+    now = [100.0]
+    monkeypatch.setattr(app_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+async def test_figures_are_made_once_for_all_who_ask_at_one_moment(clock: list[float]):
+    asked: Any = Asked()
+    handlers = Handlers(asked)
+    request = Request({"type": "http", "method": "GET", "query_string": b"", "headers": []})
+    answers = {bytes((await handlers.now(request)).body) for _ in range(50)}
+    assert (asked.made, len(answers)) == (1, 1)
+    clock[0] += app_module.FIGURES_KEPT_S
+    assert bytes((await handlers.now(request)).body) not in answers
+    assert asked.made == 2
