@@ -26,10 +26,15 @@ BUDGET: Final = 200
 
 
 def what_would_change(
-    person: WhatIf, places: NDArray[np.uint64], index: ItemIndex, name_of: NameOf
+    person: WhatIf, places: NDArray[np.uint64], leader: int, index: ItemIndex, name_of: NameOf
 ) -> WithoutItems | None:
-    """For one person; `places` (H,) are the hashes of the items of the history. None where nothing that was tried does."""
-    found = counterfactual(person.rank(), used_places(person.past), person.leads, BUDGET)
+    """For one person, whose list the item with the dense index `leader` leads; `places` (H,) are the hashes of the items of the
+    history. None where nothing that was tried does, or where by scores alone another would lead: a rule forbids that one, say,
+    and what is tried here knows no rules."""
+    ranked = person.rank()
+    if int(ranked.items[0, 0]) != leader:
+        return None
+    found = counterfactual(ranked, used_places(person.past), person.leads, BUDGET)
     return None if found is None or not found.verified else _named(found, places, index, name_of)
 
 

@@ -574,7 +574,9 @@ class Refresher:
                 inputs = self.ranking_inputs(now_ms, due[i].key)
                 person, places = self.what_if(states, asking, i, inputs), asking.recent.items[i]
                 try:
-                    found = what_would_change(person, places, knowledge.index, knowledge.name_of)
+                    found = what_would_change(
+                        person, places, int(ranked.items[i, 0]), knowledge.index, knowledge.name_of
+                    )
                 except ArithmeticError as error:  # an extra: the list and its reasons are as good without
                     logger.warning("user %r: what would change the list is not known: %s", due[i].key[:64], error)
                 else:
