@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Router
@@ -228,7 +229,8 @@ def http_app(app: ServeApplication) -> Guard:
         StarletteRoute("/openapi.json", handlers.document, methods=["GET"]),
         StarletteRoute("/", _to_explorer, methods=["GET"]),
         StarletteRoute("/you/{token}", _page(str(explorer.joinpath("you.html"))), methods=["GET"]),
-        Mount("/explorer", StaticFiles(directory=str(explorer), html=True, check_dir=False)),
+        # Only the files: compressing lists would cost more than ranking them, and a load balancer does it as well.
+        Mount("/explorer", GZipMiddleware(StaticFiles(directory=str(explorer), html=True, check_dir=False))),
     ]
     # No `Starlette`: it would answer what handlers raise, and here the guard does.
     inner = Router(routes, redirect_slashes=False)

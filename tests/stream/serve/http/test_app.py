@@ -46,7 +46,9 @@ async def test_probes_tell_why_and_the_pages_are_there():
         assert (await asking.get("/health/live")).json() == {"live": True}
         ready = await asking.get("/health/ready")
         assert (ready.status_code, ready.json()["why_not"]) == (503, "reading interest.recommendations")
-        assert (await asking.get("/explorer/")).status_code == 200
+        page = await asking.get("/explorer/")
+        assert page.status_code == 200
+        assert page.headers["content-encoding"] == "gzip"
         assert (await asking.get("/you/anything")).status_code == 200
         assert (await asking.get("/")).headers["location"] == "/explorer/"
         assert (await asking.get("/openapi.json")).json()["openapi"] == "3.1.0"
