@@ -6,7 +6,9 @@ left unfinished is undone before anything is read. So a replay that was killed g
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Literal, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -36,6 +38,10 @@ _OF_THE_RECORD: Final = frozenset(
 )
 """What a broker, or our own client, says of a record that it will never take; of a whole batch that one is in, too."""
 
+SEQUENCE_TRIES: Final = 3
+"""After a batch that the broker refused librdkafka 2.16 numbers the next one as if it had been taken; that transaction fails, too,
+and only then does it begin to count anew."""
+
 Timestamps = Literal["original", "now"]
 
 
@@ -49,6 +55,10 @@ class Landed(NamedTuple):
 
 class RecordsRefusedError(Exception):
     """At least one of the records will never be taken; nothing of the transaction was sent. Says what the broker said."""
+
+
+class _SequenceLostError(Exception):
+    """Nothing was sent, and the next try begins with new numbers."""
 
 
 class Writer(Protocol):
@@ -82,7 +92,8 @@ class ReplayWriter:
                 "transaction.timeout.ms": int(min(TRANSACTION_S, settings.delivery_timeout_s) * 1000),
                 # Longer than the transaction a record may not wait.
                 "delivery.timeout.ms": int(min(TRANSACTION_S, settings.delivery_timeout_s) * 1000),
-            }
+            },
+            logger=_quiet(),  # what ends a replay is raised, and told in one line
         )
         try:
             self._producer.init_transactions(settings.delivery_timeout_s)
@@ -92,6 +103,14 @@ class ReplayWriter:
 
     def send(self, letters: Sequence[Letter]) -> list[Landed]:
         """See `Writer`."""
+        for _ in range(SEQUENCE_TRIES):
+            with suppress(_SequenceLostError):
+                return self._send(letters)
+        raise DeliveryError(
+            "the transaction was not committed: the broker and our client do not agree about what was sent"
+        )
+
+    def _send(self, letters: Sequence[Letter]) -> list[Landed]:
         delivery = _Delivery()
         try:
             self._producer.begin_transaction()
@@ -134,10 +153,18 @@ class ReplayWriter:
             self._producer.abort_transaction(self._settings.delivery_timeout_s)
         except KafkaException as why:
             return DeliveryError(f"the transaction was neither committed ({said}) nor undone: {why.args[0].str()}")
+        if error.code() == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
+            return _SequenceLostError()
         refused = delivery.refused or (error if error.code() in _OF_THE_RECORD else None)
         if refused is not None:
             return RecordsRefusedError(refused.str())
         return DeliveryError(f"the transaction was not committed: {said}")
+
+
+def _quiet() -> logging.Logger:
+    logger = logging.Logger("librdkafka")
+    logger.addHandler(logging.NullHandler())
+    return logger
 
 
 class _Delivery:
