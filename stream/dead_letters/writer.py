@@ -39,8 +39,8 @@ _OF_THE_RECORD: Final = frozenset(
 """What a broker, or our own client, says of a record that it will never take; of a whole batch that one is in, too."""
 
 SEQUENCE_TRIES: Final = 3
-"""After a batch that the broker refused librdkafka 2.16 numbers the next one as if it had been taken; that transaction fails, too,
-and only then does it begin to count anew."""
+"""After a batch that the broker refused librdkafka 2.16 numbers the next one as if it had been taken: that transaction fails,
+too, and only then does it begin to count anew."""
 
 Timestamps = Literal["original", "now"]
 
