@@ -188,7 +188,7 @@ def replay_letters(
     log_spans(settings)  # before anything is claimed: is there such a topic?
     with stop_signals() as stop:
         writer = None if dry_run else ReplayWriter(settings, timestamp)
-        spans = log_spans(settings)
+        spans = log_spans(settings, readable=dry_run)
         with stderr().status("reading the dead letters"):
             known = survey(settings, spans, selection)
         chooser = Chooser(selection, known.replayed, topics, timestamp, NewerItems(settings))

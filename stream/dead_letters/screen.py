@@ -29,8 +29,8 @@ def show_lines(console: Console, lines: list[Line]) -> None:
         (
             Cell(str(line.place)),
             Cell(time_of(line.refused_ms), "skip"),
-            Cell(line.reason, "warn"),
-            Cell(f"{line.source.topic} {line.source.partition}:{line.source.offset}"),
+            Cell(clean(line.reason, 40), "warn"),
+            Cell(f"{clean(line.source.topic)} {line.source.partition}:{line.source.offset}"),
             Cell("–" if line.key is None else clean(text_of(line.key), 40)),
             Cell(f"{line.n_bytes:,}"),
             Cell("sent again", "ok") if line.was_replayed else Cell("no record" if line.no_record else ""),
@@ -110,11 +110,11 @@ def show_replay(console: Console, report: ReplayReport, *, is_dry: bool) -> None
     end = " Interrupted: the next replay goes on." if report.interrupted else ""
     say(console, f"{count(sent, 'record')} {did}: {where}.{end}", "bold")
     for why, number in report.passed.most_common():
-        say(console, f"{count(number, 'letter')} passed over: {why}.")
+        say(console, f"{count(number, 'letter')} passed over: {clean(why)}.")
     if report.refused:
         say(console, f"{count(report.refused, 'record')} not taken by the broker:", "bold red")
         rows = [
-            (Cell(str(each.letter.place), "warn"), Cell(each.letter.source.topic), Cell(clean(each.why)))
+            (Cell(str(each.letter.place), "warn"), Cell(clean(each.letter.source.topic)), Cell(clean(each.why)))
             for each in report.examples
         ]
         show_table(console, ("letter", "to", "the broker says"), rows)

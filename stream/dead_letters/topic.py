@@ -26,15 +26,18 @@ class Survey(NamedTuple):
     selected: int
 
 
-def log_spans(settings: Settings) -> Spans:
-    """Where the partitions begin and end now: to their very end, and not before a transaction that was just committed.
+def log_spans(settings: Settings, *, readable: bool = True) -> Spans:
+    """Where the partitions begin and end now.
+
+    `readable`: what can be read without waiting for a transaction that is still open, as a replay leaves one that was killed.
+    Otherwise to the very end: who has just ended what was open misses nothing then.
 
     Raises:
         TopicsError, BrokerUnreachableError: there is no such topic, or no broker answers.
     """
     topic = settings.topic_dead_letter
     partitions = range(partitions_of(settings, topic))
-    with closing(LogEnds(settings)) as ends:
+    with closing(LogEnds(settings, readable=readable)) as ends:
         bounds = ends.bounds_of([(topic, partition) for partition in partitions])
     return {partition: bounds[topic, partition] for partition in partitions}
 
