@@ -190,7 +190,7 @@ def replay_letters(
         writer = None if dry_run else ReplayWriter(settings, timestamp)
         spans = log_spans(settings, readable=dry_run)
         with stderr().status("reading the dead letters"):
-            known = survey(settings, spans, selection)
+            known = survey(settings, spans, selection, check=stop.check)
         chooser = Chooser(selection, known.replayed, topics, timestamp, NewerItems(settings))
         report, sent = ReplayReport(), SentRecords()
         with ReplayProgress(stderr(), known.selected) as progress:

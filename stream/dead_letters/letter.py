@@ -117,8 +117,9 @@ def _divided(headers: RawHeaders) -> tuple[dict[str, str], tuple[tuple[str, byte
 
 
 def _number(text: str | None) -> int:
-    """-1 for what is none."""
+    """-1 for what is none, or none of Kafka's."""
     try:
-        return int(text or "")
+        number = int(text or "")
     except ValueError:
         return -1
+    return number if -1 <= number < 1 << 63 else -1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -42,10 +42,17 @@ def log_spans(settings: Settings, *, readable: bool = True) -> Spans:
     return {partition: bounds[topic, partition] for partition in partitions}
 
 
-def survey(settings: Settings, spans: Spans, selection: Selection, since_ms: int | None = None) -> Survey:
+def survey(
+    settings: Settings,
+    spans: Spans,
+    selection: Selection,
+    since_ms: int | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Survey:
     """What was sent again, and how many letters are meant.
 
-    `since_ms`: only what is as young counts; what was sent again of older letters may be missing then.
+    `since_ms`: only what is as young counts; what was sent again of older letters may be missing then. `check`: called for each
+    record; what it raises ends the reading.
 
     Raises:
         TopicsError, BrokerUnreachableError: as `read_messages`.
@@ -53,6 +60,7 @@ def survey(settings: Settings, spans: Spans, selection: Selection, since_ms: int
     replayed: set[bytes] = set()
     selected = 0
     for message in _messages(settings, spans, since_ms):
+        check()
         letter = letter_of(message)
         if letter is None:
             replayed.update(marked_in(message))

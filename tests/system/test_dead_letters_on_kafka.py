@@ -216,6 +216,23 @@ def test_who_begins_to_replay_ends_the_replay_before(shop: Shop) -> None:
     assert Counter(m.value() for m in shop.events()) == Counter(values)
 
 
+def test_ctrl_c_ends_it_between_two_parts_and_the_next_goes_on(shop: Shop) -> None:
+    values = [b"event %d" % n for n in range(2000)]  # more than it sends in any time that this takes
+    for n, value in enumerate(values):
+        shop.refuse(n, b"u%d" % n, value)
+    shop.flush()
+
+    slow = shop.start("replay", "--all", "--rate", "1")
+    wait_for("its first record", lambda: len(shop.events()) > 0)
+    slow.send_signal(signal.SIGINT)
+    out, err = slow.communicate(timeout=DEADLINE_S)
+    assert (slow.returncode, err) == (130, b"")
+    assert b"Interrupted: the next replay goes on." in out
+
+    shop.run("replay", "--all")
+    assert Counter(m.value() for m in shop.events()) == Counter(values)
+
+
 def test_what_the_broker_never_takes_holds_nothing_else_up(kafka: KafkaServer, tmp_path: Path) -> None:
     shop = Shop(kafka, tmp_path)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})

@@ -118,6 +118,20 @@ def test_replay_sends_each_once_and_says_what_it_did_not(shop) -> None:
     assert "sent again\tyes" in dead_letter("show", "0:0").stdout
 
 
+def test_what_our_own_client_would_not_send_costs_itself_alone(shop, monkeypatch) -> None:
+    headers = [*letter_headers(9), ("header.", b"no name")]
+    produce_letters(
+        shop.bootstrap_servers, LETTERS, [(b"eve", b"x" * 900_000, letter_headers(8)), (b"eve", b"y", headers)]
+    )
+    monkeypatch.setenv("PENCHANT_FETCH_MAX_BYTES", "500000")
+    monkeypatch.setenv("PENCHANT_MESSAGE_MAX_BYTES", "400000")
+    result = dead_letter("replay", "--key", "eve", "--key", "ann")
+    assert result.exit_code == 1, result.output
+    assert "2 records sent again" in result.stdout
+    assert "1 record not taken by the broker" in result.stdout
+    assert {message.value() for message in records(shop, "interest.events")} == {ODD, b"y"}
+
+
 def test_replay_of_single_letters_and_of_a_filter(shop) -> None:
     assert "1 record sent again" in dead_letter("replay", "0:1").stdout
     assert "1 record sent again" in dead_letter("replay", "--reason", "schema", "--rate", "1000").stdout

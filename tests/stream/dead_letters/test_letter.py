@@ -52,7 +52,8 @@ def test_a_record_without_a_reason_is_no_letter() -> None:
 
 
 def test_headers_that_are_no_numbers_are_an_unknown_record() -> None:
-    found = letter_of(Message(headers=[("reason", None), ("topic", b"\xff"), ("offset", b"x")]))
+    headers = [("reason", None), ("topic", b"\xff"), ("offset", b"x"), ("timestamp", b"9" * 40), ("partition", b"-7")]
+    found = letter_of(Message(headers=headers))
     assert found is not None
     assert found.source == Source("\ufffd", -1, -1, -1)
     assert why_no_record(found) == "it does not say which record it is"
