@@ -106,7 +106,7 @@ def list_letters(
     help=teach(
         "Show one dead letter: why it was refused, where it was read, its headers, and its bytes.",
         "penchant dead-letter show 0:17",
-        "penchant dead-letter show 0:17 --raw > record.bin",
+        "penchant dead-letter show 0:17 --raw | xxd",
         then="`penchant dead-letter replay 0:17`, once it can be read.",
     ),
 )
