@@ -15,7 +15,7 @@ from places import ROOT
 ROOMS = (
     "stream/worker", "stream/state", "stream/partitions", "stream/refresh", "stream/outcomes", "stream/wire", "stream/storage",
     "stream/texts", "stream/reasons", "stream/kafka", "models/items", "models/ranking", "models/reasons", "models/credit",
-    "models/learning", "models/sequence", "models/encoder", "models/experiments", "stream/serve",
+    "models/learning", "models/sequence", "models/encoder", "models/experiments", "stream/serve", "stream/dead_letters",
 )  # fmt: skip
 
 START = "start"
@@ -34,6 +34,8 @@ QUESTION = "question"
 """Of one request to `penchant serve`: told as a problem with its status; no other request is touched."""
 SERVE = "serve"
 """`penchant serve` ends, or does not begin: it keeps nothing that is not on the topics."""
+COMMAND = "command"
+"""What a person asked for ends: one line, exit code 1; asked again it goes on. Or one letter, which is told of."""
 AGAIN = "passes on"
 """Raises what it got."""
 
@@ -53,6 +55,10 @@ CLASS = {
     "models/sequence/export.py": START,
     "models/sequence/parity.py": START,
     "models/sequence/": PART,
+    "stream/dead_letters/purge.py": START,
+    "stream/dead_letters/topic.py": START,
+    "stream/dead_letters/returned.py": START,
+    "stream/dead_letters/writer.py": COMMAND,
     "stream/kafka/embedded.py": START,
     "stream/kafka/engine/bounded_batches.py": RECORD,
     "stream/kafka/engine/table.py": WORKER,

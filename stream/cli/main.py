@@ -57,6 +57,10 @@ class Commands(LazyGroup):
             "Check settings, broker, topics, versions, data directory, ports and accelerator, and say the fix for each "
             "problem.",
         ),
+        "dead-letter": Lazy(
+            "stream.cli.dead_letter",
+            "What workers refused: look at it, send it again once it can be read, delete it.",
+        ),
         "report": Lazy("stream.cli.report", "What came of recommendations, from the topics."),
         "evaluate": Lazy(
             "stream.cli.evaluate",

@@ -191,7 +191,9 @@ class Observer:
             if value is not None:
                 self._audience.reasoned(key, value)
         else:
-            self._tally.dead_letter(dict(message.headers() or ()).get("reason", b"?").decode())
+            reason = dict(message.headers() or ()).get("reason")
+            if reason is not None:  # without one it is no letter, but what `penchant dead-letter replay` notes there
+                self._tally.dead_letter(reason.decode())
 
     def _complete_until_ms(self) -> int:
         """Records older than this have been read: each partition up to its newest record, or its end."""

@@ -35,7 +35,7 @@ FIXES = {
 }
 """What to do about a record that was not accepted; nothing that depends on it was committed, so it is sent again."""
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 def producer_config(settings: Settings, purpose: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from typing import Final, NamedTuple
 
@@ -40,6 +40,24 @@ def read_to_end(
         TopicsError: there is no such topic, or this user may not read it.
         BrokerUnreachableError: nothing arrived for `connect_timeout_s` though the end was not reached.
     """
+    for messages in read_messages(settings, topic, only, since_ms):
+        yield [Record(message.key(), message.value(), message.offset(), message.timestamp()[1]) for message in messages]
+
+
+def read_messages(
+    settings: Settings,
+    topic: str,
+    only: Collection[int] | None = None,
+    since_ms: int | None = None,
+    spans: Mapping[int, tuple[int, int]] | None = None,
+) -> Iterator[list[Message]]:
+    """The same as librdkafka has them, with partitions and headers; whoever takes them may be slow.
+
+    `spans`: by partition the first offset to be read and the one before which reading ends, instead of what is there now.
+
+    Raises:
+        TopicsError, BrokerUnreachableError: as `read_to_end`.
+    """
     consumer = Consumer(
         settings.client_config("read-to-end")
         | {
@@ -50,21 +68,20 @@ def read_to_end(
         }
     )
     try:
-        ends = _assign(consumer, settings, topic, only, since_ms)
+        held = _spans(consumer, settings, topic, only) if spans is None else spans
+        ends = _assign(consumer, settings, topic, held, since_ms)
         moved_at = time.monotonic()
         positions: dict[int, int] = {}
         while ends:
-            records = [
-                record for record in map(_record, consumer.consume(BATCH_RECORDS, _POLL_S)) if record is not None
-            ]
-            if records:
-                yield [record for partition, record in records if record.offset < ends.get(partition, 0)]
+            messages = [message for message in consumer.consume(BATCH_RECORDS, _POLL_S) if _is_record(message)]
+            if messages:
+                yield [message for message in messages if message.offset() < ends.get(message.partition(), 0)]
             # Positions, not records: what was aborted or compacted away is passed without a record.
             before = positions
             positions = {p.partition: p.offset for p in consumer.position([TopicPartition(topic, p) for p in ends])}
             ends = {partition: end for partition, end in ends.items() if positions[partition] < end}
-            if positions != before:
-                moved_at = time.monotonic()
+            if messages or positions != before:
+                moved_at = time.monotonic()  # after what was made of the records, which may have taken long
             elif time.monotonic() - moved_at > settings.connect_timeout_s:
                 raise BrokerUnreachableError(
                     f"nothing more of topic {topic} arrives from {settings.bootstrap_servers}.", "see `penchant doctor`"
@@ -101,35 +118,39 @@ def _partitions(consumer: Consumer, settings: Settings, topic: str) -> list[int]
     return sorted(found)
 
 
-def _assign(
-    consumer: Consumer, settings: Settings, topic: str, only: Collection[int] | None, since_ms: int | None
-) -> dict[int, int]:
-    """Take every partition from its beginning or that time; `{partition: end offset now}` of those that hold something."""
-    timeout_s = settings.connect_timeout_s
+def _spans(
+    consumer: Consumer, settings: Settings, topic: str, only: Collection[int] | None
+) -> dict[int, tuple[int, int]]:
+    """All that the partitions hold now."""
     partitions = [p for p in _partitions(consumer, settings, topic) if only is None or p in only]
-    bounds = log_bounds(consumer, [(topic, partition) for partition in partitions], timeout_s)
-    ends = {partition: high for (_, partition), (low, high) in bounds.items() if high > low}
-    starts = dict.fromkeys(ends, 0)
+    bounds = log_bounds(consumer, [(topic, partition) for partition in partitions], settings.connect_timeout_s)
+    return {partition: bound for (_, partition), bound in bounds.items()}
+
+
+def _assign(
+    consumer: Consumer, settings: Settings, topic: str, spans: Mapping[int, tuple[int, int]], since_ms: int | None
+) -> dict[int, int]:
+    """Take every partition from its beginning or that time; `{partition: end offset}` of those that hold something."""
+    ends = {partition: high for partition, (low, high) in spans.items() if high > low}
+    starts = {partition: spans[partition][0] for partition in ends}
     if since_ms is not None and ends:
         asked = [TopicPartition(topic, partition, max(0, since_ms)) for partition in ends]
-        for found in consumer.offsets_for_times(asked, timeout=timeout_s):
+        for found in consumer.offsets_for_times(asked, timeout=settings.connect_timeout_s):
             # Negative: nothing is that young, or the broker (the embedded one) does not know; then all is read.
-            starts[found.partition] = max(0, found.offset)
+            starts[found.partition] = max(starts[found.partition], found.offset)
     consumer.assign([TopicPartition(topic, partition, start) for partition, start in starts.items()])
     return ends
 
 
-def _record(message: Message) -> tuple[int, Record] | None:
-    """`(partition, record)`; None for an error that librdkafka retries itself."""
+def _is_record(message: Message) -> bool:
+    """False for an error that librdkafka retries itself."""
     error = message.error()
     if error is None:
-        key, value = message.key(), message.value()
-        offset, timestamp = message.offset(), message.timestamp()[1]
-        return message.partition(), Record(key, value, offset, timestamp)
+        return True
     if error.fatal() or error.code() in (
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
     ):
         raise KafkaException(error)
-    return None
+    return False

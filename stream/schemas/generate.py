@@ -54,6 +54,7 @@ HEADERS = {
 OF_A_BEGINNING = {
     "whole_bytes": "Present where the value is only the beginning of the record's: how many bytes the whole has, in digits.",
     "whole_sha256": "SHA-256 of the whole, in hexadecimal.",
+    "headers_left_out": "Present where the producer's own headers are too large to go along (16 KiB): how many there were.",
 }
 """Optional headers."""
 
@@ -242,7 +243,8 @@ def _dead_letter_headers() -> Json:
     return {
         "title": "DeadLetterHeaders",
         "description": "Kafka headers of a dead letter, each UTF-8. Its key and value are the original bytes, or the beginning "
-        "of a value that does not fit; of a quarantined user what reproduces it.",
+        "of a value that does not fit; of a quarantined user what reproduces it. Headers that its producer gave an event "
+        "follow as header.NAME. A record without a reason is no letter: penchant dead-letter replay notes there what it sent.",
         "type": "object",
         "properties": properties,
         "required": list(HEADERS),

@@ -195,9 +195,10 @@ class Now:
             asking.close()
 
     def _letter(self, message) -> None:  # type: ignore[no-untyped-def]
-        if message.error() is not None:
+        # Without a reason it is no letter, but what `penchant dead-letter replay` notes there.
+        reason = next((value for name, value in message.headers() or () if name == "reason"), None)
+        if message.error() is not None or reason is None:
             return
-        reason = next((value for name, value in message.headers() or () if name == "reason"), b"?")
         with self._lock:
             self._refused[reason.decode(errors="replace")] += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -10,6 +11,7 @@ from stream.metrics import Metrics
 from stream.refresh.quarantine import Quarantined
 from stream.settings import Settings
 from stream.wire.decode import QUARANTINED, Rejected
+from stream.wire.letter_headers import PENCHANT_HEADER, PRODUCER_HEADER
 
 BEGINNING_BYTES: Final = 64 << 10
 """How much of a value is kept where the whole does not fit."""
@@ -17,7 +19,11 @@ BEGINNING_BYTES: Final = 64 << 10
 KEY_MAX_BYTES: Final = 4 << 10
 """No id is as long; of a longer key the beginning is kept."""
 
+HEADERS_MAX_BYTES: Final = 16 << 10
+"""How much of the producer's own headers goes along; beyond, none does. They find room beside ours, however large the value."""
+
 Headers = dict[str, str]
+ProducerHeaders = Sequence[tuple[str, bytes | None]]
 
 
 class Origin(NamedTuple):
@@ -39,7 +45,7 @@ class DeadLetters:
     def refused(self, record: Any, why: Rejected) -> None:
         """An event that was read and is not used."""
         origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
-        self.send(record.key, record.value, origin, why)
+        self.send(record.key, record.value, origin, why, getattr(record, "headers", None) or ())
         self._metrics.input.rejected.labels(why.reason).inc()
 
     def quarantined(self, partition: int, each: Quarantined) -> None:
@@ -47,8 +53,15 @@ class DeadLetters:
         origin = Origin(self._settings.topic_events, partition)
         self.send(each.user, each.evidence, origin, Rejected(QUARANTINED, f"{each.cause}: {each.detail}"))
 
-    def send(self, key: bytes | None, value: bytes | None, origin: Origin, why: Rejected) -> None:
-        """What was read there, and what is wrong with it."""
+    def send(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        origin: Origin,
+        why: Rejected,
+        producers: ProducerHeaders = (),
+    ) -> None:
+        """What was read there, with the headers that its producer gave it, and what is wrong with it."""
         headers = {
             "reason": why.reason,
             "detail": why.detail,
@@ -57,6 +70,9 @@ class DeadLetters:
             "offset": str(origin.offset),
             "timestamp": str(origin.timestamp_ms),
         }
+        kept = _of_producer(producers)
+        if kept is None:
+            kept, headers["headers_left_out"] = [], str(len(producers))
         topic, size = self._settings.topic_dead_letter, len(key or b"") + len(value or b"")
         # Our own client refuses a larger one, whatever the topic takes.
         letter = (
@@ -67,8 +83,8 @@ class DeadLetters:
             topic,
             letter.key,
             letter.value,
-            headers=_encoded(letter.headers),
-            instead=None if short is None else Record(short.key, short.value, _encoded(short.headers)),
+            headers=[*_encoded(letter.headers), *kept],
+            instead=None if short is None else Record(short.key, short.value, [*_encoded(short.headers), *kept]),
         )
 
 
@@ -87,5 +103,12 @@ def _beginning(key: bytes | None, value: bytes | None, headers: Headers) -> Lett
     return Letter(None if key is None else key[:KEY_MAX_BYTES], whole[:BEGINNING_BYTES], headers | known_by)
 
 
-def _encoded(headers: Headers) -> list[tuple[str, bytes]]:
+def _of_producer(headers: ProducerHeaders) -> list[tuple[str, bytes | None]] | None:
+    """Under the names that they have in a letter; None: they are too large."""
+    kept = [(f"{PRODUCER_HEADER}{name}", value) for name, value in headers if not name.startswith(PENCHANT_HEADER)]
+    n_bytes = sum(len(name.encode(errors="replace")) + len(value or b"") + 16 for name, value in kept)
+    return kept if n_bytes <= HEADERS_MAX_BYTES else None
+
+
+def _encoded(headers: Headers) -> list[tuple[str, bytes | None]]:
     return [(name, value.encode(errors="replace")) for name, value in headers.items()]

@@ -428,6 +428,7 @@ def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(
         ["watch"],
         ["topics", "create"],
         ["topics", "list"],
+        ["dead-letter", "list"],
         ["replay", "events.csv"],
         ["items", "load", "items.csv", "--map", "item_id=SKU,title=Name"],
     ],

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka_server import KafkaServer
 
 from stream.kafka.embedded import EmbeddedBroker
-from stream.kafka.read_to_end import read_to_end
+from stream.kafka.read_to_end import read_messages, read_to_end
 from stream.settings import Settings
 
 HOUR_MS = 3_600_000
@@ -39,6 +39,33 @@ def test_a_broker_that_knows_no_times_gives_all(embedded: Callable[[Mapping[str,
     produce(broker.bootstrap_servers, [now_ms - n * HOUR_MS for n in range(3, 0, -1)])
 
     assert read(broker.bootstrap_servers, None) == read(broker.bootstrap_servers, now_ms) == [0, 0, 1, 1, 2, 2]
+
+
+def test_spans_are_read_and_nothing_else(embedded: Callable[[Mapping[str, int]], EmbeddedBroker]) -> None:
+    broker = embedded({"hours": 2})
+    produce(broker.bootstrap_servers, [1_700_000_000_000] * 5)
+
+    spans = {0: (1, 3), 1: (4, 4)}
+    found = chain.from_iterable(
+        read_messages(Settings(bootstrap_servers=broker.bootstrap_servers), "hours", spans=spans)
+    )
+
+    assert [(message.partition(), message.offset()) for message in found] == [(0, 1), (0, 2)]
+
+
+def test_whoever_takes_the_records_may_be_slow(
+    embedded: Callable[[Mapping[str, int]], EmbeddedBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = embedded({"hours": 2})
+    produce(broker.bootstrap_servers, [1_700_000_000_000] * 3)
+    now_s = [0.0]
+    monkeypatch.setattr("stream.kafka.read_to_end.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("stream.kafka.read_to_end.BATCH_RECORDS", 1)
+    n = 0
+    for messages in read_messages(Settings(bootstrap_servers=broker.bootstrap_servers), "hours"):
+        n += len(messages)
+        now_s[0] += 1000  # far beyond connect_timeout_s
+    assert n == 6
 
 
 @pytest.mark.kafka

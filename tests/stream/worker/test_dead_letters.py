@@ -11,7 +11,7 @@ from stream.metrics import Metrics
 from stream.refresh.quarantine import Quarantined
 from stream.settings import Settings
 from stream.wire.decode import Rejected
-from stream.worker.dead_letters import BEGINNING_BYTES, KEY_MAX_BYTES, DeadLetters
+from stream.worker.dead_letters import BEGINNING_BYTES, HEADERS_MAX_BYTES, KEY_MAX_BYTES, DeadLetters
 
 
 class Producer:
@@ -70,3 +70,34 @@ def test_a_quarantined_user_is_told_of_under_their_id(letters):
     ((key, value, headers, _),) = letters[1].sent
     assert (key, value) == (b"ann", b"\x09")
     assert (headers["reason"], headers["detail"], headers["partition"]) == (b"quarantined", b"state: unreadable", b"3")
+
+
+def refused_with(letters, headers):
+    letters[0].refused(Record(17, b"ann", b"x", headers=headers), Rejected("schema", "why"))
+    ((_, _, sent, _),) = letters[1].sent
+    return sent
+
+
+def test_the_producers_headers_go_along_under_names_that_are_none_of_ours(letters):
+    given = (("trace", b"t"), ("reason", b"mine"), ("nothing", None), ("penchant-rekeyed", b"0-1"))
+    sent = refused_with(letters, given)
+    assert sent["reason"] == b"schema"
+    assert {name: value for name, value in sent.items() if name.startswith("header.")} == {
+        "header.trace": b"t",
+        "header.reason": b"mine",
+        "header.nothing": None,
+    }
+    assert "headers_left_out" not in sent
+
+
+@pytest.mark.parametrize("headers", [(("large", b"x" * HEADERS_MAX_BYTES),), (("n", b""),) * 2000])
+def test_headers_that_are_too_large_are_left_out_and_counted(letters, headers):
+    sent = refused_with(letters, headers)
+    assert not any(name.startswith("header.") for name in sent)
+    assert sent["headers_left_out"] == str(len(headers)).encode()
+
+
+def test_a_beginning_has_the_producers_headers_too(letters):
+    letters[0].refused(Record(17, b"ann", b"y" * (1 << 17), headers=(("trace", b"t"),)), Rejected("schema", "why"))
+    ((_, _, _, instead),) = letters[1].sent
+    assert ("header.trace", b"t") in instead.headers
