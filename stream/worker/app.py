@@ -232,7 +232,7 @@ class Application:
             if self.on_stopping is not None:
                 self.on_stopping()
             try:
-                await self.lifecycle.shut_down(self._close)
+                await self.lifecycle.shut_down(self._close, self.worker.end_usual_commits)
             finally:
                 self._watchdog.close()
             _close_endpoint(server)

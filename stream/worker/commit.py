@@ -118,6 +118,11 @@ class Committer:
                 self._failed = error
                 raise
 
+    async def settled(self) -> None:
+        """Returns once no commit is being made."""
+        async with self._one_at_a_time:
+            return
+
     def abandon(self) -> None:
         """No commit begins any more: a chunk was left half applied, and the worker is about to stop because of it.
 

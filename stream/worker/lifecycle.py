@@ -107,11 +107,14 @@ class Lifecycle:
         if (crash := self._engine.crash) is not None:
             await self.fatal(crash)
 
-    async def shut_down(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Leave the group within `shutdown_timeout_s`; then `close`, whatever happened."""
+    async def shut_down(
+        self, close: Callable[[], Awaitable[None]], before: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Leave the group within `shutdown_timeout_s`, after `before` unless something has failed; then `close`, whatever
+        happened."""
         try:
             try:
-                await asyncio.wait_for(self._engine.stop(), self._shutdown_timeout_s)
+                await asyncio.wait_for(self._leave(before), self._shutdown_timeout_s)
             except TimeoutError:
                 # Before the stores are closed under a commit: it would fail on them, and nobody would hear of it.
                 await self.fatal(
@@ -127,6 +130,11 @@ class Lifecycle:
                 raise
             # Faust's remains of a lost membership; the reason is the failure that came first.
             logger.warning("while stopping: %s: %s", type(error).__name__, error)
+
+    async def _leave(self, before: Callable[[], Awaitable[None]] | None) -> None:
+        if before is not None and self._failure is None:
+            await before()
+        await self._engine.stop()
 
     def raise_failure(self, group_id: str, who: Callable[[], str]) -> None:
         """What stopped the worker, if anything did. `who`: see `stream.kafka.engine.errors.translated`.

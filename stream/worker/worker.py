@@ -38,6 +38,7 @@ class Worker:
         self._tracker, self._committer, self._producer = parts.tracker, parts.committer, parts.producer
         self._topics = parts.settings.placement_topics()
         self._due = asyncio.Event()
+        self._has_ended_usual_commits = False
         self.left_lists = 0
         """Users who waited for a list, with an event or because it was late, when partitions were last given up: the next
         owner reads those events again, or finds the marks."""
@@ -122,10 +123,18 @@ class Worker:
     # --- commit ---
 
     async def commit_forever(self) -> None:
-        """A commit every `commit_interval_s`, counted from the end of the last one."""
+        """A commit every `commit_interval_s`, counted from the end of the last one, until `end_usual_commits`."""
         while True:
             await asyncio.sleep(self._settings.commit_interval_s)
+            if self._has_ended_usual_commits:
+                return
             await self._committer.commit(whole=False)
+
+    async def end_usual_commits(self) -> None:
+        """Begin no more of them, and wait for the one that is being made. To be called before Faust stops: it cancels whatever
+        runs in it, and a commit that is cancelled has failed."""
+        self._has_ended_usual_commits = True
+        await self._committer.settled()
 
     async def revoke(self, revoked: frozenset[TopicPartition]) -> None:
         """Partitions are being taken away (or the worker stops): make their state durable, then forget it."""

@@ -355,3 +355,28 @@ async def test_item_records_that_wait_keep_their_offsets_back_until_they_are_wri
     assert world.broker.steps[-2:] == [("durable", {source: 2}), ("commit",)]
     assert unpack_record(dict(stores[0].items())[b"cup"]).count == 2
     stores.close_all()
+
+
+async def test_a_stop_waits_for_the_commit_that_is_being_made_and_lets_no_usual_one_begin(world: World) -> None:
+    # Faust cancels what runs in it when it stops. A commit that is cancelled has failed, and with it the worker.
+    world.events("ann")
+    world.tracker.queue.next_batch(9)
+    flush, begun, go_on = world.broker.flush, asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        begun.set()
+        await go_on.wait()
+        await flush()
+
+    world.broker.flush = slow  # type: ignore[method-assign]
+    worker = world.worker()
+    usual = asyncio.ensure_future(worker.commit_forever())
+    await asyncio.wait_for(begun.wait(), 30)
+    stopping = asyncio.ensure_future(worker.end_usual_commits())
+    await asyncio.sleep(0)
+    assert not stopping.done()
+    go_on.set()
+    await asyncio.wait_for(stopping, 30)
+    await asyncio.wait_for(usual, 30)  # it ends by itself: there is nothing to cancel
+    assert world.broker.steps.count(("commit",)) == 1
+    assert world.committer.failure is None

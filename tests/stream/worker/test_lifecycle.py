@@ -46,3 +46,21 @@ async def test_a_stop_that_takes_too_long_is_a_failure_told_before_the_stores_ar
     assert order == ["abandoned", "closed"]
     with pytest.raises(StuckError, match="did not stop within"):
         worker.raise_failure("group", lambda: "nobody")
+
+
+@pytest.mark.parametrize("failed", [False, True])
+async def test_what_comes_before_leaving_is_left_out_where_something_has_failed(failed: bool) -> None:
+    order: list[str] = []
+
+    def step(name: str) -> Any:
+        async def run() -> None:
+            order.append(name)
+
+        return run
+
+    engine: Any = SimpleNamespace(stop=step("left"))
+    worker = Lifecycle(engine, 30.0, lambda: None)
+    if failed:
+        await worker.fatal(StuckError("it is stuck"))
+    await worker.shut_down(step("closed"), step("usual commits ended"))
+    assert order == [*([] if failed else ["usual commits ended"]), "left", "closed"]
