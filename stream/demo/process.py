@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -25,7 +26,7 @@ LOG_LINES: Final = 5
 _KILL_AFTER_S: Final = 3.0  # beyond the process's own shutdown_timeout_s
 
 
-class DemoProcess:
+class DemoProcess(ABC):
     """`penchant COMMAND` with exactly these settings. Use as a context: it runs inside, and is gone afterwards.
 
     Its log stays where it is when it failed or `keep_log` was set, and is removed otherwise.
@@ -64,9 +65,9 @@ class DemoProcess:
                 process_group=0,  # Ctrl-C is for the demo, which then stops its processes
             )
 
+    @abstractmethod
     def own(self, directory: Path) -> Mapping[str, Any]:
         """Settings that are this process's own."""
-        raise NotImplementedError
 
     @property
     def pid(self) -> int:

@@ -21,7 +21,7 @@ from stream.kafka.follower import LogFollower
 from stream.kafka.log_ends import LogEnds
 from stream.kafka.log_rules import Logs, what_is_wrong
 from stream.kafka.logs import TopicLogs
-from stream.kafka.replica import Replicated, TopicReplica
+from stream.kafka.replica import Replicated, TopicReplica, read_whole
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
 from stream.serve.answers import NowAnswer, Ready
@@ -61,6 +61,9 @@ LANGUAGES: Final = "en,zh"
 """Of reasons that are made here: the pages speak both."""
 
 LOOK_EVERY_S: Final = 1.0
+SWITCH_INTERVAL_S: Final = 0.001
+"""How long a thread may run Python while others wait: requests wait for the threads that follow topics."""
+
 AWAY_AFTER_S: Final = 6.0
 """Without an answer of the broker for so long answers are stale, and say so."""
 
@@ -79,7 +82,6 @@ class Desks(NamedTuple):
     people: PeopleDesk
     items: ItemDesk
     rules: RuleDesk
-    ranker: Ranker
 
 
 class ServeApplication:
@@ -185,7 +187,6 @@ class ServeApplication:
             PeopleDesk(settings, tracker, ranker, home, self._reasons, self._people, teller, lists.partition_of),
             ItemDesk(tracker, shelf, home),
             RuleDesk(settings, tracker, ranker, home, self._people, lists.partition_of),
-            ranker,
         )
 
     async def _work(self) -> None:
@@ -206,7 +207,7 @@ class ServeApplication:
                 for follower in self._followers:
                     follower.start()
                 await compiling.finished()
-                await asyncio.gather(*(replica.caught_up.wait() for replica in self._replicas))
+                await read_whole(self._replicas, self.settings.delivery_timeout_s)
         finally:
             await compiling.stop()
         self.tracker.weigh_strategies()
@@ -408,7 +409,7 @@ def run_serve(settings: Settings) -> None:
     """
     log_to_stderr(settings.log_level)
     application = ServeApplication(settings)
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     run: Coroutine[Any, Any, None] = application.run()
     with suppress(KeyboardInterrupt):
         uvloop.run(run)

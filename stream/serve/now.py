@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from models.vocabulary import ACTIONS, CART, CLICK, LIKE, PURCHASE, VIEW
 from stream.kafka.log_ends import log_bounds
@@ -194,7 +194,7 @@ class Now:
             consumer.close()
             asking.close()
 
-    def _letter(self, message) -> None:  # type: ignore[no-untyped-def]
+    def _letter(self, message: Message) -> None:
         # Without a reason it is no letter, but what `penchant dead-letter replay` notes there.
         reason = next((value for name, value in message.headers() or () if name == "reason"), None)
         if message.error() is not None or reason is None:

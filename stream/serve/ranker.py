@@ -5,6 +5,7 @@ On the event loop: what is known changes there, too. One list takes about a mill
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
@@ -38,6 +39,8 @@ from stream.wire.reasons import ItemReason, Reasons, item_reasons
 from stream.wire.records import EventSource, Recommendation, RecommendedItem
 from stream.worker.intake import read_chunk
 from stream.worker.tracker import Tracker
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -264,9 +267,13 @@ class Ranker:
         now_ms = time.time_ns() // 1_000_000
         person = refresher.what_if(self.states, asking, 0, refresher.ranking_inputs(now_ms, user_id.encode()))
         places = used_places(person.past)[:_COUNTERFACTUAL_PLACES].tolist()
-        if not places or int(person.rank().items[0, 0]) != leader:
-            return None  # more than scores put it there: a rule, say
-        leads = person.leads([(place,) for place in places]).tolist()
+        try:
+            if not places or int(person.rank().items[0, 0]) != leader:
+                return None  # more than scores put it there: a rule, say
+            leads = person.leads([(place,) for place in places]).tolist()
+        except ArithmeticError as error:  # an extra: the list and its reasons are as good without, as in a worker
+            logger.warning("what would change a list is not known: %s. Nothing to do: it is answered without", error)
+            return None
         catalog = self._tracker.knowledge.catalog
         for place, replacement in zip(places, leads, strict=True):
             removed = self.name_of(int(asking.recent.items[0, place]))

@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calendar import DAY_MS
 from models.items.catalog import CatalogItem
 from models.items.categories import CATEGORIES, CATEGORIES_EACH, NO_CATEGORY
 from models.items.growing import GrowingArray
-from models.items.record import NEVER_MS
+from models.items.record import NEVER_MS, TREND_DAYS
 from models.ranking.features import COUNT_SMOOTHING
 from stream.refresh.knowledge import Knowledge
 from stream.refresh.page import Narrowed
@@ -130,7 +131,7 @@ class Shelf:
         if allowed is not None:
             may &= allowed[:size]
         rows = np.flatnonzero(may & (stats.count[:size] > 0))
-        since_days = np.maximum(knowledge.stream_time_ms(now_ms) - stats.trend_ms[rows], 0) / 86_400_000.0
+        since_days = np.maximum(knowledge.stream_time_ms(now_ms) - stats.trend_ms[rows], 0) / DAY_MS
         values = stats.trend[rows, DECAYED.index("day_1")] * np.exp(-since_days)
         best = largest(values, n)
         return self._best(rows[best], values[best], n)
@@ -140,12 +141,11 @@ class Shelf:
         stats = self._knowledge.stats
         if not 0 <= index < stats.size:
             return dict.fromkeys(DECAYED, 0.0)
-        since_days = max(0, self._knowledge.stream_time_ms(now_ms) - int(stats.trend_ms[index])) / 86_400_000.0
-        days = (1 / 24, 0.25, 1.0, 7.0, 60.0, 365.0)
+        since_days = max(0, self._knowledge.stream_time_ms(now_ms) - int(stats.trend_ms[index])) / DAY_MS
         values = stats.trend[index].tolist()
         return {
             name: value * float(np.exp(-since_days / each))
-            for name, value, each in zip(DECAYED, values, days, strict=True)
+            for name, value, each in zip(DECAYED, values, TREND_DAYS, strict=True)
         }
 
     def first_seen(self, index: int) -> int:

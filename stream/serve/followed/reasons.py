@@ -5,7 +5,7 @@ Keys: `u` + user: ids of the lists whose reasons are kept; `r` + id: the record 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -95,8 +95,7 @@ class LastReasons:
                 found.append(record)
         return found
 
-    def _values(self, prefix: bytes, users: dict[str, object] | object) -> list[bytes | None]:
-        assert isinstance(users, dict)
+    def _values(self, prefix: bytes, users: Iterable[str]) -> list[bytes | None]:
         return self._table.store.get_many([prefix + user.encode() for user in users])
 
 

@@ -71,7 +71,7 @@ class Guard:
         # As it was sent: an id may have a slash or anything else in it, percent-encoded.
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         scope = dict(scope, path=path, app=self)  # with `app` routers raise what they would else answer in plain text
-        answer = _Answer(send, scope["method"] == "HEAD")
+        answer = _Answer(send)
         began = time.perf_counter()
         if self._in_work >= self._settings.serve_max_requests and not path.startswith("/health/"):
             self._metrics.turned_away.inc()
@@ -175,8 +175,8 @@ class _Body:
 class _Answer:
     """Sends within bounds, with the headers that every answer has."""
 
-    def __init__(self, send: Send, is_head: bool) -> None:
-        self._send, self._is_head = send, is_head
+    def __init__(self, send: Send) -> None:
+        self._send = send
         self.status = 0
         self.has_begun = False
 
