@@ -17,7 +17,7 @@ kafka_version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here
 libs=${KAFKA_LIBS:-${XDG_CACHE_HOME:-$HOME/.cache}/penchant/kafka-$kafka_version}
 heap=${KAFKA_HEAP_OPTS:--Xmx512m}
 readonly here kafka_version libs heap
-readonly start_timeout_s=60 stop_timeout_s=30
+readonly start_timeout_s=60 stop_timeout_s=30 free_timeout_s=2
 
 fail() { # EXIT_CODE MESSAGE
   echo "kafka: $2" >&2
@@ -84,6 +84,14 @@ is_taken() { # PORT
   (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null
 }
 
+stays_taken() { # PORT; a process that is ending holds its ports for a moment after it is counted as dead
+  local waited
+  for ((waited = 0; waited < free_timeout_s * 10; waited++)); do
+    is_taken "$1" || return 1
+    sleep 0.1
+  done
+}
+
 launch() { # PORT CONTROLLER_PORT; leaves its pid in $pid and returns when requests are answered; a signal stops it again
   local port=$1 controller_port=$2 chosen data
   if pid=$(running_pid); then
@@ -92,7 +100,7 @@ launch() { # PORT CONTROLLER_PORT; leaves its pid in $pid and returns when reque
   require_java
   require_jars
   for chosen in "$port" "$controller_port"; do
-    ! is_taken "$chosen" || fail 1 "port $chosen is taken. Fix: choose others: $0 $command $dir PORT CONTROLLER_PORT"
+    ! stays_taken "$chosen" || fail 1 "port $chosen is taken. Fix: choose others: $0 $command $dir PORT CONTROLLER_PORT"
   done
   data=$(printf '%s' "$dir/data" | sed 's/[#&\\]/\\&/g') # what sed would take for its own in a path
   sed -e "s#@PORT@#$port#" -e "s#@CONTROLLER_PORT@#$controller_port#" -e "s#@DATA_DIR@#$data#" \

@@ -81,10 +81,17 @@ class KafkaServer:
         process = psutil.Process(self.pid)
         process.send_signal(signal.SIGKILL)
         deadline = time.monotonic() + DEATH_TIMEOUT_S
-        while _is_alive(process):
+        # A zombie's other threads may still be ending, and until the last has ended its sockets listen.
+        while _is_alive(process) or self._listens():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the broker (pid {process.pid}) outlived SIGKILL")
             time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        for port in (self._port, self._controller_port):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                return True
+        return False
 
     @property
     def pid(self) -> int:
