@@ -36,6 +36,7 @@ MINIMUMS: Final[dict[str, str]] = {
     "rich": "14",
     "rocksdict": "0.3.29",
     "starlette": "0.50",
+    "structlog": "25.5",
     "typer": "0.20",
     "uvicorn": "0.38",
     "uvloop": "0.22",

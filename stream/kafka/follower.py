@@ -169,7 +169,9 @@ class LogFollower:
 
     def _begin_anew(self) -> None:
         logger.warning(
-            "topic %s was made again: what is kept of it is dropped, and it is read from its beginning", self.topic
+            "topic %s was made again: what is kept of it is dropped, and it is read from its beginning. "
+            "Nothing to do if that was meant",
+            self.topic,
         )
         self.has_caught_up.clear()
         self._taker.begin_anew()

@@ -78,13 +78,14 @@ def what_changed(settings: Settings, before: Logs, now: Logs) -> Changed:
     return Changed(
         anew=frozenset(followed.intersection(anew)),
         told=tuple(
-            f"topic {name} was deleted and made again: what it held before is gone"
+            f"topic {name} was deleted and made again: what it held before is gone. Nothing to do if that was meant"
             for name in (*ours, settings.topic_dead_letter)
             if name in anew
         )
         + tuple(
             f"topic {name} has {now[name].partitions} partitions, not {before[name].partitions} any more: what was "
-            "written to it before stays in its old partitions, and of a key that moves readers find both"
+            "written to it before stays in its old partitions, and of a key that moves readers find both. "
+            "Nothing to do if readers take the newest of a key"
             for name in ours
             if now[name].partitions != before[name].partitions
         ),

@@ -144,7 +144,8 @@ class RecordProducer:
             self._on_delivery(error, message)
             return
         logger.warning(
-            "a record of %d bytes is too large for %s; its beginning is sent", len(message.value() or b""), topic
+            "a record of %d bytes is too large for %s; its beginning is sent. Fix: raise max.message.bytes of the topic",
+            *(len(message.value() or b""), topic),
         )
         try:
             self._producer.produce(topic, instead.value, instead.key, headers=list(instead.headers))
@@ -152,7 +153,9 @@ class RecordProducer:
             self._fail(f"a record to {topic} was not accepted: {why}")
 
     def _on_error(self, error: KafkaError) -> None:
-        logger.warning("Kafka: %s", error.str())
+        logger.warning(
+            "Kafka: %s. Nothing to do if it is away briefly; if it stays, see `penchant doctor`", error.str()
+        )
         if error.fatal():
             self._fail(f"Kafka accepts no more records: {error.str()}")
 

@@ -108,7 +108,9 @@ class TopicReplica:
                     if not self._has_read_all:
                         raise
                     # While a topic is made again it is not there. If it stays away, whoever looks at all topics tells.
-                    logger.warning("reading %s: %s (begun again)", self.topic, error)
+                    logger.warning(
+                        "reading %s: %s (begun again). Nothing to do if it is away briefly", self.topic, error
+                    )
                     self._stop.wait(REOPEN_S)
                 finally:
                     consumer.close()
@@ -187,7 +189,10 @@ class TopicReplica:
         """The new log is read: what it lacks is gone."""
         known = [] if self._known is None else self._known()
         gone = [Replicated(key, None, 0, 0, 0) for key in known if key not in found]
-        logger.warning("topic %s was made again: it has %d keys, %d are gone", self.topic, len(found), len(gone))
+        logger.warning(
+            "topic %s was made again: it has %d keys, %d are gone. Nothing to do if that was meant",
+            *(self.topic, len(found), len(gone)),
+        )
         for start in range(0, len(gone), BATCH_RECORDS):
             self._loop.call_soon(self._apply_or_crash, gone[start : start + BATCH_RECORDS])
 
@@ -276,5 +281,5 @@ def replicated(message: Message) -> Replicated | None:
         KafkaError.GROUP_AUTHORIZATION_FAILED,
     ):
         raise KafkaException(error)
-    logger.warning("reading a replicated topic: %s (retried)", error.str())
+    logger.warning("reading a replicated topic: %s (retried). Nothing to do if it is away briefly", error.str())
     return None

@@ -38,7 +38,7 @@ class PartitionClicks:
         try:
             self.model = None if stored is None else ClickModel.from_bytes(stored)
         except ValueError as error:  # of another release, say: what it knew is soon learned again
-            logger.warning("%s: %s; click probabilities are learned anew", store.path, error)
+            logger.warning("%s: %s; click probabilities are learned anew. Nothing to do", store.path, error)
         self._examples = ClickExamples()
         self._has_impressions = False
 
@@ -94,6 +94,9 @@ class PartitionClicks:
             model = ClickModel.start(prior) if self.model is None else self.model
             self.model = model.learn(due.parts, due.slot, due.clicked)
         except ValueError as error:  # examples are an extra: the commit goes on without them
-            logger.error("%d examples of clicks cannot be learned from: %s", len(due.slot), error)
+            logger.error(
+                "%d examples of clicks cannot be learned from: %s. Fix: report it with these lines",
+                *(len(due.slot), error),
+            )
             return []
         return [(CLICKS_KEY, self.model.to_bytes())]

@@ -47,7 +47,9 @@ class PartitionNewcomers:
                 msgspec.DecodeError,
                 UnicodeDecodeError,
             ) as error:  # of another release, say: it is soon known again
-                logger.warning("%s: %s; which lists newcomers take from is learned anew", store.path, error)
+                logger.warning(
+                    "%s: %s; which lists newcomers take from is learned anew. Nothing to do", store.path, error
+                )
 
     def came(self, gained: F8, name: str, in_context: F8, at_ms: int) -> None:
         """Newcomers chose: what `models.ranking.newcomers.gains` says, and `gains_in_context` of the list of this name; the

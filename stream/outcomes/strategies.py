@@ -45,7 +45,7 @@ class Strategies:
                     continue
                 self._cells[key] = strategy_stats_decoder.decode(value)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                logger.warning("a record of what strategies earned is passed over: %s", error)
+                logger.warning("a record of what strategies earned is passed over: %s. Nothing to do", error)
 
     @property
     def newcomers(self) -> Collection[NewcomerEvidence]:

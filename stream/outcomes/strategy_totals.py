@@ -68,7 +68,9 @@ class StrategyTotals:
             try:
                 cell, numbers = _unpacked(key, value)
             except (ValueError, msgspec.DecodeError) as error:  # a report's matter, and no reason to stop anybody
-                logger.error("%s: totals of a strategy that cannot be read begin anew: %s", store.path, error)
+                logger.error(
+                    "%s: totals of a strategy that cannot be read begin anew: %s. Nothing to do", store.path, error
+                )
                 continue
             # Of a release that added up what has no bounds.
             totals = np.nan_to_num(np.array(numbers[:-1]), posinf=TOTAL_MAX, neginf=-TOTAL_MAX)

@@ -161,7 +161,8 @@ class Knowledge:
             }
             self._metrics.input.statistics_refused.inc(len(refused))
             logger.error(
-                "topic %s: the statistics of %d items cannot be read and stay as they were; %r: %s",
+                "topic %s: the statistics of %d items cannot be read and stay as they were; %r: %s. "
+                "Fix: see who else writes that topic",
                 topic, len(refused), *next(iter(refused.items())),
             )  # fmt: skip
             columns = self._put_stats({key: value for key, value in latest.items() if key not in refused})
@@ -199,7 +200,7 @@ class Knowledge:
         if self._is_full and not was_full:
             logger.warning(
                 "items have reached a quarter of statistics_max_bytes: those that the catalogue does not know get no "
-                "statistics any more. Give this worker more memory (memory_max_bytes)"
+                "statistics any more. Fix: give this worker more memory (memory_max_bytes)"
             )
         return self._is_full
 
@@ -207,8 +208,8 @@ class Knowledge:
         lacking = self.stats.without_neighbours
         if lacking and not self._lacks_neighbours:
             logger.warning(
-                "item statistics have reached statistics_max_bytes: further items have no neighbours. Give this worker more "
-                "memory (memory_max_bytes), or keep fewer neighbours of each (neighbours_max)"
+                "item statistics have reached statistics_max_bytes: further items have no neighbours. Fix: give this "
+                "worker more memory (memory_max_bytes), or keep fewer neighbours of each (neighbours_max)"
             )
         self._lacks_neighbours = lacking
         self._metrics.worker.items_without_neighbours.set(lacking)

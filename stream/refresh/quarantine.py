@@ -68,7 +68,10 @@ class Quarantine:
         self._told[named] = None
         if len(self._told) > TOLD_MAX:
             self._told.popitem(last=False)
-        logger.error("user %r is quarantined (%s): %s", each.user.decode(errors="replace")[:128], *each[1:3])
+        logger.error(
+            "user %r is quarantined (%s): %s. Fix: report it with this line; all else of the user goes on",
+            *(each.user.decode(errors="replace")[:128], *each[1:3]),
+        )
         self._waiting.append(each)
 
     def note_unreadable(self, users: UserPartition) -> None:

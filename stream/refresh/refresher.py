@@ -578,7 +578,10 @@ class Refresher:
                         person, places, int(ranked.items[i, 0]), knowledge.index, knowledge.name_of
                     )
                 except ArithmeticError as error:  # an extra: the list and its reasons are as good without
-                    logger.warning("user %r: what would change the list is not known: %s", due[i].key[:64], error)
+                    logger.warning(
+                        "user %r: what would change the list is not known: %s. Nothing to do: it is published without",
+                        *(due[i].key[:64], error),
+                    )
                 else:
                     published[i] = with_counterfactual(published[i], found)
 

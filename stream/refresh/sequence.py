@@ -75,7 +75,7 @@ class Sequences:
             expected = expectation(model, *first_engagements(states, rows, model.length), now_ms, index)
         except Exception as error:  # noqa: BLE001  (a runtime raises anything): lists are made without this part
             logger.error(
-                "the sequence model %s does not work and is used no more: %s: %s",
+                "the sequence model %s does not work and is used no more: %s: %s. Fix: publish another, or withdraw it",
                 model.model_version, type(error).__name__, error,
             )  # fmt: skip
             self._metrics.work.models_refused.inc()
@@ -164,6 +164,10 @@ def load_version(version: SequenceVersion, on_refused: Callable[[], None]) -> Se
             raise ModelUnusableError(f"{directory} is not the model {version.version} any more.", "publish it again")
         return open_sequence(directory)
     except (OSError, ModelUnusableError) as error:
-        logger.error("sequence model %s cannot serve here, the one before stays: %s", version.version, error)
+        logger.error(
+            "sequence model %s cannot serve here, the one before stays: %s. Fix: publish one that can",
+            version.version,
+            error,
+        )
         on_refused()
         return None

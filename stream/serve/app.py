@@ -407,7 +407,7 @@ def run_serve(settings: Settings) -> None:
     Raises:
         PenchantError: what stopped it.
     """
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format, process="serve", group_id=settings.group_id)
     application = ServeApplication(settings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     run: Coroutine[Any, Any, None] = application.run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from stream.settings.bounds import Port, Positive, PositiveFloat
 
@@ -67,3 +67,22 @@ class WorkerSettings(BaseModel):
     metrics_host: str = Field("127.0.0.1", description="Address of the Prometheus endpoint; 0.0.0.0 opens it to others")
     metrics_port: Port = Field(9464, description="Port of the Prometheus endpoint; 0 switches it off")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or one JSON object a line for whatever collects logs"
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        description="Where traces of events go by OTLP over HTTP, `http://127.0.0.1:4318`; none: nowhere. Needs "
+        "`penchant[tracing]`",
+    )
+    trace_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.001,
+        description="Share of the events without a `traceparent` header that are traced; with one, the header says",
+    )
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url

@@ -59,7 +59,11 @@ class PartitionStore:
                 self._db = rocksdict.Rdict(str(path), options)
 
     def _delete(self, why: str) -> None:
-        logger.warning("local state in %s %s: rebuilding it from the changelog", self.path, why)
+        logger.warning(
+            "local state in %s %s: rebuilding it from the changelog. Nothing to do; if it comes again, see the disk",
+            self.path,
+            why,
+        )
         shutil.rmtree(self.path, ignore_errors=True)
         self._damaged.unlink()
 

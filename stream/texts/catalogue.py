@@ -189,7 +189,9 @@ class CatalogueVectors:
         current.remove(indices[[i for i, _ in refused]])  # a former text's vector would be wrong
         lost = [answer for _, answer in refused if _is_final(answer.reason)]
         if lost:
-            logger.warning("%d items have no text vector: %s", len(lost), lost[0])
+            logger.warning(
+                "%d items have no text vector: %s. Fix: mend their titles, or the encoder", len(lost), lost[0]
+            )
         return [int(indices[i]) for i, answer in refused if not _is_final(answer.reason)]
 
     def _beyond_bound(self, indices: NDArray[np.int32]) -> set[int]:
@@ -200,7 +202,7 @@ class CatalogueVectors:
         refused = new[max(0, self._most - self._current.size) :]
         if refused and not self._without_room:
             logger.warning(
-                "text vectors have reached vectors_max_bytes (%d items): further items are ranked without text. Give this "
+                "text vectors have reached vectors_max_bytes (%d items): further items are ranked without text. Fix: give this "
                 "worker more memory (memory_max_bytes)",
                 self._most,
             )

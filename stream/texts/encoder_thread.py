@@ -361,7 +361,11 @@ class SupervisedEncoder:
         wait_s = FIRST_RESTART_WAIT_S * 2 ** len(self._restarts) if self._restarts else 0.0
         self._restarts.append(now)
         self._metrics.encoder_restarts.inc()
-        logger.warning("the encoder died (%s: %s); starting it again", type(error).__name__, error)
+        logger.warning(
+            "the encoder died (%s: %s); starting it again. Nothing to do; if it comes often, report it",
+            type(error).__name__,
+            error,
+        )
         self._last_progress = now
         self._loop.call_later(wait_s, self._restart)
 
@@ -387,7 +391,8 @@ class SupervisedEncoder:
     def _go_down(self, error: BaseException) -> None:
         self._down_wait_s = min(2 * self._down_wait_s, DOWN_WAIT_MAX_S) if self._down_wait_s else DOWN_WAIT_S
         logger.error(
-            "the encoder is away (%s: %s); lists go without new texts, and it is tried again in %g s",
+            "the encoder is away (%s: %s); lists go without new texts, and it is tried again in %g s. "
+            "Fix: see that its device or service works",
             type(error).__name__,
             error,
             self._down_wait_s,

@@ -108,7 +108,8 @@ async def open_texts(
     )
     if encoder.provider == "hashing":
         logger.warning(
-            "encoder_model is `hashing`, which understands nothing and is for tests: lists follow shared words"
+            "encoder_model is `hashing`, which understands nothing and is for tests: lists follow shared words. Fix: leave it "
+            "away to get the default model"
         )
     await batcher.start()
     vectors, texts = directory.stores("vectors"), directory.stores("queries")

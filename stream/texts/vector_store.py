@@ -45,7 +45,10 @@ class VectorStore:
             if value is None:
                 continue
             if len(value) not in (size, size + DAY_BYTES):  # the first was written by release 0.2
-                logger.warning("a vector of %s has %d bytes instead of %d: made again", model_version, len(value), size)
+                logger.warning(
+                    "a vector of %s has %d bytes instead of %d: made again. Nothing to do",
+                    *(model_version, len(value), size),
+                )
                 continue
             vectors[row] = np.frombuffer(value, "<f2", dims)
             found[row] = True

@@ -31,6 +31,7 @@ from stream.settings import Settings
 from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.texts.serving import Texts, open_texts
+from stream.tracing.export import traces_of
 from stream.worker.awaited_texts import AwaitedTexts
 from stream.worker.collector import keep_for_life, young_only
 from stream.worker.commit import Committer
@@ -83,8 +84,15 @@ class Application:
             else RecordedTracker(settings, self.metrics, self._journal.add)
         )
         producer = RecordProducer(settings, self.metrics.worker.throttled.inc)
+        self._traces = traces_of(settings.otlp_endpoint, settings.trace_share, penchant_group=settings.group_id)
         self._committer = Committer(
-            settings, self.metrics, self.tracker, producer, lambda: self.engine.consumer, self._writers.write
+            settings,
+            self.metrics,
+            self.tracker,
+            producer,
+            lambda: self.engine.consumer,
+            self._writers.write,
+            self._traces,
         )
         self.lifecycle = Lifecycle(self.engine, settings.shutdown_timeout_s, self._abandon)
         user_stores, item_stores = self.directory.stores("users"), self.directory.stores("items")
@@ -100,6 +108,7 @@ class Application:
             item_stores,
             self.engine,
             self._replicas_caught_up,
+            self._traces,
             WhichLog(settings, self._topic_logs, self._log_ends),
         )
         self.worker = Worker(parts)
@@ -376,6 +385,8 @@ class Application:
         self.directory.close()
         if self._journal is not None:
             await asyncio.to_thread(self._journal.close)
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
 
     async def _flush_forever(self, journal: JournalWriter) -> None:
         while True:
@@ -452,7 +463,7 @@ def run_worker(settings: Settings) -> None:
     Raises:
         PenchantError: what stopped it.
     """
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format, process="worker", group_id=settings.group_id)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     application = Application(settings)
     application.on_stopping = lambda: exit_at_last(

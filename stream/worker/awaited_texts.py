@@ -35,7 +35,7 @@ class AwaitedTexts:
         try:
             self._texts = await self._open()
         except EncoderAwayError as error:
-            logger.error("%s Lists are made without text until it answers.", error)
+            logger.error("lists are made without text until the encoder answers: %s", error)
             self._metrics.encoder_alive.set(0)
         else:
             self._tracker.use_texts(self._texts)

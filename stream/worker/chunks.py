@@ -101,14 +101,16 @@ class ChunkHandler:
         if dropped > 0:
             self._metrics.input.lost.inc(dropped)
             logger.warning(
-                "%s partition %d: %d records were dropped by the broker before they were read, offsets %d to %d",
+                "%s partition %d: %d records were dropped by the broker before they were read, offsets %d to %d. "
+                "Fix: keep records longer (retention.ms), or have more workers",
                 *(tp.topic, tp.partition, dropped, reached, reached + dropped - 1),
             )
 
     async def _begin(self, tp: TopicPartition, verdict: Verdict) -> None:
         if verdict.is_anew:
             logger.warning(
-                "%s partition %d is another log than the one before, as was meant: read from its beginning, offset %d",
+                "%s partition %d is another log than the one before, as was meant: read from its beginning, offset %d. "
+                "Nothing to do",
                 *(tp.topic, tp.partition, verdict.mark.reached),
             )
             await self._parts.membership.consumer.begin_anew(tp, verdict.mark.reached)
@@ -117,13 +119,17 @@ class ChunkHandler:
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
             try:
-                now_ms = time.time_ns() // 1_000_000
+                now_ns = time.time_ns()
+                now_ms = now_ns // 1_000_000
                 intake = self._tracker.read(users, chunk.records, now_ms)
                 intake = self._foreign_keys.moved(users, intake, chunk.records, now_ms)
                 self._send_elsewhere(intake, users.base_offset)
                 if intake.keys:
                     self._tracker.apply(users, intake, time.monotonic(), now_ms)
                     self._on_applied()
+                if (traces := self._parts.traces) is not None:
+                    refused = {record.offset: why.reason for record, why in intake.refused}
+                    traces.applied(self._settings.topic_events, users.partition, chunk.records, refused, now_ns)
             except Exception:
                 # It takes Faust a moment to stop; a commit in that moment would keep half a chunk.
                 self._committer.abandon()
@@ -230,7 +236,7 @@ class ChunkHandler:
             self._metrics.input.lost.inc(missing)
             logger.warning(
                 "%s partition %d: %d offsets are missing before %d: dropped by the broker before they were read, or "
-                "control records",
+                "control records. Fix: if it comes often, keep records longer (retention.ms)",
                 tp.topic,
                 tp.partition,
                 missing,

@@ -40,6 +40,7 @@ from stream.partitions.items import due_first
 from stream.partitions.taken import Taken
 from stream.settings import Settings
 from stream.storage.rocks import PartitionStore
+from stream.tracing.traces import Traces
 from stream.worker.tracker import Tracker
 
 TURNS_BETWEEN: Final = 3
@@ -82,10 +83,11 @@ class Committer:
         producer: RecordProducer,
         consumer: Callable[[], ChunkConsumer],
         write: Write,
+        traces: Traces | None = None,
     ) -> None:
         self._settings, self._metrics = settings, metrics
         self._tracker, self._producer = tracker, producer
-        self._consumer, self._write = consumer, write
+        self._consumer, self._write, self._traces = consumer, write, traces
         self._one_at_a_time = asyncio.Lock()
         self._abandoned = False
         self._failed: BaseException | None = None
@@ -131,7 +133,7 @@ class Committer:
         self._abandoned = True
 
     async def _commit(self, whole: bool) -> None:
-        started = time.monotonic()
+        started, started_ns = time.monotonic(), time.time_ns()
         changes = await self._snapshot(whole, started)
         if self._abandoned:  # meanwhile: what was taken last may hold half a chunk
             return
@@ -139,6 +141,9 @@ class Committer:
         await self._producer.flush()
         await self._write_changelogs(written, whole)
         await self._commit_offsets(changes)
+        if self._traces is not None:
+            events = [c for c in changes if c.source.topic == self._settings.topic_events]
+            self._traces.committed({c.source.partition: c.commit_to or 0 for c in events}, started_ns)
         await self._trim(whole)
         self.last_completed_s = time.monotonic()
         self._metrics.work.commits.inc()

@@ -50,7 +50,10 @@ class FollowedModels:
             kind for record in records if (kind := self._topic.add(record.key, record.value)) is not None
         )
         for why in self._topic.refused:
-            logger.error("a published version is not used, the last usable one serves: %s", why)
+            logger.error(
+                "a published version is not used, the last usable one serves: %s. Fix: publish one that can be used",
+                why,
+            )
             self._on_refused()
         self._topic.refused.clear()
         for kind in changed:

@@ -46,7 +46,10 @@ class Holdings:
         if self._silent_since is None:
             if silent_s >= self._silent_after_s:
                 self._silent_since = now_s - silent_s
-                logger.warning("Kafka has not answered the group's heartbeat for %.0f s (tried again)", silent_s)
+                logger.warning(
+                    "Kafka has not answered the group's heartbeat for %.0f s (tried again). Fix: if it stays, see the brokers",
+                    silent_s,
+                )
         elif silent_s < self._silent_after_s:
             logger.info("Kafka answers again, after %.0f s", now_s - silent_s - self._silent_since)
             self._silent_since = None

@@ -73,5 +73,5 @@ def _since_ms(user: bytes, mark: bytes) -> int:
     try:
         return read_mark(mark)
     except CorruptStateError as error:
-        logger.warning("user %r: %s", user[:64], error)
+        logger.warning("user %r: %s. Nothing to do: the list is made now", user[:64], error)
         return time.time_ns() // 1_000_000

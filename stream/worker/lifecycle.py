@@ -129,7 +129,7 @@ class Lifecycle:
             if self._failure is None:
                 raise
             # Faust's remains of a lost membership; the reason is the failure that came first.
-            logger.warning("while stopping: %s: %s", type(error).__name__, error)
+            logger.warning("while stopping: %s: %s. Nothing to do: what came first is why", type(error).__name__, error)
 
     async def _leave(self, before: Callable[[], Awaitable[None]] | None) -> None:
         if before is not None and self._failure is None:

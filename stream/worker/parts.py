@@ -11,6 +11,7 @@ from stream.kafka.producer import RecordProducer
 from stream.metrics import Metrics
 from stream.settings import Settings
 from stream.storage.rocks import DataDirectory, PartitionStores
+from stream.tracing.traces import Traces
 from stream.worker.commit import Committer
 from stream.worker.dead_letters import DeadLetters
 from stream.worker.tracker import Tracker
@@ -43,5 +44,7 @@ class WorkerParts:
     membership: Membership
     replicas_caught_up: Callable[[], bool]
     """Whether catalogue, item statistics, models and what strategies earned have been read to their ends."""
+    traces: Traces | None = None
+    """Of some events; None: of none."""
     which_log: WhichLog | None = None
     """Asked before a partition is opened; None: whatever there is is taken for the right log."""

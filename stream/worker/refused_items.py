@@ -85,7 +85,8 @@ class RefusedItems:
     def _log(self, waiting: list[tuple[Replicated, Rejected]], topic_items: str, topic_dead_letter: str) -> None:
         record, why = waiting[-1]
         logger.warning(
-            "catalogue records that cannot be read: %d, on %s%s; the last: item %r, %s partition %d offset %d: %s (%s)",
+            "catalogue records that cannot be read: %d, on %s%s; the last: item %r, %s partition %d offset %d: %s (%s). "
+            "Fix: mend them where they come from",
             len(waiting),
             topic_dead_letter,
             f", and {self._n_dropped} more that were too many to keep" if self._n_dropped else "",
@@ -104,7 +105,7 @@ def _read(mark: bytes) -> Told:
     try:
         return read_told(mark)
     except CorruptStateError as error:
-        logger.warning("%s", error)
+        logger.warning("%s. Nothing to do: what was told is told again", error)
         return NOTHING_TOLD
 
 

@@ -264,7 +264,7 @@ class Tracker:
         for record in records:
             book.add(record.key, record.value)
         for why in book.refused:
-            logger.error("a rule is not used, the one of before stays: %s", why)
+            logger.error("a rule is not used, the one of before stays: %s. Fix: publish it mended", why)
             self._metrics.work.rules_refused.inc()
         book.refused.clear()
         self._look_at_rules(now)
@@ -304,7 +304,10 @@ class Tracker:
             self.renewal.everyone("model", now)
             self.renewal.withdrawals += 1  # so that those are found whose lists are not known
         for rule_id, why in pages.rules.errors.items():
-            logger.error("rule %r: %s; such items are not meant by it, and forbidden if it forbids", rule_id, why)
+            logger.error(
+                "rule %r: %s; such items are not meant by it, and forbidden if it forbids. Fix: publish it mended",
+                *(rule_id, why),
+            )
             self._metrics.work.rules_refused.inc()
         pages.rules.errors.clear()
         self._metrics.work.rules.set(len(pages.rules.ids))

@@ -186,13 +186,17 @@ class Watchdog:
 
     def _bark(self, why: str) -> None:
         self.fired = True
-        logger.error("stuck: %s; exiting, so that the worker is started again", why)
+        logger.error(
+            "stuck: %s; exiting, so that the worker is started again. Fix: see that a supervisor starts it", why
+        )
         with suppress(RuntimeError):  # the loop has just been closed
             asyncio.run_coroutine_threadsafe(_as_coroutine(self._stop, StuckError(why)), self._loop)
         # An orderly end tells the group; one that hangs as well must not keep the partitions.
         self._closed.wait(self._grace_s)
         logger.error(
-            "did not stop within %g s: ending the process; what was not committed is read again", self._grace_s
+            "did not stop within %g s: ending the process; what was not committed is read again. "
+            "Fix: see that a supervisor starts it",
+            self._grace_s,
         )
         for handler in logging.getLogger().handlers:
             handler.flush()

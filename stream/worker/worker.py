@@ -12,6 +12,7 @@ from stream.refresh.outgoing import is_published
 from stream.refresh.publish import PlacedList, Published
 from stream.refresh.queue import Batch
 from stream.refresh.scheduler import Scheduler
+from stream.tracing.traces import Traced
 from stream.worker.chunks import BACK_PRESSURE_POLL_S, ChunkHandler
 from stream.worker.gauges import Gauges
 from stream.worker.inheritance import Inheritance
@@ -86,14 +87,22 @@ class Worker:
         self._metrics.output.late.inc(scheduler.late_lists - late_before)
         if batch is None:
             return 0
-        self._publish(batch, self._tracker.refresh(batch.partition, batch.due, time.time_ns() // 1_000_000, started))
+        started_ns = time.time_ns()
+        published = self._tracker.refresh(batch.partition, batch.due, started_ns // 1_000_000, started)
+        self._publish(batch, published, self._ranked(batch, started_ns))
         for each in self._tracker.refresher.quarantine.take():
             self._parts.dead_letters.quarantined(batch.partition, each)
         scheduler.took(batch, time.monotonic() - started)
         self._metrics.output.owed_users.set(self._tracker.queue.owed_users)
         return len(batch.due)
 
-    def _publish(self, batch: Batch, published: Sequence[Published | None]) -> None:
+    def _ranked(self, batch: Batch, started_ns: int) -> Mapping[bytes, Traced]:
+        traces = self._parts.traces
+        if traces is None:
+            return {}
+        return traces.ranked(batch.partition, [due.key for due in batch.due], started_ns, time.time_ns())
+
+    def _publish(self, batch: Batch, published: Sequence[Published | None], traced: Mapping[bytes, Traced]) -> None:
         for due, each in zip(batch.due, published, strict=True):
             if each is None:
                 continue
@@ -101,14 +110,19 @@ class Worker:
             if not is_published(each.changed, due):
                 continue
             key, reasons = due.key, each.reasons
-            self._producer.send(self._settings.topic_recommendations, key, each.list.value)
+            trace = traced.get(key)
+            headers = None if trace is None else trace.headers
+            self._producer.send(self._settings.topic_recommendations, key, each.list.value, headers=headers)
             if reasons is not None:
                 self._producer.send(self._settings.topic_attributions, key, reasons.value)
                 self._metrics.output.attributions.inc()
             self._metrics.output.recommendations.labels(due.trigger).inc()
             # Nobody knows how fresh an answer is to an event without a Kafka timestamp (-1).
             if due.first_offset is not None and due.oldest_timestamp_ms >= 0:
-                self._metrics.output.freshness_seconds.observe(max(0.0, time.time() - due.oldest_timestamp_ms / 1000))
+                self._metrics.output.freshness_seconds.observe(
+                    max(0.0, time.time() - due.oldest_timestamp_ms / 1000),
+                    None if trace is None else {"trace_id": trace.trace_id},
+                )
             if due.owed_since_ms is not None and due.owed_since_ms >= 0:
                 self._metrics.output.owed_seconds.observe(max(0.0, time.time() - due.owed_since_ms / 1000))
 
@@ -143,6 +157,8 @@ class Worker:
         self._metrics.worker.rebalances.inc()
         gone = [tp.partition for tp in revoked if tp.topic == self._settings.topic_events]
         self.left_lists = self._tracker.queue.waiting_in(gone)
+        if self._parts.traces is not None:
+            self._parts.traces.forget(gone)
         self._tracker.forget(gone, [tp.partition for tp in revoked if tp.topic == self._settings.topic_item_deltas])
 
     def _tell_of_refused_items(self) -> None:

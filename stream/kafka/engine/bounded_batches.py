@@ -147,7 +147,10 @@ class BoundedPartitionRecords(_PartitionRecords):  # type: ignore[misc]
     def _stand_in(self, batch: Any, error: UnreadableBatchError) -> ConsumerRecord:
         first, self.next_fetch_offset = max(batch.base_offset, self.next_fetch_offset), batch.next_offset
         why = f"a batch of offsets {batch.base_offset} to {batch.next_offset - 1} is passed over: {error}"
-        logger.error("%s partition %d: %s", self._tp.topic, self._tp.partition, why)
+        logger.error(
+            "%s partition %d: %s. Fix: the batch goes to the dead letters; have its producer send smaller ones",
+            *(self._tp.topic, self._tp.partition, why),
+        )
         headers = ((UNREAD_HEADER, why.encode()),)
         return ConsumerRecord(
             self._tp.topic, self._tp.partition, first, -1, 0, None, None, None, 0, 0, headers

@@ -135,7 +135,8 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
                     await self._given.fatal(why)
                     raise why
                 logger.warning(
-                    "local state of %s partition %d includes offset %d but the changelog ends at %d: rebuilding it",
+                    "local state of %s partition %d includes offset %d but the changelog ends at %d: rebuilding it. "
+                    "Nothing to do, unless the changelog was deleted or its brokers lost records",
                     topic,
                     partition,
                     offset,

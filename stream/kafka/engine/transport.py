@@ -129,7 +129,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         error: KafkaError | None = coordinator._pending_exception
         if error is None or not error.retriable:
             return error
-        logger.warning("the group could not be joined: %s (tried again)", error)
+        logger.warning(
+            "the group could not be joined: %s (tried again). Fix: if it stays, see `penchant doctor`", error
+        )
         self._thread.thread_loop.call_soon_threadsafe(_take_error, coordinator)
         return None
 
@@ -282,7 +284,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             # Upstream waits for ever when an ack got lost (robinhood/faust#402); a chunk takes well under a second.
             await asyncio.wait_for(super().wait_empty(), timeout=self.app.conf.broker_session_timeout)
         except TimeoutError:
-            logger.warning("some chunks were still in work when the flow stopped; they are read again")
+            logger.warning("some chunks were still in work when the flow stopped; they are read again. Nothing to do")
         if self.on_revoke is not None:
             await self.on_revoke(frozenset(self._durable) | frozenset(self._start))  # those that nothing came of, too
         await self.commit()

@@ -115,7 +115,7 @@ class Guard:
         except GoneAwayError:
             return
         except PenchantError as error:
-            logger.error("a request could not be answered: %s", error)
+            logger.error("a request could not be answered: %s. Fix: see the disk and `penchant doctor`", error)
             await self._instead(answer, problem(503, str(error)), scope, receive)
         except Exception:  # the edge of all requests: one that hits a bug costs no other
             logger.exception("a request hit a bug. Fix: report it with these lines")

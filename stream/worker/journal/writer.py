@@ -99,7 +99,7 @@ class JournalWriter:
 
     def _end(self, why: str) -> None:
         self._ended = why
-        logger.warning("the journal %s ends here, since %s; the worker goes on", self.path, why)
+        logger.warning("the journal %s ends here, since %s; the worker goes on. Nothing to do", self.path, why)
 
     def _write_blocks(self) -> None:
         while (block := self._blocks.get()) is not None:

@@ -42,7 +42,7 @@ def test_a_broker_that_was_silent_is_told_once_and_so_is_that_it_answers_again(
         holdings.hear(silent, now)
 
     assert caplog.messages == [
-        "Kafka has not answered the group's heartbeat for 4 s (tried again)",
+        "Kafka has not answered the group's heartbeat for 4 s (tried again). Fix: if it stays, see the brokers",
         "Kafka answers again, after 12 s",
     ]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
