@@ -18,7 +18,7 @@ BEGAN := $(shell date +%s)
 say = printf '%4d s  %s\n' "$$(( $$(date +%s) - $(BEGAN) ))" "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs reference schemas kafka bench chaos adversary lock clean
+.PHONY: help demo test lint format docs reference schemas kafka bench chaos adversary soak lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ bench: $(VENV)/.dev ## Benchmarks (NAME=worker for one); tables, and one line of
 chaos: $(VENV)/.dev ## Kill everything at random on Apache Kafka, then compare with one sequential reader (SEED=1 ROUNDS=50)
 	@PYTHONPATH=$(CURDIR)/tests/support $(BIN)/python tests/chaos/chaos.py --seed $(SEED) --rounds $(ROUNDS) $(ARGS)
 
+soak: $(VENV)/.dev ## A long run under load, garbage and restarts: memory, handles, disk, freshness must stay flat (MINUTES=60)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support:$(CURDIR)/tests/soak $(BIN)/python tests/soak/soak.py --minutes $(MINUTES) \
+	  --seed $(SEED) $(ARGS)
+
 schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again from stream/wire/records.py
 	@$(BIN)/python -m stream.schemas.generate
 
@@ -75,7 +79,7 @@ lock: ## Resolve the dependencies again (needs uv); hashes, no registry addresse
 	$(RESOLVE) --group docs -c $(LOCK)/dev.txt -o $(LOCK)/docs.txt
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) $(KAFKA_DIR) .penchant .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
+	rm -rf $(VENV) $(KAFKA_DIR) .penchant .site .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

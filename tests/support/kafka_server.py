@@ -42,7 +42,7 @@ class KafkaServer:
 
     def __init__(self, data_dir: Path, properties: str = "") -> None:
         """`properties`: further lines of server.properties; @PORT@ and @CONTROLLER_PORT@ stand for the ports."""
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._port, self._controller_port = free_ports(2)
         self._properties = properties.replace("@PORT@", str(self._port)).replace(
             "@CONTROLLER_PORT@", str(self._controller_port)
@@ -55,7 +55,7 @@ class KafkaServer:
     @property
     def log(self) -> str:
         """What the broker has written since its last start; for the message of a failing test."""
-        return (self._data_dir / "kafka.log").read_text(errors="replace")
+        return (self.data_dir / "kafka.log").read_text(errors="replace")
 
     def start(self) -> None:
         """Start on the same port with the same data; returns when requests are answered.
@@ -95,7 +95,7 @@ class KafkaServer:
 
     @property
     def pid(self) -> int:
-        return int((self._data_dir / "pid").read_text())
+        return int((self.data_dir / "pid").read_text())
 
     @property
     def running(self) -> bool:
@@ -113,7 +113,7 @@ class KafkaServer:
 
     def _run(self, command: str, *ports: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", str(RUN_SH), command, str(self._data_dir), *ports],
+            ["bash", str(RUN_SH), command, str(self.data_dir), *ports],
             env=os.environ | {"KAFKA_HEAP_OPTS": HEAP, "KAFKA_PROPERTIES": self._properties},
             stdin=subprocess.DEVNULL,
             capture_output=True,
