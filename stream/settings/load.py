@@ -26,6 +26,7 @@ from stream.settings.memory import MemorySettings
 from stream.settings.outcomes import OutcomeSettings
 from stream.settings.placements import HOME, misfit
 from stream.settings.ranking import RankingSettings
+from stream.settings.secret_files import SUFFIX, SecretFiles, is_secret
 from stream.settings.security import SecuritySettings
 from stream.settings.serve import ServeSettings
 from stream.settings.topics import TopicSettings
@@ -147,7 +148,8 @@ class Settings(
             env_settings.env_vars = {
                 name: value for name, value in env_settings.env_vars.items() if not _is_of_kubernetes(name, value)
             }
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_config_file())
+        files = SecretFiles(settings_cls)
+        return init_settings, env_settings, files, TomlConfigSettingsSource(settings_cls, toml_file=_config_file())
 
 
 class SettingsAsGiven(Settings):
@@ -206,7 +208,7 @@ def _config_file() -> Path:
 def _may_be_shown(name: str) -> bool:
     """Not a secret, nor a setting that does not exist: that may be a secret whose name is misspelt."""
     field = Settings.model_fields.get(name)
-    return field is not None and "SecretStr" not in str(field.annotation)
+    return field is not None and not is_secret(field)
 
 
 def _where(name: str, given: dict[str, Any], path: Sequence[int | str]) -> str:
@@ -240,6 +242,9 @@ def _is_of_kubernetes(name: str, value: str | None) -> bool:
 
 def _refuse_unknown_environment() -> None:
     known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | {"PENCHANT_CONFIG"}
+    known |= {
+        f"{ENV_PREFIX}{name.upper()}{SUFFIX}" for name, field in Settings.model_fields.items() if is_secret(field)
+    }
     for variable in penchant_variables():
         if variable.upper() not in known:
             raise SettingsError(

@@ -54,7 +54,7 @@ class ServeProcess:
                 [sys.executable, "-m", "stream", "serve"], cwd=ROOT, env=self._env, stdout=log, stderr=log
             )
         self.wait_for("it listens", lambda: "serving on" in self.log[len(before) :])
-        found = re.findall(r"serving on (\S+)", self.log[len(before) :])
+        found = re.findall(r"serving on ([^\s\",]+)", self.log[len(before) :])
         self.url = found[-1]
         if self._client is not None:
             self._client.close()
