@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 from confluent_kafka.admin import AdminClient
 
 from stream.cli import options
 from stream.cli.apps import SETTINGS_NOTE, group_app, teach
 from stream.cli.connection import connected
-from stream.display.terminal import Cell, say, show_table, stderr, stdout
+from stream.display.terminal import Cell, say, say_json, show_table, stderr, stdout, write_line
 from stream.kafka.logs import cleanup_policies
 from stream.kafka.noting import note_everywhere
+from stream.kafka.rights import ROLES, Role, command, give_rights, rights_of
 from stream.kafka.specs import topic_specs
 from stream.kafka.topics import check_topics, create_topics, list_topics
+from stream.settings import load_settings
 from stream.state.log_mark import MEANT_KEY, pack_meant
 
 POLICIES_WAIT_S: Final = 3.0
@@ -102,6 +104,43 @@ def list_(bootstrap_servers: options.BootstrapServers = None, group_id: options.
     show_table(stdout(), ("topic", "partitions", "replicas", "clean-up", "holds"), rows)
     if any(spec.name not in existing for spec in specs):
         say(stderr(), "Next: penchant topics create.", "dim")
+
+
+@app.command(
+    "rights",
+    help=teach(
+        "Show what each role needs of a Kafka that asks for rights, as commands for Kafka's own tool; with --give create them.",
+        "penchant topics rights --role worker --principal User:penchant-worker",
+        "penchant topics rights --role serve --principal User:CN=serve --give",
+        "penchant topics rights --role producer --json | jq -r '.[].name' | sort -u",
+        then="start the worker as that user; what it is refused it names, with the fix.",
+        note=SETTINGS_NOTE,
+    ),
+)
+def rights(
+    bootstrap_servers: options.BootstrapServers = None,
+    group_id: options.GroupId = None,
+    shadow: options.Shadow = None,
+    role: Annotated[
+        Role, options.option("Whose: " + "; ".join(f"{r} is {w}" for r, w in ROLES.items()) + ".")
+    ] = "worker",
+    principal: Annotated[
+        str | None, options.optional("Who is to have them. Default User:penchant-ROLE.", None, "USER")
+    ] = None,
+    give: Annotated[bool, options.flag("--give", "Create them; needs ALTER on the cluster.")] = False,
+    json_: Annotated[bool, options.flag("--json", "One JSON array.")] = False,
+) -> None:
+    given = {"bootstrap_servers": bootstrap_servers, "group_id": group_id, "shadow": shadow}
+    settings = connected(**given) if give else load_settings(**given)
+    who, needed = principal or f"User:penchant-{role}", rights_of(settings, role)
+    if give:
+        give_rights(settings, needed, who)
+        say(stderr(), f"{who} has {len(needed)} rights", "dim")
+    elif json_:
+        say_json(stdout(), [right._asdict() for right in needed])
+    else:
+        for right in needed:
+            write_line(stdout(), command(right, who, settings.bootstrap_servers))
 
 
 def _told(policy: frozenset[str] | None) -> str:

@@ -14,8 +14,9 @@ from typing import Final, Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from stream.errors import BrokerUnreachableError, TopicsError, UsageError
+from stream.errors import TopicsError, UsageError
 from stream.kafka.log_ends import log_bounds
+from stream.kafka.refusals import refused
 from stream.kafka.replica import (
     BATCH_BYTES,
     FIRST_BATCH_RECORDS,
@@ -88,11 +89,7 @@ class LogFollower:
                     self._follow(consumer)
                 except (KafkaException, UsageError) as error:  # while a topic is made again it is not there
                     if not self._has_begun:
-                        if isinstance(error, UsageError):
-                            raise
-                        raise BrokerUnreachableError(
-                            f"topic {self.topic} cannot be read: {error.args[0].str()}.", "see `penchant doctor`"
-                        ) from error
+                        raise (refused(self.topic, error) if isinstance(error, KafkaException) else error) from error
                     logger.warning(
                         "reading %s: %s (begun again; nothing to do if it stays away briefly)", self.topic, error
                     )

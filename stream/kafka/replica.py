@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream.errors import BrokerUnreachableError, StuckError, TopicsError, UsageError
 from stream.kafka.log_ends import log_bounds
+from stream.kafka.refusals import refused
 from stream.kafka.throttled import OnThrottled, telling
 from stream.settings import Settings
 
@@ -106,7 +107,7 @@ class TopicReplica:
                     self._follow(consumer)
                 except (KafkaException, UsageError) as error:
                     if not self._has_read_all:
-                        raise
+                        raise (refused(self.topic, error) if isinstance(error, KafkaException) else error) from error
                     # While a topic is made again it is not there. If it stays away, whoever looks at all topics tells.
                     logger.warning(
                         "reading %s: %s (begun again). Nothing to do if it is away briefly", self.topic, error

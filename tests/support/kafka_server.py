@@ -103,11 +103,18 @@ class KafkaServer:
 
     def set_quota(self, client_id: str, **quotas: int) -> None:
         """Of all clients of that name together: `producer_byte_rate` and so on, bytes a second of a broker."""
-        libs = Path(os.environ.get("KAFKA_LIBS") or next(KEPT_LIBS.glob("kafka-*")))
         added = ",".join(f"{name}={value}" for name, value in quotas.items())
+        self._configure("clients", client_id, added)
+
+    def log_debug(self, logger: str) -> None:
+        """Into its log with whatever this logger of the broker's has to say, until it is started again."""
+        self._configure("broker-loggers", "1", f"{logger}=DEBUG")
+
+    def _configure(self, entity: str, name: str, added: str) -> None:
+        libs = Path(os.environ.get("KAFKA_LIBS") or next(KEPT_LIBS.glob("kafka-*")))
         subprocess.run(
             ["java", HEAP, "-cp", f"{libs}/*", "kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap_servers,
-             "--alter", "--entity-type", "clients", "--entity-name", client_id, "--add-config", added],
+             "--alter", "--entity-type", entity, "--entity-name", name, "--add-config", added],
             check=True, capture_output=True, timeout=COMMAND_TIMEOUT_S,
         )  # fmt: skip
 

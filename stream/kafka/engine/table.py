@@ -18,7 +18,7 @@ from faust.stores.base import SerializedStore
 from faust.streams import current_event
 from faust.types import TP
 
-from stream.errors import InvariantError
+from stream.errors import InvariantError, PenchantError
 from stream.kafka.engine.fetching import Chunk
 from stream.kafka.log_ends import AskBounds
 from stream.storage.rocks import PartitionStores
@@ -154,8 +154,14 @@ class ChangelogStore(SerializedStore):  # type: ignore[misc]
     async def claimed(self) -> None:
         """Returns once what `begin_claims` began is claimed."""
         claiming, self._claiming = self._claiming, None
-        if claiming is not None:
+        if claiming is None:
+            return
+        try:
             await claiming
+        except PenchantError as error:
+            # Told before aiokafka and Faust do, which hear of it next: in a line, and not in several tracebacks.
+            await self._given.fatal(error)
+            raise
 
     async def stop(self) -> None:
         self._stores.close_all()
