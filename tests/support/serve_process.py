@@ -37,7 +37,11 @@ class ServeProcess:
         self.url = ""
 
     def __enter__(self) -> ServeProcess:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()  # nobody else does where the context could not be entered
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -43,7 +43,7 @@ TOPIC = "seen"
 LISTENERS = """
 listeners=PLAINTEXT://127.0.0.1:@PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@,{listeners}
 advertised.listeners=PLAINTEXT://127.0.0.1:@PORT@,{listeners}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SCRAM:SASL_SSL,NAMED:SSL,UNNAMED:SSL,\
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SCRAM:SASL_SSL,NAMED:SSL,UNNAMED:SSL,MUTUAL:SSL,\
 BEARER:SASL_PLAINTEXT,CLEAR:SASL_PLAINTEXT
 listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.scram.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
@@ -54,6 +54,11 @@ listener.name.bearer.oauthbearer.sasl.jaas.config=\
 org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
+listener.name.mutual.ssl.keystore.type=PEM
+listener.name.mutual.ssl.keystore.location={keystore}
+listener.name.mutual.ssl.truststore.type=PEM
+listener.name.mutual.ssl.truststore.location={authority}
+listener.name.mutual.ssl.client.auth=required
 """
 
 
@@ -69,17 +74,20 @@ class Guarded(NamedTuple):
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     directory = tmp_path_factory.mktemp("guarded")
     authority, keystore = certificates(directory)
-    ports = free_ports(5)
+    ports = free_ports(6)
     hosts = {
         "SCRAM": "localhost",
         "NAMED": "localhost",
         "UNNAMED": "127.0.0.1",
         "BEARER": "127.0.0.1",
         "CLEAR": "127.0.0.1",
+        "MUTUAL": "localhost",
     }
     addresses = {name: f"{host}:{port}" for (name, host), port in zip(hosts.items(), ports, strict=True)}
     listeners = ",".join(f"{name}://{address}" for name, address in addresses.items())
-    with running(KafkaServer(directory / "kafka", LISTENERS.format(listeners=listeners, keystore=keystore))) as server:
+    with running(
+        KafkaServer(directory / "kafka", LISTENERS.format(listeners=listeners, keystore=keystore, authority=authority))
+    ) as server:
         admin = AdminClient({"bootstrap.servers": server.bootstrap_servers, "log_level": 0})
         user = UserScramCredentialUpsertion(
             "penchant", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), PASSWORD.encode()
@@ -108,7 +116,27 @@ def certificates(directory: Path) -> tuple[Path, Path]:
     )  # fmt: skip
     keystore = directory / "keystore.pem"
     keystore.write_text((directory / "broker.key").read_text() + (directory / "broker.pem").read_text())
+    # What a client shows, with a key that has a password of its own.
+    openssl(
+        "req", "-newkey", "rsa:2048", "-passout", f"pass:{PASSWORD}", "-keyout", "client.key", "-out", "client.csr",
+        "-subj", "/CN=penchant-worker",
+    )  # fmt: skip
+    openssl(
+        "x509", "-req", "-in", "client.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+        "-out", "client.pem",
+    )  # fmt: skip
     return directory / "ca.pem", keystore
+
+
+def mutual(guarded: Guarded, password: str = PASSWORD) -> dict[str, Any]:
+    directory = guarded.authority.parent
+    return {
+        "security_protocol": "SSL",
+        "ssl_ca_location": guarded.authority,
+        "ssl_certificate_location": directory / "client.pem",
+        "ssl_key_location": directory / "client.key",
+        "ssl_key_password": password,
+    }
 
 
 def settings_for(guarded: Guarded, listener: str, **given: Any) -> Settings:
@@ -196,6 +224,14 @@ def test_a_wrong_secret_is_refused(guarded: Guarded) -> None:
         refused_to_both(settings_for(guarded, "BEARER", **bearer(service, "wrong")))
 
 
+def test_both_kinds_of_clients_show_a_certificate_where_one_is_asked_for(guarded: Guarded) -> None:
+    seen_by_both(settings_for(guarded, "MUTUAL", **mutual(guarded)))
+
+
+def test_who_shows_no_certificate_there_is_refused(guarded: Guarded) -> None:
+    refused_to_both(settings_for(guarded, "MUTUAL", security_protocol="SSL", ssl_ca_location=guarded.authority))
+
+
 def test_what_a_quota_holds_back_is_told(guarded: Guarded) -> None:
     settings = settings_for(guarded, "CLEAR", group_instance_id="greedy", **scram())
     guarded.server.set_quota(settings.client_id("writer"), producer_byte_rate=20_000)
@@ -210,15 +246,15 @@ def test_what_a_quota_holds_back_is_told(guarded: Guarded) -> None:
     assert 0.1 < max(held_s) < 60, "seconds, no milliseconds"
 
 
-@pytest.mark.parametrize("kind", ["scram", "bearer"])
+@pytest.mark.parametrize("kind", ["scram", "bearer", "mutual"])
 def test_a_worker_serves_on_a_listener_that_asks_who_it_is(guarded: Guarded, kind: str, tmp_path: Path) -> None:
     prefix = f"{kind}-{time.time_ns():x}"
     topics = Topics(guarded.server.bootstrap_servers, prefix)
     create_topics(topics.settings)
     catalogue(topics, 20)
     with TokenService("penchant", PASSWORD) as service:
-        given = scram() if kind == "scram" else bearer(service)
-        address = guarded.addresses["CLEAR" if kind == "scram" else "BEARER"]
+        given = {"scram": scram, "bearer": lambda: bearer(service), "mutual": lambda: mutual(guarded)}[kind]()
+        address = guarded.addresses[{"scram": "CLEAR", "bearer": "BEARER", "mutual": "MUTUAL"}[kind]]
         with WorkerProcess(
             topics.settings,
             tmp_path / "a",
