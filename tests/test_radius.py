@@ -16,6 +16,7 @@ ROOMS = (
     "stream/worker", "stream/state", "stream/partitions", "stream/refresh", "stream/outcomes", "stream/wire", "stream/storage",
     "stream/texts", "stream/reasons", "stream/kafka", "models/items", "models/ranking", "models/reasons", "models/credit",
     "models/learning", "models/sequence", "models/encoder", "models/experiments", "stream/serve", "stream/dead_letters",
+    "stream/backup",
 )  # fmt: skip
 
 START = "start"
@@ -55,6 +56,10 @@ CLASS = {
     "models/sequence/export.py": START,
     "models/sequence/parity.py": START,
     "models/sequence/": PART,
+    "stream/backup/": START,
+    "stream/backup/restore.py:Restore": COMMAND,
+    "stream/backup/target.py:commit_offsets": COMMAND,
+    "stream/backup/writing.py": COMMAND,
     "stream/dead_letters/purge.py": START,
     "stream/dead_letters/topic.py": START,
     "stream/dead_letters/returned.py": START,

@@ -211,6 +211,18 @@ def newest_ms(value: bytes) -> int | None:
     return int(np.frombuffer(value, _RECORD_DTYPE, 1)["trend_ms"][0])
 
 
+_SOURCE = struct.Struct("<xHq")
+
+
+def delta_source(value: bytes) -> tuple[int, int] | None:
+    """Partition and offset of the last event that a delta of any version covers, without reading the rest; None of what is too
+    short for one."""
+    if len(value) < _SOURCE.size:
+        return None
+    partition, offset = _SOURCE.unpack_from(value)
+    return int(partition), int(offset)
+
+
 def unreadable(values: Sequence[bytes], *, deltas: bool) -> dict[int, str]:
     """Why each of `values` that is no delta (or else no record) is none, by its place."""
     found = {}

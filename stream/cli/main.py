@@ -64,6 +64,21 @@ class Commands(LazyGroup):
             "stream.cli.dead_letter",
             "What workers refused: look at it, send it again once it can be read, delete it.",
         ),
+        "backup": Lazy(
+            "stream.cli.backup",
+            "Copy everything that Penchant knows to files, while workers go on: states, statistics, lists, rules, models, the "
+            "catalogue, and how far they go in the events topic.",
+        ),
+        "restore": Lazy(
+            "stream.cli.restore",
+            "Put a backup back into the topics that the settings name, on any cluster: workers that start afterwards know "
+            "what those of before knew, and go on where those stopped. Every file is checked before anything is written.",
+        ),
+        "repartition": Lazy(
+            "stream.cli.repartition",
+            "Change the number of partitions: people's states, from a backup, into new topics, each person where the "
+            "producers' partitioner will put their events. The settings name the new topics and a new group.",
+        ),
         "report": Lazy("stream.cli.report", "What came of recommendations, from the topics."),
         "evaluate": Lazy(
             "stream.cli.evaluate",

@@ -77,6 +77,20 @@ RepeatPurchases = Annotated[
     ),
 ]
 
+# --- a backup
+
+BackupPlace = Annotated[
+    str,
+    typer.Argument(metavar="PLACE", help="A directory, or s3://BUCKET/PREFIX (extra `backup`).", show_default=False),
+]
+ReplaceTopics = Annotated[
+    bool,
+    flag(
+        "--replace",
+        "Delete what Penchant's topics of these settings hold, events and items excepted, and make them again.",
+    ),
+]
+
 # --- a file, and how it is read
 
 File = Annotated[

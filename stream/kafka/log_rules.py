@@ -109,6 +109,14 @@ def another_events_log(name: str) -> TopicsError:
     )
 
 
+def restore_unfinished(settings: Settings) -> TopicsError:
+    """A restore was interrupted: some states are there and others are not."""
+    return TopicsError(
+        f"a restore into {settings.changelog_topic} did not come to its end: not all states are there.",
+        "run the same `penchant restore` or `penchant repartition` again, with --replace",
+    )
+
+
 def another_changelog(settings: Settings, name: str) -> TopicsError:
     """What a worker knows is not in its changelog any more."""
     return TopicsError(

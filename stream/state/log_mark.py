@@ -24,6 +24,9 @@ LOG_KEY: Final = LOG_PREFIX + b"log"
 MEANT_KEY: Final = LOG_PREFIX + b"meant"
 """A person has said that the topic of this id takes the place of the one before (`penchant topics new-events-log`)."""
 
+RESTORING: Final = "penchant-restoring"
+"""Instead of a topic id: the partition is being restored, and not all of it is there yet."""
+
 MARK_VERSION: Final = 1
 _MARK = struct.Struct("<BHqHH22s")
 _MEANT = struct.Struct("<B22s")

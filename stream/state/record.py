@@ -281,6 +281,13 @@ def last_event_ms(value: bytes) -> int | None:
     return int.from_bytes(value[24:32], "little")
 
 
+def fence_of(value: bytes) -> int | None:
+    """Last applied offset in a packed record of the current version, without reading the rest; None of any other."""
+    if value[:1] != _CURRENT or len(value) < HEADER.size:
+        return None
+    return int.from_bytes(value[12:20], "little", signed=True)
+
+
 def unpack(states: States, rows: NDArray[np.int64], values: Sequence[bytes]) -> None:
     """Read packed records into `rows (m,)`, which are empty (zero, fence `NEVER`).
 

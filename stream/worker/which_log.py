@@ -13,10 +13,16 @@ from typing import Final, NamedTuple
 
 from stream.errors import BrokerUnreachableError, TopicsError, UsageError
 from stream.kafka.log_ends import Bounds, LogEnds
-from stream.kafka.log_rules import Logs, another_events_log, partitions_changed, what_is_wrong
+from stream.kafka.log_rules import (
+    Logs,
+    another_events_log,
+    partitions_changed,
+    restore_unfinished,
+    what_is_wrong,
+)
 from stream.kafka.logs import TopicLogs
 from stream.settings import Settings
-from stream.state.log_mark import LOG_KEY, MEANT_KEY, LogMark, read_log, read_meant
+from stream.state.log_mark import LOG_KEY, MEANT_KEY, RESTORING, LogMark, read_log, read_meant
 from stream.storage.rocks import PartitionStore
 
 logger = logging.getLogger(__name__)
@@ -59,8 +65,10 @@ def judge(
         found: what there is now.
 
     Raises:
-        TopicsError: people would move, or the states are of another log.
+        TopicsError: people would move, the states are of another log, or not all of them have been restored.
     """
+    if mark is not None and mark.topic_id == RESTORING:
+        raise restore_unfinished(settings)
     if mark is not None:
         for name, before, now in (
             (settings.topic_events, mark.partitions, found.partitions),

@@ -6,7 +6,7 @@ import pytest
 
 from stream.errors import TopicsError
 from stream.settings import Settings
-from stream.state.log_mark import LogMark
+from stream.state.log_mark import RESTORING, LogMark
 from stream.wire.codes import EPOCH_OFFSETS
 from stream.worker.which_log import Found, Verdict, judge
 
@@ -82,3 +82,9 @@ def test_what_the_broker_dropped_before_it_was_read_is_counted() -> None:
     assert judged(low=120).lost == 20
     assert judged(low=100).lost == 0
     assert judged(committed=None, low=120).lost == 20, "the states know how far they are"
+
+
+def test_a_partition_that_is_half_restored_is_refused_whatever_else_is_said() -> None:
+    for topic_id in ("a", None):
+        with pytest.raises(TopicsError, match=r"did not come to its end.*--replace"):
+            judged(LogMark(RESTORING, 0, 0, 4, 4), None, meant=(topic_id,), topic_id=topic_id)
