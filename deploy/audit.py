@@ -3,7 +3,7 @@
     make audit                     all three, into .audit
     make audit ARGS=--licences     the licences alone; needs no network
 
-Exit codes: 0 nothing to object to; 1 a licence that is not allowed, or a known hole; 3 whether there are holes could not be asked.
+Exit codes: 0 nothing to object to; 1 a licence that is not allowed, or a known hole; 3 nobody could be asked for holes.
 """
 
 from __future__ import annotations

@@ -194,6 +194,10 @@ class OutputMetrics:
             "penchant_placement_lists", "Lists of other placements than `home` published", "placement"
         )
         self.places = new.counter("penchant_places", "Places of published lists, by strategy", "strategy")
+        self.explore_max = new.gauge(
+            "penchant_explore_share_max",
+            "Largest share of a placement's places that explore, by the settings: rate times explored places by places",
+        )
         self.outcomes = new.counter(
             "penchant_outcomes",
             "Clicks, carts, purchases and refunds credited, by action and by evidence: named, impression, list, none",
@@ -349,7 +353,19 @@ class WorkerMetrics:
         self.stalled = new.gauge(
             "penchant_stalled_seconds", "How long nothing has moved that should; at watchdog_stall_s the worker exits"
         )
+        self.ready = new.gauge(
+            "penchant_ready", "1 while the process is ready, 0 while not, by what it is: worker, serve", "role"
+        )
         self.free_bytes = new.gauge("penchant_disk_free_bytes", "Room on the disk of the data directory")
+        self.disk_bytes = new.gauge("penchant_disk_size_bytes", "Size of the disk of the data directory")
+        self.memory_limit = new.gauge(
+            "penchant_memory_limit_bytes", "Memory of the machine, or of the container where that has less"
+        )
+        self.certificate_expiry = new.gauge(
+            "penchant_certificate_expiry_timestamp_seconds",
+            "Unix time at which the first certificate of a file ends, by the setting that names the file; 0: it cannot be read",
+            "certificate",
+        )
         self.rebalances = new.counter("penchant_rebalances", "Times partitions were revoked")
         self.throttled = new.counter(
             "penchant_kafka_throttled_seconds",

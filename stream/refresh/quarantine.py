@@ -53,6 +53,8 @@ class Quarantine:
 
     def __init__(self, metrics: Metrics) -> None:
         self._counter = metrics.output.quarantined
+        for cause in CAUSES:  # from 0 on: a rate sees nothing of a series that begins with its first user
+            self._counter.labels(cause)
         self._told: OrderedDict[tuple[bytes, Cause], None] = OrderedDict()
         self._waiting: list[Quarantined] = []
         self._recent, self._before = _Asked(set(), set()), _Asked(set(), set())

@@ -53,6 +53,7 @@ from stream.worker.collector import keep_for_life, young_only
 from stream.worker.compiling import Compiling
 from stream.worker.followed_models import FollowedModels
 from stream.worker.log import log_to_stderr
+from stream.worker.machine import tell_of_machine
 from stream.worker.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ class ServeApplication:
         self._shelf = Shelf(self.tracker.knowledge)
         self.is_compiled = False
         self._judged = States(1)
+        tell_of_machine(self.metrics, settings, "serve", settings.serve_data_dir, lambda: self.why_not)
 
     def _table(self, name: str) -> FollowedTable:
         return FollowedTable(self._directory.stores(name))

@@ -59,6 +59,11 @@ class WorkerSettings(BaseModel):
         description="While a larger share of the users of a worker's last lists is quarantined it is not ready (`/ready`); "
         "it goes on",
     )
+    ready_max_lag_records: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="While more records of its partitions wait to be applied a worker is not ready (`/ready`), so that a "
+        "rollout waits for it; 0 = however many",
+    )
     journal_dir: Path | None = Field(
         None,
         description="Write down here whatever lists are made of, for `penchant simulate`; a file for each start",

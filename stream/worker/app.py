@@ -44,8 +44,9 @@ from stream.worker.journal.recording import RecordedTracker
 from stream.worker.journal.writer import JournalWriter
 from stream.worker.lifecycle import EXIT_GRACE_S, Lifecycle, exit_at_last, exit_now
 from stream.worker.log import log_to_stderr
+from stream.worker.machine import tell_of_machine
 from stream.worker.parts import WorkerParts
-from stream.worker.probes import Probes
+from stream.worker.probes import ProbeLimits, Probes
 from stream.worker.stale_lists import StaleLists
 from stream.worker.tracker import Tracker
 from stream.worker.vitals import VitalSigns
@@ -140,8 +141,9 @@ class Application:
             lambda: self.lifecycle.is_stopping,
             self._replicas_caught_up,
             lambda: self.tracker.refresher.quarantine.share,
-            settings.quarantined_max_share,
+            ProbeLimits(settings.quarantined_max_share, settings.ready_max_lag_records, settings.watchdog_commit_age_s),
         )
+        tell_of_machine(self.metrics, settings, "worker", settings.data_dir, self._probes.why_not_ready)
         self._texts: AwaitedTexts | None = None
         self._compiling_placement: asyncio.Task[None] | None = None
         self._wire_engine(user_stores, item_stores)
@@ -344,6 +346,7 @@ class Application:
 
     async def _serve(self) -> None:
         """Runs inside Faust: an exception in any of these stops the worker."""
+        self._signs.vitals.serving_since_s = time.monotonic()
         self._signs.vitals.serving = True
         async with self._told():
             await asyncio.gather(

@@ -10,7 +10,7 @@ from stream.kafka.producer import Record, RecordProducer
 from stream.metrics import Metrics
 from stream.refresh.quarantine import Quarantined
 from stream.settings import Settings
-from stream.wire.decode import QUARANTINED, Rejected
+from stream.wire.decode import LETTER_REASONS, QUARANTINED, Rejected
 from stream.wire.letter_headers import PENCHANT_HEADER, PRODUCER_HEADER
 
 BEGINNING_BYTES: Final = 64 << 10
@@ -41,6 +41,8 @@ class DeadLetters:
 
     def __init__(self, settings: Settings, metrics: Metrics, producer: RecordProducer) -> None:
         self._settings, self._metrics, self._producer = settings, metrics, producer
+        for reason in LETTER_REASONS:  # from 0 on: a rate sees nothing of a series that begins with its first record
+            metrics.input.rejected.labels(reason)
 
     def refused(self, record: Any, why: Rejected) -> None:
         """An event that was read and is not used."""

@@ -55,7 +55,6 @@ class Gauges:
 
     def _measure_disk(self) -> None:
         path, free = self._parts.settings.data_dir, free_bytes(self._parts.settings.data_dir)
-        self._parts.metrics.worker.free_bytes.set(free)
         if self._room.becomes_low(free):
             logger.warning("only %.1f GiB are free for data directory %s. Fix: %s", free / 2**30, path, FIX)
 

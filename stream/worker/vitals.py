@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from stream.errors import BrokerUnreachableError, PenchantError
@@ -79,8 +79,11 @@ class VitalSigns:
 
     def lag(self) -> dict[TopicPartition, int]:
         """Records not yet applied, of every partition this worker owns."""
+        return self._lag_from(self.next_offsets())
+
+    def _lag_from(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         consumer = self._engine.consumer
-        return {tp: max(0, (consumer.log_end(tp) or 0) - offset) for tp, offset in self.next_offsets().items()}
+        return {tp: max(0, (consumer.log_end(tp) or 0) - offset) for tp, offset in offsets.items()}
 
     def sample(self) -> None:
         """Called in each of the watchdog's turns."""
@@ -94,7 +97,9 @@ class VitalSigns:
         vitals.recovering = engine.is_recovering
         self._metrics.input.fetched_bytes.set(engine.consumer.unapplied_bytes())
         self._tell(vitals)
-        vitals.positions = {tp: Position(at, self._behind.get(tp, 0)) for tp, at in self.next_offsets().items()}
+        offsets = self.next_offsets()
+        vitals.positions = {tp: Position(at, self._behind.get(tp, 0)) for tp, at in offsets.items()}
+        vitals.lag_records = sum(self._lag_from(offsets).values())
 
     def _tell(self, vitals: Vitals) -> None:
         consumer, now = self._engine.consumer, time.monotonic()

@@ -47,6 +47,10 @@ class Vitals:
     """Changes with each completed commit."""
     serving: bool = False
     """Whether commits are to be expected: the first recovery has ended."""
+    serving_since_s: float = 0
+    """`time.monotonic()` of when that was."""
+    lag_records: int = 0
+    """Records not yet applied, over all partitions that this worker owns."""
     recovered_chunks: int = 0
     """Changelog chunks applied to local stores."""
     recovering: bool = False
