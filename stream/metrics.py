@@ -5,6 +5,7 @@ Labels have few values: never a user or an item id.
 
 from __future__ import annotations
 
+import hmac
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -416,9 +417,16 @@ class Metrics:
         build = Info("penchant_build", "Version of Penchant and Python", registry=self.registry)
         build.info({"version": __version__, "python": platform.python_version()})
 
-    def serve(self, host: str, port: int, probes: Mapping[str, Probe] | None = None) -> WSGIServer | None:
+    def serve(
+        self, host: str, port: int, probes: Mapping[str, Probe] | None = None, token: str | None = None
+    ) -> WSGIServer | None:
         """Start the endpoint; port 0 means none. `/metrics` has the metrics, each path of `probes` what that answers, and
         nothing else is there.
+
+        Args:
+            host, port: where it listens.
+            probes: answered to everybody: they say whether the worker lives, and nothing of what it knows.
+            token: what whoever asks for `/metrics` has to show as `Authorization: Bearer TOKEN`; None: nothing.
 
         Raises:
             UsageError: the address is taken.
@@ -432,18 +440,20 @@ class Metrics:
                 f"metrics endpoint {host}:{port} cannot be opened: {error.strerror}.",
                 "choose another --metrics-port, or 0 for none",
             ) from None
-        server.set_app(_routed(server.get_app(), probes or {}))
+        server.set_app(_routed(server.get_app(), probes or {}, token))
         return server
 
 
-def _routed(metrics: Any, probes: Mapping[str, Probe]) -> Any:
+def _routed(metrics: Any, probes: Mapping[str, Probe], token: str | None = None) -> Any:
     """The WSGI application. That of prometheus_client answers every path with the metrics, so any probe would be green."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ["PATH_INFO"]
-        if path == "/metrics":
+        if path == "/metrics" and _is_let_in(environ, token):
             return metrics(environ, start_response)
-        if path in probes:
+        if path == "/metrics":
+            status, text = "401 Unauthorized", "the token is missing or wrong. Fix: send `Authorization: Bearer TOKEN`"
+        elif path in probes:
             why_not = probes[path]()
             status, text = ("200 OK", "ok") if why_not is None else ("503 Service Unavailable", why_not)
         else:
@@ -452,3 +462,8 @@ def _routed(metrics: Any, probes: Mapping[str, Probe]) -> Any:
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else f"{text}\n".encode()]
 
     return answer
+
+
+def _is_let_in(environ: Mapping[str, Any], token: str | None) -> bool:
+    shown = str(environ.get("HTTP_AUTHORIZATION", ""))
+    return token is None or hmac.compare_digest(shown.encode(), f"Bearer {token}".encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from stream.settings.bounds import Port, Positive, PositiveFloat
 
@@ -71,6 +71,9 @@ class WorkerSettings(BaseModel):
     journal_max_bytes: Positive = Field(4 << 30, description="Where a journal is as large as this, compressed, it ends")
     metrics_host: str = Field("127.0.0.1", description="Address of the Prometheus endpoint; 0.0.0.0 opens it to others")
     metrics_port: Port = Field(9464, description="Port of the Prometheus endpoint; 0 switches it off")
+    metrics_token: SecretStr | None = Field(
+        None, description="Who asks for `/metrics` has to show it (`Authorization: Bearer ...`); none: nobody has to"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
     log_format: Literal["text", "json"] = Field(
         "text", description="Lines for people, or one JSON object a line for whatever collects logs"

@@ -28,6 +28,7 @@ from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
 from stream.settings import Settings
+from stream.settings.serve import is_loopback
 from stream.storage.disk import check_room
 from stream.storage.rocks import DataDirectory, PartitionStores
 from stream.texts.serving import Texts, open_texts
@@ -217,7 +218,7 @@ class Application:
         self.lifecycle.stop_on_signals()
         # Before what takes long: a port that is taken is to be told at once.
         self._probes.began()
-        server = self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port, self._probes.by_path)
+        server = self._open_endpoint()
         is_prepared = False
         try:
             is_prepared = await self.lifecycle.unless_stopped(self._prepare())
@@ -257,6 +258,16 @@ class Application:
         if self.lifecycle.may_be_the_topics and (wrong := self._wrong_topics()) is not None:
             raise wrong from self.lifecycle.failure
         self.lifecycle.raise_failure(settings.group_id, lambda: named(members_of(settings)))
+
+    def _open_endpoint(self) -> WSGIServer | None:
+        settings, token = self.settings, self.settings.metrics_token
+        if settings.metrics_port and token is None and not is_loopback(settings.metrics_host):
+            logger.warning(
+                "the metrics on %s:%d are open to whoever reaches them. Fix: set metrics_token, or let a network policy decide",
+                *(settings.metrics_host, settings.metrics_port),
+            )
+        shown = None if token is None else token.get_secret_value()
+        return self.metrics.serve(settings.metrics_host, settings.metrics_port, self._probes.by_path, shown)
 
     async def _prepare(self) -> None:
         """Everything that can be refused or takes long, before the worker joins its group."""

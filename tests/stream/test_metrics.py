@@ -109,6 +109,31 @@ def test_the_endpoint_serves_on_localhost_until_it_is_shut_down():
         server.server_close()
 
 
+def test_with_a_token_the_metrics_are_for_who_shows_it_and_the_probes_for_everybody():
+    metrics = Metrics()
+    server = metrics.serve("127.0.0.1", free_port(), {"/ready": lambda: None}, "a-long-enough-token")
+    try:
+        for path, shown, status in (
+            ("/metrics", None, 401),
+            ("/metrics", "Bearer wrong", 401),
+            ("/metrics", "a-long-enough-token", 401),
+            ("/metrics", "Bearer a-long-enough-token", 200),
+            ("/ready", None, 200),
+        ):
+            asked = urllib.request.Request(f"http://127.0.0.1:{server.server_port}{path}")
+            if shown is not None:
+                asked.add_header("Authorization", shown)
+            try:
+                with urllib.request.urlopen(asked, timeout=DEADLINE_S) as answer:
+                    found = answer.status
+            except urllib.error.HTTPError as error:
+                found = error.code
+            assert found == status, (path, shown)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_probe_is_green_only_where_it_means_it_and_no_other_path_is_anything():
     answers = {"/healthz": None, "/ready": "recovering"}
     server = Metrics().serve("127.0.0.1", free_port(), {path: (lambda p=path: answers[p]) for path in answers})

@@ -55,7 +55,10 @@ def everything_said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
                 "ready", lambda: httpx.get(f"{serve.url}/health/ready", headers=token).status_code == 200, 120
             )
             said = {
-                "metrics of the worker": json.dumps(worker.metrics()),
+                "metrics of the worker": httpx.get(
+                    f"http://127.0.0.1:{worker.port}/metrics",
+                    headers={"Authorization": f"Bearer {secret('metrics_token')}"},
+                ).text,
                 "answers": "".join(
                     httpx.get(f"{serve.url}{path}", headers=headers).text
                     for path in (
@@ -89,7 +92,8 @@ def everything_said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
 
 
 def test_there_are_secrets_and_things_that_are_said(everything_said: dict[str, str]) -> None:
-    assert len(SECRETS) >= 7
+    assert len(SECRETS) >= 8
+    assert "penchant_commits_total" in everything_said["metrics of the worker"]
     assert "recommendation" in everything_said["answers"]
     assert len(everything_said["log of the worker"]) > 1000
 
