@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream.backup import roles
@@ -17,7 +17,16 @@ from stream.kafka.log_ends import LogEnds
 from stream.kafka.topics import Topic, create_topics, list_topics
 from stream.settings import Settings
 
-_GONE_POLL_S: Final = 0.2
+_POLL_S: Final = 0.2
+
+_STARTING: Final = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+"""Of a cluster that has had no group until now, or has just started: passes by itself."""
 
 
 def refuse_running(settings: Settings) -> None:
@@ -95,7 +104,7 @@ def _delete(settings: Settings, topics: list[str]) -> None:
     while set(topics) & set(list_topics(settings)):
         if time.monotonic() > deadline:
             raise TopicsError("deleted topics are still there.", "run the command again in a minute")
-        time.sleep(_GONE_POLL_S)
+        time.sleep(_POLL_S)
 
 
 def commit_offsets(settings: Settings, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -107,16 +116,24 @@ def commit_offsets(settings: Settings, offsets: Mapping[tuple[str, int], int]) -
     asked = ConsumerGroupTopicPartitions(
         settings.group_id, [TopicPartition(*at, offset) for at, offset in sorted(offsets.items())]
     )
-    timeout_s = settings.connect_timeout_s
+    admin, deadline = AdminClient(settings.client_config("restore")), time.monotonic() + settings.connect_timeout_s
+    while (failed := _try_to_commit(admin, asked, settings.connect_timeout_s)) is not None:
+        if failed.code() not in _STARTING or time.monotonic() > deadline:
+            raise BrokerUnreachableError(
+                f"the offsets of group {settings.group_id} could not be set: {failed.str()}.",
+                "stop whoever is in the group, and give this user READ on it",
+            )
+        time.sleep(_POLL_S)
+
+
+def _try_to_commit(admin: AdminClient, asked: ConsumerGroupTopicPartitions, timeout_s: float) -> KafkaError | None:
+    """Why it was not taken."""
     try:
-        admin = AdminClient(settings.client_config("restore"))
         (future,) = admin.alter_consumer_group_offsets([asked], request_timeout=timeout_s).values()
-        for each in future.result(timeout_s).topic_partitions:
-            if each.error is not None:
-                raise KafkaException(each.error)
-    except (KafkaException, FutureTimeoutError) as error:
-        why = error.args[0].str() if isinstance(error, KafkaException) else f"no answer within {timeout_s:g} s"
-        raise BrokerUnreachableError(
-            f"the offsets of group {settings.group_id} could not be set: {why}.",
-            "stop whoever is in the group, and give this user READ on it",
-        ) from None
+        errors = [each.error for each in future.result(timeout_s).topic_partitions if each.error is not None]
+    except FutureTimeoutError:
+        return KafkaError(KafkaError._TIMED_OUT)
+    except KafkaException as error:
+        failed: KafkaError = error.args[0]
+        return failed
+    return errors[0] if errors else None
