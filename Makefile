@@ -19,7 +19,7 @@ BEGAN := $(shell date +%s)
 say = printf '%4d s  %s\n' "$$(( $$(date +%s) - $(BEGAN) ))" "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs reference schemas kafka bench chaos adversary soak fuzz audit lock clean
+.PHONY: help demo test lint format docs reference schemas kafka bench chaos adversary soak fuzz audit tools lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ schemas: $(VENV)/.dev ## Make the JSON Schemas and the AsyncAPI document again f
 adversary: $(VENV)/.dev ## Hostile but possible input on Apache Kafka, beside good users (MINUTES=5 SEED=1; SCRIPT=file: what failed, again)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support:$(CURDIR)/tests/adversary $(BIN)/python tests/adversary/adversary.py \
 	  $(if $(SCRIPT),--script $(SCRIPT),--minutes $(MINUTES) --seed $(SEED)) $(ARGS)
+
+tools: $(VENV)/.python ## helm, kubeconform, docker compose for the tests of deploy/, built from Go modules (minutes, once; needs Go)
+	@PIP="$(BIN)/pip" PYTHON="$(BIN)/python" deploy/tools/build.sh
 
 lock: ## Resolve the dependencies again (needs uv); hashes, no registry addresses
 	$(RESOLVE) pyproject.toml --group build -o $(LOCK)/serve.txt

@@ -70,7 +70,7 @@ def _panel(panel: Panel, at: dict[str, int]) -> dict[str, Any]:
             "refId": chr(ord("A") + n),
             "datasource": _DATASOURCE,
             "expr": _selected(expr),
-            "legendFormat": legend or "__auto",
+            "legendFormat": legend or "now",
         }
         for n, (expr, legend) in enumerate(panel.queries)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -48,3 +49,17 @@ def test_it_can_be_narrowed_to_a_job_and_an_instance() -> None:
 def test_provisioning_finds_the_dashboard_where_compose_mounts_it() -> None:
     (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/penchant.yaml").read_text())["providers"]
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+
+
+def test_the_picture_has_a_place_for_every_panel_and_says_where_there_is_no_data() -> None:
+    spec = importlib.util.spec_from_file_location("render", GRAFANA / "render.py")
+    assert spec is not None
+    assert spec.loader is not None
+    render = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(render)
+    line = render.Line({"job": "w", "action": "click"}, [0.0, 60.0], [1.0, 2.0])
+    figure = render.draw(json.loads(DASHBOARD.read_text()), lambda expr: [] if "certificate" in expr else [line])
+    assert len(figure.axes) == len(PANELS)
+    told = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert told.count("No data") == 1
+    render.plt.close(figure)
