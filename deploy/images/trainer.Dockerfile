@@ -1,5 +1,5 @@
 # For `penchant train sequence` and `penchant encoder finetune`: with torch, for a job that ends, never beside a worker.
-#   docker build -f deploy/images/trainer.Dockerfile -t penchant-trainer:0.3.0 .
+#   docker build -f deploy/images/trainer.Dockerfile -t penchant-trainer:0.2.0 .
 # torch is taken as the extra `train` asks for it: this repository locks what serves, not what trains, so no hashes here.
 FROM python:3.13-slim-bookworm
 WORKDIR /source

@@ -1,5 +1,5 @@
 # The worker with the encoder on an NVIDIA GPU: onnxruntime-gpu 1.23 and later wants CUDA 12 and cuDNN 9, which this base has.
-#   docker build -f deploy/images/worker-gpu.Dockerfile -t penchant:0.3.0-gpu .
+#   docker build -f deploy/images/worker-gpu.Dockerfile -t penchant:0.2.0-gpu .
 FROM nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04 AS made
 ARG CPU_NAME=x86-64-v3
 ARG CPU_FEATURES=+sse4.2,+popcnt,+cx16,+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe

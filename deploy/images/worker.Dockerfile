@@ -1,5 +1,5 @@
 # The worker on the CPU, and `penchant serve` (the same package; CMD says which): no torch, no compiler, not root. From the root:
-#   docker build -f deploy/images/worker.Dockerfile -t penchant:0.3.0 .
+#   docker build -f deploy/images/worker.Dockerfile -t penchant:0.2.0 .
 # CPU_NAME and CPU_FEATURES: the oldest processor that the machine code has to run on; here any x86 server since 2015.
 FROM python:3.13-slim-bookworm AS made
 ARG CPU_NAME=x86-64-v3

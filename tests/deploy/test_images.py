@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+from stream import __version__
+
 IMAGES = ROOT / "deploy" / "images"
 FILES = sorted(IMAGES.glob("*.Dockerfile"))
 STEPS = sorted((IMAGES / "steps").glob("*.sh"))
@@ -56,7 +58,7 @@ def test_the_entry_point_brings_the_machine_code_to_where_numba_loads_it_and_bec
     command = tmp_path / "penchant"
     command.write_text('#!/bin/sh\nls "$NUMBA_CACHE_DIR"; echo "$NUMBA_CACHE_DIR" "$@"\n')
     command.chmod(0o755)
-    env = os.environ | {"PENCHANT_BAKED": str(baked), "PENCHANT_COMMAND": str(command), "TMPDIR": str(tmp_path)}
+    env = os.environ | {"IMAGE_BAKED": str(baked), "IMAGE_COMMAND": str(command), "TMPDIR": str(tmp_path)}
     for _ in range(2):  # a container that is started again finds its /tmp as it was
         done = subprocess.run(
             [str(IMAGES / "steps" / "entrypoint.sh"), "worker", "--log-level", "info"],
@@ -74,3 +76,9 @@ def test_everything_is_compiled_without_a_broker() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("compiled in ")
+
+
+def test_chart_compose_and_images_are_of_this_release() -> None:
+    for path in ("helm/penchant/Chart.yaml", "compose/compose.yaml", "images/serve.Dockerfile"):
+        found = re.findall(r"(?:penchant:|[vV]ersion: \"?)(\d+\.\d+\.\d+)", (ROOT / "deploy" / path).read_text())
+        assert set(found) == {__version__}, path

@@ -304,10 +304,10 @@ TRIALS = (
     Trial("PenchantServeNotReady", HELD, _hold, GOES_ON, _let_go),
     Trial("PenchantRecoveryTakesLong", f"a worker starts while {HELD}", _alone, GOES_ON, _let_go, 120),
     Trial("PenchantDeadLetters", "every second event of a page is not JSON", _break_events, "the page is mended", _mend_events),
-    Trial("PenchantDiskFills", "another program writes 500 MB to the disk of 5.4 GB", _fill_disk, "they are removed", _free_disk),
+    Trial("PenchantDiskFills", "another program writes 500 MB to a disk of 5.4 GB", _fill_disk, "they are removed", _free_disk),
     Trial("PenchantCertificateExpires", "a certificate ends in 10 d", _certify(10), NEW_FILE, _certify(365)),
     Trial("PenchantTurnsRequestsAway", "eight clients ask where serve_max_requests = 2", _crowd, "they stop", _nothing),
-    Trial("PenchantAvailabilityBudgetBurns", "eight clients ask where serve_max_requests = 2", _crowd, "they stop", _nothing, 720),
+    Trial("PenchantAvailabilityBudgetBurns", "the same eight clients", _crowd, "they stop", _nothing, 720),
     Trial("PenchantShedsLoad", FLOOD, _flood, ENDS, _nothing),
     Trial("PenchantFreshnessBudgetBurns", FLOOD, _flood, ENDS, _nothing, 720),
     Trial("PenchantExplorationOutOfBounds", "two places explore, and no item may (explore.max_exposures = 0, max_age_h = 0)",
@@ -376,7 +376,7 @@ def _summary(prometheus: PrometheusProcess, alert: str) -> str:
 
 def write(alert: str, transcript: str) -> None:
     page = DOCS / "runbook" / f"{alert}.md"
-    block = f"{BEGIN}\n```text\n{transcript}\n```\n{END}"
+    block = f"{BEGIN}\n\n```text\n{transcript}\n```\n\n{END}"
     if page.exists():
         text = page.read_text()
         page.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.DOTALL))

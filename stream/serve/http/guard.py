@@ -32,6 +32,9 @@ SEND_DEADLINE_S: Final = 10.0
 OPEN_PATHS: Final = ("/health/", "/explorer/", "/v1/you/", "/you/")
 """Whoever asks: probes, files without data, and pages whose link is the key."""
 
+NEVER_TURNED_AWAY: Final = ("/health/", "/metrics")
+"""However much is in work: whoever watches has to see just that."""
+
 OPEN_EXACTLY: Final = frozenset({"/", "/openapi.json", "/favicon.ico"})
 
 HEADERS: Final = {
@@ -73,7 +76,7 @@ class Guard:
         scope = dict(scope, path=path, app=self)  # with `app` routers raise what they would else answer in plain text
         answer = _Answer(send)
         began = time.perf_counter()
-        if self._in_work >= self._settings.serve_max_requests and not path.startswith("/health/"):
+        if self._in_work >= self._settings.serve_max_requests and not path.startswith(NEVER_TURNED_AWAY):
             self._metrics.turned_away.inc()
             await problem(429, "too many requests are in work. Fix: ask again in a moment")(scope, receive, answer)
             return

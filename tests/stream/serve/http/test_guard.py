@@ -131,13 +131,15 @@ async def test_whoever_reads_nothing_is_given_up(monkeypatch):
 
 
 async def test_beyond_so_many_at_once_the_others_are_told_to_come_again():
-    gate, all_wait, waiting = asyncio.Event(), asyncio.Event(), 0
+    gate, all_wait, is_watched, waiting = asyncio.Event(), asyncio.Event(), asyncio.Event(), 0
 
     async def slow(scope, receive, send) -> None:
         nonlocal waiting
         waiting += 1
         if waiting == 3:
             all_wait.set()
+        if waiting == 4:
+            is_watched.set()
         await gate.wait()
         await PlainTextResponse("done")(scope, receive, send)
 
@@ -147,7 +149,10 @@ async def test_beyond_so_many_at_once_the_others_are_told_to_come_again():
         refused = await asking.get("/v1/x")
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
+        watching = asyncio.ensure_future(asking.get("/metrics"))
+        await asyncio.wait_for(is_watched.wait(), 30)  # whoever watches gets in
         gate.set()
+        assert (await watching).status_code == 200
         assert [each.status_code for each in await asyncio.gather(*first)] == [200] * 3
         assert (await asking.get("/v1/x")).status_code == 200
 
