@@ -72,6 +72,7 @@ CLASS = {
     "stream/kafka/log_ends.py": WORKER,
     "stream/kafka/logs.py": WORKER,
     "stream/kafka/noting.py": START,
+    "stream/kafka/rights.py": START,
     "stream/kafka/security.py": START,
     "stream/kafka/producer.py": WORKER,
     "stream/kafka/reach.py": START,
