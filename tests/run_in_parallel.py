@@ -27,11 +27,12 @@ SERVE = [
         "serve_oddities",
     )
 ]
-APART = [f"--ignore={path}" for path in (*FAULTS, *SERVE)]
+MOVED = [str(TESTS / "system" / f"test_{name}_on_kafka.py") for name in ("backup", "blue_green", "upgrade", "rights")]
+APART = [f"--ignore={path}" for path in (*FAULTS, *SERVE, *MOVED)]
 PARTS = (
     ("faults, membership and logs on Apache Kafka", FAULTS),
     ("the others on Apache Kafka", ["-m", "kafka", *APART]),
-    ("penchant serve, its pages and its client", SERVE),
+    ("penchant serve, backups, upgrades, rights", [*SERVE, *MOVED]),
     ("without Apache Kafka", ["-m", "not kafka", *APART]),
 )
 
