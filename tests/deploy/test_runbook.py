@@ -32,7 +32,7 @@ def test_every_page_is_in_the_navigation_and_in_the_index() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_says_what_it_means_what_to_look_at_what_to_do_and_what_was_seen(page) -> None:
     text = page.read_text()
-    headings = re.findall(r"^#+ .*", text, re.M)
+    headings = re.findall(r"^#+ [A-Z].*", text, re.M)
     assert headings == [f"# {page.stem}", "## Look at", "## Do", "## Tried"]
     tried = text.partition("## Tried")[2]
     was_seen = re.search(r"fault: .*firing\n.*remedy: .*inactive\n", tried, re.DOTALL)

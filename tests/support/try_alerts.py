@@ -1,6 +1,6 @@
 """Tries alerts for real: a fault is made in a running shop, Prometheus sees it, the remedy is applied, the alert ends.
 
-    PYTHONPATH=.:tests/support python tests/support/try_alerts.py [ALERT ...]
+    PYTHONPATH=.:tests/support:tests/adversary python tests/support/try_alerts.py [ALERT ...]
 
 The rules are those of deploy/prometheus with windows a fraction as long. What was seen goes to the alert's page in
 deploy/docs/runbook, between its two marks.
@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import httpx
 from broker_process import BrokerProcess
+from embeddings_service import EmbeddingsService
 from kafka_server import free_ports
 from observed_world import SERVE_JOB, WORKER_JOB, Shoppers
 from places import DOCS
@@ -159,7 +160,8 @@ def _restart_often(shop: Shop) -> None:
     for _ in range(3):
         shop.worker.kill()
         shop.worker.start()
-        time.sleep(4)
+        shop.worker.wait_for("it is scraped", lambda: bool(shop.worker.metrics()))
+        time.sleep(3)
 
 
 def _alone(shop: Shop) -> None:
@@ -263,6 +265,18 @@ def _explore_again(shop: Shop) -> None:
     )
 
 
+_service = EmbeddingsService(free_ports(1)[0])
+
+
+def _lose_encoder(shop: Shop) -> None:
+    """Its service answers nobody any more, and new items come."""
+    _service.start()
+    shop.replace_worker(encoder_model="m", encoder_remote_url=_service.url)
+    shop.settle()
+    _service.stop()
+    shop.topics.produce(shop.topics.settings.topic_items, [item(n, title=f"new {n}") for n in range(ITEMS, 3 * ITEMS)])
+
+
 def _fill_disk(shop: Shop) -> None:
     with (shop.disk / "other").open("wb") as file:
         for _ in range(500):
@@ -307,7 +321,7 @@ TRIALS = (
     Trial("PenchantDiskFills", "another program writes 500 MB to a disk of 5.4 GB", _fill_disk, "they are removed", _free_disk),
     Trial("PenchantCertificateExpires", "a certificate ends in 10 d", _certify(10), NEW_FILE, _certify(365)),
     Trial("PenchantTurnsRequestsAway", "eight clients ask where serve_max_requests = 2", _crowd, "they stop", _nothing),
-    Trial("PenchantAvailabilityBudgetBurns", "the same eight clients", _crowd, "they stop", _nothing, 720),
+    Trial("PenchantAvailabilityBudgetBurns", "eight clients, two at a time", _crowd, "they stop", _nothing, 720),
     Trial("PenchantShedsLoad", FLOOD, _flood, ENDS, _nothing),
     Trial("PenchantFreshnessBudgetBurns", FLOOD, _flood, ENDS, _nothing, 720),
     Trial("PenchantExplorationOutOfBounds", "two places explore, and no item may (explore.max_exposures = 0, max_age_h = 0)",
@@ -316,6 +330,8 @@ TRIALS = (
           "none for what is lost; the alert ends when an hour has passed without more", _nothing, 120),
     Trial("PenchantQuarantine", SPOILT, _spoil_state, UNSPOILT, _unspoil_state),
     Trial("PenchantCorrectnessBudgetBurns", SPOILT, _spoil_state, UNSPOILT, _unspoil_state, 720),
+    Trial("PenchantEncoderDown", "the embeddings service is away, and 120 new items come", _lose_encoder,
+          "it is started", lambda shop: _service.start()),
     Trial("PenchantLagGrows", f"{FLOOD}, and the worker has a quarter of its time", _starve, ENDS, _nothing),
     Trial("PenchantRestarts", "the worker is killed and started three times", _restart_often, "it runs on", _nothing, 12),
 )  # fmt: skip
