@@ -28,7 +28,8 @@ app = command_app()
         "penchant backup /backups/2026-01-31",
         "penchant backup s3://bucket/penchant/2026-01-31",
         then="`penchant restore PLACE`, on this cluster or another one.",
-        note=f"Events, reasons and dead letters are not in it. deploy/docs/backup.md says what is. {SETTINGS_NOTE}",
+        note="A place is a directory, or a prefix in an object store. Events, reasons and dead letters are not in a backup; "
+        f"deploy/docs/backup.md says what is. {SETTINGS_NOTE}",
     ),
 )
 def backup(

@@ -58,7 +58,9 @@ class Commands(LazyGroup):
             "problem.",
         ),
         "plan": Lazy(
-            "stream.cli.plan", "Say how many partitions, workers and brokers it takes, and how much memory and disk."
+            "stream.cli.plan",
+            "Say how many partitions, workers, brokers and how much memory and disk it takes, from what this release was "
+            "measured to cost.",
         ),
         "dead-letter": Lazy(
             "stream.cli.dead_letter",

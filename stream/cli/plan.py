@@ -40,8 +40,8 @@ def plan_(
     ] = 1.0,
     requests_per_s: Annotated[float, options.option("Asked of `penchant serve`.", _DEMAND, "N", min=0)] = 0.0,
     retention_days: Annotated[float, options.option("Of events and reasons.", _HOW, "DAYS", min=0)] = 7.0,
-    replication_factor: Annotated[int, options.option("Of every topic.", _HOW, "N", min=1, max=10)] = 3,
-    standby_replicas: Annotated[int, options.option("Warm copies of each state.", _HOW, "N", min=0, max=10)] = 1,
+    replicas: Annotated[int, options.option("Of every topic.", _HOW, "N", min=1, max=10)] = 3,
+    standbys: Annotated[int, options.option("Warm copies of each state.", _HOW, "N", min=0, max=10)] = 1,
     utilisation: Annotated[
         float, options.option("How busy a process may be in that second.", _HOW, "SHARE", min=0.05, max=1)
     ] = 0.6,
@@ -56,8 +56,8 @@ def plan_(
 ) -> None:
     demand = Demand(
         events_per_s=events_per_s, users=users, items=items, lists_per_event=lists_per_event,
-        requests_per_s=requests_per_s, retention_days=retention_days, replication_factor=replication_factor,
-        standby_replicas=standby_replicas, utilisation=utilisation, cpu_factor=cpu_factor,
+        requests_per_s=requests_per_s, retention_days=retention_days, replication_factor=replicas,
+        standby_replicas=standbys, utilisation=utilisation, cpu_factor=cpu_factor,
     )  # fmt: skip
     found = plan(demand, _costs(costs))
     if json_:

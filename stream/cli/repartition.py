@@ -27,15 +27,17 @@ app = command_app()
     help=teach(
         "Change the number of partitions: people's states, from a backup, into new topics, each person where the producers' "
         "partitioner will put their events. The settings name the new topics and a new group.",
-        "PENCHANT_CONFIG=new.toml penchant repartition /backups/2026-01-31 --partitions 24",
+        "penchant repartition /backups/2026-01-31 --partitions 24 --group-id penchant-24",
+        "penchant repartition s3://bucket/penchant/2026-01-31 --partitions 24 --replace",
         then="start workers with the new settings and empty data directories.",
         note=f"The procedure, step by step: deploy/docs/backup.md. {SETTINGS_NOTE}",
     ),
 )
 def repartition(
     place: options.BackupPlace,
-    partitions: Annotated[
-        int, options.option("Partitions of events, and so of states and lists.", None, "N", min=1, max=1024)
+    n_partitions: Annotated[
+        int,
+        options.option("Partitions of events, and so of states and lists.", None, "N", "--partitions", min=1, max=1024),
     ],
     replace: options.ReplaceTopics = False,
     replication_factor: options.ReplicationFactor = None,
@@ -45,11 +47,11 @@ def repartition(
     source = place_of(place)
     settings = connected(bootstrap_servers=bootstrap_servers, group_id=group_id, replication_factor=replication_factor)
     manifest = read_manifest(source)
-    layout = repartitioned(settings, manifest, partitions)
+    layout = repartitioned(settings, manifest, n_partitions)
     with stop_signals() as stop, Bars(stderr()) as bars:
         verify(source, manifest, bars.step)
-        prepare(settings, manifest.partitions | {roles.CHANGELOG: partitions}, replace=replace)
+        prepare(settings, manifest.partitions | {roles.CHANGELOG: n_partitions}, replace=replace)
         with PartitionReader(settings, stop.check) as reader:
-            going_on = {p: reader.bounds(settings.topic_events, p)[0] for p in range(partitions)}
+            going_on = {p: reader.bounds(settings.topic_events, p)[0] for p in range(n_partitions)}
         done = Restore(settings, source, manifest, layout, bars.step, stop.check).run(going_on, with_items=True)
     show_restored(manifest, done, settings.topic_events)

@@ -90,7 +90,7 @@ class WorkerSettings(BaseModel):
 
     @field_validator("otlp_endpoint")
     @classmethod
-    def _is_http(cls, url: str | None) -> str | None:
+    def _otlp_is_http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return url

@@ -61,10 +61,11 @@ def test_the_numbers_are_in_units_of_the_score_and_the_residual_is_what_is_left(
             told = sum(event.difference for event in a.events)
             assert a.of_nobody + told + a.residual == pytest.approx(a.expectation)
             assert b.expectation == pytest.approx(2.0 * a.expectation)
-            assert b.residual == pytest.approx(2.0 * a.residual, abs=1e-6)
+            assert b.residual == pytest.approx(2.0 * a.residual, abs=1e-5)
             sizes = [abs(event.difference) for event in a.events]
             assert sizes == sorted(sizes, reverse=True)
-    assert all(not reason.events and reason.residual == 0.0 for reason in found[3])
+    # Two runs of the network, in batches of other sizes: some processors round differently.
+    assert all(not reason.events and reason.residual == pytest.approx(0.0, abs=1e-5) for reason in found[3])
 
 
 def test_it_is_never_said_to_add_up(asked):
