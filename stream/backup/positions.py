@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final
 
 from stream.backup.archive import Kept
@@ -84,11 +86,11 @@ def behind(last_events: Sequence[Where], copy: Iterable[list[Kept]], where: str)
         InputFileError: they are not in it, or more than once.
     """
     wanted = [each.sha256 for each in last_events]
-    seen: list[str] = []
+    seen: deque[str] = deque(maxlen=len(wanted))
     found: list[int] = []
-    for record in _each(copy):
-        seen = [*seen[-len(wanted) + 1 :], fingerprint(record)] if len(wanted) > 1 else [fingerprint(record)]
-        if seen == wanted:
+    for record in chain.from_iterable(copy):
+        seen.append(fingerprint(record))
+        if list(seen) == wanted:
             found.append(record.offset + 1)
     if len(found) == 1:
         return found[0]
@@ -97,8 +99,3 @@ def behind(last_events: Sequence[Where], copy: Iterable[list[Kept]], where: str)
         f"{where}: the last {len(wanted)} events that its states include are {many} in this copy of the topic.",
         "say where to go on with --positions FILE, a JSON object of partitions and offsets",
     )
-
-
-def _each(batches: Iterable[list[Kept]]) -> Iterator[Kept]:
-    for batch in batches:
-        yield from batch

@@ -19,17 +19,13 @@ from stream.backup.archive import Kept
 from stream.errors import BrokerUnreachableError, TopicsError
 from stream.kafka.log_ends import LogEnds
 from stream.kafka.logs import unreachable
+from stream.kafka.refusals import ENDS_READING
 from stream.settings import Settings
 
 BATCH_RECORDS: Final = 5_000
 QUEUED_KB: Final = 16 << 10
 _POLL_S: Final = 0.1
-_FATAL: Final = (
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError._AUTO_OFFSET_RESET,
-)
+_ENDS: Final = ENDS_READING | {KafkaError._AUTO_OFFSET_RESET}
 
 
 class PartitionReader:
@@ -135,7 +131,7 @@ class PartitionReader:
         error = message.error()
         if error is None:
             return True
-        if error.fatal() or error.code() in _FATAL:
+        if error.fatal() or error.code() in _ENDS:
             raise TopicsError(f"topic {topic} cannot be read: {error.str()}.", "give this user READ on the topic")
         return False
 

@@ -89,7 +89,9 @@ class LogFollower:
                     self._follow(consumer)
                 except (KafkaException, UsageError) as error:  # while a topic is made again it is not there
                     if not self._has_begun:
-                        raise (refused(self.topic, error) if isinstance(error, KafkaException) else error) from error
+                        if isinstance(error, KafkaException):
+                            raise refused(self.topic, error) from error
+                        raise
                     logger.warning(
                         "reading %s: %s (begun again; nothing to do if it stays away briefly)", self.topic, error
                     )

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from typing import Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream.errors import BrokerUnreachableError, TopicsError
 from stream.kafka.log_ends import log_bounds
 from stream.kafka.logs import unreachable
+from stream.kafka.refusals import ENDS_READING
 from stream.settings import Settings
 
 BATCH_RECORDS: Final = 5000
@@ -147,10 +148,6 @@ def _is_record(message: Message) -> bool:
     error = message.error()
     if error is None:
         return True
-    if error.fatal() or error.code() in (
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-    ):
+    if error.fatal() or error.code() in ENDS_READING:
         raise KafkaException(error)
     return False

@@ -16,6 +16,10 @@ FIXES: Final = {
 }
 
 
+ENDS_READING: Final = frozenset(FIXES)
+"""Errors of a consumer that do not pass by themselves; librdkafka tries again after every other that is not fatal."""
+
+
 def refused(topic: str, error: KafkaException) -> RefusedError:
     """Why a topic cannot be read."""
     why: KafkaError = error.args[0]

@@ -13,11 +13,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream.errors import BrokerUnreachableError, StuckError, TopicsError, UsageError
 from stream.kafka.log_ends import log_bounds
-from stream.kafka.refusals import refused
+from stream.kafka.refusals import ENDS_READING, refused
 from stream.kafka.throttled import OnThrottled, telling
 from stream.settings import Settings
 
@@ -107,7 +107,9 @@ class TopicReplica:
                     self._follow(consumer)
                 except (KafkaException, UsageError) as error:
                     if not self._has_read_all:
-                        raise (refused(self.topic, error) if isinstance(error, KafkaException) else error) from error
+                        if isinstance(error, KafkaException):
+                            raise refused(self.topic, error) from error
+                        raise
                     # While a topic is made again it is not there. If it stays away, whoever looks at all topics tells.
                     logger.warning(
                         "reading %s: %s (begun again). Nothing to do if it is away briefly", self.topic, error
@@ -276,11 +278,7 @@ def replicated(message: Message) -> Replicated | None:
     error = message.error()
     if error is None:
         return Replicated(message.key(), message.value(), message.partition(), message.offset(), message.timestamp()[1])
-    if error.fatal() or error.code() in (
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-    ):
+    if error.fatal() or error.code() in ENDS_READING:
         raise KafkaException(error)
     logger.warning("reading a replicated topic: %s (retried). Nothing to do if it is away briefly", error.str())
     return None

@@ -29,9 +29,10 @@ class SecretFiles(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """See the base class."""
+        del field
         variable = f"{self.config['env_prefix']}{field_name.upper()}"
-        named = {name.upper(): value for name, value in os.environ.items()}
-        path = named.get(f"{variable}{SUFFIX}") if is_secret(field) else None
+        named = {name.upper(): value for name, value in os.environ.items()}  # pydantic-settings takes any case, too
+        path = named.get(f"{variable}{SUFFIX}")
         if not path:
             return None, field_name, False
         if named.get(variable):
@@ -40,7 +41,8 @@ class SecretFiles(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """Those that are in files."""
-        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        secrets = [(name, field) for name, field in self.settings_cls.model_fields.items() if is_secret(field)]
+        found = {name: self.get_field_value(field, name)[0] for name, field in secrets}
         return {name: value for name, value in found.items() if value is not None}
 
 

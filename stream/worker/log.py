@@ -52,10 +52,8 @@ class RepeatFilter(logging.Filter):
         if len(self._seen) >= KEPT_MAX:
             del self._seen[next(iter(self._seen))]
         self._seen[place] = now, 0
-        if left_out + others_left_out:
-            notes = [f"{left_out} like it before"] * bool(left_out) + [f"{others_left_out} of other wording"] * bool(
-                others_left_out
-            )
+        counts = ((left_out, "like it before"), (others_left_out, "of other wording"))
+        if notes := [f"{n} {which}" for n, which in counts if n]:
             record.left_out = left_out + others_left_out
             record.msg, record.args = f"{record.getMessage()} (and {', '.join(notes)})", None
         return True

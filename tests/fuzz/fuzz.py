@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     names = [options.target] if options.target else list(TARGETS)
     done, failed = dict[str, dict[str, int]](), list[str]()
     for name in names:
-        code, done[name] = _run(name, [TARGETS[name].seeds], options.runs, options.seed)
+        code, done[name] = _run(name, TARGETS[name].seeds, options.runs, options.seed)
         failed += [name] * (code != 0)
         print(
             f"{name:11} {done[name]['inputs']:>9,} inputs  {done[name]['memory_mib']:>5} MiB  "
@@ -64,9 +64,9 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _run(name: str, seeds: Sequence[Sequence[bytes]], runs: int, seed: int) -> tuple[int, dict[str, int]]:
+def _run(name: str, seeds: Sequence[bytes], runs: int, seed: int) -> tuple[int, dict[str, int]]:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as corpus:
-        for n, content in enumerate(each for some in seeds for each in some):
+        for n, content in enumerate(seeds):
             (Path(corpus) / f"seed-{n}").write_bytes(content)
         done = subprocess.run(
             [sys.executable, __file__, "--inside", "--target", name, f"-runs={runs}", f"-seed={seed}",

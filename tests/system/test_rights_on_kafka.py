@@ -147,6 +147,23 @@ def covers(right: Right, used: Right) -> bool:
 _INCLUDED = {"READ": ["DESCRIBE"], "WRITE": ["DESCRIBE"]}
 
 
+def test_an_operator_may_do_all_that_operators_do(asking: Asking, asked: dict[str, Any], tmp_path: Path) -> None:
+    """`asked`: so that there are states, lists and dead letters."""
+    (tmp_path / "items.csv").write_text("item_id,title\ni99,New\n")
+    (tmp_path / "rules.toml").write_text('[rules.no]\nkind = "deny"\nwhere = "price > 9000"\n')
+    begins = len(asking.server.log)
+    for command in (
+        "doctor", "topics create", "topics list",
+        f"items load {tmp_path / 'items.csv'}", f"rules apply {tmp_path / 'rules.toml'}",
+        "rules list", "models list", "dead-letter list", "dead-letter replay --all", "dead-letter purge --all --yes",
+        f"backup {tmp_path / 'backup'}",
+    ):  # fmt: skip
+        done = command_as(asking, "operator", command, tmp_path)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    denied = {used for verdict, used in _asked(asking, begins)["operator"] if verdict == "Denied"}
+    assert {used for used in denied if used.kind != "cluster"} == set()
+
+
 @pytest.mark.parametrize("role", ["worker", "serve", "producer", "reader"])
 def test_a_role_is_refused_nothing_and_has_nothing_that_it_does_not_use(
     asking: Asking, asked: dict[str, set[tuple[str, Right]]], role: Role
@@ -185,6 +202,22 @@ def read_lists(asking: Asking, user: str) -> set[bytes]:
     return found
 
 
+def command_as(asking: Asking, user: str, command: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """`penchant COMMAND`, as that user."""
+    settings = asking.topics.settings
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    given |= asking.login(user) | {
+        "encoder_model": "none", "metrics_port": 0, "serve_port": 0, "data_dir": tmp_path / "w",
+        "serve_data_dir": tmp_path / "s", "connect_timeout_s": 5, "delivery_timeout_s": 20,
+    }  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PENCHANT_")}
+    environment |= {f"PENCHANT_{name.upper()}": str(value) for name, value in given.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "stream", *command.split()], cwd=ROOT, env=environment, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+
+
 def lacking(asking: Asking, role: Role, right: Right, command: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     """What a command says and how it ends whose user lacks one right."""
     topics, admin = asking.topics, AdminClient({"bootstrap.servers": asking.server.bootstrap_servers})
@@ -197,18 +230,8 @@ def lacking(asking: Asking, role: Role, right: Right, command: str, tmp_path: Pa
     [deleted] = admin.delete_acls([filter_])[filter_].result(TIMEOUT_S)
     assert deleted.name == right.name
     topics.produce(topics.settings.topic_events, [event("u1", 4)])  # or there may be nothing that it would write
-    given = {name: getattr(topics.settings, name) for name in topics.settings.model_fields_set}
-    given |= asking.login(role) | {
-        "encoder_model": "none", "metrics_port": 0, "serve_port": 0, "data_dir": tmp_path / "w",
-        "serve_data_dir": tmp_path / "s", "connect_timeout_s": 5, "delivery_timeout_s": 20,
-    }  # fmt: skip
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PENCHANT_")}
-    environment |= {f"PENCHANT_{name.upper()}": str(value) for name, value in given.items()}
     try:
-        return subprocess.run(
-            [sys.executable, "-m", "stream", command], cwd=ROOT, env=environment, capture_output=True, text=True,
-            check=False, timeout=120,
-        )  # fmt: skip
+        return command_as(asking, role, command, tmp_path)
     finally:
         give_rights(topics.settings, [right], f"User:{role}")
 
