@@ -96,6 +96,8 @@ class Traces:
             header = _traceparent(record.headers) if record.headers else None
             if header is None and not self._is_drawn(record.offset, partition):
                 continue
+            if (partition, record.offset) in self._open:  # read again behind a hole: it is followed already
+                continue
             if len(self._open) >= OPEN_MAX:
                 self.left_out += 1
                 continue

@@ -33,6 +33,17 @@ def test_everything_that_is_mounted_or_built_from_is_in_the_repository() -> None
     assert (ROOT / build["dockerfile"]).exists()
 
 
+def test_each_process_is_asked_at_its_own_port_whether_it_is_well() -> None:
+    """The image's HEALTHCHECK asks a worker; whoever runs something else of it would never be well, and `--wait` fail."""
+    of_image = re.search(r"HEALTHCHECK .*:(\d+)/", (ROOT / FILE["x-penchant"]["build"]["dockerfile"]).read_text())
+    assert of_image is not None
+    assert of_image[1] == str(load_settings().metrics_port)
+    for service in SERVICES.values():
+        if service.get("image", "").startswith("penchant:") and service["command"] != ["worker"]:
+            check = service["healthcheck"]
+            assert check.get("disable") or f":{load_settings().serve_port}/health/" in check["test"][-1]
+
+
 def test_images_are_pinned_and_ports_are_this_machines_own() -> None:
     for service in SERVICES.values():
         assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), service["image"]

@@ -88,6 +88,13 @@ def test_its_list_is_traced_once_and_only_that_of_its_user_and_partition():
     assert world.traces.ranked(0, [b"ann"], 0, 1) == {}
 
 
+def test_an_event_that_is_read_again_is_followed_once():
+    world = World()
+    world.applied(record(1))
+    world.applied(record(1))
+    assert len(world.spans.begun) == 1
+
+
 def test_a_header_that_says_no_is_obeyed_whatever_the_share():
     world = World(share=1.0)
     world.applied(record(header=HEADER[:-2] + "00"))
