@@ -67,6 +67,14 @@ class InputMetrics:
             "penchant_events_rekeyed",
             "Events without a key or in another partition than their key's, produced again under their user_id",
         )
+        self.withheld = new.counter(
+            "penchant_events_withheld",
+            "Events that were not used because their person asked for it, by why: restricted, objecting, erased",
+            "why",
+        )
+        self.requests = new.counter(
+            "penchant_privacy_requests", "Requests of people that were carried out, by kind", "request"
+        )
         self.foreign = new.counter(
             "penchant_events_foreign", "Events in another partition than that of their key by the setting partitioner"
         )

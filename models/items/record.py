@@ -99,7 +99,11 @@ _RECORD_DTYPE = np.dtype(
 
 
 class DeltaColumns(NamedTuple):
-    """What a commit of one source partition adds to each of n items; neighbours in compressed rows. (n,) where not said."""
+    """What a commit of one source partition adds to each of n items; neighbours in compressed rows. (n,) where not said.
+
+    Of a person who is erased the same numbers are below 0. In packed deltas they are two's complements, which earlier releases
+    add up rightly, too.
+    """
 
     source_partition: NDArray[np.int64]
     source_offset: NDArray[np.int64]
@@ -176,7 +180,7 @@ def unpack_deltas(values: Sequence[bytes]) -> DeltaColumns:
     return DeltaColumns(
         source_partition=heads["source_partition"].astype(np.int64),
         source_offset=heads["source_offset"].astype(np.int64),
-        **_shared(heads),
+        **_shared(heads) | {"moments": heads["moments"].astype(np.int32).astype(np.int64)},  # below 0: taken out
         neighbour_start=parts.neighbour_start,
         neighbours=parts.neighbours,
         neighbour_weights=parts.weights,

@@ -46,6 +46,9 @@ ENTRY_MS = tuple(days * DAY_MS for days in ENTRY_DAYS)
 TREND_UNIT = 0.02
 """Of decayed counts, where their logarithm is taken."""
 
+LEAST_WEIGHT = 1e-9
+"""Of a pair from which something was taken out: less is nothing but rounding."""
+
 FEW = 32
 """Neighbours too many that are looked for one by one."""
 
@@ -270,22 +273,31 @@ def _room(size: int) -> Neighbours:
 @compiled_part
 def _add_counts(c: _Columns, r: int, d: DeltaColumns, i: int) -> None:
     """Everything of delta i but its neighbours."""
-    c.count[r] += d.count[i]
-    c.exposures[r] += d.exposures[i]
-    c.clicks[r] += d.clicks[i]
+    # Never below nothing: what is taken out may have been added to a record that has expired since.
+    c.count[r] = max(0, c.count[r] + d.count[i])
+    c.exposures[r] = max(0, c.exposures[r] + d.exposures[i])
+    c.clicks[r] = max(0, c.clicks[r] + d.clicks[i])
     for m in range(c.moments.shape[1]):
-        c.moments[r, m] += d.moments[i, m]
+        c.moments[r, m] = max(0, c.moments[r, m] + d.moments[i, m])
+    if d.count[i] < 0 and c.count[r] == 0:  # everybody who engaged with it is erased
+        c.first_seen_ms[r], c.trend_ms[r] = NEVER_MS, 0
+        for t in range(len(TREND_MS)):
+            c.trend[r, t] = 0.0
+        for t in range(len(ENTRY_MS)):
+            c.entry[r, t] = 0.0
+        for m in range(c.moments.shape[1]):
+            c.moments[r, m] = 0
+        return
     latest = max(c.trend_ms[r], d.trend_ms[i])
     aged, late = latest - c.trend_ms[r], latest - d.trend_ms[i]
     for t in range(len(TREND_MS)):
-        more = d.trend[i, t] * np.exp(-late / TREND_MS[t]) if d.count[i] else 0.0
+        more = d.trend[i, t] * np.exp(-late / TREND_MS[t]) if d.trend_ms[i] else 0.0
         c.trend[r, t] = c.trend[r, t] * np.exp(-aged / TREND_MS[t]) + more
     for t in range(len(ENTRY_MS)):
-        more = d.entry[i, t] * np.exp(-late / ENTRY_MS[t]) if d.count[i] else 0.0
+        more = d.entry[i, t] * np.exp(-late / ENTRY_MS[t]) if d.trend_ms[i] else 0.0
         c.entry[r, t] = c.entry[r, t] * np.exp(-aged / ENTRY_MS[t]) + more
     c.trend_ms[r] = latest
-    if d.count[i]:
-        c.first_seen_ms[r] = min(c.first_seen_ms[r], d.first_seen_ms[i])
+    c.first_seen_ms[r] = min(c.first_seen_ms[r], d.first_seen_ms[i])
 
 
 @compiled_part
@@ -300,9 +312,14 @@ def _merge(row: Neighbours, length: int, d: DeltaColumns, i: int, merged: Neighb
             to_hashes[n], to_weights[n], to_forwards[n] = hashes[a], weights[a], forwards[a]
             a += np.uint64(1)
             n += np.uint64(1)
+        is_taken_out = weight < 0.0
         if a < end and hashes[a] == wanted:
             weight, forward = weights[a] + weight, forwards[a] + forward
             a += np.uint64(1)
+        if is_taken_out:
+            if weight <= LEAST_WEIGHT:  # nobody else had the pair, or it was evicted
+                continue
+            forward = max(0.0, forward)
         to_hashes[n], to_weights[n], to_forwards[n] = wanted, weight, forward
         n += np.uint64(1)
     while a < end:

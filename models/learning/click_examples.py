@@ -232,6 +232,12 @@ class ClickExamples:
             if place.shown_ms == _NEVER:
                 self._wait(at_ms, of, number)
 
+    def forget(self, user: bytes) -> None:
+        """Nothing more is learned from what this user was shown."""
+        for each in self._users.pop(user, ()):
+            self._forget(each)
+        self._ready = [each for each in self._ready if each.user != user]
+
     def due(self, now_ms: int) -> Examples:
         """What has been decided since the last call: what was shown, or clicked unseen, a window before `now_ms` or longer.
 

@@ -22,6 +22,8 @@ class Log(NamedTuple):
     one)."""
     policy: frozenset[str] | None = None
     """Of `delete` and `compact`; None where the broker does not tell."""
+    kept_ms: int | None = None
+    """How long records are kept where old ones are deleted; None: for ever, or the broker does not tell."""
 
 
 NEW_ITEM_TOPICS: Final = (

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
@@ -76,8 +76,11 @@ class TopicLogs:
             if found is not None:
                 topic_id = str(found.topic_id)
                 logs[name] = Log(len(found.partitions), None if topic_id == _NO_ID else topic_id)
-        policies = cleanup_policies(self._admin, logs, self._timeout_s)
-        return {name: log._replace(policy=policies.get(name)) for name, log in logs.items()}
+        configs = _configs(self._admin, logs, self._timeout_s)
+        return {
+            name: log._replace(policy=configs[name].policy, kept_ms=configs[name].kept_ms) if name in configs else log
+            for name, log in logs.items()
+        }
 
     def _listed(self) -> dict[str, int]:
         metadata = self._admin.list_topics(timeout=self._timeout_s)
@@ -96,18 +99,31 @@ class TopicLogs:
             raise
 
 
+class _Config(NamedTuple):
+    policy: frozenset[str]
+    kept_ms: int | None
+
+
 def cleanup_policies(admin: AdminClient, names: Iterable[str], timeout_s: float) -> dict[str, frozenset[str]]:
     """Of topics, without those that the broker does not tell (the embedded one tells of none)."""
+    return {name: config.policy for name, config in _configs(admin, names, timeout_s).items()}
+
+
+def _configs(admin: AdminClient, names: Iterable[str], timeout_s: float) -> dict[str, _Config]:
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not resources:  # confluent-kafka takes no empty question
         return {}
-    policies = {}
+    configs = {}
     for resource, future in admin.describe_configs(resources, request_timeout=timeout_s).items():
         try:
-            policies[resource.name] = frozenset(future.result(timeout_s)[POLICY].value.split(","))
+            told = future.result(timeout_s)
+            policy = frozenset(told[POLICY].value.split(","))
+            kept = told.get("retention.ms")
+            kept_ms = None if kept is None or "delete" not in policy or int(kept.value) < 0 else int(kept.value)
+            configs[resource.name] = _Config(policy, kept_ms)
         except (KafkaException, KeyError, FutureTimeoutError):
             continue
-    return policies
+    return configs
 
 
 def unreachable(settings: Settings, error: KafkaException) -> BrokerUnreachableError:

@@ -85,6 +85,10 @@ class PartitionClicks:
         """(n,) float64 of items with parts (n, P) in slots (n,); None as long as nothing has been learned."""
         return None if self.model is None else self.model.predict(parts, slot)
 
+    def forget(self, user: bytes) -> None:
+        """Nothing more is learned from this person."""
+        self._examples.forget(user)
+
     def learn(self, now_ms: int, prior: Calibration) -> list[tuple[bytes, bytes]]:
         """Learn from what has been decided by `now_ms`, in event time; what to write where that changed the model."""
         due = self._examples.due(now_ms)

@@ -7,7 +7,7 @@ published, and one that was published is never made again, since the fence in it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,13 @@ class Durable(NamedTuple):
     """For the strategy-stats topic."""
 
 
+class KeepsEarned(Protocol):
+    """Whoever writes down what people's events add to totals."""
+
+    def earned(self, keys: Sequence[bytes], rows: NDArray[Any]) -> None:
+        """`rows` (n,) of `contributions.EARNED`, each of the person at its place in `keys`."""
+
+
 class PartitionOutcomes:
     """Ledgers and totals of one partition of the events topic."""
 
@@ -57,8 +64,10 @@ class PartitionOutcomes:
         params: CreditParams,
         topic: str,
         name_of: Callable[[int], str | None],
+        contributions: KeepsEarned | None = None,
     ) -> list[OutcomeAttribution]:
-        """Credit the events of a chunk that were applied to their users' states, in offset order."""
+        """Credit the events of a chunk that were applied to their users' states, in offset order; `contributions`: who is told
+        what each of them adds to the totals."""
         told = np.flatnonzero(applied & concerns_lists(events, params))
         if not len(told):
             return []
@@ -69,7 +78,9 @@ class PartitionOutcomes:
         columns = events.take(told)._replace(row=rows)
         credited = credit(self.ledgers.states.columns, columns, referrals.take(told), params)
         self.ledgers.mark_dirty(credited.rows)
-        self.totals.add(credited, columns)
+        earned = self.totals.add(credited, columns)
+        if contributions is not None and len(earned.event):
+            contributions.earned([keys[i] for i in earned.event.tolist()], earned.rows)
         records = outcome_records(credited, keys, columns, name_of, topic, self.partition, params.rule)
         for record in records:
             value = encode(record)
@@ -84,6 +95,14 @@ class PartitionOutcomes:
             lists, rows = lists.take(rows >= 0), rows[rows >= 0]
         noted = note_lists(self.ledgers.states.columns, lists._replace(row=rows), at_ms)
         self.ledgers.mark_dirty(rows[noted])
+
+    def erase(self, user: bytes, earned: NDArray[Any]) -> None:
+        """Nothing is known of this person any more, and what they `earned` (n,) is taken out of the totals."""
+        self.ledgers.clear(user)
+        self.totals.withdraw(earned)
+        kept = [record for record in self._waiting if record[0] != user]
+        self._waiting_bytes -= sum(len(value) for key, value in self._waiting if key == user)
+        self._waiting = kept
 
     @property
     def nbytes(self) -> int:

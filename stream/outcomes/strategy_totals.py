@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.vocabulary import CART, PURCHASE, REFUND, STRATEGIES
 from stream.outcomes.crediting import Credited
 from stream.outcomes.strategies import with_estimates
+from stream.state.contributions import EARNED
 from stream.state.update import EventColumns
 from stream.storage.rocks import PartitionStore
 from stream.wire.decode import TIME_MAX_MS
@@ -28,6 +29,9 @@ TOTAL_MAX: Final = 1e18
 
 TOTALS_PREFIX = b"\xfe"
 """Before a cell's name in its key in the changelog: no user id begins like that."""
+
+NOTHING: Final = 1e-9
+"""Of a total from which something was taken out: less is nothing but rounding."""
 
 SLOTS = 21
 """Slots are 1 to 20, 0 where the place is not known, and `SLOTS` beyond 20."""
@@ -77,11 +81,26 @@ class StrategyTotals:
             self._cells[cell] = np.clip(totals, -TOTAL_MAX, TOTAL_MAX)
             self._newest_ms[cell] = int(min(max(np.nan_to_num(numbers[-1]), 0.0), float(TIME_MAX_MS)))
 
-    def add(self, credited: Credited, events: EventColumns) -> None:
-        """Count what a chunk's events say; `events` are those it was made of."""
-        self._add_seen(credited.exposures, events, 0)
-        self._add_seen(credited.clicks, events, 1)
-        self._add_outcomes(credited, events)
+    def add(self, credited: Credited, events: EventColumns) -> Earned:
+        """Count what a chunk's events say; `events` are those it was made of. Returns who added what."""
+        return Earned.of(
+            [
+                *self._add_seen(credited.exposures, events, 0),
+                *self._add_seen(credited.clicks, events, 1),
+                *self._add_outcomes(credited, events),
+            ]
+        )
+
+    def withdraw(self, earned: NDArray[Any]) -> None:
+        """Take out what a person has added, (n,) of `contributions.EARNED`; a cell that nobody else has added to begins anew."""
+        for row in earned:
+            cell = Cell(int(row["strategy"]), int(row["slot"]), int(row["context"]))
+            left = self.of(cell) - _numbers_of(row)
+            left[np.abs(left) < NOTHING] = 0.0
+            self._cells[cell] = left
+            if not left.any():
+                self._newest_ms[cell] = 0
+            self._changed.add(cell)
 
     def of(self, cell: Cell) -> NDArray[np.float64]:
         """`(len(NUMBERS),)` float64 totals."""
@@ -105,20 +124,25 @@ class StrategyTotals:
         records = [record_of(cell, partition, self._cells[cell], self._newest_ms[cell]) for cell in cells]
         return stored, with_estimates(records, {at for at, cell in enumerate(cells) if cell in changed})
 
-    def _add_seen(self, seen: NDArray[Any], events: EventColumns, clicked: int) -> None:
+    def _add_seen(
+        self, seen: NDArray[Any], events: EventColumns, clicked: int
+    ) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
         if not len(seen):
-            return
+            return []
         weight = 1.0 / np.maximum(seen["propensity"].astype(np.float64), PROPENSITY_MIN)
         numbers = np.zeros((len(weight), len(NUMBERS)))
         numbers[:, clicked] = 1.0
         numbers[:, 5 + 2 * clicked], numbers[:, 6 + 2 * clicked] = weight, weight**2
         self._add(seen, numbers, events.time_ms[seen["event"]])
+        return [(seen["event"], _earned(seen, clicked, weight))]
 
-    def _add_outcomes(self, credited: Credited, events: EventColumns) -> None:
+    def _add_outcomes(
+        self, credited: Credited, events: EventColumns
+    ) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
         outcomes, credits_ = credited.outcomes, credited.credits
         outcome, touch = np.nonzero(credits_["share"])
         if not len(outcome):
-            return
+            return []
         event, earned = outcomes["event"][outcome], credits_[outcome, touch]
         action, share = events.action[event], earned["share"]
         bought = (action == PURCHASE) | (action == REFUND)
@@ -129,6 +153,11 @@ class StrategyTotals:
         numbers[:, 4] = np.where(bought, share * np.abs(np.nan_to_num(outcomes["value"][outcome])), 0.0)
         counted = numbers.any(axis=1)
         self._add(earned[counted], numbers[counted], events.time_ms[event[counted]])
+        return [
+            (event[told], _earned(earned[told], number, numbers[told, number]))
+            for number in (2, 3, 4)
+            if (told := numbers[:, number] != 0.0).any()
+        ]
 
     def _add(self, of_cell: NDArray[Any], numbers: NDArray[np.float64], time_ms: NDArray[np.int64]) -> None:
         slot = np.minimum(of_cell["rank"], SLOTS)
@@ -145,6 +174,42 @@ class StrategyTotals:
             self._cells[cell] = np.clip(self.of(cell) + total, -TOTAL_MAX, TOTAL_MAX)
             self._newest_ms[cell] = max(at_ms, self._newest_ms.get(cell, 0))
             self._changed.add(cell)
+
+
+class Earned(NamedTuple):
+    """What single events have added to totals; (n,) each."""
+
+    event: NDArray[np.int64]
+    """Position among the given events."""
+    rows: NDArray[Any]
+    """Of `contributions.EARNED`; `amount` of an exposure or click is the inverse of its propensity."""
+
+    @classmethod
+    def of(cls, parts: list[tuple[NDArray[np.int64], NDArray[Any]]]) -> Earned:
+        """All of these, one behind another."""
+        if not parts:
+            return cls(np.zeros(0, np.int64), np.zeros(0, EARNED))
+        event, rows = np.concatenate([event for event, _ in parts]), np.concatenate([rows for _, rows in parts])
+        order = np.argsort(event, kind="stable")  # however the topic is cut into chunks
+        return cls(event[order], rows[order])
+
+
+def _earned(of_cell: NDArray[Any], number: int, amount: NDArray[np.float64]) -> NDArray[Any]:
+    rows = np.zeros(len(of_cell), EARNED)
+    rows["strategy"], rows["context"] = of_cell["strategy"], of_cell["context"]
+    rows["slot"], rows["number"], rows["amount"] = np.minimum(of_cell["rank"], SLOTS), number, amount
+    return rows
+
+
+def _numbers_of(row: Any) -> NDArray[np.float64]:
+    """(len(NUMBERS),) what one row of `contributions.EARNED` stands for."""
+    number, amount = int(row["number"]), float(row["amount"])
+    numbers = np.zeros(len(NUMBERS))
+    if number < 2:
+        numbers[number], numbers[5 + 2 * number], numbers[6 + 2 * number] = 1.0, amount, amount**2
+    else:
+        numbers[number] = amount
+    return numbers
 
 
 def record_of(cell: Cell, partition: int, numbers: NDArray[np.float64], newest_ms: int) -> StrategyStats:

@@ -3,32 +3,75 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.items.co_occurrence import batch_deltas
+from models.items.co_occurrence import Withdrawn, batch_deltas
 from models.items.names import ItemNames
 from models.items.record import pack_deltas
 from models.ranking.weights import Calibration
+from stream.errors import CorruptStateError
 from stream.outcomes.clicks import PartitionClicks
 from stream.outcomes.partition import PartitionOutcomes
+from stream.partitions.contributions import PartitionContributions
 from stream.partitions.event_times import EventTimes
 from stream.partitions.influence import Influence
+from stream.partitions.standing import PartitionStanding
 from stream.partitions.taken import Taken
+from stream.state.contributions import EARNED, Contributions, withdrawn
+from stream.state.ledger import LEDGER_PREFIX
 from stream.state.log_mark import LOG_KEY, MEANT_KEY, LogMark, pack_log
 from stream.state.record import States
-from stream.state.update import Changes
+from stream.state.striking import forget_item, strike_item
+from stream.state.update import Changes, UpdateParams
 from stream.storage.overlay import Overlay, Snapshot
 from stream.storage.rocks import PartitionStore
+
+
+def _as_changes(of: Contributions, pair_window: int) -> Changes:
+    """What these add to items, as if it had just happened."""
+    again, none, nobody = withdrawn([of], pair_window), np.zeros(0, np.bool_), np.zeros(0, np.int64)
+    return Changes(
+        rows=nobody,
+        n_applied=0,
+        n_fenced=0,
+        n_repeats=0,
+        applied=none,
+        first_item=again.item,
+        first_time_ms=again.time_ms,
+        first_event=np.zeros(len(again.item), np.int64),
+        first_context=again.context,
+        first_is_entry=again.is_entry,
+        first_history=again.history,
+        exposed_item=again.exposed,
+        clicked_item=again.clicked,
+    )
 
 
 class UserPartition:
     """Users of one partition of the events topic."""
 
-    def __init__(self, partition: int, store: PartitionStore, engagements_max_per_user_day: int = 0) -> None:
+    def __init__(
+        self,
+        partition: int,
+        store: PartitionStore,
+        engagements_max_per_user_day: int = 0,
+        decays: tuple[float, float] | None = None,
+    ) -> None:
+        """`decays`: of pairs and of forward pairs, to write down what each person adds; None: it is not written down.
+
+        Raises:
+            CorruptStateError: a mark of a person's request cannot be read.
+        """
         self.partition = partition
+        self.contributions = None if decays is None else PartitionContributions(store, decays)
+        self.standing = PartitionStanding(store)
+        self.receipts: list[tuple[bytes, bytes]] = []
+        """Of requests that the next commit makes durable: key and record."""
+        self._erased: dict[bytes, None] = {}
+        self._withdrawn: list[Withdrawn] = []
         self.influence = Influence(engagements_max_per_user_day)
         self.store = store
         self.overlay = Overlay(store, States)
@@ -86,10 +129,63 @@ class UserPartition:
         expired, self.expired = self.expired, {}
         return [user for user in expired if user not in self.overlay and user not in self.outcomes.ledgers]
 
+    # --- people who are erased ---
+
+    def erase(self, user: bytes, added: Sequence[Contributions], pair_window: int) -> None:
+        """Forget a person, as of now: what is in memory at once, what is stored with the next commit, which also takes out what
+        they have `added`. Events of theirs that are applied after this are those of somebody new."""
+        if added:
+            self._withdrawn.append(withdrawn(added, pair_window))
+        if self.contributions is not None:
+            self.contributions.erase(user)
+        self.overlay.clear(user)
+        self.outcomes.erase(user, np.concatenate([each.earned for each in added]) if added else np.zeros(0, EARNED))
+        self.clicks.forget(user)
+        self._erased[user] = None
+
+    def rectify(
+        self, user: bytes, item: int, params: UpdateParams
+    ) -> tuple[list[Contributions], dict[str, int]]:
+        """As if a person had had nothing to do with one item: out of their state, ledger, and what they have added to items.
+
+        What is older than the ring stays in the habits of the day and the week, where items are not told apart. Totals of
+        strategies stay: they are of lists, not of items.
+
+        Raises:
+            CorruptStateError: what is stored cannot be read; nothing has been changed then.
+        """
+        added = [] if self.contributions is None else self.contributions.of(user)
+        (row,) = self.overlay.rows([user])
+        if row < 0:
+            raise CorruptStateError("the state of this person")
+        struck = strike_item(self.overlay.states, int(row), item, params)
+        self.overlay.mark_dirty(np.array([row]))
+        (row,) = self.outcomes.ledgers.rows([user])
+        if row >= 0 and forget_item(self.outcomes.ledgers.states, int(row), item):
+            self.outcomes.ledgers.mark_dirty(np.array([row]))
+        engagements = 0
+        if added and self.contributions is not None:
+            self._withdrawn.append(withdrawn(added, params.pair_window))
+            left = self.contributions.rectify(user, added, item)
+            self._pending.append(_as_changes(left, params.pair_window))
+            engagements = sum(len(each.engagements) for each in added) - len(left.engagements)
+        return added, {"behaviours": struck, "engagements": engagements}
+
+    def take_erased(self) -> list[tuple[bytes, bytes | None]]:
+        """Marks of the commit that asks: what it deletes. To be called before the snapshots, which have what came later."""
+        erased, self._erased = self._erased, {}
+        gone: list[tuple[bytes, bytes | None]] = [
+            (user, None) for user in erased if not self.overlay.is_dirty(user)
+        ]
+        ledgers = self.outcomes.ledgers
+        gone += [(LEDGER_PREFIX + user, None) for user in erased if not ledgers.is_dirty(user)]
+        return gone
+
     @property
     def nbytes(self) -> int:
         """Memory of what waits for the next commit, and of the users held beside it, in bytes."""
-        return self.overlay.nbytes + self._pending_bytes + self.outcomes.nbytes
+        more = 0 if self.contributions is None else self.contributions.nbytes
+        return self.overlay.nbytes + self._pending_bytes + self.outcomes.nbytes + more
 
     def reflected(self, source_offset: int) -> None:
         """The item statistics include what events up to this offset say."""
@@ -114,6 +210,7 @@ class UserPartition:
             calibration: what the click model starts from.
             counted: of which of these items, by hash, statistics are kept; None: of all.
         """
+        gone = self.take_erased()
         outcomes = self.outcomes.take()
         deltas = self.take_deltas(pair_decay, forward_decay, names, counted)
         keys, values = self.overlay.snapshot()
@@ -124,7 +221,12 @@ class UserPartition:
             keys + outcomes.stored.keys + [key for key, _ in learned],
             values + outcomes.stored.values + [value for _, value in learned],
         )
-        return Taken(stored, deltas, outcomes.attributions, outcomes.strategies)
+        if self.contributions is not None:
+            gone += self.contributions.take()
+        receipts, self.receipts = self.receipts, []
+        return Taken(
+            stored, deltas, [*outcomes.attributions, *receipts], outcomes.strategies, [*gone, *self.standing.take_marks()]
+        )
 
     def take_deltas(
         self,
@@ -135,22 +237,24 @@ class UserPartition:
     ) -> list[tuple[bytes, bytes]]:
         """`(item_id, packed delta)` of everything collected since the last call; see `take`."""
         pending, self._pending, self._pending_bytes = self._pending, [], 0
-        engagements = sum(len(changes.first_item) for changes in pending)
-        if not pending or self.next_offset is None:
+        taken_out, self._withdrawn = self._withdrawn, []
+        engagements = sum(changes.n_applied and len(changes.first_item) for changes in pending)
+        if not (pending or taken_out) or self.next_offset is None:
             self.unreflected -= engagements
             return []
         if engagements:
             self._sent.append((self.base_offset + self.next_offset - 1, engagements))
         items, deltas = batch_deltas(
-            np.concatenate([c.first_item for c in pending]),
-            np.concatenate([c.first_time_ms for c in pending]),
-            np.concatenate([c.first_context for c in pending]),
-            np.concatenate([c.first_is_entry for c in pending]),
-            np.concatenate([c.first_history for c in pending]),
+            np.concatenate([c.first_item for c in pending]) if pending else np.zeros(0, np.uint64),
+            np.concatenate([c.first_time_ms for c in pending]) if pending else np.zeros(0, np.int64),
+            np.concatenate([c.first_context for c in pending]) if pending else np.zeros(0, np.uint8),
+            np.concatenate([c.first_is_entry for c in pending]) if pending else np.zeros(0, np.bool_),
+            np.concatenate([c.first_history for c in pending]) if pending else np.zeros((0, 1), np.uint64),
             pair_decay,
             forward_decay,
-            exposed=np.concatenate([c.exposed_item for c in pending]),
-            clicked=np.concatenate([c.clicked_item for c in pending]),
+            exposed=np.concatenate([c.exposed_item for c in pending]) if pending else np.zeros(0, np.uint64),
+            clicked=np.concatenate([c.clicked_item for c in pending]) if pending else np.zeros(0, np.uint64),
+            withdrawn=taken_out,
             source_partition=self.partition,
             source_offset=self.base_offset + self.next_offset - 1,
         )

@@ -223,6 +223,13 @@ class RefreshQueue:
         """When the longest-waiting user entered, of those whose list is not late yet; None when there is none."""
         return min((at for at in map(_oldest, (self._events, self._others)) if at is not None), default=None)
 
+    def drop(self, partition: int, key: bytes) -> None:
+        """The user is not to have a list."""
+        for queues in (self._events, self._others):
+            queues.get(partition, {}).pop(key, None)
+        if (owed := self._owed.get(partition)) is not None:
+            owed.settle(key)
+
     def forget(self, partition: int) -> None:
         """The partition is another worker's now; its next owner reads again what was not committed."""
         self._events.pop(partition, None)

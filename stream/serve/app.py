@@ -25,7 +25,7 @@ from stream.kafka.replica import Replicated, TopicReplica, read_whole
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
 from stream.serve.answers import NowAnswer, Ready
-from stream.serve.edits import remembered
+from stream.state.edits import remembered
 from stream.serve.followed.lists import LastLists
 from stream.serve.followed.people import FollowedPeople
 from stream.serve.followed.reasons import LastReasons

@@ -25,6 +25,7 @@ from stream.settings.kafka import KafkaSettings
 from stream.settings.memory import MemorySettings
 from stream.settings.outcomes import OutcomeSettings
 from stream.settings.placements import HOME, misfit
+from stream.settings.privacy import PrivacySettings
 from stream.settings.ranking import RankingSettings
 from stream.settings.secret_files import SUFFIX, SecretFiles, is_secret
 from stream.settings.security import SecuritySettings
@@ -56,6 +57,7 @@ class Settings(
     RankingSettings,
     Experiments,
     OutcomeSettings,
+    PrivacySettings,
     EventSettings,
     EncoderSettings,
     MemorySettings,

@@ -124,6 +124,11 @@ class Ledgers:
             column.grow(capacity)
         self.columns = LedgerColumns(**{name: column.values for name, column in self._growing.items()})
 
+    def clear(self, row: int) -> None:
+        """Nothing is known of the user of this row."""
+        for column in self.columns:
+            column[row] = 0
+
     def take(self, rows: NDArray[np.int64], capacity: int) -> Ledgers:
         """A copy with these rows first, in that order, and empty ones up to `capacity`."""
         taken = Ledgers(capacity)

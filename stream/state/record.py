@@ -174,6 +174,11 @@ class States:
             column.grow(capacity)
         self.columns = StateColumns(*(column.values for column in self._growing))
 
+    def clear(self, row: int) -> None:
+        """Nothing is known of the user of this row."""
+        for name, column in self.columns._asdict().items():
+            column[row] = NEVER if name == "fence" else 0
+
     def take(self, rows: NDArray[np.int64], capacity: int) -> States:
         """A copy with these rows first, in that order, and empty ones up to `capacity`."""
         taken = States(capacity)

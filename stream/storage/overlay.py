@@ -39,6 +39,8 @@ class Rows(Protocol):
 
     def grow(self, capacity: int) -> None: ...
 
+    def clear(self, row: int) -> None: ...
+
     def take(self: R, rows: NDArray[np.int64], capacity: int) -> R: ...
 
     def pack(self, rows: NDArray[np.int64]) -> list[bytes]: ...
@@ -62,6 +64,8 @@ class Overlay(Generic[R]):
         self._dirty = np.zeros(MIN_ROWS, bool)
         self._used = np.zeros(MIN_ROWS, np.int64)
         self._turn = 0
+        self._cleared: set[bytes] = set()
+        """Since the last snapshot: the store still has what is gone, so their rows must stay."""
 
     def rows(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
         """Row of each user `(n,)`, loading those that are not in memory with one multi-get.
@@ -88,6 +92,22 @@ class Overlay(Generic[R]):
         """These users changed; the next snapshot includes them."""
         self._dirty[rows] = True
 
+    def clear(self, key: bytes) -> None:
+        """Nothing is known of this user from here on, whatever the store still has."""
+        row = self._row_of.get(key)
+        if row is None:
+            self._make_room(1)
+            row = len(self._keys)
+            self._take_in([key], [None])
+        self.states.clear(row)
+        self._dirty[row] = False
+        self._cleared.add(key)
+
+    def is_dirty(self, key: bytes) -> bool:
+        """Whether this user changed since the last snapshot."""
+        row = self._row_of.get(key)
+        return row is not None and bool(self._dirty[row])
+
     def keys_of(self, rows: NDArray[np.int64]) -> list[bytes]:
         """User ids of rows."""
         return [self._keys[row] for row in rows.tolist()]
@@ -96,6 +116,7 @@ class Overlay(Generic[R]):
         """Packed records of everyone changed since the last one. A change made from now on is the next one's."""
         rows = np.flatnonzero(self._dirty[: len(self._keys)])
         self._dirty[rows] = False
+        self._cleared.clear()
         return Snapshot(self._stored(self.keys_of(rows)), self.states.pack(rows))
 
     def trim(self, max_bytes: int) -> bool:
@@ -108,6 +129,7 @@ class Overlay(Generic[R]):
         n = len(self._keys)
         room = max_bytes // (2 * self.states.row_bytes)
         kept = self._dirty[:n].copy()
+        kept[[self._row_of[key] for key in self._cleared]] = True
         latest = np.argsort(self._used[:n], kind="stable")[n - room :] if room < n else np.arange(n)
         kept[latest if room else latest[:0]] = True
         rows = np.flatnonzero(kept)
@@ -133,15 +155,18 @@ class Overlay(Generic[R]):
 
     def _load(self, keys: list[bytes]) -> None:
         values = self._store.get_many(self._stored(keys))
-        while len(self._keys) + len(keys) > self.states.capacity:
-            self.states.grow(self.states.capacity * 2)
-            self._dirty, self._used = (np.concatenate([c, np.zeros_like(c)]) for c in (self._dirty, self._used))
+        self._make_room(len(keys))
         try:
             self._take_in(keys, values)
         except CorruptStateError:  # of one or more of them; nothing was taken in
             trial = self._kind(1)  # here, and not once for all: however few its rows, it reserves much address space
             readable = [self._is_readable(key, value, trial) for key, value in zip(keys, values, strict=True)]
             self._take_in(list(compress(keys, readable)), list(compress(values, readable)))
+
+    def _make_room(self, n: int) -> None:
+        while len(self._keys) + n > self.states.capacity:
+            self.states.grow(self.states.capacity * 2)
+            self._dirty, self._used = (np.concatenate([c, np.zeros_like(c)]) for c in (self._dirty, self._used))
 
     def _is_readable(self, key: bytes, value: bytes | None, trial: R) -> bool:
         if value is None:

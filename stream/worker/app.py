@@ -27,6 +27,7 @@ from stream.kafka.transactions import PartitionWriters
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
+from stream.privacy.signing import check_signing
 from stream.settings import Settings
 from stream.settings.serve import is_loopback
 from stream.storage.disk import check_room
@@ -77,6 +78,7 @@ class Application:
         self.directory = DataDirectory(settings.data_dir, settings.block_cache_bytes, settings.write_buffer_bytes)
         self._log_ends, self._readable_ends = LogEnds(settings), LogEnds(settings, readable=True)
         self._topic_logs = TopicLogs(settings)
+        self._kept_ms: dict[str, int] = {}
         self._writers = PartitionWriters(settings, self._log_ends.bounds_of, self.metrics.worker.throttled.inc)
         self.engine = Engine(settings)
         self._journal = None if settings.journal_dir is None else begin_journal(settings, settings.journal_dir)
@@ -111,7 +113,8 @@ class Application:
             self.engine,
             self._replicas_caught_up,
             self._traces,
-            WhichLog(settings, self._topic_logs, self._log_ends),
+            kept_ms=lambda topic: self._kept_ms.get(topic),
+            which_log=WhichLog(settings, self._topic_logs, self._log_ends),
         )
         self.worker = Worker(parts)
         self._parts, self._stale_lists = parts, StaleLists(parts, self.worker.wake)
@@ -218,6 +221,8 @@ class Application:
         self.lifecycle.stop_on_signals()
         # Before what takes long: a port that is taken is to be told at once.
         self._probes.began()
+        if self.settings.receipt_private_key is not None or self.settings.request_public_keys:
+            check_signing()
         server = self._open_endpoint()
         is_prepared = False
         try:
@@ -274,6 +279,7 @@ class Application:
         check_room(self.settings.data_dir, self.settings.write_buffer_bytes)
         logs = await asyncio.to_thread(self._ask_topics)
         partitions = logs[self.settings.topic_events].partitions
+        self._kept_ms = {name: log.kept_ms for name, log in logs.items() if log.kept_ms is not None}
         # The embedded broker writes the markers that end a transaction without a checksum.
         check_crcs = not self._topic_logs.is_embedded
         self.engine.configure(partitions=partitions, check_crcs=check_crcs)

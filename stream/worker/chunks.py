@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -16,10 +17,12 @@ from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
 from stream.wire.decode import UNREADABLE, Rejected
 from stream.wire.records import encode_sparse
+from stream.wire.requests import PrivacyRequest
 from stream.worker.foreign_keys import REKEYED_HEADER, ForeignKeys
 from stream.worker.intake import Intake
 from stream.worker.parts import WorkerParts
 from stream.worker.quantum import Quantum
+from stream.worker.requests import RequestHandler
 from stream.worker.which_log import Verdict
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,7 @@ class ChunkHandler:
         self._revoked_generation = -1
         self._opening = asyncio.Lock()
         self._foreign_keys = ForeignKeys(parts.settings, parts.metrics)
+        self._requests = RequestHandler(parts)
         self._quantum = Quantum(time.monotonic())
 
     def revoked(self) -> None:
@@ -72,11 +76,7 @@ class ChunkHandler:
             # Where reading begins is settled when recovery has ended.
             if users is not None or self._is_revoked(generation) or membership.consumer.start_offset(tp) is None:
                 return users
-            users = UserPartition(
-                tp.partition,
-                self._tracker.store_of(tp.partition, self._parts.user_stores[tp.partition]),
-                self._settings.engagements_max_per_user_day,
-            )
+            users = self._tracker.new_users(tp.partition, self._parts.user_stores[tp.partition])
             if self._parts.which_log is not None:
                 committed = membership.consumer.committed_offset(tp)
                 owned = [each.partition for each in membership.consumer.owned((tp.topic,))]
@@ -119,22 +119,45 @@ class ChunkHandler:
     def _apply(self, users: UserPartition, chunk: Chunk) -> None:
         if chunk.records:
             try:
-                now_ns = time.time_ns()
-                now_ms = now_ns // 1_000_000
-                intake = self._tracker.read(users, chunk.records, now_ms)
-                intake = self._foreign_keys.moved(users, intake, chunk.records, now_ms)
-                self._send_elsewhere(intake, users.base_offset)
-                if intake.keys:
-                    self._tracker.apply(users, intake, time.monotonic(), now_ms)
-                    self._on_applied()
-                if (traces := self._parts.traces) is not None:
-                    refused = {record.offset: why.reason for record, why in intake.refused}
-                    traces.applied(self._settings.topic_events, users.partition, chunk.records, refused, now_ns)
+                self._apply_records(users, chunk.records)
             except Exception:
                 # It takes Faust a moment to stop; a commit in that moment would keep half a chunk.
                 self._committer.abandon()
                 raise
         users.next_offset = max(chunk.next_offset, users.next_offset or 0)
+
+    def _apply_records(self, users: UserPartition, records: Sequence[Any]) -> None:
+        now_ns = time.time_ns()
+        now_ms = now_ns // 1_000_000
+        intake = self._tracker.read(users, records, now_ms)
+        if intake.requests:
+            self._apply_between_requests(users, records, intake.requests, now_ms)
+            return
+        intake = self._foreign_keys.moved(users, intake, records, now_ms)
+        self._send_elsewhere(intake, users.base_offset)
+        if intake.keys:
+            self._tracker.apply(users, intake, time.monotonic(), now_ms)
+            self._on_applied()
+        if (traces := self._parts.traces) is not None:
+            refused = {record.offset: why.reason for record, why in intake.refused}
+            traces.applied(self._settings.topic_events, users.partition, records, refused, now_ns)
+
+    def _apply_between_requests(
+        self, users: UserPartition, records: Sequence[Any], requests: Sequence[tuple[Any, PrivacyRequest]], now_ms: int
+    ) -> None:
+        """What lies before a request is applied before it, and what lies behind it afterwards."""
+        asked = {record.offset: request for record, request in requests}
+        between: list[Any] = []
+        for record in records:
+            if (request := asked.get(record.offset)) is None:
+                between.append(record)
+                continue
+            if between:
+                self._apply_records(users, between)
+                between = []
+            self._requests.handle(users, record, request, now_ms)
+        if between:
+            self._apply_records(users, between)
 
     async def _continues(self, tp: TopicPartition, chunk: Chunk, generation: int, expected: int | None) -> bool:
         """Whether the chunk is this worker's to apply, and begins where the last one ended or before.

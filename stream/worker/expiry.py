@@ -36,7 +36,7 @@ BETWEEN_PASSES_S: Final = 600.0
 EXPIRED_AT_ONCE: Final = 2_000
 """That wait for a commit; while there are so many no more are looked for."""
 
-_NO_ID: Final = b"\xf8"
+_NO_ID: Final = b"\xf5"
 """No UTF-8 begins with this or what is behind it; the keys of ledgers, totals and marks do."""
 
 

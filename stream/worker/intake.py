@@ -30,6 +30,7 @@ from stream.wire.decode import (
 )
 from stream.wire.mending import AMOUNT_MAX, INT64_MAX, INT64_MIN
 from stream.wire.records import MAX_ID_BYTES, Event, event_decoder
+from stream.wire.requests import PrivacyRequest, read_request
 from stream.wire.times import parse_time_ms
 
 _RECOMMENDATION_ID, _VALUE = attrgetter("recommendation_id"), attrgetter("value")
@@ -63,6 +64,8 @@ class Intake(NamedTuple):
     """Of the accepted events."""
     mended: Counter[str]
     """Odd optional fields of accepted events, keyless ones too, by name."""
+    requests: list[tuple[Any, PrivacyRequest]] = []  # noqa: RUF012  (never changed in place)
+    """Records that are no events but requests of people, in offset order."""
 
     def refusing(self, unwanted: NDArray[np.bool_], records: Sequence[Any], why: Rejected) -> Intake:
         """Without the accepted events that are `unwanted` (n,), which are refused; `records` are those of the chunk."""
@@ -157,7 +160,16 @@ def read_chunk(records: Sequence[Any], limits: DecodeLimits, names: ItemNames) -
     counts = np.bincount(columns.action, minlength=len(ACTIONS)).tolist()
     actions: Counter[str] = Counter({str(a): count for a, count in zip(ACTIONS, counts, strict=True) if count})
     return Intake(
-        keys, columns, timestamp, odd.refused, odd.keyless, actions, odd.queries, referrals, Counter(odd.mended)
+        keys,
+        columns,
+        timestamp,
+        odd.refused,
+        odd.keyless,
+        actions,
+        odd.queries,
+        referrals,
+        Counter(odd.mended),
+        odd.requests,
     )
 
 
@@ -169,12 +181,16 @@ class _Odd(NamedTuple):
     keyless: list[tuple[Any, Event]]
     queries: list[tuple[bytes, str]]
     mended: list[str]
+    requests: list[tuple[Any, PrivacyRequest]]
 
 
 def _decide(records: list[tuple[int, Any]], limits: DecodeLimits) -> _Odd:
     """One by one; `records` with their places in the chunk."""
-    odd = _Odd({}, [], [], [], [])
+    odd = _Odd({}, [], [], [], [], [])
     for i, record in records:
+        if (request := read_request(record.value)) is not None:
+            odd.requests.append((record, request))
+            continue
         decoded = decode_event(record.key, record.value, record.timestamp, limits)
         if isinstance(decoded, Rejected):
             why = unread_batch(record)

@@ -46,5 +46,7 @@ class WorkerParts:
     """Whether catalogue, item statistics, models and what strategies earned have been read to their ends."""
     traces: Traces | None = None
     """Of some events; None: of none."""
+    kept_ms: Callable[[str], int | None] = lambda _: None
+    """How long the broker keeps records of a topic, ms; None: for ever, or it does not tell."""
     which_log: WhichLog | None = None
     """Asked before a partition is opened; None: whatever there is is taken for the right log."""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.items.co_occurrence import moment_bins
 from models.items.warm_up import warm_up as warm_up_items
@@ -20,11 +21,12 @@ from models.ranking.newcomers import gains, gains_in_context
 from models.ranking.newcomers import warm_up as warm_up_newcomers
 from models.ranking.weights import RankingWeights, default_weights
 from models.sequence.model import SequenceModel
-from models.vocabulary import EXPERTS, QUERY
+from models.vocabulary import CLICK, EXPERTS, IMPRESSION, QUERY
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.outcomes.crediting import warm_up as warm_up_crediting
 from stream.params import credit_params, decode_limits, ranking_params, update_params
+from stream.partitions.contributions import PartitionContributions
 from stream.partitions.event_times import FOREVER_MS
 from stream.partitions.items import ItemPartition
 from stream.partitions.taken import Taken
@@ -38,6 +40,7 @@ from stream.refresh.renewal import Renewal
 from stream.refresh.serving import Serving
 from stream.refresh.versions import RankerModel
 from stream.settings import Settings
+from stream.state.contributions import Contributions
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.owed import OWED_PREFIX, pack_mark
 from stream.state.update import Changes, apply_events, warm_up
@@ -117,6 +120,8 @@ class Tracker:
         """
         with self._metrics.work.stage_seconds.labels("decode").time():
             intake = read_chunk(records, self._limits.at(now_ms), self.knowledge.names)
+        if intake.requests:  # they part the chunk: what is before each is applied before it
+            return intake
         for name, n in intake.mended.items():
             self._metrics.input.mended.labels(name).inc(n)
         rows = users.overlay.rows(intake.keys)
@@ -131,6 +136,7 @@ class Tracker:
         """Apply events, as `read` has just returned them, to the users' states and queue those users for refresh."""
         texts = self.knowledge.texts
         with self._metrics.work.stage_seconds.labels("update").time():
+            intake = self._without_withheld(users, intake)
             columns = intake.columns._replace(offset=intake.columns.offset + users.base_offset)
             intake = intake._replace(columns=columns)
             changes = apply_events(users.overlay.states, columns, self._update)
@@ -141,7 +147,10 @@ class Tracker:
             if self._settings.recommend:
                 self._note_newcomers(users, changes)
                 self._note_few(users, intake, changes)
-                changes = self._bounded(users, intake, changes)
+                counted = self._counted(users, intake, changes)
+                if users.contributions is not None:
+                    _note_contributions(users.contributions, intake, changes, counted)
+                changes = _bounded(changes, counted)
                 users.collect(changes)
                 if texts is not None and intake.queries:
                     texts.queries.asked(users.partition, intake.queries)
@@ -184,21 +193,22 @@ class Tracker:
         if len(better):
             users.outcomes.newcomers.chose_with_few(name, better, int(changes.first_time_ms[chosen].max()))
 
-    def _bounded(self, users: UserPartition, intake: Intake, changes: Changes) -> Changes:
-        """Without first engagements beyond what one user may say of items in a day."""
+    def _without_withheld(self, users: UserPartition, intake: Intake) -> Intake:
+        """Without events of people who have asked that they are not used."""
+        if not len(users.standing) and not users.standing.n_erased:
+            return intake
+        withheld = users.standing.withheld(intake.keys, intake.columns.offset + users.base_offset)
+        for why, events in withheld.items():
+            self._metrics.input.withheld.labels(why).inc(int(events.sum()))
+        return intake.without(np.logical_or.reduce(list(withheld.values()))) if withheld else intake
+
+    def _counted(self, users: UserPartition, intake: Intake, changes: Changes) -> NDArray[np.bool_]:
+        """(m,) which first engagements are not beyond what one user may say of items in a day."""
         who = [intake.keys[event] for event in changes.first_event.tolist()]
         counted = users.influence.counted(who, changes.first_time_ms)
-        if counted.all():
-            return changes
-        self._metrics.input.engagements_uncounted.inc(int((~counted).sum()))
-        return changes._replace(
-            first_item=changes.first_item[counted],
-            first_time_ms=changes.first_time_ms[counted],
-            first_event=changes.first_event[counted],
-            first_context=changes.first_context[counted],
-            first_is_entry=changes.first_is_entry[counted],
-            first_history=changes.first_history[counted],
-        )
+        if not counted.all():
+            self._metrics.input.engagements_uncounted.inc(int((~counted).sum()))
+        return counted
 
     def _credit(self, users: UserPartition, intake: Intake, changes: Changes) -> None:
         """Which recommendations earned what these events are."""
@@ -213,6 +223,7 @@ class Tracker:
                 self._crediting,
                 self._settings.topic_events,
                 self.knowledge.name_of,
+                users.contributions,
             )
         for action, evidence in ((outcome.action, outcome.evidence) for outcome in outcomes):
             self._metrics.output.outcomes.labels(action, evidence).inc()
@@ -363,12 +374,52 @@ class Tracker:
         """Engagements applied here that the statistics do not include yet."""
         return sum(users.unreflected for users in self.users.values())
 
+    # --- people's requests ---
+
+    def erase(self, users: UserPartition, user: bytes) -> list[Contributions]:
+        """Forget a person as of now, see `UserPartition.erase`; what they had added, as it was written down.
+
+        Raises:
+            CorruptStateError: what they had added cannot be read; nothing has been changed then.
+        """
+        added = [] if users.contributions is None else users.contributions.of(user)
+        users.erase(user, added, self._settings.pair_window)
+        self.drop_list(users.partition, user)
+        return added
+
+    def rectify(
+        self, users: UserPartition, user: bytes, item: int
+    ) -> tuple[list[Contributions], dict[str, int]]:
+        """Strike the item of this hash out of what is known of a person; what they had added before, and how many behaviours and
+        engagements were struck out.
+
+        Raises:
+            CorruptStateError: what is stored cannot be read; nothing has been changed then.
+        """
+        added, struck = users.rectify(user, item, self._update)
+        self.lists.drop((users.partition, user))
+        return added, struck
+
+    def drop_list(self, partition: int, user: bytes) -> None:
+        """No list of theirs is remembered or to be made."""
+        self.queue.drop(partition, user)
+        self.lists.drop((partition, user))
+        self.refresher.few_items.drop((partition, user))
+
     # --- partitions ---
 
     def store_of(self, partition: int, store: PartitionStore) -> PartitionStore:
         """What the users of a partition are read from; whoever writes down what is read asks."""
         del partition
         return store
+
+    def new_users(self, partition: int, store: PartitionStore) -> UserPartition:
+        """A partition as these settings have it, of what is in its store."""
+        settings = self._settings
+        decays = (settings.pair_decay, settings.forward_decay) if settings.keep_contributions else None
+        return UserPartition(
+            partition, self.store_of(partition, store), settings.engagements_max_per_user_day, decays
+        )
 
     def open_users(self, users: UserPartition) -> None:
         """Their partition is this worker's from here on."""
@@ -403,7 +454,8 @@ class Tracker:
         gone: list[tuple[bytes, bytes | None]] = [
             (prefix + user, None) for user in expired for prefix in (b"", LEDGER_PREFIX, OWED_PREFIX)
         ]
-        taken = taken._replace(marks=[*owed, *self.refused_items.take_marks(users), *gone], expired=expired)
+        marks = [*taken.marks, *owed, *self.refused_items.take_marks(users), *gone]
+        taken = taken._replace(marks=marks, expired=expired)
         # Not alone: a partition without events would write one with every commit.
         return taken._replace(marks=[*taken.marks, *users.take_log_mark()]) if taken.changes_store else taken
 
@@ -418,3 +470,30 @@ class Tracker:
         self.refresher.few_items.forget(gone)
         for partition in item_partitions:
             self.items.pop(partition, None)
+
+
+def _bounded(changes: Changes, counted: NDArray[np.bool_]) -> Changes:
+    """Without first engagements that do not count for items."""
+    if counted.all():
+        return changes
+    return changes._replace(
+        first_item=changes.first_item[counted],
+        first_time_ms=changes.first_time_ms[counted],
+        first_event=changes.first_event[counted],
+        first_context=changes.first_context[counted],
+        first_is_entry=changes.first_is_entry[counted],
+        first_history=changes.first_history[counted],
+    )
+
+
+def _note_contributions(
+    contributions: PartitionContributions, intake: Intake, changes: Changes, counted: NDArray[np.bool_]
+) -> None:
+    """Who has added what to the statistics of items."""
+    if len(changes.first_event):
+        contributions.engaged(intake.keys, changes, counted)
+    action = intake.columns.action
+    seen = np.flatnonzero(changes.applied & ((action == IMPRESSION) | (action == CLICK)))
+    if len(seen):
+        keys = [intake.keys[i] for i in seen.tolist()]
+        contributions.seen(keys, intake.columns.item[seen], action[seen] == CLICK)

@@ -1,0 +1,52 @@
+"""What is kept of people, and how they have it changed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+from pydantic import BaseModel, Field, SecretStr, field_validator
+
+_KEY_BYTES: Final = 32
+
+
+class PrivacySettings(BaseModel):
+    """What is kept of people, and how they have it changed."""
+
+    keep_contributions: bool = Field(
+        True,
+        description="Write down beside each person's state what they have added to statistics of items and strategies, so that "
+        "`erase` takes it out again; false: what they added stays in the sums",
+    )
+    request_public_keys: tuple[str, ...] = Field(
+        (),
+        description="Ed25519 public keys, base64: a request (`erase`, ..) has to be signed by one of them; none: whoever may write "
+        "events may ask",
+    )
+    receipt_private_key: SecretStr | None = Field(
+        None, description="Ed25519 private key, base64, by which workers sign receipts; none: receipts are not signed"
+    )
+
+    @field_validator("request_public_keys")
+    @classmethod
+    def _are_public_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        for key in keys:
+            _check_key(key)
+        return keys
+
+    @field_validator("receipt_private_key")
+    @classmethod
+    def _is_private_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            _check_key(key.get_secret_value())
+        return key
+
+
+def _check_key(key: str) -> None:
+    try:
+        n_bytes = len(base64.b64decode(key, validate=True))
+    except binascii.Error:
+        n_bytes = 0
+    if n_bytes != _KEY_BYTES:
+        raise ValueError(f"an Ed25519 key is {_KEY_BYTES} bytes in base64: make a pair with `penchant keys signing`")

@@ -1,0 +1,237 @@
+"""What one person has added to what is known of everybody: statistics of items, totals of strategies. Kept so that it can be taken
+out again when the person is erased, exactly, however long ago it was and whatever the events topic still holds.
+
+Sums cannot say who added what, so each person's part is written down beside their state, in the same transaction: 18 B for each first
+engagement, 9 B for each exposure and click, 12 B for each number of a strategy's totals. What a first engagement adds to pairs of items
+follows from the ones before it, which stand in front of it; only where others than the last ones were before it (events that came
+late) the items are written out.
+
+Packed record, version 1, little endian; of a person with more than `OPEN_MAX` entries the older ones are in closed records, which are
+never written again. The order of all is that of the topic.
+
+    header      version u8, flags u8 (1: there is more that was never written down), numbers u32 of closed records before this one,
+                of engagements, seen, earned, given u32 each, decays of pairs and of forward pairs f64 each
+    engagement  18 B  item u64, time i64 ms as it counts for items, bits u8 (context, first of all, counted), u8 items before it
+    seen         9 B  item u64, u8: 0 shown, 1 clicked
+    earned      12 B  strategy, slot, context, number u8 each, amount f64
+    given      516 B  engagement u32, the items before it u64 x 64
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays import U64
+from models.items.co_occurrence import Withdrawn
+from stream.errors import CorruptStateError
+
+OPEN_PREFIX: Final = b"\xf9"
+"""Before the user's id in the key of the open record: no id begins like that, since none is UTF-8."""
+
+CLOSED_PREFIX: Final = b"\xf8"
+
+HISTORY: Final = 64
+"""Items before a first engagement that can count, at most."""
+
+OPEN_MAX: Final = 256
+"""Engagements, or other entries, of an open record before the older ones are closed."""
+
+ENTRY, COUNTED = np.uint8(0x08), np.uint8(0x10)
+"""Bits of an engagement: the first with anything; counted for items. The lower three are the context bucket."""
+
+CONTEXT_MASK: Final = np.uint8(0x07)
+
+ENGAGEMENT: Final = np.dtype([("item", "<u8"), ("ms", "<i8"), ("bits", "u1"), ("before", "u1")])
+SEEN: Final = np.dtype([("item", "<u8"), ("clicked", "u1")])
+EARNED: Final = np.dtype([("strategy", "u1"), ("slot", "u1"), ("context", "u1"), ("number", "u1"), ("amount", "<f8")])
+GIVEN: Final = np.dtype([("engagement", "<u4"), ("items", "<u8", HISTORY)])
+
+_VERSION: Final = 1
+_HEADER: Final = struct.Struct("<BBIIIIIdd")
+_IS_INCOMPLETE: Final = 1
+
+
+class Contributions(NamedTuple):
+    """Of one person: one record, or several one behind another."""
+
+    engagements: NDArray[Any]
+    """(n,) of `ENGAGEMENT`; the others are named alike."""
+    seen: NDArray[Any]
+    earned: NDArray[Any]
+    given: NDArray[Any]
+    decays: tuple[float, float]
+    """Of pairs and of forward pairs, while these were added."""
+    closed: int = 0
+    """Closed records before this one."""
+    is_incomplete: bool = False
+    """The person has added something that was not written down."""
+
+    @property
+    def entries(self) -> int:
+        """How many there are of all kinds."""
+        return len(self.engagements) + len(self.seen) + len(self.earned)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the packed record."""
+        return _HEADER.size + sum(part.nbytes for part in self[:4])
+
+
+class Engaged(NamedTuple):
+    """One first engagement that is added."""
+
+    item: int
+    ms: int
+    context: int
+    is_entry: bool
+    is_counted: bool
+    history: U64
+    """(W,) items before it, newest first, padded with 0."""
+
+
+def none(decays: tuple[float, float], *, is_incomplete: bool = False) -> Contributions:
+    """Of somebody who has added nothing."""
+    return Contributions(*(np.zeros(0, kind) for kind in _KINDS), decays, is_incomplete=is_incomplete)
+
+
+_KINDS: Final = (ENGAGEMENT, SEEN, EARNED, GIVEN)
+
+
+def pack(of: Contributions) -> bytes:
+    """The record."""
+    flags = _IS_INCOMPLETE if of.is_incomplete else 0
+    header = _HEADER.pack(_VERSION, flags, of.closed, *map(len, of[:4]), *of.decays)
+    return b"".join([header, *(part.tobytes() for part in of[:4])])
+
+
+def unpack(value: bytes) -> Contributions:
+    """What a record says.
+
+    Raises:
+        CorruptStateError: bytes that are no such record of this version.
+    """
+    if len(value) < _HEADER.size or value[0] != _VERSION:
+        raise CorruptStateError(f"contributions of version {value[:1].hex() or 'none'} are not known here")
+    _, flags, closed, *numbers, pair_decay, forward_decay = _HEADER.unpack_from(value)
+    sizes = [kind.itemsize * number for kind, number in zip(_KINDS, numbers, strict=True)]
+    if len(value) != _HEADER.size + sum(sizes):
+        raise CorruptStateError(f"contributions have {len(value)} bytes instead of {_HEADER.size + sum(sizes)}")
+    parts, at = [], _HEADER.size
+    for kind, number, size in zip(_KINDS, numbers, sizes, strict=True):
+        parts.append(np.frombuffer(value, kind, number, at))
+        at += size
+    return Contributions(*parts, (pair_decay, forward_decay), closed, bool(flags & _IS_INCOMPLETE))
+
+
+def closed_key(user: bytes, number: int) -> bytes:
+    """Key of the closed record of this number."""
+    return CLOSED_PREFIX + bytes([len(user)]) + user + struct.pack(">I", number)
+
+
+def user_of_closed(key: bytes) -> bytes:
+    """Whose closed record has this key."""
+    return key[2 : 2 + key[1]]
+
+
+def added(
+    before: Contributions, engaged: Sequence[Engaged], seen: NDArray[Any], earned: NDArray[Any]
+) -> Contributions:
+    """`before` with more behind it."""
+    n = len(before.engagements)
+    items = np.concatenate([before.engagements["item"][-HISTORY:], np.array([e.item for e in engaged], np.uint64)])
+    n_old = min(n, HISTORY)
+    rows = np.zeros(len(engaged), ENGAGEMENT)
+    given = []
+    for k, each in enumerate(engaged):
+        length = int(np.count_nonzero(each.history))
+        bits = each.context | (ENTRY if each.is_entry else 0) | (COUNTED if each.is_counted else 0)
+        rows[k] = each.item, each.ms, bits, length
+        end = n_old + k
+        last = items[max(0, end - length) : end][::-1]
+        if length != len(last) or not np.array_equal(each.history[:length], last):
+            row = np.zeros((), GIVEN)
+            row["engagement"] = n + k
+            row["items"][:length] = each.history[:length]
+            given.append(row)
+    return before._replace(
+        engagements=np.concatenate([before.engagements, rows]),
+        seen=np.concatenate([before.seen, seen]),
+        earned=np.concatenate([before.earned, earned]),
+        given=np.concatenate([before.given, np.array(given, GIVEN)]),
+    )
+
+
+def split(of: Contributions, decays: tuple[float, float]) -> tuple[list[Contributions], Contributions]:
+    """`(closed records, open one)` of an open record: what is too much for one, or was added with other decays than `decays`, is
+    closed."""
+    if of.decays != decays and of.entries:
+        return [of], none(decays, is_incomplete=of.is_incomplete)._replace(closed=of.closed + 1)
+    if of.entries <= OPEN_MAX:
+        return [], of._replace(decays=decays)
+    kept = max(0, len(of.engagements) - HISTORY)
+    old, new = of.given["engagement"] < kept, of.given["engagement"] >= kept
+    later = of.given[new].copy()
+    later["engagement"] -= kept
+    closed = of._replace(engagements=of.engagements[:kept], given=of.given[old])
+    left = of._replace(
+        engagements=of.engagements[kept:], seen=of.seen[:0], earned=of.earned[:0], given=later, closed=of.closed + 1
+    )
+    return [closed], left
+
+
+def without(records: Sequence[Contributions], item: int, decays: tuple[float, float]) -> Contributions:
+    """The same as one record without anything of one item."""
+    engagements = np.concatenate([r.engagements for r in records])
+    history = _histories(records, engagements)
+    seen, earned = (np.concatenate([getattr(r, name) for r in records]) for name in ("seen", "earned"))
+    left = none(decays, is_incomplete=any(r.is_incomplete for r in records))
+    kept = []
+    for row, before in zip(engagements.tolist(), history, strict=True):
+        each, ms, bits, _ = row
+        if each == item:
+            continue
+        others = before[(before != 0) & (before != item)]
+        is_entry = bool(bits & ENTRY) or (not len(others) and bool(len(before[before != 0])))
+        kept.append(Engaged(each, ms, bits & int(CONTEXT_MASK), is_entry, bool(bits & COUNTED), others))
+    return added(left, kept, seen[seen["item"] != item], earned)
+
+
+def withdrawn(records: Sequence[Contributions], pair_window: int) -> Withdrawn:
+    """All that a person's records, in order, have added to items."""
+    engagements = np.concatenate([r.engagements for r in records]) if records else np.zeros(0, ENGAGEMENT)
+    seen = np.concatenate([r.seen for r in records]) if records else np.zeros(0, SEEN)
+    history = _histories(records, engagements)
+    width = max(pair_window, int((history != 0).sum(axis=1).max(initial=0)))
+    decays = np.concatenate([np.tile(r.decays, (len(r.engagements), 1)) for r in records]) if records else np.zeros((0, 2))
+    counted = (engagements["bits"] & COUNTED) != 0
+    clicked = seen["clicked"] != 0
+    of = engagements[counted]
+    return Withdrawn(
+        of["item"].astype(np.uint64),
+        of["ms"].astype(np.int64),
+        of["bits"] & CONTEXT_MASK,
+        (of["bits"] & ENTRY) != 0,
+        history[counted, :width],
+        decays.reshape(-1, 2)[counted],
+        seen["item"][~clicked].astype(np.uint64),
+        seen["item"][clicked].astype(np.uint64),
+    )
+
+
+def _histories(records: Sequence[Contributions], engagements: NDArray[Any]) -> U64:
+    """(m, HISTORY) items before each engagement, newest first."""
+    items, history = engagements["item"], np.zeros((len(engagements), HISTORY), np.uint64)
+    for at, length in enumerate(engagements["before"].tolist()):
+        last = items[max(0, at - length) : at][::-1]
+        history[at, : len(last)] = last
+    start = 0
+    for record in records:
+        for at, row in zip((start + record.given["engagement"]).tolist(), record.given["items"], strict=True):
+            history[at] = row
+        start += len(record.engagements)
+    return history
