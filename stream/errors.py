@@ -10,6 +10,7 @@
     │   └── BrokerUnreachableError  nothing answered at bootstrap_servers within the deadline
     ├── RetryableError        transient: retried within bounds, then it becomes a crash
     │   └── NotAnsweredError      nobody answered `stream.client` in time
+    ├── NotProvedError        a request of a person was not carried out in time, or a receipt does not prove what it should
     ├── PenchantHTTPError     `penchant serve` told `stream.client` why it does not answer
     └── InvariantError        a bug or a lost guarantee: the worker stops before anything is acknowledged
         ├── DeliveryError         a record was not accepted by the broker; nothing that depends on it is committed
@@ -29,6 +30,10 @@ EXIT_FAILED, EXIT_USAGE = 1, 2
 
 class PenchantError(Exception):
     """The root; never raised itself."""
+
+
+class NotProvedError(PenchantError):
+    """A request of a person was not carried out in time, or a receipt does not prove what it should."""
 
 
 class UsageError(PenchantError):

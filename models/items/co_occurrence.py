@@ -54,7 +54,8 @@ class Withdrawn(NamedTuple):
     def items(self) -> U64:
         """(n,) distinct items that something is taken from, ascending."""
         found = np.unique(np.concatenate((self.item, self.history.ravel(), self.exposed, self.clicked)))
-        return found[found != NO_ITEM]
+        items: U64 = found[found != NO_ITEM]
+        return items
 
 
 NOTHING = 1e-12
@@ -262,8 +263,8 @@ _AllEngagements = tuple[
 
 
 def _with_withdrawn(added: _Added, withdrawn: Sequence[Withdrawn]) -> _AllEngagements:
-    """Engagements that are added and behind them those that are taken out: items, times, contexts, entries, histories, signs, and
-    the groups that count alike."""
+    """Engagements that are added and behind them those that are taken out: items, times, contexts, entries, histories,
+    signs, and the groups that count alike."""
     parts = [(added.item, added.time_ms, added.context, added.is_entry), *(w[:4] for w in withdrawn)]
     item, time_ms, context, is_entry = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     histories = [added.history, *(w.history for w in withdrawn)]
@@ -293,7 +294,9 @@ def _that_change_something(items: U64, deltas: DeltaColumns) -> tuple[U64, Delta
     per_item = {
         name: getattr(deltas, name)[changes] for name in DeltaColumns._fields if not name.startswith("neighbour")
     }
-    return items[changes], deltas._replace(**per_item, neighbour_start=np.append(0, np.cumsum(lengths)).astype(np.int64))
+    return items[changes], deltas._replace(
+        **per_item, neighbour_start=np.append(0, np.cumsum(lengths)).astype(np.int64)
+    )
 
 
 def moment_bins(times_ms: NDArray[np.int64], context: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from stream.settings import Settings
 from stream.wire.codes import context_bucket, event_id_hash
 from stream.wire.decode import DecodedEvent, DecodedItem, DecodeLimits, decode_event, decode_item
 from stream.wire.records import Event, Item, event_decoder, item_decoder
+from stream.wire.requests import read_request
 from stream.wire.times import published_ms
 
 MINUTE_MS = 60_000
@@ -183,6 +184,8 @@ class _Events:
         self.items: dict[str, int] = {}
         self.texts: dict[str, int] = {}
         self._columns = tuple(array(kind) for kind in "iiqBqBIBi")
+        self._erased: dict[int, int] = {}
+        """By user: how many events there were when they were erased."""
 
     def add(self, event: Event, time_ms: int) -> None:
         """One more."""
@@ -201,8 +204,19 @@ class _Events:
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
 
+    def forget(self, user_id: str) -> None:
+        """Of this person nothing that was added before counts: they were erased."""
+        if (code := self.users.get(user_id)) is not None:
+            self._erased[code] = len(self._columns[0])
+
     def rows(self) -> Rows:
         """All of them."""
+        if self._erased:
+            users = np.array(self._columns[0], np.int64)
+            until = np.array([self._erased.get(code, 0) for code in range(len(self.users))], np.int64)
+            kept = np.flatnonzero(np.arange(len(users)) >= until[users]).tolist()
+            self._columns = tuple(array(column.typecode, [column[k] for k in kept]) for column in self._columns)
+            self._erased = {}
         kinds = (np.int32, np.int32, np.int64, np.uint8, np.int64, np.uint8, np.uint32, np.uint8, np.int32)
         return Rows(*(np.array(column, kind) for column, kind in zip(self._columns, kinds, strict=True)))
 
@@ -228,6 +242,10 @@ def _read_topic(settings: Settings, limits: DecodeLimits) -> tuple[_Events, Coun
     found, refused = _Events(), Counter[str]()
     for records in read_to_end(settings, settings.topic_events):
         for record in records:
+            if (request := read_request(record.value)) is not None:
+                if request.request in ("erase", "object"):
+                    found.forget(request.user_id)
+                continue
             decoded = decode_event(record.key, record.value, record.timestamp, limits)
             if isinstance(decoded, DecodedEvent):
                 found.add(decoded.event, decoded.event_time_ms)

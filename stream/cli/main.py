@@ -52,6 +52,17 @@ class Commands(LazyGroup):
             "Say why a person sees what they see: their list made anew from the topics, the parts of each score, the "
             "behaviours behind it.",
         ),
+        "erase": Lazy(
+            "stream.cli.erase",
+            "Forget people, as if they had never been there: states, lists, what is stored anywhere, and what they have added "
+            "to the statistics of items and strategies. Workers do it, each person at its place among their events, and give "
+            "a receipt.",
+        ),
+        "person": Lazy(
+            "stream.cli.person",
+            "What people may ask for: a copy of what is held, no use of it, no profile, a correction.",
+        ),
+        "keys": Lazy("stream.cli.keys", "Keys: of signed requests and receipts, and of pseudonyms."),
         "doctor": Lazy(
             "stream.cli.doctor",
             "Check settings, broker, topics, versions, data directory, ports and accelerator, and say the fix for each "

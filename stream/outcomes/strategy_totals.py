@@ -92,7 +92,8 @@ class StrategyTotals:
         )
 
     def withdraw(self, earned: NDArray[Any]) -> None:
-        """Take out what a person has added, (n,) of `contributions.EARNED`; a cell that nobody else has added to begins anew."""
+        """Take out what a person has added, (n,) of `contributions.EARNED`; a cell that nobody else has added to begins
+        anew."""
         for row in earned:
             cell = Cell(int(row["strategy"]), int(row["slot"]), int(row["context"]))
             left = self.of(cell) - _numbers_of(row)
@@ -136,9 +137,7 @@ class StrategyTotals:
         self._add(seen, numbers, events.time_ms[seen["event"]])
         return [(seen["event"], _earned(seen, clicked, weight))]
 
-    def _add_outcomes(
-        self, credited: Credited, events: EventColumns
-    ) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
+    def _add_outcomes(self, credited: Credited, events: EventColumns) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
         outcomes, credits_ = credited.outcomes, credited.credits
         outcome, touch = np.nonzero(credits_["share"])
         if not len(outcome):

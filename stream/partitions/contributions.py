@@ -1,5 +1,5 @@
-"""What the people of one partition have added to what is known of everybody, see `stream.state.contributions`: collected while events are
-applied, written with the commit that makes them count, and read when somebody is to be erased."""
+"""What the people of one partition have added to what is known of everybody, see `stream.state.contributions`: collected
+while events are applied, written with the commit that makes them count, and read when somebody is to be erased."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ class PartitionContributions:
                 found[user] = state.unpack(value)
             except CorruptStateError as error:
                 logger.error(
-                    "%s: %s; what this person added before cannot be taken out any more. Nothing to do", self._store.path, error
+                    "%s: %s; what this person added before cannot be taken out any more. Nothing to do",
+                    self._store.path,
+                    error,
                 )
                 found[user] = state.none(self._decays, is_incomplete=True)
         states = States(1) if new else None
@@ -159,9 +161,9 @@ class PartitionContributions:
             (value,) = self._read([OPEN_PREFIX + user])
             if value is not None:
                 last = state.unpack(value)
-                closed = self._read([closed_key(user, number) for number in range(last.closed)])
-                records = [*(state.unpack(each) for each in closed if each is not None), last]
-                if any(each is None for each in closed):
+                older = self._read([closed_key(user, number) for number in range(last.closed)])
+                records = [*(state.unpack(each) for each in older if each is not None), last]
+                if any(each is None for each in older):
                     records[-1] = last._replace(is_incomplete=True)
             else:
                 (value,) = self._store.get_many([user])

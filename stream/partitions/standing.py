@@ -1,4 +1,5 @@
-"""Who of a partition's people asked for what: whose events are left out from here on, and whose old ones when they are read again."""
+"""Who of a partition's people asked for what: whose events are left out from here on, and whose old ones when they are
+read again."""
 
 from __future__ import annotations
 

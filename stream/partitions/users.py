@@ -143,9 +143,7 @@ class UserPartition:
         self.clicks.forget(user)
         self._erased[user] = None
 
-    def rectify(
-        self, user: bytes, item: int, params: UpdateParams
-    ) -> tuple[list[Contributions], dict[str, int]]:
+    def rectify(self, user: bytes, item: int, params: UpdateParams) -> tuple[list[Contributions], dict[str, int]]:
         """As if a person had had nothing to do with one item: out of their state, ledger, and what they have added to items.
 
         What is older than the ring stays in the habits of the day and the week, where items are not told apart. Totals of
@@ -174,9 +172,7 @@ class UserPartition:
     def take_erased(self) -> list[tuple[bytes, bytes | None]]:
         """Marks of the commit that asks: what it deletes. To be called before the snapshots, which have what came later."""
         erased, self._erased = self._erased, {}
-        gone: list[tuple[bytes, bytes | None]] = [
-            (user, None) for user in erased if not self.overlay.is_dirty(user)
-        ]
+        gone: list[tuple[bytes, bytes | None]] = [(user, None) for user in erased if not self.overlay.is_dirty(user)]
         ledgers = self.outcomes.ledgers
         gone += [(LEDGER_PREFIX + user, None) for user in erased if not ledgers.is_dirty(user)]
         return gone
@@ -225,7 +221,11 @@ class UserPartition:
             gone += self.contributions.take()
         receipts, self.receipts = self.receipts, []
         return Taken(
-            stored, deltas, [*outcomes.attributions, *receipts], outcomes.strategies, [*gone, *self.standing.take_marks()]
+            stored,
+            deltas,
+            [*outcomes.attributions, *receipts],
+            outcomes.strategies,
+            [*gone, *self.standing.take_marks()],
         )
 
     def take_deltas(

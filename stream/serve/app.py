@@ -25,7 +25,6 @@ from stream.kafka.replica import Replicated, TopicReplica, read_whole
 from stream.metrics import Metrics
 from stream.params import batcher_options, encoder_choice
 from stream.serve.answers import NowAnswer, Ready
-from stream.state.edits import remembered
 from stream.serve.followed.lists import LastLists
 from stream.serve.followed.people import FollowedPeople
 from stream.serve.followed.reasons import LastReasons
@@ -45,6 +44,7 @@ from stream.serve.told import Teller
 from stream.serve.whys import WhyDesk
 from stream.settings import Settings
 from stream.settings.placements import HOME
+from stream.state.edits import remembered
 from stream.state.record import States
 from stream.storage.rocks import DataDirectory
 from stream.texts.serving import Texts, open_texts

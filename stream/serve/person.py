@@ -10,7 +10,6 @@ import numpy as np
 from models.hashing import item_hash
 from models.vocabulary import ACTIONS
 from stream.refresh.refresher import Asking
-from stream.serve import edits
 from stream.serve.answers import (
     Behaviour,
     Earned,
@@ -21,6 +20,7 @@ from stream.serve.answers import (
     Point,
 )
 from stream.serve.ranker import Ranker
+from stream.state import edits
 from stream.state.record import BIN_CONTEXT, BIN_TOTAL, BIN_WEEKDAY, EXPOSURES
 from stream.wire.records import OutcomeAttribution
 

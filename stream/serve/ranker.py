@@ -26,13 +26,13 @@ from stream.params import decode_limits, update_params
 from stream.refresh.page import Page
 from stream.refresh.publish import ListHeader
 from stream.refresh.refresher import Request, Requested
-from stream.serve import edits
 from stream.serve.answers import Cause, Counterfactual, ListAnswer, ListedItem
 from stream.serve.errors import NotReadyError, RefusedQuestionError, UnknownThingError
 from stream.serve.followed.people import FollowedPeople, clear
 from stream.serve.questions import SessionEvent
 from stream.settings import Settings
 from stream.settings.placements import HOME
+from stream.state import edits
 from stream.state.record import States
 from stream.state.update import apply_events
 from stream.wire.reasons import ItemReason, Reasons, item_reasons

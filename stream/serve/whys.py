@@ -10,7 +10,6 @@ import numpy as np
 
 from models.ranking.features import PARTS
 from stream.refresh.refresher import Request
-from stream.serve import edits
 from stream.serve.answers import ListAnswer, ListedItem, Move, WhatIfAnswer, WhyAnswer
 from stream.serve.errors import RefusedQuestionError, UnknownThingError
 from stream.serve.person import picture
@@ -18,6 +17,7 @@ from stream.serve.questions import N_MAX, WhatIfQuestion, WhyQuestion
 from stream.serve.ranker import Made, Ranker
 from stream.serve.shelf import Shelf
 from stream.settings import Settings
+from stream.state import edits
 from stream.worker.tracker import Tracker
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+from stream.wire.pseudonyms import KeyRing
+
 _KEY_BYTES: Final = 32
 
 
@@ -21,12 +23,25 @@ class PrivacySettings(BaseModel):
     )
     request_public_keys: tuple[str, ...] = Field(
         (),
-        description="Ed25519 public keys, base64: a request (`erase`, ..) has to be signed by one of them; none: whoever may write "
-        "events may ask",
+        description="Ed25519 public keys, base64: a request (`erase`, ..) has to be signed by one of them; none: "
+        "whoever may write events may ask",
     )
     receipt_private_key: SecretStr | None = Field(
         None, description="Ed25519 private key, base64, by which workers sign receipts; none: receipts are not signed"
     )
+
+    pseudonym_keys: SecretStr | None = Field(
+        None,
+        description="Keys of pseudonyms, `NAME:BASE64,..`, the newest first: `penchant serve` and `replay "
+        "--pseudonyms` then put pseudonyms in the place of the ids that they are given; none: ids stay as they are",
+    )
+
+    @field_validator("pseudonym_keys")
+    @classmethod
+    def _is_key_ring(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            KeyRing.parse(keys.get_secret_value())
+        return keys
 
     @field_validator("request_public_keys")
     @classmethod

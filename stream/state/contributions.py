@@ -1,15 +1,16 @@
-"""What one person has added to what is known of everybody: statistics of items, totals of strategies. Kept so that it can be taken
-out again when the person is erased, exactly, however long ago it was and whatever the events topic still holds.
+"""What one person has added to what is known of everybody: statistics of items, totals of strategies. Kept so that it
+can be taken out again when the person is erased, exactly, however long ago it was and whatever the events topic still holds.
 
-Sums cannot say who added what, so each person's part is written down beside their state, in the same transaction: 18 B for each first
-engagement, 9 B for each exposure and click, 12 B for each number of a strategy's totals. What a first engagement adds to pairs of items
-follows from the ones before it, which stand in front of it; only where others than the last ones were before it (events that came
-late) the items are written out.
+Sums cannot say who added what, so each person's part is written down beside their state, in the same transaction: 18 B
+for each first engagement, 9 B for each exposure and click, 12 B for each number of a strategy's totals. What a first
+engagement adds to pairs of items follows from the ones before it, which stand in front of it; only where others than the
+last ones were before it (events that came late) the items are written out.
 
-Packed record, version 1, little endian; of a person with more than `OPEN_MAX` entries the older ones are in closed records, which are
-never written again. The order of all is that of the topic.
+Packed record, version 1, little endian; of a person with more than `OPEN_MAX` entries the older ones are in closed
+records, which are never written again. The order of all is that of the topic.
 
-    header      version u8, flags u8 (1: there is more that was never written down), numbers u32 of closed records before this one,
+    header      version u8, flags u8 (1: there is more that was never written down), numbers u32 of closed records before
+    this one,
                 of engagements, seen, earned, given u32 each, decays of pairs and of forward pairs f64 each
     engagement  18 B  item u64, time i64 ms as it counts for items, bits u8 (context, first of all, counted), u8 items before it
     seen         9 B  item u64, u8: 0 shown, 1 clicked
@@ -96,7 +97,8 @@ class Engaged(NamedTuple):
 
 def none(decays: tuple[float, float], *, is_incomplete: bool = False) -> Contributions:
     """Of somebody who has added nothing."""
-    return Contributions(*(np.zeros(0, kind) for kind in _KINDS), decays, is_incomplete=is_incomplete)
+    engagements, seen, earned, given = (np.zeros(0, kind) for kind in _KINDS)
+    return Contributions(engagements, seen, earned, given, decays, is_incomplete=is_incomplete)
 
 
 _KINDS: Final = (ENGAGEMENT, SEEN, EARNED, GIVEN)
@@ -125,7 +127,10 @@ def unpack(value: bytes) -> Contributions:
     for kind, number, size in zip(_KINDS, numbers, sizes, strict=True):
         parts.append(np.frombuffer(value, kind, number, at))
         at += size
-    return Contributions(*parts, (pair_decay, forward_decay), closed, bool(flags & _IS_INCOMPLETE))
+    engagements, seen, earned, given = parts
+    return Contributions(
+        engagements, seen, earned, given, (pair_decay, forward_decay), closed, bool(flags & _IS_INCOMPLETE)
+    )
 
 
 def closed_key(user: bytes, number: int) -> bytes:
@@ -138,9 +143,7 @@ def user_of_closed(key: bytes) -> bytes:
     return key[2 : 2 + key[1]]
 
 
-def added(
-    before: Contributions, engaged: Sequence[Engaged], seen: NDArray[Any], earned: NDArray[Any]
-) -> Contributions:
+def added(before: Contributions, engaged: Sequence[Engaged], seen: NDArray[Any], earned: NDArray[Any]) -> Contributions:
     """`before` with more behind it."""
     n = len(before.engagements)
     items = np.concatenate([before.engagements["item"][-HISTORY:], np.array([e.item for e in engaged], np.uint64)])
@@ -167,8 +170,8 @@ def added(
 
 
 def split(of: Contributions, decays: tuple[float, float]) -> tuple[list[Contributions], Contributions]:
-    """`(closed records, open one)` of an open record: what is too much for one, or was added with other decays than `decays`, is
-    closed."""
+    """`(closed records, open one)` of an open record: what is too much for one, or was added with other decays than
+    `decays`, is closed."""
     if of.decays != decays and of.entries:
         return [of], none(decays, is_incomplete=of.is_incomplete)._replace(closed=of.closed + 1)
     if of.entries <= OPEN_MAX:
@@ -207,7 +210,9 @@ def withdrawn(records: Sequence[Contributions], pair_window: int) -> Withdrawn:
     seen = np.concatenate([r.seen for r in records]) if records else np.zeros(0, SEEN)
     history = _histories(records, engagements)
     width = max(pair_window, int((history != 0).sum(axis=1).max(initial=0)))
-    decays = np.concatenate([np.tile(r.decays, (len(r.engagements), 1)) for r in records]) if records else np.zeros((0, 2))
+    decays = (
+        np.concatenate([np.tile(r.decays, (len(r.engagements), 1)) for r in records]) if records else np.zeros((0, 2))
+    )
     counted = (engagements["bits"] & COUNTED) != 0
     clicked = seen["clicked"] != 0
     of = engagements[counted]

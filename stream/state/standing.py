@@ -1,8 +1,8 @@
-"""Marks of people who asked for something: restricted, objecting, erased. Kept apart from the states, in the same changelog and by the
-same transactions.
+"""Marks of people who asked for something: restricted, objecting, erased. Kept apart from the states, in the same
+changelog and by the same transactions.
 
-The mark of somebody who was erased must not name them: its key is a keyed BLAKE2b of the id, with a salt of the partition's own. It is
-needed as long as their old events may be read again, and deleted when the topic has none left.
+The mark of somebody who was erased must not name them: its key is a keyed BLAKE2b of the id, with a salt of the
+partition's own. It is needed as long as their old events may be read again, and deleted when the topic has none left.
 
 Packed, version 1, little endian: version u8, kind u8, offset i64 of the request, Kafka timestamp i64 ms of the request.
 """

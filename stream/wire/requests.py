@@ -1,5 +1,5 @@
-"""What people may ask of whoever keeps their data, as records of the events topic under their own key: requests are events of the person,
-so each has its place among them, whatever is read again.
+"""What people may ask of whoever keeps their data, as records of the events topic under their own key: requests are
+events of the person, so each has its place among them, whatever is read again.
 
 A request is erased with the records around it when the topic's retention passes; nothing older than it is left by then.
 """
@@ -14,8 +14,9 @@ from msgspec import UNSET, Meta, UnsetType
 from stream.wire.records import Id, Time
 
 RequestKind = Literal["erase", "restrict", "object", "release", "rectify"]
-"""`erase`: as if the person had never been there. `restrict`: keep what there is, and do not use it. `object`: erase, and keep no
-profile from now on. `release`: end of `restrict` or `object`. `rectify`: as if they had had nothing to do with one item."""
+"""`erase`: as if the person had never been there. `restrict`: keep what there is, and do not use it. `object`: erase,
+and keep no profile from now on. `release`: end of `restrict` or `object`. `rectify`: as if they had had nothing to do
+with one item."""
 
 REQUEST_KINDS: Final[tuple[RequestKind, ...]] = get_args(RequestKind)
 

@@ -113,7 +113,7 @@ class Application:
             self.engine,
             self._replicas_caught_up,
             self._traces,
-            kept_ms=lambda topic: self._kept_ms.get(topic),
+            kept_ms=self._kept_of,
             which_log=WhichLog(settings, self._topic_logs, self._log_ends),
         )
         self.worker = Worker(parts)
@@ -273,6 +273,9 @@ class Application:
             )
         shown = None if token is None else token.get_secret_value()
         return self.metrics.serve(settings.metrics_host, settings.metrics_port, self._probes.by_path, shown)
+
+    def _kept_of(self, topic: str) -> int | None:
+        return self._kept_ms.get(topic)
 
     async def _prepare(self) -> None:
         """Everything that can be refused or takes long, before the worker joins its group."""

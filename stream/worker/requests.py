@@ -1,8 +1,9 @@
 """Requests of people, carried out at their place among the person's events: see `stream.wire.requests`.
 
-All that a request changes in memory becomes durable with the next commit: deletions, what is taken out of the statistics, the mark that
-keeps old events from coming back, and the receipt, in one transaction. A crash before it changes nothing, and the request is read again.
-Only the published list is deleted at once, by the producer that sent it, so that no older one comes behind.
+All that a request changes in memory becomes durable with the next commit: deletions, what is taken out of the
+statistics, the mark that keeps old events from coming back, and the receipt, in one transaction. A crash before it
+changes nothing, and the request is read again. Only the published list is deleted at once, by the producer that sent it,
+so that no older one comes behind.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from stream.errors import CorruptStateError
 from stream.kafka.partitioner import key_partition
 from stream.partitions.users import UserPartition
 from stream.privacy.signing import is_signed, signed_receipt
+from stream.privacy.verifying import person_hash
 from stream.state.contributions import Contributions, withdrawn
 from stream.state.record import NEVER
 from stream.state.standing import Standing
@@ -59,7 +60,9 @@ class RequestHandler:
         if users.standing.is_done(user, offset):
             return None  # read again after a crash: its commit was made
         try:
-            receipt = self._carry_out(users, user, request, Standing("erased", offset, max(0, record.timestamp)), now_ms)
+            receipt = self._carry_out(
+                users, user, request, Standing("erased", offset, max(0, record.timestamp)), now_ms
+            )
         except CorruptStateError as error:
             return self._refuse(record, Rejected(QUARANTINED, f"what is stored cannot be read: {error}"))
         users.receipts.append((request.request_id.encode(), encode(self._signed(receipt))))
@@ -89,7 +92,7 @@ class RequestHandler:
         else:
             self._tracker.queue.add(users.partition, user, "refresh", 0.0)
         waiting = self._waiting(added) if kind in ("erase", "object", "rectify") else {}
-        return self._receipt(users, user, request, at, now_ms, removed, added, waiting)
+        return self._receipt(users, request, at, now_ms, removed, added, waiting)
 
     def _withdraw_lists(self, user: bytes) -> None:
         for topic in (self._settings.topic_recommendations, *self._settings.placement_topics().values()):
@@ -103,7 +106,9 @@ class RequestHandler:
         fence = NEVER if row < 0 else int(users.overlay.states.columns.fence[row])
         (ledger,) = users.outcomes.ledgers.rows([user]).tolist()
         columns = users.outcomes.ledgers.states.columns
-        lists = 0 if ledger < 0 else int(columns.n_lists[ledger] + columns.n_touches[ledger] + columns.n_purchases[ledger])
+        lists = (
+            0 if ledger < 0 else int(columns.n_lists[ledger] + columns.n_touches[ledger] + columns.n_purchases[ledger])
+        )
         return {"states": int(row < 0 or fence != NEVER), "ledger_entries": lists}
 
     def _waiting(self, added: Sequence[Contributions]) -> dict[str, list[str]]:
@@ -140,7 +145,6 @@ class RequestHandler:
     def _receipt(
         self,
         users: UserPartition,
-        user: bytes,
         request: PrivacyRequest,
         at: Standing,
         now_ms: int,
@@ -154,7 +158,7 @@ class RequestHandler:
         return Receipt(
             request_id=request.request_id,
             request=request.request,
-            person=blake2b(user, digest_size=16, salt=salt).hexdigest(),
+            person=person_hash(request.user_id, salt),
             salt=salt.hex(),
             topic=self._settings.topic_events,
             partition=users.partition,
@@ -186,7 +190,9 @@ class RequestHandler:
         return tuple(held)
 
     def _models(self, users: UserPartition) -> tuple[str, ...]:
-        learned = [f"newcomers/{users.partition}"]  # fading sums over judgements, each counting e times less after 300 more
+        learned = [
+            f"newcomers/{users.partition}"
+        ]  # fading sums over judgements, each counting e times less after 300 more
         if users.clicks.model is not None:
             learned.append(f"click-model/{users.partition}")
         serving = self._tracker.serving
@@ -239,4 +245,3 @@ def _numbers(added: Sequence[Contributions]) -> dict[str, int]:
         )
         if n
     }
-

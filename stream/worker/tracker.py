@@ -387,11 +387,9 @@ class Tracker:
         self.drop_list(users.partition, user)
         return added
 
-    def rectify(
-        self, users: UserPartition, user: bytes, item: int
-    ) -> tuple[list[Contributions], dict[str, int]]:
-        """Strike the item of this hash out of what is known of a person; what they had added before, and how many behaviours and
-        engagements were struck out.
+    def rectify(self, users: UserPartition, user: bytes, item: int) -> tuple[list[Contributions], dict[str, int]]:
+        """Strike the item of this hash out of what is known of a person; what they had added before, and how many
+        behaviours and engagements were struck out.
 
         Raises:
             CorruptStateError: what is stored cannot be read; nothing has been changed then.
@@ -417,9 +415,7 @@ class Tracker:
         """A partition as these settings have it, of what is in its store."""
         settings = self._settings
         decays = (settings.pair_decay, settings.forward_decay) if settings.keep_contributions else None
-        return UserPartition(
-            partition, self.store_of(partition, store), settings.engagements_max_per_user_day, decays
-        )
+        return UserPartition(partition, self.store_of(partition, store), settings.engagements_max_per_user_day, decays)
 
     def open_users(self, users: UserPartition) -> None:
         """Their partition is this worker's from here on."""
@@ -454,8 +450,8 @@ class Tracker:
         gone: list[tuple[bytes, bytes | None]] = [
             (prefix + user, None) for user in expired for prefix in (b"", LEDGER_PREFIX, OWED_PREFIX)
         ]
-        marks = [*taken.marks, *owed, *self.refused_items.take_marks(users), *gone]
-        taken = taken._replace(marks=marks, expired=expired)
+        due: list[tuple[bytes, bytes | None]] = [*taken.marks, *owed, *self.refused_items.take_marks(users), *gone]
+        taken = taken._replace(marks=due, expired=expired)
         # Not alone: a partition without events would write one with every commit.
         return taken._replace(marks=[*taken.marks, *users.take_log_mark()]) if taken.changes_store else taken
 

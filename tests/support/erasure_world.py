@@ -1,4 +1,5 @@
-"""A worker's memory and disk without Kafka: events and requests of a log are applied, committed, lost in a crash and read again."""
+"""A worker's memory and disk without Kafka: events and requests of a log are applied, committed, lost in a crash and
+read again."""
 
 from __future__ import annotations
 
@@ -10,8 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 from kafka_records import NOW_MS, Record
 
-from models.items.record import unpack_records
-from models.items.stats import ItemStatistics
+from models.items.record import ENTRY_DAYS, TREND_DAYS, unpack_records
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.partitions.items import ItemPartition
@@ -56,7 +56,11 @@ def random_log(seed: int, n_users: int = 30, n_items: int = 25, n_events: int = 
         more |= {"value": round(chosen.random() * 50, 2)} if chosen.random() < 0.3 else {}
         more |= {"context": {"device": chosen.choice(("phone", "desk"))}} if chosen.random() < 0.2 else {}
         item = f"item-{min(chosen.randrange(n_items), chosen.randrange(n_items))}"
-        log.add(user, event(user, chosen.choice(ACTIONS), item, at_ms - late_ms, event_id=f"e{n}", slot=1 + n % 9, **more), at_ms)
+        log.add(
+            user,
+            event(user, chosen.choice(ACTIONS), item, at_ms - late_ms, event_id=f"e{n}", slot=1 + n % 9, **more),
+            at_ms,
+        )
     return log
 
 
@@ -149,16 +153,17 @@ class World:
             row["entry"] = decayed(columns.entry[0], age_ms, "ENTRY_DAYS")
             row["neighbours"] = {
                 int(h): (float(w), float(f))
-                for h, w, f in zip(columns.neighbours, columns.neighbour_weights, columns.neighbour_forwards, strict=True)
+                for h, w, f in zip(
+                    columns.neighbours, columns.neighbour_weights, columns.neighbour_forwards, strict=True
+                )
             }
             found[key] = row
         return found
 
 
 def decayed(values: np.ndarray, age_ms: int, constants: str) -> np.ndarray:
-    import models.items.record as record
-
-    return values * np.exp(-age_ms / (86_400_000.0 * np.array(getattr(record, constants))))
+    days = {"TREND_DAYS": TREND_DAYS, "ENTRY_DAYS": ENTRY_DAYS}[constants]
+    return values * np.exp(-age_ms / (86_400_000.0 * np.array(days)))
 
 
 def assert_same(one: World, other: World) -> None:
@@ -180,4 +185,4 @@ def assert_same(one: World, other: World) -> None:
                 np.testing.assert_allclose(value, second[key][name], rtol=1e-9, atol=1e-9, err_msg=f"{key!r} {name}")
 
 
-__all__ = ["ItemStatistics", "Log", "World", "assert_same", "event", "random_log", "request"]
+__all__ = ["Log", "World", "assert_same", "event", "random_log", "request"]

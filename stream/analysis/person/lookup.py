@@ -43,6 +43,7 @@ from stream.settings.placements import PlacementSettings
 from stream.storage.rocks import DataDirectory
 from stream.wire.decode import Rejected, decode_event
 from stream.wire.records import Event, encode_sparse
+from stream.wire.requests import read_request
 from stream.worker.tracker import Tracker
 
 LANGUAGES: Final = "en,zh"
@@ -120,10 +121,13 @@ def read_behaviours(settings: Settings, user_id: str) -> list[Behaviour]:
     partitions = partitions_of(settings, settings.topic_events)
     mine = key_partition(key, partitions, settings.partitioner)
     for only in ([mine], [p for p in range(partitions) if p != mine]):
-        found = []
+        found: list[Behaviour] = []
         for records in read_to_end(settings, settings.topic_events, only) if only else ():
             for record in records:
-                if record.key == key:
+                if record.key == key and (request := read_request(record.value)) is not None:
+                    if request.request in ("erase", "object"):
+                        found.clear()  # everything before it was never there
+                elif record.key == key:
                     decoded = decode_event(record.key, record.value, record.timestamp, limits)
                     if not isinstance(decoded, Rejected):
                         found.append(Behaviour(record, decoded.event, decoded.event_time_ms))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from models.vocabulary import ACTIONS, CLICK, DISLIKE, IMPRESSION, PURCHASE, QUERY, REFUND, VIEW
 from stream.params import update_params
-from stream.state.edits import as_of, click, named, newest_ms, remembered, strike
 from stream.settings.load import SettingsAsGiven
+from stream.state.edits import as_of, click, named, newest_ms, remembered, strike
 from stream.state.record import States
 from stream.state.update import EventColumns, apply_events
 

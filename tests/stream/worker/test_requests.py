@@ -26,7 +26,9 @@ def run(path: Path, records, crash_after: int | None = None, every: int = 90, **
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_after_erasures_states_totals_and_statistics_are_those_of_a_run_without_the_people(tmp_path: Path, seed: int) -> None:
+def test_after_erasures_states_totals_and_statistics_are_those_of_a_run_without_the_people(
+    tmp_path: Path, seed: int
+) -> None:
     chosen, log = random.Random(seed), random_log(seed)
     gone = {f"user-{n}" for n in chosen.sample(range(30), 9)}
     for n, user in enumerate(sorted(gone)):
@@ -53,7 +55,9 @@ def test_it_can_fail(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_erasures_amid_the_events_of_all_and_twice_and_with_new_events_of_the_same_people(tmp_path: Path, seed: int) -> None:
+def test_erasures_amid_the_events_of_all_and_twice_and_with_new_events_of_the_same_people(
+    tmp_path: Path, seed: int
+) -> None:
     chosen, log, expected = random.Random(seed), Log(), Log()
     source = random_log(100 + seed)
     since: dict[str, int] = {}
