@@ -18,14 +18,16 @@ from stream.kafka.partitioner import key_partition
 from stream.outcomes.clicks import CLICKS_KEY
 from stream.outcomes.newcomers import NEWCOMERS_KEY
 from stream.outcomes.strategy_totals import TOTALS_PREFIX
+from stream.state.contributions import CLOSED_PREFIX, OPEN_PREFIX, user_of_closed
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.log_mark import LOG_PREFIX
 from stream.state.owed import OWED_PREFIX, pack_mark
 from stream.state.record import fence_of, last_event_ms
+from stream.state.standing import ERASED_PREFIX, STANDING_PREFIX
 from stream.state.told import TOLD_PREFIX
 from stream.wire.codes import EPOCH_OFFSETS
 
-_OF_PEOPLE: Final = (OWED_PREFIX, LEDGER_PREFIX)
+_OF_PEOPLE: Final = (OWED_PREFIX, LEDGER_PREFIX, OPEN_PREFIX, STANDING_PREFIX)
 _OF_PARTITIONS: Final = (TOTALS_PREFIX, CLICKS_KEY, NEWCOMERS_KEY)
 
 
@@ -76,6 +78,9 @@ def placed(
 
 
 def _is_dropped(key: bytes, layout: Layout) -> bool:
+    # Who was erased has no id to be found by in other partitions, and the events of before are not in those.
+    if layout.moves and key.startswith(ERASED_PREFIX):
+        return True
     return key.startswith(LOG_PREFIX) or (key.startswith(TOLD_PREFIX) and not (layout.keeps_told and not layout.moves))
 
 
@@ -89,7 +94,7 @@ def _partitions(key: bytes, source: int, layout: Layout, nth: int) -> list[int]:
         return [source]
     if key.startswith(_OF_PARTITIONS):
         return _of_partition(key, source, layout) if nth == 0 else []
-    user = key[1:] if key.startswith(_OF_PEOPLE) else key
+    user = user_of_closed(key) if key.startswith(CLOSED_PREFIX) else key[1:] if key.startswith(_OF_PEOPLE) else key
     if user >= NO_ID:
         raise InputFileError(
             f"the backup has something in the states that this release does not know: {key[:40]!r}.",

@@ -16,7 +16,7 @@ from stream.state.record import fence_of
 from stream.wire.codes import EPOCH_OFFSETS
 from stream.wire.records import MAX_ID_BYTES
 
-NO_ID: Final = b"\xf8"
+NO_ID: Final = b"\xf5"
 """No UTF-8 begins with this or what is behind it; the keys of all that is not a person's state do."""
 
 WHERE_EVENTS: Final = 32

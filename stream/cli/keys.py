@@ -15,7 +15,7 @@ from stream.cli.apps import group_app, teach
 from stream.display.terminal import say, stderr, stdout
 from stream.errors import SettingsError, UsageError
 from stream.privacy.signing import new_key_pair
-from stream.settings import load_settings
+from stream.settings import Settings, load_settings
 from stream.wire.pseudonyms import KeyRing, new_key
 
 app = group_app("Keys: of signed requests and receipts, and of pseudonyms.")
@@ -71,13 +71,22 @@ def pseudonyms(
     users: Annotated[list[str], typer.Argument(metavar="USER...", help="Ids as you know them.", show_default=False)],
     all_: Annotated[bool, options.flag("--all", "Of every key in the ring, the newest first.")] = False,
 ) -> None:
-    keys = load_settings().pseudonym_keys
-    if keys is None:
-        raise SettingsError("pseudonym_keys is not set.", "make a key with `penchant keys pseudonym` and set it")
-    ring = KeyRing.parse(keys.get_secret_value())
+    ring = key_ring(load_settings())
     for user in users:
         for found in ring.all_of(user) if all_ else [ring.pseudonym(user)]:
             sys.stdout.write(found + "\n")
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """The keys of pseudonyms.
+
+    Raises:
+        SettingsError: there are none.
+    """
+    keys = settings.pseudonym_keys
+    if keys is None:
+        raise SettingsError("pseudonym_keys is not set.", "make a key with `penchant keys pseudonym` and set it")
+    return KeyRing.parse(keys.get_secret_value())
 
 
 def _give(secret: str, out: Path | None) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from stream.cli import options
 from stream.cli.apps import command_app, teach
+from stream.cli.keys import key_ring
 from stream.cli.progress import parse_speed, send_file
 from stream.files.mapping import parse_mapping
 from stream.files.replay import replay as replay_events
@@ -34,13 +37,25 @@ def replay(
     timezone: options.Timezone = "UTC",
     time_unit: options.TimeUnit = "auto",
     time_pattern: options.TimePattern = None,
+    pseudonyms: Annotated[
+        bool, options.flag("--pseudonyms", "Put pseudonyms in the place of user ids, by the setting `pseudonym_keys`.")
+    ] = False,
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
     settings = load_settings(bootstrap_servers=bootstrap_servers)
     factor = parse_speed(speed)
     mapping = parse_mapping(map_)
+    ring = key_ring(settings) if pseudonyms else None
     reading = {"timezone": timezone, "time_unit": time_unit, "time_pattern": time_pattern, "format": format_}
     code = send_file(
-        replay_events, "event", settings.topic_events, file, mapping, settings=settings, speed=factor, **reading
+        replay_events,
+        "event",
+        settings.topic_events,
+        file,
+        mapping,
+        settings=settings,
+        speed=factor,
+        pseudonyms=ring,
+        **reading,
     )
     raise typer.Exit(code)

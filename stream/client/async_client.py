@@ -37,11 +37,13 @@ from stream.serve.answers import (
     Ready,
     RulesAnswer,
     SentEvent,
+    SentRequest,
     TryAnswer,
     WhatIfAnswer,
     WhyAnswer,
     YouAnswer,
 )
+from stream.wire.requests import RequestKind
 
 
 class AsyncClient:
@@ -111,6 +113,17 @@ class AsyncClient:
     async def person(self, user_id: str) -> PersonAnswer:
         """What is known of a person."""
         return await self._ask(routes.person(user_id))
+
+    async def erase(self, user_id: str) -> SentRequest:
+        """Erase a person, as if they had never been there; needs the token of administrators. A worker does it, and gives a
+        receipt."""
+        return await self._ask(routes.erase(user_id))
+
+    async def ask(
+        self, user_id: str, request: RequestKind, item_id: str | None = None, requester: str = ""
+    ) -> SentRequest:
+        """What a person asks for; `item_id` with `rectify`. Needs the token of administrators."""
+        return await self._ask(routes.ask(user_id, request, item_id, requester))
 
     async def people(self, n: int = 10) -> PeopleAnswer:
         """Who was active lately."""
@@ -199,6 +212,10 @@ class AsyncClient:
     async def less(self, token: str, items: Sequence[str]) -> SentEvent:
         """The person wants less of these items."""
         return await self._ask(routes.less(token, items))
+
+    async def erase_me(self, token: str) -> SentRequest:
+        """The person wants to be forgotten."""
+        return await self._ask(routes.erase_me(token))
 
     async def _ask(self, request: Request[Answer]) -> Answer:
         """Raises PenchantHTTPError, NotAnsweredError."""

@@ -12,7 +12,7 @@ import msgspec
 from stream.client.errors import PenchantHTTPError
 from stream.serve.answers import NowAnswer, Problem
 
-Method = Literal["GET", "POST", "PUT"]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 Answer = TypeVar("Answer")
 Question = TypeVar("Question", bound=msgspec.Struct)
 

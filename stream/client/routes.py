@@ -12,6 +12,7 @@ from models.vocabulary import Action
 from stream.client.request import Request, body_of, path_of, query_of, question_of
 from stream.serve import answers, questions
 from stream.wire.records import Event, encode_sparse
+from stream.wire.requests import RequestKind
 
 
 def recommendations(
@@ -52,6 +53,15 @@ def what_if(user_id: str, asked: Mapping[str, Any]) -> Request[answers.WhatIfAns
 
 def person(user_id: str) -> Request[answers.PersonAnswer]:
     return Request("GET", path_of("v1", "users", user_id), answers.PersonAnswer)
+
+
+def erase(user_id: str) -> Request[answers.SentRequest]:
+    return Request("DELETE", path_of("v1", "users", user_id), answers.SentRequest)
+
+
+def ask(user_id: str, request: RequestKind, item_id: str | None, requester: str) -> Request[answers.SentRequest]:
+    body = body_of(questions.RequestQuestion(request, item_id, requester))
+    return Request("POST", path_of("v1", "users", user_id, "requests"), answers.SentRequest, body=body)
 
 
 def people(n: int) -> Request[answers.PeopleAnswer]:
@@ -119,6 +129,10 @@ def you(token: str) -> Request[answers.YouAnswer]:
 def less(token: str, items: Sequence[str]) -> Request[answers.SentEvent]:
     body = body_of(question_of(questions.LessQuestion, {"items": items}))
     return Request("POST", path_of("v1", "you", token, "less"), answers.SentEvent, body=body)
+
+
+def erase_me(token: str) -> Request[answers.SentRequest]:
+    return Request("POST", path_of("v1", "you", token, "erase"), answers.SentRequest)
 
 
 def live() -> Request[answers.Live]:

@@ -36,11 +36,13 @@ from stream.serve.answers import (
     Ready,
     RulesAnswer,
     SentEvent,
+    SentRequest,
     TryAnswer,
     WhatIfAnswer,
     WhyAnswer,
     YouAnswer,
 )
+from stream.wire.requests import RequestKind
 
 
 class Client:
@@ -110,6 +112,15 @@ class Client:
     def person(self, user_id: str) -> PersonAnswer:
         """What is known of a person."""
         return self._ask(routes.person(user_id))
+
+    def erase(self, user_id: str) -> SentRequest:
+        """Erase a person, as if they had never been there; needs the token of administrators. A worker does it, and gives a
+        receipt."""
+        return self._ask(routes.erase(user_id))
+
+    def ask(self, user_id: str, request: RequestKind, item_id: str | None = None, requester: str = "") -> SentRequest:
+        """What a person asks for; `item_id` with `rectify`. Needs the token of administrators."""
+        return self._ask(routes.ask(user_id, request, item_id, requester))
 
     def people(self, n: int = 10) -> PeopleAnswer:
         """Who was active lately."""
@@ -196,6 +207,10 @@ class Client:
     def less(self, token: str, items: Sequence[str]) -> SentEvent:
         """The person wants less of these items."""
         return self._ask(routes.less(token, items))
+
+    def erase_me(self, token: str) -> SentRequest:
+        """The person wants to be forgotten."""
+        return self._ask(routes.erase_me(token))
 
     def _ask(self, request: Request[Answer]) -> Answer:
         """Raises PenchantHTTPError, NotAnsweredError."""

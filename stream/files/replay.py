@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from confluent_kafka import KafkaException, Producer
 
 from stream.errors import BrokerUnreachableError, TopicsError
@@ -23,6 +24,8 @@ from stream.files.reading import BadRow, FileRecord, read_events, read_items, to
 from stream.files.stopping import StoppableProducer, stop_signals
 from stream.settings import Settings
 from stream.wire.decode import DecodeLimits
+from stream.wire.pseudonyms import KeyRing
+from stream.wire.records import encode_sparse, event_decoder
 from stream.wire.times import TimeUnit
 
 _QUEUE_MAX_KBYTES: Final = 65_536
@@ -41,11 +44,12 @@ def replay(
     format: str | None = None,  # noqa: A002  (the option's name)
     on_progress: Progress | None = None,
     hold_back: HoldBack | None = None,
+    pseudonyms: KeyRing | None = None,
 ) -> ReplayReport:
     """Produce the events of a file to `settings.topic_events`, in file order.
 
     `limits` are the worker's. `speed` is how much faster than life: 3600 makes an hour a second, `MAX_SPEED` does not wait
-    at all.
+    at all. `pseudonyms`: what stands in the place of the file's user ids; None: they do themselves.
 
     Raises:
         InputFileError: as `read_events`.
@@ -62,6 +66,8 @@ def replay(
         time_pattern=time_pattern,
         format=format,
     )
+    if pseudonyms is not None:
+        rows = (_renamed(row, pseudonyms) for row in rows)
     return _produce_file(
         rows,
         path,
@@ -111,6 +117,15 @@ def load_items(
         on_progress=on_progress,
         hold_back=hold_back,
     )
+
+
+def _renamed(row: FileRecord | BadRow, pseudonyms: KeyRing) -> FileRecord | BadRow:
+    """With the pseudonym of whoever the event is of."""
+    if isinstance(row, BadRow):
+        return row
+    event = event_decoder.decode(row.value)
+    renamed = msgspec.structs.replace(event, user_id=pseudonyms.pseudonym(event.user_id))
+    return row._replace(key=renamed.user_id.encode(), value=encode_sparse(renamed))
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:

@@ -71,6 +71,8 @@ class UserPartition:
         self.receipts: list[tuple[bytes, bytes]] = []
         """Of requests that the next commit makes durable: key and record."""
         self._erased: dict[bytes, None] = {}
+        self.has_erased = False
+        """Whether the store's files may hold something of people who were erased, until they are compacted."""
         self._withdrawn: list[Withdrawn] = []
         self.influence = Influence(engagements_max_per_user_day)
         self.store = store
@@ -172,6 +174,7 @@ class UserPartition:
     def take_erased(self) -> list[tuple[bytes, bytes | None]]:
         """Marks of the commit that asks: what it deletes. To be called before the snapshots, which have what came later."""
         erased, self._erased = self._erased, {}
+        self.has_erased = self.has_erased or bool(erased)
         gone: list[tuple[bytes, bytes | None]] = [(user, None) for user in erased if not self.overlay.is_dirty(user)]
         ledgers = self.outcomes.ledgers
         gone += [(LEDGER_PREFIX + user, None) for user in erased if not ledgers.is_dirty(user)]

@@ -347,6 +347,17 @@ class SentEvent(msgspec.Struct, frozen=True, gc=False):
     """To be given as `min_offset` with the next request of this person."""
 
 
+class SentRequest(msgspec.Struct, frozen=True, gc=False):
+    """Where a request of a person was written. The worker that reads it carries it out and gives a receipt, on the topic of
+    attributions under the `request_id`."""
+
+    request_id: str
+    topic: str
+    partition: int
+    offset: int
+    """To be given as `min_offset` with the next request of this person."""
+
+
 class PartitionNow(msgspec.Struct, frozen=True, gc=False):
     """How one partition of the events stands."""
 

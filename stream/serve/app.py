@@ -48,6 +48,7 @@ from stream.state.edits import remembered
 from stream.state.record import States
 from stream.storage.rocks import DataDirectory
 from stream.texts.serving import Texts, open_texts
+from stream.wire.pseudonyms import KeyRing
 from stream.worker.awaited_texts import AwaitedTexts
 from stream.worker.collector import keep_for_life, young_only
 from stream.worker.compiling import Compiling
@@ -124,6 +125,8 @@ class ServeApplication:
             else settings.serve_link_secret.get_secret_value().encode(),
             settings.serve_link_days,
         )
+        keys = settings.pseudonym_keys
+        self._ring = None if keys is None else KeyRing.parse(keys.get_secret_value())
         self._shelf = Shelf(self.tracker.knowledge)
         self.is_compiled = False
         self._judged = States(1)
@@ -141,6 +144,14 @@ class ServeApplication:
             TopicReplica(settings, settings.topic_rules, self._replicate_rules, self._fatal, self._known_rules),
             TopicReplica(settings, settings.topic_strategy_stats, tracker.replicate_strategies, self._fatal),
         ]
+
+    def person_of(self, user_id: str) -> str:
+        """The id that events have, of one that a question names: a pseudonym, where there are keys for it. Whoever is
+        known by an older key keeps that pseudonym."""
+        if self._ring is None:
+            return user_id
+        known = (each for each in self._ring.all_of(user_id) if self._people.knows(each.encode()))
+        return next(known, None) or self._ring.pseudonym(user_id)
 
     # --- running ---
 

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from models.vocabulary import Action
 from stream.wire.records import Id, NonNegativeInt, Source, Time
+from stream.wire.requests import RequestKind
 
 N_MAX = 200
 EXCLUDED_MAX = 500
@@ -147,6 +148,16 @@ class PublishQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     key: Annotated[str, Meta(min_length=1, max_length=128)]
     rule: msgspec.Raw
     """As JSON, on the topic; `null` withdraws it. (Not `Raw | None`: msgspec would take null only.)"""
+
+
+class RequestQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/users/{user_id}/requests`: what a person asks for."""
+
+    request: RequestKind
+    item_id: Id | None = None
+    """With `rectify`, and only then."""
+    requester: Annotated[str, Meta(max_length=128)] = ""
+    """Who asks, for the receipt; no name of the person."""
 
 
 class LessQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

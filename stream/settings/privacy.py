@@ -26,6 +26,9 @@ class PrivacySettings(BaseModel):
         description="Ed25519 public keys, base64: a request (`erase`, ..) has to be signed by one of them; none: "
         "whoever may write events may ask",
     )
+    request_private_key: SecretStr | None = Field(
+        None, description="Ed25519 private key, base64, by which `penchant serve` signs the requests that it sends"
+    )
     receipt_private_key: SecretStr | None = Field(
         None, description="Ed25519 private key, base64, by which workers sign receipts; none: receipts are not signed"
     )
@@ -50,7 +53,7 @@ class PrivacySettings(BaseModel):
             _check_key(key)
         return keys
 
-    @field_validator("receipt_private_key")
+    @field_validator("receipt_private_key", "request_private_key")
     @classmethod
     def _is_private_key(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None:

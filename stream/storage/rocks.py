@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +30,9 @@ ARENA_BLOCK_BYTES: Final = 64 << 10
 """What a memtable takes at a time, and has as long as a single record is in it. RocksDB's own megabyte takes 512 MB for the
 tables of 256 partitions, whatever the budget: only the database that is written to makes room."""
 
+MANIFEST_BYTES: Final = 256 << 10
+"""It names the first and last key of every file there ever was, so it is begun anew before it holds many that are gone."""
+
 SLICE_BYTES: Final = 128 << 10
 """Of what is written at once. rocksdict keeps the interpreter's lock until RocksDB has done it, half a millisecond for so much:
 20 MB of item records in one batch stopped the event loop, and with it every list, for 80 ms."""
@@ -45,6 +49,7 @@ class PartitionStore:
 
     def __init__(self, path: Path, options: rocksdict.Options) -> None:
         self.path = path
+        self._in_use, self._is_closed = threading.Lock(), False
         self._damaged = path.with_suffix(".damaged")
         if self._damaged.exists():
             self._delete("was found damaged")
@@ -170,9 +175,21 @@ class PartitionStore:
         """Keys, as RocksDB estimates them."""
         return max(0, int(self._db.property_int_value("rocksdb.estimate-num-keys") or 0) - 1)
 
+    def compact(self, first: bytes, last: bytes) -> None:
+        """Rewrite files so that what was deleted between these keys is in none any more. Blocking; others may read and write
+        meanwhile, and closing waits for it. RocksDB notes the keys in its own log, so they must name nobody."""
+        with self._in_use, self._errors("compacted"):
+            if not self._is_closed:
+                options = rocksdict.CompactOptions()
+                # A deletion in the last level names its key, too.
+                options.set_bottommost_level_compaction(rocksdict.BottommostLevelCompaction.force())
+                self._db.compact_range(first, last, options)
+
     def close(self) -> None:
         """Flush and close; the directory may then be opened by another process."""
-        self._db.close()
+        with self._in_use:
+            self._is_closed = True
+            self._db.close()
 
 
 class PartitionStores:
@@ -220,6 +237,7 @@ class PartitionStores:
         options.set_write_buffer_manager(self._buffers)
         options.set_arena_block_size(ARENA_BLOCK_BYTES)
         options.set_keep_log_file_num(2)
+        options.set_max_manifest_file_size(MANIFEST_BYTES)
         blocks = rocksdict.BlockBasedOptions()
         blocks.set_block_cache(self._cache)
         blocks.set_bloom_filter(10, block_based=False)

@@ -39,7 +39,7 @@ from stream.worker.collector import keep_for_life, young_only
 from stream.worker.commit import Committer
 from stream.worker.compiling import Compiling
 from stream.worker.dead_letters import DeadLetters
-from stream.worker.expiry import ItemExpiry, UserExpiry
+from stream.worker.expiry import ErasureExpiry, ItemExpiry, UserExpiry
 from stream.worker.followed_models import FollowedModels
 from stream.worker.journal.beginning import begin_journal
 from stream.worker.journal.recording import RecordedTracker
@@ -377,6 +377,7 @@ class Application:
                 *([] if self._texts is None else [self._texts.run()]),
                 *([] if self._journal is None else [self._flush_forever(self._journal)]),
                 *([self._stale_lists.look_forever()] if self.settings.recommend else []),
+                ErasureExpiry(self._parts).look_forever(),
                 *([UserExpiry(self._parts).look_forever()] if self.settings.user_ttl_days else []),
                 *([ItemExpiry(self._parts).look_forever()] if self.settings.unknown_item_ttl_days else []),
             )

@@ -18,6 +18,8 @@ from typing import Final
 
 from models.calendar import DAY_MS
 from models.items.record import newest_ms
+from stream.kafka.engine.errors import BrokerError
+from stream.kafka.types import TopicPartition
 from stream.partitions.items import ItemPartition
 from stream.partitions.users import UserPartition
 from stream.state.record import last_event_ms
@@ -61,7 +63,7 @@ class UserExpiry:
             before_ms = _now_ms(self._parts) - self._ttl_ms
             for key, value in found:
                 last_ms = last_event_ms(value) if len(key) <= MAX_ID_BYTES else None
-                if last_ms is not None and last_ms < before_ms:
+                if last_ms is not None and last_ms < before_ms and users.standing.of(key) is None:
                     users.expire(key)
 
 
@@ -90,6 +92,39 @@ class ItemExpiry:
                 last_ms = newest_ms(value)
                 if last_ms is not None and last_ms < before_ms:
                     items.expired[key] = None
+
+
+class ErasureExpiry:
+    """What is left of people who were erased: their bytes in the store's files, until those are rewritten; and the marks
+    that keep their old events out, until none of those can be read again. Runs on the event loop."""
+
+    def __init__(self, parts: WorkerParts, every_s: float = BETWEEN_PASSES_S) -> None:
+        self._parts, self._every_s = parts, every_s
+
+    async def look_forever(self) -> None:
+        """Until cancelled."""
+        while True:
+            for users in list(self._parts.tracker.users.values()):
+                await self._clean(users)
+                if users.standing.n_erased:
+                    tp = TopicPartition(self._parts.settings.topic_events, users.partition)
+                    try:
+                        first = await self._parts.membership.consumer.first_offset(tp)
+                    except BrokerError:  # asked again after the pause; meanwhile the marks stay
+                        continue
+                    users.standing.forget_before(users.base_offset + first)
+            await asyncio.sleep(self._every_s)
+
+    async def _clean(self, users: UserPartition) -> None:
+        """In slices by the first byte of a key, so that nobody who closes the store waits for long."""
+        if not users.has_erased:
+            return
+        users.has_erased = False
+        for byte in range(255):
+            if self._parts.tracker.users.get(users.partition) is not users:
+                return
+            await asyncio.to_thread(users.store.compact, bytes([byte]), bytes([byte + 1]))
+        await asyncio.to_thread(users.store.compact, b"\xff", b"\xff" * (MAX_ID_BYTES + 2))
 
 
 async def _slices(

@@ -445,6 +445,8 @@ class Tracker:
         expired = users.take_expired()
         self._metrics.work.expired_users.inc(len(expired))
         for user in expired:
+            if users.contributions is not None:
+                users.contributions.erase(user)  # deleted by the next commit; what they added stays in the sums
             self.lists.drop((users.partition, user))
             self.refresher.few_items.drop((users.partition, user))
         gone: list[tuple[bytes, bytes | None]] = [

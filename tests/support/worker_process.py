@@ -21,14 +21,9 @@ from sequential_reader import SequentialReader
 
 from models.hashing import item_hash
 from stream.kafka.log_ends import log_bounds
-from stream.outcomes.clicks import CLICKS_KEY
-from stream.outcomes.newcomers import NEWCOMERS_KEY
-from stream.outcomes.strategy_totals import TOTALS_PREFIX
+from stream.serve.followed.people import FIRST_OTHER_KEY
 from stream.settings import Settings, load_settings
-from stream.state.ledger import LEDGER_PREFIX
-from stream.state.log_mark import LOG_PREFIX
 from stream.state.owed import OWED_PREFIX, read_mark
-from stream.state.told import TOLD_PREFIX
 
 START_TIMEOUT_S = 60
 TIMEOUT_S = 60
@@ -186,7 +181,7 @@ class Topics:
     def state(self) -> dict[bytes, bytes]:
         """Packed state by user, as the changelog has it."""
         newest = {m.key(): m.value() for m in self.read(self.settings.changelog_topic)}
-        return {key: value for key, value in newest.items() if is_user(key)}
+        return {key: value for key, value in newest.items() if is_user(key) and value is not None}
 
     def outcome_problems(self) -> list[str]:
         """What is wrong with the outcomes on the topics, as lines for a person; see `outcome_checks`."""
@@ -212,9 +207,7 @@ class Topics:
 
 def is_user(key: bytes) -> bool:
     """Whether a key of the changelog is a user's, and none of a ledger, a strategy's totals, a click model or a mark."""
-    return not key.startswith(
-        (LEDGER_PREFIX, TOTALS_PREFIX, CLICKS_KEY, NEWCOMERS_KEY, OWED_PREFIX, TOLD_PREFIX, LOG_PREFIX)
-    )
+    return key < FIRST_OTHER_KEY
 
 
 def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:

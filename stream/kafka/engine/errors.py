@@ -15,6 +15,9 @@ from aiokafka.errors import (
 
 from stream.errors import BrokerUnreachableError, PenchantError, RefusedError, UsageError
 
+BrokerError = KafkaError
+"""Whatever the broker answers that is no answer."""
+
 
 def translated(
     error: BaseException, group_id: str = "", who: Callable[[], str] = lambda: "other members"

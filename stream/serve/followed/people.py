@@ -64,6 +64,10 @@ class FollowedPeople:
             newest = list(reversed(self._lately.items()))[:n]
         return [(user.decode(errors="replace"), seen_ms) for user, seen_ms in newest]
 
+    def knows(self, user: bytes) -> bool:
+        """Whether there is a state of this person."""
+        return user < FIRST_OTHER_KEY and self._table.get(user) is not None
+
     def load(self, user: bytes, states: States) -> bool:
         """Their state into row 0; whether there is one.
 

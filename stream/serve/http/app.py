@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import msgspec
+from msgspec.structs import replace
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -21,8 +22,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from stream.params import decode_limits
+from stream.privacy.asking import new_request, request_bytes
 from stream.serve import questions as q
-from stream.serve.answers import LinkAnswer, Live, SentEvent
+from stream.serve.answers import LinkAnswer, Live, SentEvent, SentRequest
 from stream.serve.errors import NotReadyError, RefusedQuestionError, TooManyError
 from stream.serve.http.guard import Guard
 from stream.serve.http.openapi import openapi
@@ -54,11 +56,15 @@ class Handlers:
         self._figures: tuple[float, bytes] = (float("-inf"), b"")
         """When they were made, by a monotonic clock."""
 
+    def _person(self, request: Request) -> str:
+        """Of the path, as events have it."""
+        return self._app.person_of(_id(request, "user_id"))
+
     # --- lists ---
 
     async def list(self, request: Request) -> Response:
         question = query_as(q.ListQuestion, request.query_params.multi_items())
-        answer = await self._app.desks.lists.list_for(_id(request, "user_id"), question)
+        answer = await self._app.desks.lists.list_for(self._person(request), question)
         metrics = self._app.metrics.http
         metrics.lists.labels(answer.how).inc()
         if not answer.fresh:
@@ -73,24 +79,24 @@ class Handlers:
 
     async def why(self, request: Request) -> Response:
         question = query_as(q.WhyQuestion, request.query_params.multi_items())
-        return _json(self._app.desks.whys.why(_id(request, "user_id"), _rank(request), question))
+        return _json(self._app.desks.whys.why(self._person(request), _rank(request), question))
 
     async def what_if(self, request: Request) -> Response:
         question = body_as(q.WhatIfQuestion, await request.body())
-        return _json(self._app.desks.whys.what_if(_id(request, "user_id"), question))
+        return _json(self._app.desks.whys.what_if(self._person(request), question))
 
     # --- people ---
 
     async def person(self, request: Request) -> Response:
         _no_query(request)
-        return _json(self._app.desks.people.person(_id(request, "user_id")))
+        return _json(self._app.desks.people.person(self._person(request)))
 
     async def people(self, request: Request) -> Response:
         question = query_as(q.PeopleQuestion, request.query_params.multi_items())
         return _json(self._app.desks.people.people(question.n))
 
     async def link(self, request: Request) -> Response:
-        token, until_ms = self._app.links.make(_id(request, "user_id"))
+        token, until_ms = self._app.links.make(self._person(request))
         return _json(LinkAnswer(f"/you/{token}", until_ms))
 
     async def you(self, request: Request) -> Response:
@@ -106,6 +112,28 @@ class Handlers:
             for item_id in question.items
         ]
         return _json(sent[-1], 201)
+
+    # --- what people ask for ---
+
+    async def erase(self, request: Request) -> Response:
+        _no_query(request)
+        return await self._requested(self._person(request), q.RequestQuestion("erase", requester="http"))
+
+    async def ask(self, request: Request) -> Response:
+        return await self._requested(self._person(request), body_as(q.RequestQuestion, await request.body()))
+
+    async def erase_me(self, request: Request) -> Response:
+        user_id = self._app.links.user_of(request.path_params["token"])
+        return await self._requested(user_id, q.RequestQuestion("erase", requester="the person"))
+
+    async def _requested(self, user_id: str, question: q.RequestQuestion) -> Response:
+        if (question.request == "rectify") != (question.item_id is not None):
+            raise RefusedQuestionError("`rectify` names an item, the others none", "item_id")
+        key = self._app.settings.request_private_key
+        asked = new_request(user_id, question.request, question.requester, question.item_id)
+        value = request_bytes(asked, None if key is None else key.get_secret_value())
+        sent = await self._app.producer.send(user_id.encode(), value)
+        return _json(SentRequest(asked.request_id, sent.topic, sent.partition, sent.offset), 202)
 
     # --- items ---
 
@@ -128,7 +156,7 @@ class Handlers:
 
     async def send(self, request: Request) -> Response:
         event = body_as(Event, await request.body())
-        return _json(await self._sent(event), 201)
+        return _json(await self._sent(replace(event, user_id=self._app.person_of(event.user_id))), 201)
 
     async def _sent(self, event: Event) -> SentEvent:
         now_ms = time.time_ns() // 1_000_000

@@ -40,6 +40,14 @@ ROUTES: Final = (
         body=q.WhatIfQuestion, others=(404, 413),
     ),
     Route("person", "GET", "/v1/users/{user_id}", "What is known of a person", a.PersonAnswer),
+    Route(
+        "erase", "DELETE", "/v1/users/{user_id}", "Erase a person, as if they had never been there", a.SentRequest, status=202,
+        is_admin=True, takes_lists=False,
+    ),
+    Route(
+        "ask", "POST", "/v1/users/{user_id}/requests", "What a person asks for: erase, restrict, object, release, rectify",
+        a.SentRequest, body=q.RequestQuestion, status=202, is_admin=True, others=(413,), takes_lists=False,
+    ),
     Route("people", "GET", "/v1/users", "Who was active lately", a.PeopleAnswer, q.PeopleQuestion),
     Route(
         "link", "POST", "/v1/users/{user_id}/link", "A signed link of a person's own page", a.LinkAnswer, is_admin=True,
@@ -73,6 +81,10 @@ ROUTES: Final = (
     Route(
         "less", "POST", "/v1/you/{token}/less", "The person wants less of some items", a.SentEvent, body=q.LessQuestion,
         status=201, others=(404, 410, 413),
+    ),
+    Route(
+        "erase_me", "POST", "/v1/you/{token}/erase", "The person wants to be forgotten", a.SentRequest, status=202,
+        others=(410,), takes_lists=False,
     ),
     Route("live", "GET", "/health/live", "The process runs", a.Live, takes_lists=False),
     Route("ready", "GET", "/health/ready", "It answers as it should", a.Ready, takes_lists=False),

@@ -62,7 +62,7 @@ async def look_once(shop: Shop) -> None:
 
 
 def users_of(shop: Shop) -> set[str]:
-    return {key.decode() for key, _ in shop.store.items() if key < b"\xf8"}
+    return {key.decode() for key, _ in shop.store.items() if key < b"\xf5"}
 
 
 async def test_who_has_done_nothing_for_long_is_forgotten_with_everything(shop: Shop) -> None:
