@@ -39,6 +39,7 @@ BENCHMARKS = (
     "scale",
     "serve",
     "costs",
+    "erasure",
 )
 RESULTS = Path(__file__).parent / "results"
 PEERS = Path(__file__).parent / "peers"

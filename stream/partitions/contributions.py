@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.arrays import U64
 from stream.errors import CorruptStateError
 from stream.state import contributions as state
-from stream.state.contributions import EARNED, OPEN_PREFIX, SEEN, Contributions, Engaged, closed_key
+from stream.state.contributions import OPEN_PREFIX, Contributions, Earned, Engaged, closed_key
 from stream.state.record import FIRST_BIT, States
 from stream.state.update import Changes
 from stream.storage.rocks import PartitionStore
@@ -33,8 +33,8 @@ class _Pending:
         self.instead: Contributions | None = None
         """Of what was written before."""
         self.engaged: list[Engaged] = []
-        self.seen: list[tuple[int, int]] = []
-        self.earned: list[tuple[int, int, int, int, float]] = []
+        self.seen: list[tuple[int, bool]] = []
+        self.earned: list[Earned] = []
 
 
 class PartitionContributions:
@@ -59,18 +59,19 @@ class PartitionContributions:
 
     def engaged(self, keys: Sequence[bytes], changes: Changes, counted: NDArray[np.bool_]) -> None:
         """First engagements of a chunk; `keys` are those of its events, `counted` (m,) says which count for items."""
+        lengths = np.count_nonzero(changes.first_history, axis=1).tolist()
+        histories = [row[:n].tolist() for row, n in zip(changes.first_history, lengths, strict=True)]
         entries = zip(
-            changes.first_event.tolist(),
             changes.first_item.tolist(),
             changes.first_time_ms.tolist(),
             changes.first_context.tolist(),
             changes.first_is_entry.tolist(),
             counted.tolist(),
-            changes.first_history,
+            histories,
             strict=True,
         )
-        for event, *entry in entries:
-            self._of(keys[event]).engaged.append(Engaged(*entry))
+        for event, entry in zip(changes.first_event.tolist(), map(Engaged._make, entries), strict=True):
+            self._of(keys[event]).engaged.append(entry)
         self._entries += len(changes.first_event)
 
     def seen(self, keys: Sequence[bytes], items: U64, clicked: NDArray[np.bool_]) -> None:
@@ -108,16 +109,21 @@ class PartitionContributions:
             known = before.get(user)
             if known is None:
                 known = state.none(self._decays)
-            closed, known = state.split(known, self._decays)
-            now = _with(known, more)
-            further, now = state.split(now, self._decays)
-            closed += further
+            closed, now = self._now(known, more)
             first = now.closed - len(closed)
             for number, each in enumerate(closed, first):
                 taken[closed_key(user, number)] = state.pack(each)
             taken[OPEN_PREFIX + user] = state.pack(now)
         self._taken = taken
         return list(taken.items())
+
+    def _now(self, before: Contributions, more: _Pending) -> tuple[list[Contributions], Contributions]:
+        """Records that are closed, and the open one."""
+        if before.decays == self._decays:
+            return state.split(_with(before, more), self._decays)
+        closed, left = state.split(before, self._decays)
+        further, now = state.split(_with(left, more), self._decays)
+        return closed + further, now
 
     def _before(self, users: Sequence[bytes]) -> dict[bytes, Contributions]:
         """Open records as they stand, of those who have one, or a state without one."""
@@ -202,7 +208,7 @@ class PartitionContributions:
 
 def _with(before: Contributions, more: _Pending) -> Contributions:
     before = before if more.instead is None else more.instead
-    return state.added(before, more.engaged, np.array(more.seen, SEEN), np.array(more.earned, EARNED))
+    return state.added(before, more.engaged, more.seen, more.earned)
 
 
 def _has_contributed(states: States, value: bytes) -> bool:
