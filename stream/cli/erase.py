@@ -29,7 +29,7 @@ WAIT_S = 60.0
 
 Users = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[USER]...", help="Ids of people, as events have them.", show_default=False),
+    typer.Argument(metavar="[USER]...", help="Ids of users, as events have them.", show_default=False),
 ]
 UsersFile = Annotated[
     Path | None, options.optional("More ids, one a line; - reads them from standard input.", None, "FILE", "--file")

@@ -63,12 +63,14 @@ def pseudonym_key(
         "Say which pseudonyms people have, by the keys of the setting `pseudonym_keys`: those of the newest key, or "
         "with --all of each key, one a line.",
         "penchant keys pseudonyms 17850",
-        "penchant erase $(penchant keys pseudonyms 17850 --all)",
-        then="use them where a command asks for ids.",
+        "penchant keys pseudonyms 17850 --all",
+        then="`penchant erase --file -` reads them, or use them wherever a command asks for ids.",
     ),
 )
 def pseudonyms(
-    users: Annotated[list[str], typer.Argument(metavar="USER...", help="Ids as you know them.", show_default=False)],
+    users: Annotated[
+        list[str], typer.Argument(metavar="USER...", help="Ids of users as you know them.", show_default=False)
+    ],
     all_: Annotated[bool, options.flag("--all", "Of every key in the ring, the newest first.")] = False,
 ) -> None:
     ring = key_ring(load_settings())

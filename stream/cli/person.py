@@ -21,7 +21,7 @@ from stream.wire.requests import RequestKind
 
 app = group_app("What people may ask for: a copy of what is held, no use of it, no profile, a correction.")
 
-User = Annotated[str, typer.Argument(metavar="USER", help="Id of the person, as events have it.", show_default=False)]
+User = Annotated[str, typer.Argument(metavar="USER", help="Id of the user, as events have it.", show_default=False)]
 
 
 @app.command(

@@ -3,6 +3,7 @@ read again."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import I8
+from stream.errors import CorruptStateError
 from stream.state.standing import (
     ERASED_PREFIX,
     SALT_BYTES,
@@ -24,24 +26,33 @@ from stream.state.standing import (
 )
 from stream.storage.rocks import PartitionStore
 
+logger = logging.getLogger(__name__)
+
 NOBODY: Final = -1
+
+
+def _read(store: PartitionStore, value: bytes) -> Standing:
+    try:
+        return read_standing(value)
+    except CorruptStateError as error:
+        logger.error(
+            "%s: %s; the person's events are not used. Fix: ask for what they asked for again", *(store.path, error)
+        )
+        return Standing("restricted", NOBODY, 0)
 
 
 class PartitionStanding:
     """Of one partition. All calls from one thread."""
 
     def __init__(self, store: PartitionStore, new_salt: Callable[[], bytes] = lambda: os.urandom(SALT_BYTES)) -> None:
-        """Reads the marks of the partition.
-
-        Raises:
-            CorruptStateError: one of a later release. To go on without it would use what must not be used.
-        """
+        """Reads the marks of the partition. Of one that cannot be read, the person counts as restricted: what must not be used is
+        not."""
         self._new_salt = new_salt
         found = store.items_with_prefix(STANDING_PREFIX)
-        self._standing = {key.removeprefix(STANDING_PREFIX): read_standing(value) for key, value in found}
+        self._standing = {key.removeprefix(STANDING_PREFIX): _read(store, value) for key, value in found}
         marks = dict(store.items_with_prefix(ERASED_PREFIX))
         self._salt = marks.pop(SALT_KEY, None)
-        self._erased = {key: read_standing(value) for key, value in marks.items()}
+        self._erased = {key: _read(store, value) for key, value in marks.items()}
         self._newest = max((each.offset for each in self._erased.values()), default=NOBODY)
         self._changed: dict[bytes, bytes | None] = {}
 

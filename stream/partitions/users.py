@@ -60,11 +60,7 @@ class UserPartition:
         engagements_max_per_user_day: int = 0,
         decays: tuple[float, float] | None = None,
     ) -> None:
-        """`decays`: of pairs and of forward pairs, to write down what each person adds; None: it is not written down.
-
-        Raises:
-            CorruptStateError: a mark of a person's request cannot be read.
-        """
+        """`decays`: of pairs and of forward pairs, to write down what each person adds; None: it is not written down."""
         self.partition = partition
         self.contributions = None if decays is None else PartitionContributions(store, decays)
         self.standing = PartitionStanding(store)

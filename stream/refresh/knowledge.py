@@ -238,7 +238,7 @@ class Knowledge:
         name = self.names.id_of(hashed)
         if name is None and self.texts is not None:
             query = self.texts.queries.get([hashed]).get(hashed)
-            name = None if query is None else query.text
+            name = None if query is None else query.text or None
         return name
 
     def title_of(self, item_id: str) -> str:

@@ -17,7 +17,7 @@ import msgspec
 import yaml  # type: ignore[import-untyped]  # types-PyYAML is not worth a dependency for one call
 
 from stream.settings import Settings
-from stream.wire import reasons
+from stream.wire import reasons, requests
 from stream.wire import records as events
 from stream.wire.decode import LETTER_REASONS
 from stream.wire.mending import INT64_MAX, INT64_MIN
@@ -88,6 +88,8 @@ def schemas() -> dict[str, Json]:
             events.Attribution,
             events.StrategyStats,
             events.NewcomerStats,
+            requests.PrivacyRequest,
+            requests.Receipt,
         ]
     )
     for name, part in parts.items():
@@ -112,6 +114,8 @@ def schemas() -> dict[str, Json]:
     }
     return {
         "event": _document(event, parts),
+        "privacy-request": _document(parts["PrivacyRequest"], parts),
+        "receipt": _document(parts["Receipt"], parts),
         "item": _document(parts["Item"], parts),
         "recommendation": _document(parts["Recommendation"], parts),
         "attribution": _document(attribution, parts),
@@ -124,11 +128,11 @@ def schemas() -> dict[str, Json]:
 def asyncapi() -> Json:
     """The AsyncAPI 3.0 document. Its payloads are the JSON Schemas beside it."""
     channels = {
-        "events": _channel("events", ("event",)),
+        "events": _channel("events", ("event", "privacyRequest")),
         "items": _channel("items", ("item", "itemRemoved"), compacted=True),
         "recommendations": _channel("recommendations", ("recommendation", "userErased"), compacted=True),
         "placementRecommendations": _channel_of_placements(),
-        "attributions": _channel("attributions", ("attribution",)),
+        "attributions": _channel("attributions", ("attribution", "receipt")),
         "strategyStats": _channel("strategy_stats", ("strategyStats", "newcomerStats"), compacted=True),
         "deadLetter": _channel("dead_letter", ("deadLetter",)),
     }
@@ -154,6 +158,8 @@ def asyncapi() -> Json:
         "components": {
             "messages": {
                 "event": _message("event", "One behaviour of one user.", _key("user_id; null is taken too", null=True)),
+                "privacyRequest": _message("privacy-request", "What one person asks for.", _key("user_id")),
+                "receipt": _message("receipt", "What was done about a request of a person.", _key("request_id")),
                 "item": _message("item", "One catalogue item.", _key("item_id")),
                 "itemRemoved": _tombstone("The item is removed.", _key("item_id")),
                 "recommendation": _message("recommendation", "One list for one user.", _key("user_id")),
@@ -210,7 +216,7 @@ def _describe(type_name: str, schema: Json) -> None:
     """The string below each attribute of a type in `stream.wire` becomes the description of that property, or place."""
     (definition,) = (
         node
-        for module in (events, reasons)
+        for module in (events, reasons, requests)
         for node in ast.parse(inspect.getsource(module)).body
         if isinstance(node, ast.ClassDef) and node.name == type_name
     )

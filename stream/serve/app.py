@@ -263,6 +263,7 @@ class ServeApplication:
             on_swap=_nothing,
             vectors_max_bytes=self.settings.vectors_max_bytes,
             vector_ttl_days=self.settings.text_vector_ttl_days,
+            keeps_query_texts=self.settings.keep_query_texts,
             on_query_ready=lambda *_: None,
         )
 

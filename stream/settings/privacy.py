@@ -21,10 +21,15 @@ class PrivacySettings(BaseModel):
         description="Write down beside each person's state what they have added to statistics of items and strategies, so that "
         "`erase` takes it out again; false: what they added stays in the sums",
     )
-    request_public_keys: tuple[str, ...] = Field(
-        (),
-        description="Ed25519 public keys, base64: a request (`erase`, ..) has to be signed by one of them; none: "
-        "whoever may write events may ask",
+    keep_query_texts: bool = Field(
+        True,
+        description="Keep the words of what people searched for, to name them in reasons; false: vectors only, "
+        "and such reasons are not given",
+    )
+    request_public_keys: str = Field(
+        "",
+        description="Ed25519 public keys, base64, with commas between: a request (`erase`, ..) has to be signed "
+        "by one of them; none: whoever may write events may ask",
     )
     request_private_key: SecretStr | None = Field(
         None, description="Ed25519 private key, base64, by which `penchant serve` signs the requests that it sends"
@@ -48,10 +53,15 @@ class PrivacySettings(BaseModel):
 
     @field_validator("request_public_keys")
     @classmethod
-    def _are_public_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
-        for key in keys:
+    def _are_public_keys(cls, keys: str) -> str:
+        for key in filter(None, keys.split(",")):
             _check_key(key)
         return keys
+
+    @property
+    def trusted_requesters(self) -> list[str]:
+        """Each key of `request_public_keys`."""
+        return list(filter(None, self.request_public_keys.split(",")))
 
     @field_validator("receipt_private_key", "request_private_key")
     @classmethod

@@ -62,11 +62,14 @@ class QueryVectors:
         on_ready: Callable[[int, bytes], None],
         metrics: TextMetrics,
         last_used: LastUsed,
+        *,
+        keeps_texts: bool = True,
     ) -> None:
-        """`on_ready(partition, user_id)` is called when a query of that user has got its vector."""
+        """`keeps_texts`: False keeps vectors only, and a query has no words. `on_ready(partition, user_id)` is called
+        when a query of that user has got its vector."""
         self._encode, self.model_version, self._dims, self._store = encode, model_version, dims, store
         self._hash_of, self._on_ready, self._metrics = hash_of, on_ready, metrics
-        self._last_used = last_used
+        self._last_used, self._keeps_texts = last_used, keeps_texts
         self._prefix = b"query" + blake2b(model_version.encode(), digest_size=8).digest()
         self._known: OrderedDict[int, Query | None] = OrderedDict()
         self._waiting: asyncio.Queue[tuple[int, bytes, int, str]] = asyncio.Queue(MAX_WAITING)
@@ -132,7 +135,9 @@ class QueryVectors:
                 if not isinstance(answer, np.ndarray):
                     continue
                 if each not in known:
-                    query = Query(text[:MAX_TEXT], answer.astype(np.float32), self._last_used.stamp())
+                    query = Query(
+                        text[:MAX_TEXT] if self._keeps_texts else "", answer.astype(np.float32), self._last_used.stamp()
+                    )
                     self._remember(each, query)
                     made.append((self._key(each), self._pack(query)))
                 self._on_ready(partition, user)

@@ -79,6 +79,7 @@ async def open_texts(
     on_swap: Callable[[], None],
     on_query_ready: Callable[[int, bytes], None],
     vector_ttl_days: int = 0,
+    keeps_query_texts: bool = True,
     vectors_max_bytes: int | None = None,
 ) -> Texts:
     """Load the encoder and put everything together.
@@ -94,6 +95,7 @@ async def open_texts(
         on_query_ready: called with the partition and the user of a query that has its vector now.
         vectors_max_bytes: of the catalogue's vectors in memory; None: no bound.
         vector_ttl_days: how long vectors on disk stay after their last use; 0: for ever.
+        keeps_query_texts: whether the words of queries are kept beside their vectors.
 
     Raises:
         EncoderAwayError: nobody answers where the encoder is said to be; it may come back.
@@ -137,5 +139,6 @@ async def open_texts(
         on_query_ready,
         metrics,
         last_used,
+        keeps_texts=keeps_query_texts,
     )
     return Texts(batcher, catalogue, queries, (vectors, texts))

@@ -352,6 +352,7 @@ class Application:
             on_swap=self._vectors_swapped,
             vectors_max_bytes=self.settings.vectors_max_bytes,
             vector_ttl_days=self.settings.text_vector_ttl_days,
+            keeps_query_texts=self.settings.keep_query_texts,
             on_query_ready=self._query_ready,
         )
 

@@ -49,7 +49,7 @@ class RequestHandler:
     def handle(self, users: UserPartition, record: Any, request: PrivacyRequest, now_ms: int) -> None:
         """Carry out one request, or refuse it."""
         user = request.user_id.encode()
-        keys = self._settings.request_public_keys
+        keys = self._settings.trusted_requesters
         if record.key is not None and record.key != user:
             return self._refuse(record, Rejected("key_mismatch", "the record's key differs from user_id"))
         if keys and not is_signed(request, keys):

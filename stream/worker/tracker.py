@@ -127,16 +127,15 @@ class Tracker:
         rows = users.overlay.rows(intake.keys)
         intake = intake._replace(columns=intake.columns._replace(row=rows))
         unreadable = rows < 0
-        if not unreadable.any():
-            return intake
-        self.refresher.quarantine.note_unreadable(users)
-        return intake.refusing(unreadable, records, UNREADABLE_STATE)
+        if unreadable.any():
+            self.refresher.quarantine.note_unreadable(users)
+            intake = intake.refusing(unreadable, records, UNREADABLE_STATE)
+        return self._without_withheld(users, intake)
 
     def apply(self, users: UserPartition, intake: Intake, now: float, now_ms: int = FOREVER_MS) -> Changes:
         """Apply events, as `read` has just returned them, to the users' states and queue those users for refresh."""
         texts = self.knowledge.texts
         with self._metrics.work.stage_seconds.labels("update").time():
-            intake = self._without_withheld(users, intake)
             columns = intake.columns._replace(offset=intake.columns.offset + users.base_offset)
             intake = intake._replace(columns=columns)
             changes = apply_events(users.overlay.states, columns, self._update)

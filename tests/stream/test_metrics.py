@@ -71,7 +71,8 @@ def test_no_label_is_a_user_or_an_item():
     labels = {label for _, names, _ in exported().values() for label in names}
     assert labels <= {"action", "reason", "topic", "partition", "stage", "table", "trigger", "version", "python",
                       "outcome", "provider", "cause", "part", "evidence", "strategy", "field", "expert",
-                      "made_for", "added", "placement", "route", "status", "how", "role", "certificate"}  # fmt: skip
+                      "made_for", "added", "placement", "route", "status", "how", "role", "certificate",
+                      "why", "request"}  # fmt: skip
 
 
 def test_the_documentation_names_every_value_of_the_labels():

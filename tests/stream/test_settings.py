@@ -327,7 +327,7 @@ def test_a_secret_is_in_no_text_made_of_the_settings(name: str, caplog: pytest.L
 def test_every_setting_that_is_a_secret_by_name_is_one_by_type() -> None:
     for name, field in Settings.model_fields.items():
         secret = "SecretStr" in str(field.annotation)
-        assert secret == bool(re.search("password|secret|api_key|token(?!s)", name)), name
+        assert secret == bool(re.search("password|secret|api_key|private_key|pseudonym_keys|token(?!s)", name)), name
 
 
 def test_a_malformed_secret_is_not_repeated_in_the_refusal() -> None:

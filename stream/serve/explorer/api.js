@@ -138,6 +138,7 @@ export const api = {
   tryRule: (key, rule) => json("rules/try", { method: "POST", body: { key, rule }, admin: true }),
   publish: (key, rule) => json("rules", { method: "PUT", body: { key, rule }, admin: true }),
   you: (link) => json(`you/${id(link)}`),
+  eraseMe: (link) => json(`you/${id(link)}/erase`, { method: "POST" }),
   less: (link, items, keepalive = false) =>
     json(`you/${id(link)}/less`, { method: "POST", body: { items }, keepalive }),
 };

@@ -526,6 +526,21 @@ export default {
   ],
   "you.not": ["Not for you", "您不想要的"],
   "you.list": ["What you see because of it", "因此您会看到"],
+  "you.forget": ["Be forgotten", "要求被遗忘"],
+  "you.forget.p": [
+    "Everything that is kept of you is deleted, and what you have added to what others see is taken out again.",
+    "关于你的一切都会被删除，你对他人所见内容的影响也会被撤出。",
+  ],
+  "you.forget.do": ["Forget me", "忘记我"],
+  "you.forget.sure": ["This cannot be undone. Forget everything?", "此操作无法撤销。确定全部忘记？"],
+  "you.forget.yes": ["Yes, forget everything", "是，全部忘记"],
+  "you.forget.no": ["No, keep it", "不，保留"],
+  "you.forget.failed": ["This could not be sent. Nothing has changed.", "未能发送，没有任何更改。"],
+  "you.forgotten.h": ["You are being forgotten.", "正在忘记你。"],
+  "you.forgotten.p": [
+    "It takes a few seconds. Keep this number: whoever runs the shop has a receipt under it.",
+    "需要几秒钟。请保留此编号，商家可据此出具凭证。",
+  ],
   "you.used": ["What is used", "用到的信息"],
   "you.used.1": [
     "What you looked at, clicked, searched, liked, bought or did not want here",

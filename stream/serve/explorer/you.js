@@ -78,8 +78,43 @@ function show(you) {
           ),
         ),
       ),
+      section("you.forget", forgetting()),
     ),
   );
+}
+
+// Asked twice: it cannot be undone.
+function forgetting() {
+  const box = h("div", { class: "card forget" });
+  const button = (key, act, cls = "btn") => h("button", { class: cls, onclick: act }, t(key));
+  const ask = (focus) => {
+    box.replaceChildren(
+      h("p", null, t("you.forget.p")),
+      h("div", { class: "acts" }, button("you.forget.do", sure)),
+    );
+    if (focus) box.querySelector("button").focus();
+  };
+  const sure = () => {
+    box.replaceChildren(
+      h("p", { role: "alert" }, t("you.forget.sure")),
+      h("div", { class: "acts" }, button("you.forget.yes", forget), button("you.forget.no", () => ask(true))),
+    );
+    box.querySelector("button:last-of-type").focus();
+  };
+  const forget = async () => {
+    try {
+      const sent = await api.eraseMe(link);
+      const text = h("p", null, t("you.forgotten.p"), " ", h("code", null, sent.request_id));
+      const heading = h("h1", { class: "say", tabindex: "-1" }, t("you.forgotten.h"));
+      main.replaceChildren(h("div", { class: "letter" }, heading, text));
+      heading.focus();
+    } catch (failure) {
+      if (expired(failure)) return;
+      box.replaceChildren(h("p", { role: "alert" }, t("you.forget.failed")), h("div", { class: "acts" }, button("again", forget)));
+    }
+  };
+  ask(false);
+  return box;
 }
 
 function strength(belief) {

@@ -9,6 +9,8 @@ import pytest
 from erasure_world import Log, World, assert_same, event, random_log, request
 from kafka_records import NOW_MS
 
+from stream.privacy.asking import new_request, request_bytes
+
 
 def run(path: Path, records, crash_after: int | None = None, every: int = 90, **given) -> World:
     """Read all of them with a commit now and then; `crash_after`: one commit, then lost and read again from before it."""
@@ -79,3 +81,133 @@ def test_erasures_amid_the_events_of_all_and_twice_and_with_new_events_of_the_sa
     erased.close()
     never.close()
     assert event  # the writer of the log
+
+
+def ask(world: World, log: Log, user: str, kind: str, request_id: str = "r", **more) -> None:
+    log.add(user, request(user, kind, request_id, **more), NOW_MS + 10**9)
+    world.read(log[-1:])
+    world.commit()
+
+
+@pytest.fixture
+def shop(tmp_path: Path):
+    log = random_log(5)
+    world = World(tmp_path / "shop")
+    world.read(log)
+    world.commit()
+    yield world, log
+    world.close()
+
+
+def test_who_is_restricted_keeps_what_is_held_has_no_list_and_is_not_used(shop) -> None:
+    world, log = shop
+    held, sums = world.people()[b"user-3"], world.statistics().keys()
+    ask(world, log, "user-3", "restrict")
+    log.add("user-3", event("user-3", "click", "item-1", NOW_MS + 10**9), NOW_MS + 10**9)
+    world.read(log[-1:])
+    world.commit()
+    assert world.people()[b"user-3"] == held
+    assert world.statistics().keys() == sums
+    assert ("interest.recommendations", b"user-3", None) in world.sent
+    world.crash()
+    ask(world, log, "user-3", "release", "r2")
+    log.add("user-3", event("user-3", "click", "item-1", NOW_MS + 10**9), NOW_MS + 10**9)
+    world.read(log[-1:])
+    world.commit()
+    assert world.people()[b"user-3"] != held
+
+
+def test_who_objects_is_erased_and_has_no_profile_until_released(shop) -> None:
+    world, log = shop
+    ask(world, log, "user-3", "object")
+    for n in range(3):
+        log.add("user-3", event("user-3", "click", f"item-{n}", NOW_MS + 10**9), NOW_MS + 10**9)
+    world.read(log[-3:])
+    world.commit()
+    world.crash()
+    assert b"user-3" not in world.people()
+    never = run(world.path.parent / "never", log.without({"user-3"}))
+    others = {key: value for key, value in world.people().items() if not key.endswith(b"user-3")}
+    assert others == never.people()
+    never.close()
+
+
+def test_an_item_that_is_rectified_is_as_if_the_person_had_never_met_it_in_sums_and_state(shop, tmp_path: Path) -> None:
+    world, log = shop
+    met = [r for r in log if r.key == b"user-3" and b'"item-1"' in r.value]
+    assert met
+    before = world.statistics()[b"item-1"]
+    ask(world, log, "user-3", "rectify", item_id="item-1")
+    after = world.statistics()[b"item-1"]
+    (receipt,) = world.receipts
+    assert receipt.removed["behaviours"] > 0
+    assert after["count"] == before["count"] - receipt.removed["engagements"]
+    never = run(tmp_path / "without-the-item", [r for r in log if r not in met and b'"request"' not in r.value])
+    mine, theirs = world.statistics()[b"item-1"], never.statistics()[b"item-1"]
+    for name in ("count", "exposures", "clicks"):
+        assert mine[name] == theirs[name]
+    never.close()
+
+
+def test_a_request_must_be_signed_where_keys_are_named(tmp_path: Path) -> None:
+    signing = pytest.importorskip("stream.privacy.signing")
+    pytest.importorskip("cryptography")
+    pair, other = signing.new_key_pair(), signing.new_key_pair()
+    world, log = (
+        World(tmp_path / "s", request_public_keys=pair.public, receipt_private_key=pair.private),
+        random_log(6),
+    )
+    world.read(log)
+    for key, done in ((None, 0), (other.private, 0), (pair.private, 1)):
+        asked = new_request("user-3", "erase")
+        log.add("user-3", request_bytes(asked, key), NOW_MS + 10**9)
+        world.read(log[-1:])
+        world.commit()
+        assert len(world.receipts) == done
+    assert [why.reason for _, why in world.letters] == ["bad_signature"] * 2
+    assert signing.is_signed(world.receipts[0], [pair.public])
+    world.close()
+
+
+def test_who_is_unknown_or_erased_twice_gets_a_receipt_of_nothing(shop) -> None:
+    world, log = shop
+    ask(world, log, "nobody", "erase", "r1")
+    ask(world, log, "user-3", "erase", "r2")
+    ask(world, log, "user-3", "erase", "r3")
+    assert [bool(receipt.removed) for receipt in world.receipts] == [False, True, False]
+    assert all(receipt.person != "user-3" for receipt in world.receipts)
+
+
+def test_a_person_of_another_partition_is_asked_for_there(shop) -> None:
+    world, log = shop
+    log.add("nobody", request("nobody", "erase", "r1"), NOW_MS)
+    world.read([log[-1]._replace(key=None)])
+    world.commit()
+    assert world.receipts == []
+    assert world.sent[-1] == ("interest.events", b"nobody", log[-1].value)
+
+
+def test_what_a_receipt_cannot_promise_it_says(tmp_path: Path) -> None:
+    log = random_log(7)
+    world = World(tmp_path / "small", neighbours_max=8)
+    world.read(log)
+    world.commit()
+    ask(world, log, "user-3", "erase")
+    (receipt,) = world.receipts
+    assert not receipt.exact
+    assert receipt.waiting["neighbours_trimmed"]
+    assert {held.where for held in receipt.still_held} >= {"interest.events", "backups"}
+    world.close()
+
+
+def test_old_events_that_are_read_again_do_not_bring_anybody_back(shop) -> None:
+    world, log = shop
+    ask(world, log, "user-3", "erase")
+    before = world.people()
+    world.users.next_offset = 0
+    world.read(log)
+    world.commit()
+    assert world.people() == before
+    assert world.users.standing.n_erased == 1
+    world.users.standing.forget_before(10**9)
+    assert world.users.standing.n_erased == 0
