@@ -291,10 +291,10 @@ def _add_counts(c: _Columns, r: int, d: DeltaColumns, i: int) -> None:
     latest = max(c.trend_ms[r], d.trend_ms[i])
     aged, late = latest - c.trend_ms[r], latest - d.trend_ms[i]
     for t in range(len(TREND_MS)):
-        more = d.trend[i, t] * np.exp(-late / TREND_MS[t]) if d.trend_ms[i] else 0.0
+        more = d.trend[i, t] * np.exp(-late / TREND_MS[t])
         c.trend[r, t] = c.trend[r, t] * np.exp(-aged / TREND_MS[t]) + more
     for t in range(len(ENTRY_MS)):
-        more = d.entry[i, t] * np.exp(-late / ENTRY_MS[t]) if d.trend_ms[i] else 0.0
+        more = d.entry[i, t] * np.exp(-late / ENTRY_MS[t])
         c.entry[r, t] = c.entry[r, t] * np.exp(-aged / ENTRY_MS[t]) + more
     c.trend_ms[r] = latest
     c.first_seen_ms[r] = min(c.first_seen_ms[r], d.first_seen_ms[i])

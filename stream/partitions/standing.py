@@ -45,8 +45,8 @@ class PartitionStanding:
     """Of one partition. All calls from one thread."""
 
     def __init__(self, store: PartitionStore, new_salt: Callable[[], bytes] = lambda: os.urandom(SALT_BYTES)) -> None:
-        """Reads the marks of the partition. Of one that cannot be read, the person counts as restricted: what must not be used is
-        not."""
+        """Reads the marks of the partition. Of one that cannot be read, the person counts as restricted: what must not
+        be used is not."""
         self._new_salt = new_salt
         found = store.items_with_prefix(STANDING_PREFIX)
         self._standing = {key.removeprefix(STANDING_PREFIX): _read(store, value) for key, value in found}

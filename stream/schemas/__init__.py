@@ -14,6 +14,8 @@ from typing import Any
 
 NAMES: tuple[str, ...] = (
     "event",
+    "privacy-request",
+    "receipt",
     "item",
     "recommendation",
     "attribution",

@@ -30,7 +30,6 @@ REASONS: tuple[str, ...] = (
     "bad_id",  # an id is empty, longer than 128 bytes of UTF-8, or holds what is no character
     "key_mismatch",  # the record's key is not the id in its value
     "bad_time",  # a time that is no RFC 3339 string with an offset
-    "bad_signature",  # a person's request that is not signed by a key of `request_public_keys`
     "time_out_of_bounds",  # before `event_time_earliest`, too far after the Kafka timestamp, or there is no time at all
 )
 """Why a record of the events or items topic can be refused."""
@@ -41,7 +40,10 @@ QUARANTINED = "quarantined"
 UNREADABLE = "unreadable"
 """A record of an internal topic that cannot be read here, or of an item whose stored statistics cannot."""
 
-LETTER_REASONS: tuple[str, ...] = (*REASONS, QUARANTINED, UNREADABLE)
+BAD_SIGNATURE = "bad_signature"
+"""A person's request that is not signed by a key of `request_public_keys`."""
+
+LETTER_REASONS: tuple[str, ...] = (*REASONS, QUARANTINED, UNREADABLE, BAD_SIGNATURE)
 """Every code in the `reason` header of a dead letter, and of the metric `penchant_events_rejected_total`."""
 
 MAX_DETAIL_CHARACTERS = 240

@@ -26,7 +26,7 @@ from stream.privacy.verifying import person_hash
 from stream.state.contributions import Contributions, withdrawn
 from stream.state.record import NEVER
 from stream.state.standing import Standing
-from stream.wire.decode import QUARANTINED, Rejected
+from stream.wire.decode import BAD_SIGNATURE, QUARANTINED, Rejected
 from stream.wire.records import encode
 from stream.wire.requests import PrivacyRequest, Receipt, StillHeld
 from stream.worker.foreign_keys import REKEYED_HEADER
@@ -53,7 +53,7 @@ class RequestHandler:
         if record.key is not None and record.key != user:
             return self._refuse(record, Rejected("key_mismatch", "the record's key differs from user_id"))
         if keys and not is_signed(request, keys):
-            return self._refuse(record, Rejected("bad_signature", "no key of request_public_keys signed this request"))
+            return self._refuse(record, Rejected(BAD_SIGNATURE, "no key of request_public_keys signed this request"))
         if self._is_elsewhere(users, record, user):
             return self._send_home(users, record, user)
         offset = users.base_offset + record.offset

@@ -399,7 +399,7 @@ def test_the_package_holds_one_file_per_schema_and_no_other() -> None:
 
 
 def test_a_schema_that_does_not_exist_is_a_key_error_that_lists_those_that_do() -> None:
-    with pytest.raises(KeyError, match="event, item, recommendation"):
+    with pytest.raises(KeyError, match="event, privacy-request, receipt, item, recommendation"):
         schema_for("../settings")
 
 
