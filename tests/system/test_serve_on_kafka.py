@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from base64 import b64encode
 from itertools import count
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from serve_world import ITEMS, PEOPLE, behaviours, item
 from worker_process import Topics, WorkerProcess
 
 from stream.kafka.topics import create_topics
+from stream.wire.pseudonyms import KeyRing
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
@@ -144,3 +146,38 @@ def test_while_the_broker_is_away_answers_are_stale_and_afterwards_they_go_on(tm
                 lambda: serve.get("/v1/users/u3/recommendations", min_offset=sent["offset"], wait_ms=2_000)["fresh"],
             )
             assert "stale" not in serve.get("/v1/users/u3/recommendations")
+
+
+def test_a_person_is_erased_over_http_and_by_themselves_and_serve_forgets_them(
+    kafka: KafkaServer, tmp_path: Path
+) -> None:
+    topics = shop(kafka.bootstrap_servers)
+    ring = "new:" + b64encode(bytes(32)).decode()
+    worker, serve = WorkerProcess(topics.settings, tmp_path / "worker"), ServeProcess(topics.settings, tmp_path / "one")
+    with worker, serve:
+        worker.wait_for("everything is committed", topics.all_committed)
+        serve.until_ready()
+        assert serve.get("/v1/users/u1")["behaviours"]
+        assert serve.get("/v1/users/u2")["behaviours"]
+        sent = serve.client.delete("/v1/users/u1")
+        assert sent.status_code == 202
+        assert sent.json()["request_id"]
+        token = serve.post("/v1/users/u2/link", None)["path"].rpartition("/")[2]
+        serve.post(f"/v1/you/{token}/erase", None, 202)
+        serve.post("/v1/users/u3/requests", {"request": "rectify"}, 400)
+        serve.post("/v1/users/u3/requests", {"request": "restrict"}, 202)
+        deadline = time.monotonic() + 60
+        while any(serve.get(f"/v1/users/u{n}")["behaviours"] for n in (1, 2)) or "u3" in served(serve):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert {"u1", "u2", "u3"}.isdisjoint(served(serve))
+        assert serve.get("/v1/users/u3")["behaviours"], "kept, and not used"
+        with ServeProcess(topics.settings, tmp_path / "two", pseudonym_keys=ring) as edge:
+            edge.until_ready()
+            edge.post("/v1/events", {"user_id": "17850", "action": "click", "item_id": item(1)[0].decode()}, 201)
+            while not edge.get("/v1/users/17850")["behaviours"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    keys = {m.key() for m in topics.read(topics.settings.topic_events)}
+    assert b"17850" not in keys
+    assert KeyRing.parse(ring).pseudonym("17850").encode() in keys
