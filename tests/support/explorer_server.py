@@ -15,7 +15,7 @@ import msgspec
 from explorer_shop import NOW, UNSEEN, Shop
 from places import ROOT
 
-from stream.serve.answers import Problem, Published, SentEvent
+from stream.serve.answers import Problem, Published, SentEvent, SentRequest
 from stream.serve.http.guard import HEADERS
 from stream.serve.questions import LessQuestion, PublishQuestion, TryQuestion, WhatIfQuestion
 
@@ -132,8 +132,9 @@ _ROUTES: list[tuple[str, Any]] = [
     (r"PUT /v1/rules", lambda shop, p, q, b: _published(b)),
     (r"GET /v1/you/signed", lambda shop, p, q, b: shop.you()),
     (r"POST /v1/you/signed/less", lambda shop, p, q, b: _less(b)),
+    (r"POST /v1/you/signed/erase", lambda shop, p, q, b: SentRequest("4f6c", "interest.events", 0, 17)),
     (
-        r"(?:GET|POST) /v1/you/[^/]+(?:/less)?",
+        r"(?:GET|POST) /v1/you/[^/]+(?:/less|/erase)?",
         lambda shop, p, q, b: Problem("Gone", 410, "the link has expired"),
     ),
 ]

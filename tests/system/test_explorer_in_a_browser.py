@@ -507,7 +507,6 @@ def test_a_draft_is_tried_before_it_can_be_published_with_the_admin_token(opens:
 def test_less_of_this_can_be_taken_back_until_it_is_sent(opens: Opens, fake: FakePenchant) -> None:
     page = opens(PAGES["you"], loaded=".belief")
     assert page.locator("nav").count() == 0
-    assert page.locator("button", has_text="Forget").count() == 0
     less = page.locator(".belief button", has_text="Less of this")
     before = less.count()
     less.first.click()
@@ -541,3 +540,14 @@ def test_language_and_theme_are_remembered(opens: Opens) -> None:
     page.click("#lang")
     page.wait_for_selector("text=What they see, and why")
     assert "lang=en" in page.url
+
+
+def test_being_forgotten_is_asked_twice_and_sent_once(opens: Opens, fake: FakePenchant) -> None:
+    page = opens(PAGES["you"], loaded=".belief")
+    page.get_by_role("button", name="Forget me").click()
+    page.get_by_role("button", name="No, keep it").click()
+    page.get_by_role("button", name="Forget me").click()
+    assert fake.asked("/erase") == []
+    page.get_by_role("button", name="Yes, forget everything").click()
+    page.get_by_role("heading", name="You are being forgotten.").wait_for()
+    assert len(fake.asked("/erase")) == 1

@@ -85,7 +85,7 @@ function show(you) {
 
 // Asked twice: it cannot be undone.
 function forgetting() {
-  const box = h("div", { class: "card forget" });
+  const box = h("div", { class: "belief" });
   const button = (key, act, cls = "btn") => h("button", { class: cls, onclick: act }, t(key));
   const ask = (focus) => {
     box.replaceChildren(
@@ -114,7 +114,7 @@ function forgetting() {
     }
   };
   ask(false);
-  return box;
+  return h("div", { class: "card beliefs" }, box);
 }
 
 function strength(belief) {
