@@ -58,12 +58,13 @@ class UserPartition:
         partition: int,
         store: PartitionStore,
         engagements_max_per_user_day: int = 0,
-        decays: tuple[float, float] | None = None,
+        contributions: PartitionContributions | None = None,
+        standing: PartitionStanding | None = None,
     ) -> None:
-        """`decays`: of pairs and of forward pairs, to write down what each person adds; None: it is not written down."""
+        """`contributions`: where what each person adds is written down; None: it is not. `standing`: default: of this store."""
         self.partition = partition
-        self.contributions = None if decays is None else PartitionContributions(store, decays)
-        self.standing = PartitionStanding(store)
+        self.contributions = contributions
+        self.standing = PartitionStanding(store) if standing is None else standing
         self.receipts: list[tuple[bytes, bytes]] = []
         """Of requests that the next commit makes durable: key and record."""
         self._erased: dict[bytes, None] = {}

@@ -29,6 +29,7 @@ from stream.params import credit_params, decode_limits, ranking_params, update_p
 from stream.partitions.contributions import PartitionContributions
 from stream.partitions.event_times import FOREVER_MS
 from stream.partitions.items import ItemPartition
+from stream.partitions.standing import PartitionStanding
 from stream.partitions.taken import Taken
 from stream.partitions.users import UserPartition
 from stream.refresh.knowledge import Knowledge, TextSource
@@ -413,8 +414,16 @@ class Tracker:
     def new_users(self, partition: int, store: PartitionStore) -> UserPartition:
         """A partition as these settings have it, of what is in its store."""
         settings = self._settings
-        decays = (settings.pair_decay, settings.forward_decay) if settings.keep_contributions else None
-        return UserPartition(partition, self.store_of(partition, store), settings.engagements_max_per_user_day, decays)
+        decays = settings.pair_decay, settings.forward_decay
+        # No list is made of these two, so whoever writes down what is read need not.
+        contributions = PartitionContributions(store, decays) if settings.keep_contributions else None
+        return UserPartition(
+            partition,
+            self.store_of(partition, store),
+            settings.engagements_max_per_user_day,
+            contributions,
+            PartitionStanding(store),
+        )
 
     def open_users(self, users: UserPartition) -> None:
         """Their partition is this worker's from here on."""

@@ -36,6 +36,7 @@ from stream.worker.journal.entries import (
     Begin,
     Compiled,
     Entry,
+    Erased,
     Followed,
     Forgotten,
     ListDropped,
@@ -45,6 +46,7 @@ from stream.worker.journal.entries import (
     QueryKnown,
     Ranker,
     Read,
+    Rectified,
     Refreshed,
     SequenceServes,
     Stored,
@@ -143,6 +145,8 @@ class Replay:
             Opened: self._opened,
             Forgotten: lambda entry: self.tracker.forget(entry.partitions, []),
             Read: self._read_chunk,
+            Erased: self._erased,
+            Rectified: self._rectified,
             Applied: self._applied,
             Taken: self._taken,
             ListDropped: lambda entry: self.tracker.lists.drop((entry.partition, entry.key)),
@@ -251,6 +255,12 @@ class Replay:
             changes = self.tracker.apply(users, intake, entry.now, entry.now_ms)
             self.applied = frozenset(intake.columns.offset[changes.applied].tolist())
             users.next_offset = int(intake.columns.offset[-1]) + 1
+
+    def _erased(self, entry: Erased) -> None:
+        self.tracker.erase(self.tracker.users[entry.partition], entry.key)
+
+    def _rectified(self, entry: Rectified) -> None:
+        self.tracker.rectify(self.tracker.users[entry.partition], entry.key, entry.item)
 
     def _taken(self, entry: Taken) -> None:
         users = self.tracker.users[entry.partition]

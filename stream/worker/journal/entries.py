@@ -142,6 +142,21 @@ class Taken(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="taken")
     partition: int
 
 
+class Erased(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="erased"):
+    """A person was erased."""
+
+    partition: int
+    key: bytes
+
+
+class Rectified(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="rectified"):
+    """An item was struck out of what is known of a person."""
+
+    partition: int
+    key: bytes
+    item: int
+
+
 class ListDropped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="dropped"):
     """The last list of a user was forgotten."""
 
@@ -195,6 +210,8 @@ Entry = (
     | Stored
     | Opened
     | Forgotten
+    | Erased
+    | Rectified
     | Read
     | Applied
     | Refreshed

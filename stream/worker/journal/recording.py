@@ -26,6 +26,7 @@ from stream.refresh.publish import Published
 from stream.refresh.queue import Due
 from stream.refresh.versions import RankerModel
 from stream.settings import Settings
+from stream.state.contributions import Contributions
 from stream.state.update import Changes
 from stream.storage.rocks import PartitionStore
 from stream.texts.queries import Query
@@ -35,6 +36,7 @@ from stream.worker.journal.entries import (
     ArmRanker,
     Compiled,
     Entry,
+    Erased,
     EventRecord,
     Followed,
     Forgotten,
@@ -45,6 +47,7 @@ from stream.worker.journal.entries import (
     QueryKnown,
     Ranker,
     Read,
+    Rectified,
     Refreshed,
     SequenceServes,
     Stored,
@@ -81,7 +84,7 @@ class RecordedTracker(Tracker):
     def __init__(self, settings: Settings, metrics: Metrics, write: Write) -> None:
         self._write = write
         super().__init__(settings, metrics, RecordedLists(write))
-        self._accepted, self._noted_ms = 0, 0
+        self._accepted, self._withheld, self._noted_ms = 0, 0, 0
         self.wall_ms = lambda: self._noted_ms
 
     def _now_ms(self) -> int:
@@ -98,8 +101,14 @@ class RecordedTracker(Tracker):
         ]
         intake = super().read(users, records, now_ms)
         self._write(Read(users.partition, told, now_ms))
-        self._accepted = len(intake.keys)
+        self._accepted = len(intake.keys) + self._withheld
+        self._withheld = 0
         return intake
+
+    def _without_withheld(self, users: UserPartition, intake: Intake) -> Intake:
+        kept = super()._without_withheld(users, intake)
+        self._withheld = len(intake.keys) - len(kept.keys)
+        return kept
 
     def apply(self, users: UserPartition, intake: Intake, now: float, now_ms: int = FOREVER_MS) -> Changes:
         """See `Tracker.apply`."""
@@ -178,6 +187,20 @@ class RecordedTracker(Tracker):
         made = super().refresh(partition, due, now_ms, now)
         self._write(Refreshed(partition, list(due), [digest_of(each) for each in made], now_ms, now))
         return made
+
+    # --- people's requests ---
+
+    def erase(self, users: UserPartition, user: bytes) -> list[Contributions]:
+        """See `Tracker.erase`."""
+        added = super().erase(users, user)
+        self._write(Erased(users.partition, user))
+        return added
+
+    def rectify(self, users: UserPartition, user: bytes, item: int) -> tuple[list[Contributions], dict[str, int]]:
+        """See `Tracker.rectify`."""
+        found = super().rectify(users, user, item)
+        self._write(Rectified(users.partition, user, item))
+        return found
 
     # --- partitions ---
 

@@ -11,6 +11,7 @@ from recorded_shop import recorded_shop
 from tracker_harness import replicated
 from typer.testing import CliRunner
 
+from models.hashing import item_hash
 from models.ranking.weights import default_weights, make_weights, to_json
 from stream.analysis.simulation.replay import Candidate, Replay, settings_of
 from stream.analysis.simulation.run import rules_in, simulate
@@ -19,6 +20,7 @@ from stream.errors import InputFileError, UsageError
 from stream.rules.rule import rule_of
 from stream.settings.experiments import ExperimentSettings
 from stream.settings.placements import PlacementSettings
+from stream.state.standing import Standing
 from stream.worker.journal.entries import Applied, Followed, Refreshed, SequenceServes
 from stream.worker.journal.reader import read_journal
 from stream.worker.journal.writer import JournalWriter
@@ -96,6 +98,20 @@ def rewritten(path, into, change):
 def without_last_events(path, into):
     at = [n for n, entry in enumerate(read_journal(path)) if isinstance(entry, Applied)][-30]
     return rewritten(path, into, lambda n, entry: None if n == at else entry)
+
+
+def test_lists_around_what_people_asked_for_come_out_byte_for_byte(tmp_path):
+    with recorded_shop(tmp_path, 4) as shop:
+        shop.catalogue(*(f"i{n}" for n in range(50)))
+        for user in (b"u1", b"u2", b"u1"):
+            shop.live(60, live_placements=False)
+            shop.tracker.erase(shop.users, user)
+            shop.users.standing.set(b"u5", Standing("restricted", 0, 0))
+            shop.tracker.rectify(shop.users, b"u3", item_hash("i1"))
+        shop.live(60, live_placements=False)
+        lists = list(shop.lists)
+    proof, _ = simulate(shop.journal.path, None, None, 10)
+    assert (proof.lists, proof.same, proof.first_difference) == (len(lists), len(lists), None)
 
 
 def test_what_does_not_come_out_the_same_is_told_and_nothing_is_compared(day, tmp_path):
