@@ -273,8 +273,6 @@ def _cited(
     title = naming.words.title[word]
     said = (title * len(ACTIONS) + code) * CODES + when
     is_told = _TOLD[code] & ~disliked
-    if naming.sensitive is not None:
-        is_told &= naming.words.is_item[
-            word
-        ]  # of a query, or an item that the catalogue has not, nobody knows the kind
+    if naming.sensitive is not None:  # of a query, or of an item that the catalogue has not, nobody knows the kind
+        is_told &= naming.words.is_item[word]
     return _Cited(word, np.where(is_told, title, -1), said, when)

@@ -161,9 +161,13 @@ def test_lists_of_minors_are_made_again_when_an_item_becomes_sensitive(tmp_path)
         harness.events(("ann", "view", "i2"))
         assert "i3" in listed(harness, "ann")["kids"]
         harness.waiting()
+        withdrawals = harness.tracker.renewal.withdrawals
+        harness.catalogue("i2", categories=["toys"], title="Toy i2")
+        assert harness.tracker.renewal.withdrawals == withdrawals
         value = item_value("i3", title="Toy i3", categories=["Health/Games"])
         harness.tracker.replicate_items([replicated(b"i3", value)], 0.0)
 
+        assert harness.tracker.renewal.withdrawals == withdrawals + 1  # so that lists in ledgers are looked through
         assert ("ann", "catalog") in harness.waiting()
         assert "i3" not in listed(harness, "ann")["kids"]
 

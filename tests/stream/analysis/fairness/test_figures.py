@@ -37,6 +37,18 @@ def test_exposure_is_what_places_are_worth_and_is_deserved_by_what_was_taken():
     assert new["exposure"]["value"] == pytest.approx(weights[2:].sum() / weights.sum())
 
 
+def test_what_is_taken_of_one_list_shares_its_first_places():
+    found = collected()
+    shop(found)
+    take(found, "p", "d", T0 + 11)  # beside b, which was at the first place
+
+    said = figures(found, ReportOptions(patience=0.5))
+
+    # p deserved 0.75 for each of b and d, q 1 for d.
+    supplier = {row["group"]: row for row in said["exposure"]["supplier"]["groups"]}
+    assert supplier["large brand"]["deserved"]["value"] == pytest.approx(0.75 / 2.5)
+
+
 def test_quality_popularity_and_divergence_are_those_of_the_people_of_a_group():
     found = collected()
     shop(found)
