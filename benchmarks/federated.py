@@ -1,6 +1,6 @@
 """What federated training is worth beside pooled and local-only training, and what it sends.
 
-    python -m benchmarks.federated weights|sequence films|retail SOURCE [--people 1200] [--json FILE]
+    python -m benchmarks.federated weights|sequence films|retail SOURCE [--people 1200] [--liar] [--json FILE]
 
 SOURCE is the folder of ml-latest-small (films) or of the UCI file "Online Retail" (retail). Shops are made of it: of films by
 the kind of film that a person likes more than others do, so tastes differ between them; of retail by country, that of most
@@ -33,7 +33,8 @@ from models.learning.choices import Choices
 from models.learning.weight_fit import learn
 from models.ranking.weights import default_weights
 from stream.analysis.data import read_data
-from stream.analysis.federated.grid import local_grid
+from stream.analysis.federated.aggregation import HOWS
+from stream.analysis.federated.grid import Client, local_grid
 from stream.analysis.federated.learning import learn_together
 from stream.analysis.federated.run import FederationOptions, federate_here
 from stream.analysis.federated.weights import ClientOptions, WeightsClient
@@ -97,8 +98,22 @@ def shops_of(name: str, source: Path, people_max: int) -> list[pl.DataFrame]:
 # --- ranking weights
 
 
-def weights(shops: Sequence[pl.DataFrame], choices: int, questions: int, rounds: int) -> dict[str, Any]:
-    """Built-in, local, federated and pooled weights."""
+class Liar:
+    """Learns as a shop does, sends a hundred times the opposite, and says that it has a thousand million choices."""
+
+    def __init__(self, honest: WeightsClient) -> None:
+        self._honest = honest
+
+    def train(self, given: Mapping[str, F8], config: Mapping[str, Any]) -> tuple[dict[str, F8], int]:
+        """A round."""
+        learned, _ = self._honest.train(given, config)
+        return {name: given[name] - 100.0 * (value - given[name]) for name, value in learned.items()}, 10**9
+
+
+def weights(
+    shops: Sequence[pl.DataFrame], choices: int, questions: int, rounds: int, *, with_liar: bool
+) -> dict[str, Any]:
+    """Built-in, local, federated and pooled weights; `with_liar` also of federations with one client more, which lies."""
     settings = load_settings(encoder_model="none")
     clients: dict[str, WeightsClient] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -117,10 +132,19 @@ def weights(shops: Sequence[pl.DataFrame], choices: int, questions: int, rounds:
     took_s = time.perf_counter() - began
     _say(f"federated: {', '.join(learned.parts)}")
     pooled = learn(together([client.choices for client in clients.values()]), default_weights())
-    scores: dict[str, list[F8]] = {name: [] for name in ("built-in", "local", "federated", "pooled")}
+    contenders = {"built-in": default_weights(), "federated": learned.weights, "pooled": pooled}
+    if with_liar:
+        liar: dict[str, Client] = {**clients, "liar": Liar(next(iter(clients.values())))}
+        for how in HOWS:
+            for name, of in ((how, clients), (f"{how}, a liar", liar)):
+                if name != "mean":
+                    options = FederationOptions(rounds=rounds, how=how, clients_min=len(of))
+                    contenders[name] = learn_together(local_grid(of), options).weights
+                    _say(name)
+    scores: dict[str, list[F8]] = {name: [] for name in ("local", *contenders)}
     for client in clients.values():
         own = learn(client.choices, default_weights())
-        for name, each in zip(scores, client.judge(default_weights(), own, learned.weights, pooled), strict=True):
+        for name, each in zip(scores, client.judge(own, *contenders.values()), strict=True):
             scores[name].append(each)
     return compared(scores) | {
         "rounds": rounds + 1, "bytes": learned.federated.bytes, "federated_s": took_s, "parts": learned.parts,
@@ -251,12 +275,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--questions", type=int, default=500)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument(
+        "--liar", action="store_true", help="weights: also with other means, and with a client that lies"
+    )
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(arguments)
     shops = shops_of(asked.data, asked.source, asked.people)
     _say(f"{asked.data}: events by shop {[len(shop) for shop in shops]}")
     if asked.what == "weights":
-        found = weights(shops, asked.choices, asked.questions, asked.rounds or 10)
+        found = weights(shops, asked.choices, asked.questions, asked.rounds or 10, with_liar=asked.liar)
     else:
         found = sequence(shops, asked.rounds or 20, asked.epochs)
     if asked.json is not None:
@@ -264,7 +291,7 @@ def main(arguments: Sequence[str]) -> int:
     for name, row in found["contenders"].items():
         low, high = row["minus_pooled"][1:]
         print(
-            f"{name:10} NDCG@10 {row['ndcg@10']:.4f} ({row['of_pooled']:+.1%}; minus pooled {row['minus_pooled'][0]:+.4f} "
+            f"{name:20} NDCG@10 {row['ndcg@10']:.4f} ({row['of_pooled']:+.1%}; minus pooled {row['minus_pooled'][0]:+.4f} "
             f"[{low:+.4f}, {high:+.4f}]); by shop {' '.join(f'{each:.4f}' for each in row['by_shop'])}"
         )
     print(json.dumps({key: value for key, value in found.items() if key != "contenders"}))

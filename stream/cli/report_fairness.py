@@ -6,6 +6,7 @@ import time
 from typing import Annotated, Any, Final
 
 from stream.analysis.fairness.figures import ReportOptions, figures
+from stream.analysis.fairness.item_groups import patterns_without_category
 from stream.analysis.fairness.page import page
 from stream.analysis.fairness.plots import plots
 from stream.analysis.fairness.read import read_found
@@ -98,6 +99,9 @@ def fairness(
             "unreadable": read.unreadable,
             "people_share": read.collected.share,
         },
+        "sensitive_without_category": patterns_without_category(
+            read.collected.items.values(), settings.sensitive_categories
+        ),
         **figures(read.collected, ReportOptions(patience, new_days, supplier, patterns)),
     }
     report.write(found, _page)

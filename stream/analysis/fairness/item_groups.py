@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
@@ -69,6 +69,12 @@ def item_groups(
         "category": _by_category(found.items, categories),
     }
     return {name: each for name, each in groups.items() if each is not None}
+
+
+def patterns_without_category(items: Iterable[CatalogueItem], patterns: Sequence[str]) -> list[str]:
+    """Those that mean no category of these items: misspelt, or of what is not sold now."""
+    names = {name for item in items for name in item.categories}
+    return [pattern for pattern in patterns if not any(map(category_pattern((pattern,)), names))]
 
 
 def categories_of(items: Sequence[CatalogueItem | None]) -> tuple[tuple[str, ...], NDArray[np.int32], I8]:

@@ -32,6 +32,8 @@ def show_report(console: Console, report: Mapping[str, Any]) -> None:
     )
     if read["people_share"] < 1.0:
         say(console, f"More than fits: a sample, {read['people_share']:.2%} of the people.", "yellow")
+    for pattern in report["sensitive_without_category"]:
+        say(console, f"sensitive_categories: {pattern!r} means no category of the catalogue. Is it misspelt?", "yellow")
     if not report["choices"]:
         say(console, "Nobody took anything after a list: what lists are worth cannot be told.", "yellow")
     items = report["items"]

@@ -28,7 +28,7 @@ def topics(
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.chdir(tmp_path)
-    Path("penchant.toml").write_text("[placements.cart]\nslots = 5\n")
+    Path("penchant.toml").write_text('sensitive_categories = ["odd", "Helth*"]\n[placements.cart]\nslots = 5\n')
     names = [getattr(Settings(), name) for name in Settings.model_fields if name.startswith("topic_")]
     broker = embedded(dict.fromkeys(names, 3))
     monkeypatch.setenv("PENCHANT_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
@@ -68,12 +68,18 @@ def test_exposure_and_service_are_said_in_tables_in_json_and_on_a_page(topics: S
     assert (found["lists"], found["choices"], found["read"]["unreadable"]) == (40, 40, 3)
     category = {row["group"]: row for row in found["exposure"]["category"]["groups"]}
     assert category["even"]["deserved"]["value"] == pytest.approx(0.5)
+    assert found["sensitive_without_category"] == ["Helth*"]
     assert found["items"]["coverage"] == pytest.approx(4 / 6)
     device = {row["group"]: row for row in found["service"]["device"]}
     assert device["phone"]["choices"] == 30
     page = Path("fair.html").read_text(encoding="utf-8")
     assert page.count("<img") >= 4
-    for text in ("40 lists of 40 people", "Exposure by supplier", "Lists by device of people"):
+    for text in (
+        "40 lists of 40 people",
+        "Exposure by supplier",
+        "Lists by device of people",
+        "'Helth*' means no category",
+    ):
         assert text in result.stdout
 
 

@@ -15,7 +15,14 @@ from stream.analysis.fairness.page import page
 from stream.analysis.fairness.screen import show_report
 from stream.wire.records import Item
 
-READ = {"placement": "home", "from": "<then>", "to": "now", "read": {"people_share": 1.0}, "command": "x"}
+READ = {
+    "placement": "home",
+    "sensitive_without_category": [],
+    "from": "<then>",
+    "to": "now",
+    "read": {"people_share": 1.0},
+    "command": "x",
+}
 
 
 def test_exposure_is_what_places_are_worth_and_is_deserved_by_what_was_taken():
