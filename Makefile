@@ -19,7 +19,7 @@ BEGAN := $(shell date +%s)
 say = printf '%4d s  %s\n' "$$(( $$(date +%s) - $(BEGAN) ))" "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs reference schemas kafka bench chaos adversary soak fuzz audit tools lock clean
+.PHONY: help demo test lint format docs reference schemas kafka bench chaos adversary soak fuzz federated audit tools lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ fuzz: $(VENV)/.dev ## Arbitrary bytes for whatever reads what others wrote, cove
 	@$(PIP) --require-hashes -r $(LOCK)/fuzz.txt
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/support:$(CURDIR)/tests/fuzz $(BIN)/python tests/fuzz/fuzz.py --runs $(RUNS) $(ARGS)
 
+federated: $(VENV)-federated/.made ## Tests of federated training on Flower, in an environment of its own (ARGS="-k name")
+	@$(VENV)-federated/bin/python -m pytest tests/stream/analysis/federated tests/stream/cli/test_train_federated.py $(ARGS)
+
 audit: $(VENV)/.audit ## Known holes, licences, and a bill of materials (CycloneDX) of what is locked, into .audit
 	@$(BIN)/python deploy/audit.py $(ARGS)
 
@@ -88,11 +91,12 @@ lock: ## Resolve the dependencies again (needs uv); hashes, no registry addresse
 	$(RESOLVE) --no-deps --group model -o $(LOCK)/model.txt
 	$(RESOLVE) pyproject.toml --group dev -c $(LOCK)/encoder.txt -o $(LOCK)/dev.txt
 	$(RESOLVE) --group fuzz -o $(LOCK)/fuzz.txt
+	$(RESOLVE) pyproject.toml --extra federated --group federated -o $(LOCK)/federated.txt
 	$(RESOLVE) --group audit -c $(LOCK)/dev.txt -o $(LOCK)/audit.txt
 	$(RESOLVE) --group docs -c $(LOCK)/dev.txt -o $(LOCK)/docs.txt
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) $(KAFKA_DIR) .penchant .site .soak .fuzz .audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
+	rm -rf $(VENV) $(VENV)-federated $(KAFKA_DIR) .penchant .site .soak .fuzz .audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -123,6 +127,14 @@ $(VENV)/.dev: $(VENV)/.encoder $(LOCK)/dev.txt
 
 $(VENV)/.audit: $(VENV)/.dev $(LOCK)/audit.txt
 	@$(PIP) --require-hashes -r $(LOCK)/audit.txt
+	@touch $@
+
+# Flower asks for older typer, rich, protobuf and starlette than what serves is locked to, so it has an environment of its own.
+$(VENV)-federated/.made: $(LOCK)/federated.txt pyproject.toml
+	@$(call say,making $(VENV)-federated)
+	@$(PYTHON) -m venv --clear $(VENV)-federated
+	@$(VENV)-federated/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $(LOCK)/federated.txt
+	@$(VENV)-federated/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.python $(LOCK)/docs.txt

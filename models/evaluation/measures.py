@@ -76,8 +76,8 @@ def spread(listed: NDArray[np.int32], items: NDArray[np.int32], k: int) -> Sprea
     return Spread(float((count > 0).mean()), gini(count))
 
 
-def gini(count: NDArray[np.int64]) -> float:
-    """Gini index of (m,) counts: sum over i of (2 i - m - 1) c_i / (m sum c), c ascending, i from 1."""
+def gini(count: NDArray[np.int64] | F8) -> float:
+    """Gini index of (m,) counts or other shares >= 0: sum over i of (2 i - m - 1) c_i / (m sum c), c ascending, i from 1."""
     ascending = np.sort(count).astype(np.float64)
     m = ascending.size
     return float(((2 * np.arange(1, m + 1) - m - 1) * ascending).sum() / (m * ascending.sum()))

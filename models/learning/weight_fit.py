@@ -99,9 +99,9 @@ def learn(
     warm = choices.take(choices.history > 0)
     weights = start
     if len(warm.real):
-        not_learned = np.where(_of_parts(parts), default_weights().table, 0.0)
+        not_learned = np.where(features_of_parts(parts), default_weights().table, 0.0)
         plan = plan_of(warm, parts, options)
-        weights = fit(warm, start, _of_parts(plan.parts), plan.options, not_learned)
+        weights = fit(warm, start, features_of_parts(plan.parts), plan.options, not_learned)
     if newcomers:
         cold = newcomer_weights(choices.take(choices.history == 0), start.cold, options)
         weights = make_weights(weights.table, cold, weights.calibration)
@@ -184,6 +184,11 @@ def newcomer_weights(choices: Choices, start: F8, options: FitOptions | None = N
     return chosen
 
 
+def features_of_parts(parts: tuple[str, ...]) -> NDArray[np.bool_]:
+    """(F,) bool: which features belong to these parts and count for users with a history."""
+    return np.array([PARTS[part] in parts for part in PART_OF]) & ~np.isin(FEATURES, FOR_NEWCOMERS)
+
+
 def calibrate(choices: Choices, weights: RankingWeights) -> Calibration:
     """Slope and intercept of the probability that a listed item is the next one (Platt, 1999), by Newton's method
     with steps that are halved until they help.
@@ -236,7 +241,7 @@ class _HeldOut(NamedTuple):
 
 def _held_out(choices: Choices, parts: tuple[str, ...], options: FitOptions, *, are_few: bool) -> _HeldOut:
     """Of many choices two folds are enough, and nothing is said of parts."""
-    built_in, used = default_weights(), _of_parts(parts)
+    built_in, used = default_weights(), features_of_parts(parts)
     worse, gains = dict.fromkeys(parts, 0.0), np.zeros(len(choices.real))
     folds = FOLDS if are_few else 2
     fold = np.arange(len(choices.real)) % folds
@@ -246,7 +251,7 @@ def _held_out(choices: Choices, parts: tuple[str, ...], options: FitOptions, *, 
         gains[fold == held_out] = ndcg(judged, learned)
         best = _losses(judged, learned).sum()
         for part in parts if are_few else ():
-            replaced = np.where(_of_parts((part,)), built_in.table, learned.table)
+            replaced = np.where(features_of_parts((part,)), built_in.table, learned.table)
             worse[part] += _losses(judged, make_weights(replaced, learned.cold, learned.calibration)).sum() - best
     return _HeldOut(gains, tuple(part for part in parts if worse[part] > 0.0) if are_few else parts)
 
@@ -261,10 +266,6 @@ def _losses(choices: Choices, weights: RankingWeights) -> F8:
     p = np.exp(_log_softmax(_scores(choices, weights), choices.real)[:, 0])
     losses: F8 = (1.0 - p**ROBUSTNESS) / ROBUSTNESS
     return losses
-
-
-def _of_parts(parts: tuple[str, ...]) -> NDArray[np.bool_]:
-    return np.array([PARTS[part] in parts for part in PART_OF]) & ~np.isin(FEATURES, FOR_NEWCOMERS)
 
 
 def _single(feature: int) -> F8:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
+from stream.analysis.outcomes.journeys import Range
 from stream.errors import UsageError
 from stream.wire.times import parse_time_ms
 
@@ -37,3 +39,31 @@ def parse_span_ms(option: str, text: str) -> int:
     if span is None or not int(span[1]):
         raise UsageError(f"{option} {text!r} is no span of time.", "say 12h, 7d or 2w")
     return int(span[1]) * _UNITS_MS[span[2]]
+
+
+def parse_range(from_: str | None, to: str | None, now_ms: int) -> Range:
+    """Of `--from` and `--to`.
+
+    Raises:
+        UsageError: one of them is no time, or the range holds nothing.
+    """
+    asked = Range(
+        None if from_ is None else parse_moment_ms("--from", from_, now_ms),
+        None if to is None else parse_moment_ms("--to", to, now_ms),
+    )
+    if asked.from_ms is not None and asked.from_ms >= (now_ms if asked.to_ms is None else asked.to_ms):
+        raise UsageError(f"--from {from_} is not before {'now' if to is None else f'--to {to}'}.", "exchange them")
+    return asked
+
+
+def said(time_ms: int) -> str:
+    """As a report says when: UTC, to the second."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+def said_range(asked: Range, now_ms: int) -> dict[str, str]:
+    """`from` and `to` of a report."""
+    return {
+        "from": "the beginning" if asked.from_ms is None else said(asked.from_ms),
+        "to": said(now_ms if asked.to_ms is None else asked.to_ms),
+    }

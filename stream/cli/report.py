@@ -21,6 +21,10 @@ class Reports(LazyGroup):
             "stream.cli.report_experiment",
             "Say what the arms of an experiment changed, with intervals that hold however often one looks.",
         ),
+        "fairness": Lazy(
+            "stream.cli.report_fairness",
+            "Say whose items lists show beside what people take, and which people lists serve well.",
+        ),
     }
     renamed: ClassVar = {"attribution": "outcomes"}
 

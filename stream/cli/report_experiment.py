@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,7 +15,7 @@ from stream.analysis.outcomes.journeys import Range
 from stream.cli import options
 from stream.cli.apps import command_app
 from stream.cli.connection import reach
-from stream.cli.moments import parse_moment_ms, parse_span_ms
+from stream.cli.moments import parse_moment_ms, parse_span_ms, said
 from stream.cli.outputs import Report
 from stream.display.terminal import stdout
 from stream.errors import UsageError
@@ -71,8 +70,8 @@ def experiment(
     read = read_found(settings, asked, Range(from_ms - before_ms, to_ms), deadline)
     found: dict[str, Any] = {
         "experiment": name,
-        "from": _told(from_ms),
-        "to": _told(now_ms if to_ms is None else to_ms),
+        "from": said(from_ms),
+        "to": said(now_ms if to_ms is None else to_ms),
         "before_ms": before_ms,
         "read": {
             "records": read.records,
@@ -105,7 +104,3 @@ def _refuse_too_few(name: str, found: dict[str, Any]) -> None:
             f"Experiment {name!r} has too few people to say anything: {told}; {PEOPLE_MIN} in each of two are needed.{left}",
             "wait until more people have had a list, or give the experiment a larger share",
         )
-
-
-def _told(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from stream.analysis.outcomes.figures import figures
-from stream.analysis.outcomes.journeys import Range
 from stream.analysis.outcomes.page import page
 from stream.analysis.outcomes.plots import plots
 from stream.analysis.outcomes.read import read_found
@@ -15,10 +13,9 @@ from stream.analysis.outcomes.screen import show_report
 from stream.cli import options
 from stream.cli.apps import command_app
 from stream.cli.connection import reach
-from stream.cli.moments import parse_moment_ms, parse_span_ms
+from stream.cli.moments import parse_range, parse_span_ms, said_range
 from stream.cli.outputs import Report
 from stream.display.terminal import stdout
-from stream.errors import UsageError
 from stream.settings import load_settings
 
 _HELP: Final = """\
@@ -66,7 +63,7 @@ def outcomes(
 ) -> None:
     settings = load_settings(bootstrap_servers=bootstrap_servers)
     now_ms = time.time_ns() // 1_000_000
-    asked = _range(from_, to, now_ms)
+    asked = parse_range(from_, to, now_ms)
     half_life_ms = (
         round(3_600_000 * settings.outcome_half_life_h)
         if half_life is None
@@ -75,28 +72,13 @@ def outcomes(
     report = Report(json_, html)
     reach(settings)
     found = {
-        "from": "the beginning" if asked.from_ms is None else _told(asked.from_ms),
-        "to": _told(now_ms if asked.to_ms is None else asked.to_ms),
+        **said_range(asked, now_ms),
         "action": action,
         "rule": rule,
         **figures(read_found(settings, asked, deadline), half_life_ms),
     }
     report.write(found, _page)
     show_report(stdout(), found)
-
-
-def _range(from_: str | None, to: str | None, now_ms: int) -> Range:
-    asked = Range(
-        None if from_ is None else parse_moment_ms("--from", from_, now_ms),
-        None if to is None else parse_moment_ms("--to", to, now_ms),
-    )
-    if asked.from_ms is not None and asked.from_ms >= (now_ms if asked.to_ms is None else asked.to_ms):
-        raise UsageError(f"--from {from_} is not before {'now' if to is None else f'--to {to}'}.", "exchange them")
-    return asked
-
-
-def _told(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _page(report: dict[str, Any]) -> str:

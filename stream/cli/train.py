@@ -24,6 +24,10 @@ class Trainings(LazyGroup):
             "stream.cli.train_sequence",
             "Train the sequence model: what a user will want next, from the order and the times of what they had.",
         ),
+        "federated": Lazy(
+            "stream.cli.train_federated",
+            "Learn ranking weights over several shops or regions, none of which shows its events to another.",
+        ),
     }
 
 

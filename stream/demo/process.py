@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from pydantic import SecretStr
+from pydantic_core import to_json
 
 from stream.errors import PenchantError, UsageError
 from stream.settings import ENV_PREFIX, Settings
@@ -121,14 +122,17 @@ def free_port() -> int:
 def _environment(settings: Settings) -> dict[str, str]:
     """The process's own environment with every setting that has a value: nothing is left to a file or a default."""
     given = {name: getattr(settings, name) for name in type(settings).model_fields}
-    text = {
-        f"{ENV_PREFIX}{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in given.items()
-        if value is not None
-    }
+    text = {f"{ENV_PREFIX}{name.upper()}": _as_variable(value) for name, value in given.items() if value is not None}
     others = {name: value for name, value in os.environ.items() if name.upper() not in text}
     return others | text | {"PYTHONUNBUFFERED": "1"}
 
 
 def _meaning(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _as_variable(value: Any) -> str:
+    """As it is read from there: lists and tables as JSON."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return to_json(value).decode() if isinstance(value, dict | tuple) else str(value)

@@ -36,6 +36,7 @@ CLAIMS: Final = (
     "promoted",
     "fatigue",
     "none",
+    "withheld",
 )
 """What can be said without naming a behaviour."""
 

@@ -5,13 +5,14 @@ Ranked again by the code that serves; see `models.reasons.counterfactual`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import I4
 from models.items.index import ItemIndex
 from models.reasons.counterfactual import Counterfactual, counterfactual
 from models.reasons.removal import used_places
@@ -26,16 +27,25 @@ BUDGET: Final = 200
 
 
 def what_would_change(
-    person: WhatIf, places: NDArray[np.uint64], leader: int, index: ItemIndex, name_of: NameOf
+    person: WhatIf,
+    places: NDArray[np.uint64],
+    leader: int,
+    index: ItemIndex,
+    name_of: NameOf,
+    is_withheld: Callable[[I4], bool] = lambda _items: False,
 ) -> WithoutItems | None:
     """For one person, whose list the item with the dense index `leader` leads; `places` (H,) are the hashes of the items of the
     history. None where nothing that was tried does, or where by scores alone another would lead: a rule forbids that one, say,
-    and what is tried here knows no rules."""
+    and what is tried here knows no rules. None, too, where an item is in it of which nothing is told: `is_withheld` of the
+    dense indices."""
     ranked = person.rank()
     if int(ranked.items[0, 0]) != leader:
         return None
     found = counterfactual(ranked, used_places(person.past), person.leads, BUDGET)
-    return None if found is None or not found.verified else _named(found, places, index, name_of)
+    if found is None or not found.verified:
+        return None
+    told = index.lookup(places[list(found.removed)])
+    return None if is_withheld(np.append(told, np.int32(found.replacement))) else _named(found, places, index, name_of)
 
 
 def with_counterfactual(published: Published, found: WithoutItems | None) -> Published:

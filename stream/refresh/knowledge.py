@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import I4
+from models.arrays import I4, I8
 from models.calendar import DAY_MS
 from models.hashing import item_hash
 from models.items.catalog import Catalog, CatalogItem
@@ -24,6 +24,7 @@ from models.ranking.place_vectors import NO_VECTOR, PastTexts, past_of_items
 from models.ranking.recent import RecentItems
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
+from stream.refresh.sensitive_items import SensitiveItems
 from stream.refresh.unknown_items import UnknownItems
 from stream.refresh.words import Naming, Words
 from stream.texts.queries import QueryVectors
@@ -67,6 +68,7 @@ class Knowledge:
         metrics: Metrics,
         unknown_items_max: int = 100_000,
         statistics_max_bytes: int | None = None,
+        sensitive_categories: Sequence[str] = (),
     ) -> None:
         self._limits, self._metrics = limits, metrics
         self._is_full, self._lacks_neighbours = False, 0
@@ -82,6 +84,8 @@ class Knowledge:
         self.engagements = 0.0
         """That the statistics include."""
         self._words = Words()
+        self.sensitive = SensitiveItems(sensitive_categories) if sensitive_categories else None
+        """Of which nothing is told; None: there are none."""
         self._published_ms = GrowingArray(np.int64, fill=UNPUBLISHED)
         self._priors: Priors | None = None
         self._priors_made_ms = 0
@@ -124,6 +128,8 @@ class Knowledge:
         self._metrics.worker.catalog_items.set(self.catalog.size)
         rows = self.index.lookup(hashes)
         self._note_published(rows, changes.values())
+        if self.sensitive is not None:
+            self.sensitive.note(rows.astype(np.int64), changes.values())
         self._unknown.listed(rows.astype(np.int64), np.array([item is not None for item in changes.values()], np.bool_))
         self._words.forget(rows)
         if self.texts is not None:
@@ -247,10 +253,14 @@ class Knowledge:
         item = self.catalog.item(at) if at >= 0 else None
         return item_id if item is None else item.title
 
+    def speaks_of_sensitive(self, items: I4 | I8) -> bool:
+        """Whether one of these dense indices is of an item of which nothing is told."""
+        return self.sensitive is not None and bool(self.sensitive.are(items).any())
+
     @property
     def naming(self) -> Naming:
         """How items and queries are written."""
-        return Naming(self._words, self.catalog, self.name_of)
+        return Naming(self._words, self.catalog, self.name_of, self.sensitive)
 
     @property
     def vectors(self) -> ItemVectors | None:
@@ -263,6 +273,8 @@ class Knowledge:
         if self.texts is None or items is None:
             return None
         past = past_of_items(history, items)
+        if self.sensitive is not None:  # they are no interests
+            past.row[self.sensitive.are(history)] = NO_VECTOR
         user, place = np.nonzero((history < 0) & (recent.items != 0))
         if not len(user) or self.texts.queries.model_version != items.model_version:
             return past

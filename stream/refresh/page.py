@@ -36,7 +36,7 @@ from stream.rules.active import SCOPES_MAX, ActiveRules, Scope
 from stream.rules.marks import Seen
 from stream.settings import Settings
 from stream.settings.experiments import changed_by
-from stream.settings.placements import HOME, PlacementSettings
+from stream.settings.placements import HOME, MINORS, PlacementSettings
 from stream.state.record import EXPOSURES, StateColumns, States
 
 PRIORS_MAX_AGE_MS: Final = 1_000
@@ -110,6 +110,8 @@ class Page:
         base = placement or PlacementSettings.model_validate({})
         everybody = base if live is None else changed_by(base, live)
         self._live = live
+        self.is_for_minors = everybody.audience == MINORS
+        """Whether nothing sensitive is listed."""
         self.has_rows = everybody.rows
         """Whether its lists are parted into rows."""
         self.params = page_params(everybody, settings.top_k)
@@ -146,7 +148,16 @@ class Page:
     def allowed(self, key: bytes, seen: Seen) -> NDArray[np.bool_] | None:
         """(n,) what rules allow this user here, by dense index; None: everything."""
         arm = None if (arms := self.arms_of([key])) is None else arms[0]
-        return self._rules.allowed(self._rules.rules_of(key, self.name, _told(arm)), seen.catalog, self.slots)[0]
+        by_rules = self._rules.allowed(self._rules.rules_of(key, self.name, _told(arm)), seen.catalog, self.slots)[0]
+        return self._for_audience(by_rules, seen.size)
+
+    def _for_audience(self, allowed: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_] | None:
+        """Of what rules allow, (n,), what who looks at this placement may be shown."""
+        sensitive = self._knowledge.sensitive
+        if not self.is_for_minors or sensitive is None:
+            return allowed
+        suitable = sensitive.others(n)
+        return suitable if allowed is None else _both(allowed, suitable)
 
     def rank(
         self,
@@ -243,7 +254,8 @@ class Page:
     ) -> RankedBatch:
         knowledge, (page, rules, _) = self._knowledge, group
         scope = self._rules.scope(rules, seen, page.compose.slots)
-        catalog, priors = self.what_may(scope.allowed, scope.rules, now_ms, followed(params.weights), narrowed)
+        allowed = self._for_audience(scope.allowed, seen.size)
+        catalog, priors = self.what_may(allowed, scope.rules, now_ms, followed(params.weights), narrowed)
         made = rank_page(
             question,
             catalog=catalog,

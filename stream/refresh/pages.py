@@ -44,6 +44,8 @@ class Pages:
         self.others = tuple(Page(name, settings, knowledge, self.rules, explorable) for name in self.topics)
         self.is_configured = self.home.is_configured or bool(self.others)
         """By the settings: else there is a placement only while rules count."""
+        self.has_minors = any(page.is_for_minors for page in (self.home, *self.others))
+        """Whether a placement leaves out what is sensitive; no rule and no arm can change that."""
         self.is_compiled = False
         """What makes their lists; rules do not count before, since a first list would wait for it."""
         self._is_news = False

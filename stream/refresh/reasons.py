@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.arrays import I8
 from models.items.facts import NEW, NEW_MS
+from models.ranking.placed import Placed
 from models.ranking.rank import SPLIT, RankedBatch
 from models.ranking.recent import RecentItems
 from models.reasons.citations import citations_of
@@ -94,7 +95,11 @@ def build_reasons(
     item_contributions = ranked.contributions
     if not explained.all():
         item_contributions = np.where(explained[:, :, None], item_contributions, 0.0)
-    causes, others = contributions_of(item_contributions, batch.recent, behaviours.gain, contributions_max)
+    hidden = naming.are_sensitive(batch.recent.items)
+    told_contributions = item_contributions if hidden is None else np.where(hidden[:, None], 0.0, item_contributions)
+    causes, others = contributions_of(told_contributions, batch.recent, behaviours.gain, contributions_max)
+    if hidden is not None:
+        others = others + np.where(hidden[:, None], item_contributions, 0.0).sum(axis=2)
     places = np.flatnonzero(explained)
     bounds = np.searchsorted(causes.user * k + causes.rank, np.append(places, explained.size))
     user, place = places // k, np.repeat(np.arange(len(places)), np.diff(bounds))
@@ -118,7 +123,7 @@ def build_reasons(
         names,
         _facts(words.listed_ms[batch.word], telling.facts[explained], telling.moment_ms),
         strategy == EXPLORE,
-        _told_of_places(ranked, explained),
+        _told_of_places(ranked, explained, naming),
     )
     rounded, value, left = _millionths(parts, names, causes.value, place)
     behaviour = citations.cited - citations.start[causes.user]
@@ -170,16 +175,25 @@ def build_reasons(
     ]
 
 
-def _told_of_places(ranked: RankedBatch, explained: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-    """(f,): the claim to make of a place because of how it came to be there, -1 = none."""
-    if (placed := ranked.placed) is None:
+def _told_of_places(ranked: RankedBatch, explained: NDArray[np.bool_], naming: Naming) -> NDArray[np.int64] | None:
+    """(f,): the claim to make of a place because of what it holds or how that came to be there, -1 = none."""
+    placed, sensitive = ranked.placed, naming.sensitive
+    if placed is None and sensitive is None:
         return None
     claim = np.full(int(explained.sum()), -1)
+    if placed is not None:
+        _tell_of_moves(ranked, placed, explained, claim)
+    if sensitive is not None:
+        # To say why somebody would want it is to say something of them. That it is an advertisement has to be said.
+        claim[sensitive.are(ranked.items[explained]) & (claim != CLAIMS.index("promoted"))] = CLAIMS.index("withheld")
+    return claim
+
+
+def _tell_of_moves(ranked: RankedBatch, placed: Placed, explained: NDArray[np.bool_], claim: NDArray[np.int64]) -> None:
     if FATIGUE in placed.names and FATIGUE in ranked.parts:
         tired = (placed.moved_by[explained] == placed.names.index(FATIGUE)) & (ranked.parts[FATIGUE][explained] < 0.0)
         claim[tired] = CLAIMS.index("fatigue")
     claim[placed.promoted[explained]] = CLAIMS.index("promoted")
-    return claim
 
 
 def _millionths(
@@ -258,4 +272,7 @@ def _cited(
     word = naming.numbers(behaviours.item[at])
     title = naming.words.title[word]
     said = (title * len(ACTIONS) + code) * CODES + when
-    return _Cited(word, np.where(_TOLD[code] & ~disliked, title, -1), said, when)
+    is_told = _TOLD[code] & ~disliked
+    if naming.sensitive is not None:  # of a query, or of an item that the catalogue has not, nobody knows the kind
+        is_told &= naming.words.is_item[word]
+    return _Cited(word, np.where(is_told, title, -1), said, when)

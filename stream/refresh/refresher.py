@@ -569,13 +569,20 @@ class Refresher:
         knowledge = self._knowledge
         with self._metrics.work.stage_seconds.labels("counterfactual").time():
             for i in chosen:
+                if knowledge.speaks_of_sensitive(ranked.items[i, :1]):
+                    continue
                 if published[i].reasons is None or (ranked.placed is not None and ranked.placed.moved_by[i, 0]):
                     continue
                 inputs = self.ranking_inputs(now_ms, due[i].key)
                 person, places = self.what_if(states, asking, i, inputs), asking.recent.items[i]
                 try:
                     found = what_would_change(
-                        person, places, int(ranked.items[i, 0]), knowledge.index, knowledge.name_of
+                        person,
+                        places,
+                        int(ranked.items[i, 0]),
+                        knowledge.index,
+                        knowledge.name_of,
+                        knowledge.speaks_of_sensitive,
                     )
                 except ArithmeticError as error:  # an extra: the list and its reasons are as good without
                     logger.warning(

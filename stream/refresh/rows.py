@@ -42,7 +42,7 @@ class _Kind(NamedTuple):
 
 _MORE: Final = _Kind("more")
 
-_CLAIMED: Final = frozenset(CLAIMS) - {"none", "fatigue", "age", "new", "explore"}
+_CLAIMED: Final = frozenset(CLAIMS) - {"none", "fatigue", "age", "new", "explore", "withheld"}
 """Claims that are titles as they are."""
 
 

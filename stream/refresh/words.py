@@ -18,6 +18,7 @@ from models.items.catalog import Catalog
 from models.items.index import NO_INDEX
 from stream.reasons.sentence import title_of
 from stream.refresh.json_bytes import Ids
+from stream.refresh.sensitive_items import SensitiveItems
 
 NameOf = Callable[[int], str | None]
 
@@ -145,10 +146,18 @@ class Naming(NamedTuple):
     words: Words
     catalog: Catalog
     name_of: NameOf
+    sensitive: SensitiveItems | None = None
+    """Of which nothing is told; None: there are none."""
 
     def numbers(self, hashes: U64) -> I8:
         """(m,) int64 numbers of `words`."""
         return self.words.numbers(hashes, self.catalog, self.name_of)
+
+    def are_sensitive(self, hashes: U64) -> NDArray[np.bool_] | None:
+        """Which of these items, of any shape, nothing is told of; None: of none."""
+        if self.sensitive is None:
+            return None
+        return self.sensitive.are(self.catalog.index.lookup(hashes))
 
 
 def _grown(array: NDArray[Any], length: int) -> NDArray[Any]:

@@ -31,10 +31,11 @@ def placement_from(name: str, given: Any) -> PlacementSettings:
         raise UsageError(
             f"placement {name[:64]!r}: {f'`{field}`: ' if field else ''}{reason}.", "see deploy/docs/placements.md"
         ) from None
-    if "topic" in changed.model_fields_set:
-        raise UsageError(
-            f"placement {name[:64]!r}: `topic` cannot be changed while workers run.", "set it in penchant.toml"
-        )
+    for fixed in ("topic", "audience"):
+        if fixed in changed.model_fields_set:
+            raise UsageError(
+                f"placement {name[:64]!r}: `{fixed}` cannot be changed while workers run.", "set it in penchant.toml"
+            )
     return changed
 
 

@@ -125,6 +125,8 @@ def person_answer(
     shares = histogram / histogram[BIN_TOTAL] if has_older else histogram
     older = []
     for point in states.point[0, : int(states.n_points[0])]:
+        if ranker.is_withheld(int(point["item"])):
+            continue
         name = ranker.name_of(int(point["item"]))
         older.append(
             OlderInterest(

@@ -217,9 +217,9 @@ class Ranker:
         return [knowledge.catalog.item(at) if at >= 0 else None for at in found]
 
     def is_allowed(self, page: Page, user_id: str, item_ids: Sequence[str]) -> list[bool]:
-        """Whether rules allow the person each of these there by now."""
+        """Whether rules, and who looks there, allow the person each of these by now."""
         pages, knowledge = self._tracker.refresher.pages, self._tracker.knowledge
-        if pages.rules.is_empty or not pages.rules.ids:
+        if not page.is_for_minors and (pages.rules.is_empty or not pages.rules.ids):
             return [True] * len(item_ids)
         allowed = page.allowed(user_id.encode(), pages.seen(time.time_ns() // 1_000_000))
         if allowed is None:
@@ -261,8 +261,8 @@ class Ranker:
     def counterfactual(self, made: Requested, user_id: str) -> Counterfactual | None:
         """The one item without which another would lead, if there is one; each is tried by ranking again."""
         refresher, asking = self._tracker.refresher, made.asking
-        leader = int(made.ranked.items[0, 0])
-        if leader < 0:
+        leader, knowledge = int(made.ranked.items[0, 0]), self._tracker.knowledge
+        if leader < 0 or knowledge.speaks_of_sensitive(np.array([leader])):
             return None
         now_ms = time.time_ns() // 1_000_000
         person = refresher.what_if(self.states, asking, 0, refresher.ranking_inputs(now_ms, user_id.encode()))
@@ -274,14 +274,20 @@ class Ranker:
         except ArithmeticError as error:  # an extra: the list and its reasons are as good without, as in a worker
             logger.warning("what would change a list is not known: %s. Nothing to do: it is answered without", error)
             return None
-        catalog = self._tracker.knowledge.catalog
+        catalog, items = knowledge.catalog, asking.question.history[0]
         for place, replacement in zip(places, leads, strict=True):
             removed = self.name_of(int(asking.recent.items[0, place]))
             instead = catalog.id_of(replacement) if replacement >= 0 else None
             # "Without it, it would lead" is true of what they clicked and might be shown again, and says nothing.
-            if replacement != leader and instead != removed:
+            is_told = not knowledge.speaks_of_sensitive(np.array([items[place], replacement]))
+            if is_told and replacement != leader and instead != removed:
                 return Counterfactual((removed,), instead, exact=True)
         return None
+
+    def is_withheld(self, hashed: int) -> bool:
+        """Whether it is an item that is no interest to be told of."""
+        knowledge = self._tracker.knowledge
+        return knowledge.speaks_of_sensitive(knowledge.index.lookup(np.array([hashed], np.uint64)))
 
     def name_of(self, hashed: int) -> str:
         """Of an item, or the text of a query; `hash:...` where nobody here knows it."""

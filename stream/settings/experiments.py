@@ -67,7 +67,7 @@ class ExperimentSettings(BaseModel):
     def _may_change(cls, value: dict[str, dict[str, PlacementSettings]]) -> dict[str, dict[str, PlacementSettings]]:
         for arm, placements in value.items():
             for changed in placements.values():
-                for name in ("slots", "topic", "rows"):
+                for name in ("slots", "topic", "rows", "audience"):
                     if name in changed.model_fields_set:
                         raise ValueError(f"arm {arm!r}: `{name}` is the same in all arms in this release")
         return value

@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnparsedError
 
 from stream.errors import SettingsError
 from stream.settings.encoder import EncoderSettings
@@ -24,9 +25,10 @@ from stream.settings.experiments import Experiments
 from stream.settings.kafka import KafkaSettings
 from stream.settings.memory import MemorySettings
 from stream.settings.outcomes import OutcomeSettings
-from stream.settings.placements import HOME, misfit
+from stream.settings.placements import HOME, MINORS, misfit
 from stream.settings.privacy import PrivacySettings
 from stream.settings.ranking import RankingSettings
+from stream.settings.safety import SafetySettings
 from stream.settings.secret_files import SUFFIX, SecretFiles, is_secret
 from stream.settings.security import SecuritySettings
 from stream.settings.serve import ServeSettings
@@ -54,6 +56,7 @@ _ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 
 class Settings(
     # The last one's fields come first, in errors and in the table of all settings.
+    SafetySettings,
     RankingSettings,
     Experiments,
     OutcomeSettings,
@@ -93,6 +96,15 @@ class Settings(
         for where, placement in self.placements_of_all():
             if (why := misfit(placement, self.top_k)) is not None:
                 raise ValueError(f"{where} {why}")
+        return self
+
+    @model_validator(mode="after")
+    def _minors_are_kept_from_something(self) -> Self:
+        for name, placement in sorted(self.placements.items()):
+            if placement.audience == MINORS and not self.sensitive_categories:
+                raise ValueError(
+                    f"placement {name!r} is for minors, but sensitive_categories names nothing to leave out"
+                )
         return self
 
     @model_validator(mode="after")
@@ -198,6 +210,13 @@ def load_settings(**flags: Any) -> Settings:
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be read: {error.strerror}.", "give the worker's user the right to"
+        ) from None
+    except (
+        UnparsedError
+    ) as error:  # of a list or a table, by pydantic-settings, which names the field in its message only
+        field = next(iter(re.findall(r'field "(\w+)"', str(error))), "")
+        raise SettingsError(
+            f"{ENV_PREFIX}{field.upper()} is no JSON.", 'write a list as ["a", "b"], a table as {"a": {"b": 1}}'
         ) from None
     except ValueError as error:  # tomllib's decode error is a ValueError
         raise SettingsError(f"{path} is not valid TOML: {error}.", "correct the line it names") from None

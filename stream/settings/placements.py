@@ -22,6 +22,9 @@ PLACEMENTS_MAX: Final = 4
 
 PlacementName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 
+MINORS: Final = "minors"
+"""An audience to whom nothing of `sensitive_categories` is shown."""
+
 SLOTS_MAX: Final = 200
 POOL_MAX: Final = 255
 
@@ -86,6 +89,9 @@ class PlacementSettings(BaseModel):
     rows: bool = Field(
         False,
         description="Part the list into rows with titles that are true of each item, such as what they are because of",
+    )
+    audience: Literal["everybody", "minors"] = Field(
+        "everybody", description="`minors`: nothing of `sensitive_categories` is listed there, whatever rules say"
     )
     explore: ExploreSettings = Field(
         default_factory=lambda: ExploreSettings.model_validate({}),

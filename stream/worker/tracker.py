@@ -77,6 +77,7 @@ class Tracker:
             metrics,
             settings.unknown_items_max,
             settings.statistics_max_bytes,
+            settings.sensitive_categories,
         )
         self.serving = Serving(
             ranking_params(settings, default_weights()),
@@ -253,12 +254,16 @@ class Tracker:
         """Catalogue records; users whose last list they make stale are queued."""
         changes, rules = self.knowledge.replicate_items(records, self.refused_items.note), self.refresher.pages.rules
         forbidden: list[int] = []
-        if not rules.is_empty:
+        sensitive = self.knowledge.sensitive if self.refresher.pages.has_minors else None
+        if sensitive is not None or not rules.is_empty:
             rows = self.knowledge.index.lookup(self.knowledge.hashes_of(changes)).astype(np.int64)
+        if sensitive is not None:
+            forbidden += rows[sensitive.are(rows)].tolist()
+        if not rules.is_empty:
             rules.items_changed(rows)
             self._look_at_rules(now)  # with every batch of a catalogue, not at all of it in one go
             rows = rows[rows >= 0]
-            forbidden = rows[rules.forbidden(rows)].tolist()
+            forbidden += rows[rules.forbidden(rows)].tolist()
         self.renewal.of_items(changes, now, forbidden)
 
     def replicate_stats(self, records: Sequence[Replicated], now: float) -> None:

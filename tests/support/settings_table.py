@@ -19,6 +19,7 @@ END = "<!-- settings: end -->"
 SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 TYPES = {
     dict: "tables",
+    tuple: "list",
     int: "integer",
     float: "number",
     bool: "`true` or `false`",

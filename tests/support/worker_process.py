@@ -105,7 +105,9 @@ class WorkerProcess:
 
 
 def _told(value: object) -> str:
-    """A setting as an environment variable says it; tables as JSON."""
+    """A setting as an environment variable says it; lists and tables as JSON."""
+    if isinstance(value, tuple):
+        return json.dumps(value)
     if not isinstance(value, dict):
         return str(value)
     return json.dumps({name: each.model_dump() for name, each in value.items()})

@@ -228,6 +228,9 @@ class Lookup:
             )
             ((looked_at,),) = reasons
         naming = _Naming(tracker.knowledge, self._texts)
+        if found is not None:
+            told = np.append(asking.question.history[0, list(found.removed)], [found.leader, found.replacement])
+            found = None if tracker.knowledge.speaks_of_sensitive(told) else found
         return Listing(
             published,
             None if found is None else naming.counterfactual(found, asking.recent.items[0]),

@@ -18,7 +18,7 @@ CHANGEABLE: Final = frozenset(
         "explanation_languages", "strategy_feedback_max", "newcomer_lists", "repeat_purchases", "history_window",
         "neighbours_scored", "interest_points", "interest_candidates", "interest_short_half_life_h",
         "interest_long_half_life_h", "learn_clicks", "dwell_saturation_ms", "strength_view", "strength_click", "strength_like",
-        "strength_dislike", "strength_cart", "strength_query", "strength_purchase",
+        "strength_dislike", "strength_cart", "strength_query", "strength_purchase", "sensitive_categories",
     }
 )  # fmt: skip
 """Settings that lists are made with, where statistics are as they were recorded."""

@@ -124,6 +124,7 @@ def test_a_rule_is_tried_in_the_placement_that_is_asked(shop, monkeypatch):
         (("apply", "rules.toml"), "[placements.cart]\nslots = 5", "no placement 'cart' in penchant.toml"),
         (("apply", "rules.toml"), "[placements.home]\nslot = 5", "`slot`: no such setting"),
         (("apply", "rules.toml"), "[placements.home]\ntopic = 'x'", "`topic` cannot be changed"),
+        (("apply", "rules.toml"), "[placements.home]\naudience = 'everybody'", "`audience` cannot be changed"),
         (("apply", "rules.toml"), "[placements.home]\nslots = 3\nexplore.slots = 1", "do not fit from place 4"),
         (("apply", "rules.toml"), "[rules.a]\nkind='deny'\nitems=['i1']\narm='x/b'", "there is no arm x/b"),
         (("apply", "rules.toml"), "[shop]\nslots = 3", "and nothing else"),

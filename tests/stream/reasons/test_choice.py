@@ -18,7 +18,7 @@ from stream.reasons.language import ACTIONS_TOLD, CLAIMS
 from stream.reasons.sentence import OWN, Cause
 
 NAMES = (*PARTS, FEEDBACK, "rules", "fatigue")
-TOLD_OF_PLACES = ["", "", "", "", "promoted", "fatigue"]
+TOLD_OF_PLACES = ["", "", "", "", "promoted", "fatigue", "withheld"]
 TITLES = [f"title {i}" for i in range(5)]
 
 

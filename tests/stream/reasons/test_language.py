@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from datetime import UTC, datetime
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -131,3 +133,29 @@ def test_the_day_is_that_of_the_time_zone_on_the_day_the_clocks_change_too():
     times = np.array([ms(2024, 3, 30, 23, 30, zone=zone), ms(2024, 3, 31, 3, 30, zone=zone)])
     assert ago(times, ms(2024, 3, 31, 9, zone=zone), zone).tolist() == [YESTERDAY + 23, TODAY + 3]
     assert ago(times, ms(2024, 3, 31, 9, zone=zone)).tolist() == [YESTERDAY + 22, TODAY + 1]
+
+
+SENSITIVE_WORDS = {
+    "en": ("health", "ill", "sick", "diseas", "pregnan", "disab", "religio", "faith", "god", "sex", "gay", "gender", "politic",
+           "party", "race", "ethnic", "age of", "because you are", "you seem", "people like you"),
+    "zh": ("健康", "疾病", "生病", "怀孕", "残疾", "宗教", "信仰", "性", "政治", "党", "种族", "民族", "因为您是"),
+}  # fmt: skip
+"""A language without a line here fails the test below: whoever adds one says what must not be said in it."""
+
+
+@pytest.mark.parametrize("code", sorted(languages()))
+def test_no_sentence_can_say_what_a_person_is_only_what_they_did(code):
+    text = files("stream.reasons").joinpath("languages", f"{code}.toml").read_text(encoding="utf-8")
+    said = " ".join(_texts_of(tomllib.loads(text))).casefold()
+
+    for word in SENSITIVE_WORDS[code]:
+        found = word in said if code == "zh" else re.search(rf"\b{word}", said)
+        assert not found, f"{code}.toml says {word!r}"
+
+
+def _texts_of(table):
+    for value in table.values() if isinstance(table, dict) else table:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            yield from _texts_of(value)

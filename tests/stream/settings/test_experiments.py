@@ -82,6 +82,7 @@ def test_experiments_are_in_the_order_of_their_names_and_salts_are_names_unless_
         (f"[experiments.x]\n{TWO}changes.c.home.diversity = 0.3", "names the arm 'c'"),
         (f"[experiments.x]\n{TWO}changes.control.cart.diversity = 0.3", "no placement 'cart'"),
         (f"[experiments.x]\n{TWO}changes.control.home.slots = 3", "`slots` is the same in all arms"),
+        (f"[experiments.x]\n{TWO}changes.control.home.audience = 'minors'", "`audience` is the same in all arms"),
         (f"[experiments.x]\n{TWO}changes.control.home.diverse = 3", "`experiments.x.changes.control.home.diverse`"),
         (f"[experiments.x]\n{TWO}changes.control.home.diversity = 3", "`experiments.x.changes.control.home.diversity`"),
         (f"[experiments.x]\n{TWO}salt = 'y'\n[experiments.y]\n{TWO}", "experiments 'x' and 'y' have the same salt"),

@@ -72,3 +72,27 @@ def test_an_arm_changes_placements_that_are_there() -> None:
     assert found.placement_of("home", "x", "b").diversity == 0.0
     with pytest.raises(SettingsError, match="arm 'b': there is no placement 'cart'"):
         load_settings(**experiment(diversity=0.5))
+
+
+def test_minors_are_kept_from_something_or_the_settings_are_refused() -> None:
+    kids = {"placements": {"kids": PlacementSettings.model_validate({"audience": "minors"})}}
+    load_settings(sensitive_categories=("Health*",), **kids)
+    with pytest.raises(SettingsError, match="'kids' is for minors, but sensitive_categories names nothing") as refused:
+        load_settings(**kids)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("pattern", ["", "  ", "*", "?*", "a\nb", "x" * 201])
+def test_a_pattern_of_categories_that_means_nothing_or_everything_is_refused(pattern: str) -> None:
+    with pytest.raises(SettingsError, match=r"sensitive.categories") as refused:
+        load_settings(sensitive_categories=("toys", pattern))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENCHANT_SENSITIVE_CATEGORIES", '["Health*", "Politics"]')
+    assert load_settings().sensitive_categories == ("Health*", "Politics")
+    monkeypatch.setenv("PENCHANT_SENSITIVE_CATEGORIES", "Health*")
+    with pytest.raises(SettingsError, match=r"PENCHANT_SENSITIVE_CATEGORIES is no JSON\.") as refused:
+        load_settings()
+    assert "\n" not in str(refused.value)
