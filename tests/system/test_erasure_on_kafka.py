@@ -104,7 +104,8 @@ def test_a_hundred_erasures_amid_events_and_a_kill_leave_what_a_run_without_thes
         worker.kill()
         asking.send(again[30:])
         topics.produce(topics.settings.topic_events, events(300, USERS, ITEMS, seed=3))
-        with WorkerProcess(topics.settings, tmp_path / "a") as other:
+        # Two take over, so that partitions move while people wait to be erased.
+        with WorkerProcess(topics.settings, tmp_path / "a") as other, WorkerProcess(topics.settings, tmp_path / "b"):
             got = {each.receipt.request_id: each.receipt for each in asking.receipts(again, TIMEOUT_S)}
             finish(other, topics)
             check(topics, {user.encode() for user in {*first, *second}})
