@@ -174,8 +174,8 @@ def show_receipt(receipt: Receipt, *, brief: bool = False) -> None:
     for why, items in receipt.waiting.items():
         say(out, f"  waits for the item's row to be made anew ({why.replace('_', ' ')}): {', '.join(items) or 'all'}")
     for held in receipt.still_held:
-        until = "until you do it" if held.until_ms is None else f"until {_date(held.until_ms)}"
-        say(out, f"  still in {held.where} {until}: {held.why}")
+        until = "" if held.until_ms is None else f" until {_date(held.until_ms)}"
+        say(out, f"  still in {held.where}{until}: {held.why}")
     if receipt.models:
         say(out, f"  learned from them, too: {', '.join(receipt.models)}; train again")
     if is_unsigned(receipt):

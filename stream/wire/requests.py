@@ -46,7 +46,7 @@ class StillHeld(msgspec.Struct, frozen=True, gc=False):
     where: str
     why: str
     until_ms: int | None = None
-    """None: until somebody does what `why` says."""
+    """None: for as long as the topic keeps it, or until somebody does what `why` says."""
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="receipt"):
