@@ -26,6 +26,7 @@ from stream.settings.memory import MemorySettings
 from stream.settings.outcomes import OutcomeSettings
 from stream.settings.placements import HOME, misfit
 from stream.settings.ranking import RankingSettings
+from stream.settings.releases import ReleaseSettings
 from stream.settings.secret_files import SUFFIX, SecretFiles, is_secret
 from stream.settings.security import SecuritySettings
 from stream.settings.serve import ServeSettings
@@ -54,6 +55,7 @@ _ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 class Settings(
     # The last one's fields come first, in errors and in the table of all settings.
     RankingSettings,
+    ReleaseSettings,
     Experiments,
     OutcomeSettings,
     EventSettings,
