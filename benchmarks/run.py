@@ -40,12 +40,13 @@ BENCHMARKS = (
     "serve",
     "costs",
     "erasure",
+    "privacy",
 )
 RESULTS = Path(__file__).parent / "results"
 PEERS = Path(__file__).parent / "peers"
 KAFKA_POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"
 PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "msgspec", "numpy", "starlette", "uvicorn",
-            "onnxruntime", "onnxruntime-gpu", "tokenizers", "torch")  # fmt: skip
+            "onnxruntime", "onnxruntime-gpu", "tokenizers", "torch", "opendp", "opacus")  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,6 +3,9 @@
 A trend is a sum of exp(-age / tau) over engagements, so of those older than W each adds at most e^(-W/tau + W/tau') times as
 much to it as to a slower one. What is left after taking that off can only come from younger ones, each adding at most 1: the
 rest is a lower bound of how many there were within W.
+
+Whoever is told may be one of those who are counted, so `others_min` others are more than so many people. With a few, such
+a sentence would say what somebody did whom the reader may know.
 """
 
 from __future__ import annotations
@@ -23,13 +26,13 @@ NEW_BELOW = 5
 NEW: Final = 1
 """Hardly anybody engaged with it, and nobody longer ago than `NEW_MS`."""
 THIS_WEEK: Final = 2
-"""At least `FEW` engagements in the last seven days."""
+"""At least `FEW` engagements in the last seven days, by so many others."""
 LATELY: Final = 4
-"""At least one in the last sixty days."""
+"""By at least so many others in the last sixty days; by anybody where none are asked for."""
 MANY_PEOPLE: Final = 8
-"""At least `MANY` ever."""
+"""At least `MANY` ever, by so many others."""
 SOMEBODY: Final = 16
-"""At least one ever."""
+"""By at least so many others ever; by anybody where none are asked for."""
 ALL_FACTS: Final = NEW | THIS_WEEK | LATELY | MANY_PEOPLE | SOMEBODY
 
 FEW, MANY = 3.0, 20.0
@@ -38,8 +41,11 @@ WEEK_MS, SIXTY_DAYS_MS = 7 * DAY_MS, 60 * DAY_MS
 _DAY, _WEEK = TREND_DAYS.index(1.0), TREND_DAYS.index(7.0)
 
 
-def item_facts(items: NDArray[np.int32], stats: ItemStatistics, now_ms: int) -> NDArray[np.uint8]:
-    """Facts of `items` (any shape, dense indices; -1 has none), as bits, at `now_ms` in event time."""
+def item_facts(items: NDArray[np.int32], stats: ItemStatistics, now_ms: int, others_min: int = 0) -> NDArray[np.uint8]:
+    """Facts of `items` (any shape, dense indices; -1 has none), as bits, at `now_ms` in event time.
+
+    What is told of others is a fact of an item only where there were at least `others_min` of them.
+    """
     if not len(stats.count):
         return np.zeros(items.shape, np.uint8)
     at = np.maximum(items, 0)
@@ -49,10 +55,10 @@ def item_facts(items: NDArray[np.int32], stats: ItemStatistics, now_ms: int) -> 
     is_new = (count < NEW_BELOW) & ((first_ms == NEVER_MS) | (now_ms - first_ms <= NEW_MS))
     facts = (
         np.where(is_new, NEW, 0)
-        | np.where(_at_least(trend, _DAY, WEEK_MS) >= FEW, THIS_WEEK, 0)
-        | np.where(_at_least(trend, _WEEK, SIXTY_DAYS_MS) > 0.0, LATELY, 0)
-        | np.where(count >= MANY, MANY_PEOPLE, 0)
-        | np.where(count > 0, SOMEBODY, 0)
+        | np.where(_at_least(trend, _DAY, WEEK_MS) >= max(FEW, others_min + 1), THIS_WEEK, 0)
+        | np.where(_at_least(trend, _WEEK, SIXTY_DAYS_MS) > others_min, LATELY, 0)
+        | np.where(count >= max(MANY, others_min + 1), MANY_PEOPLE, 0)
+        | np.where(count > others_min, SOMEBODY, 0)
     )
     return np.where(items >= 0, facts, 0).astype(np.uint8)
 

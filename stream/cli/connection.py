@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream.display.terminal import stderr
+from stream.errors import SettingsError
 from stream.kafka.reach import wait_for_broker
 from stream.kafka.security import check_security
 from stream.settings import Settings, load_settings
@@ -20,6 +21,19 @@ def connected(**flags: Any) -> Settings:
     settings = load_settings(**flags)
     reach(settings)
     return settings
+
+
+def refuse_releases(settings: Settings) -> None:
+    """What serves ranks with exact statistics so far; nobody is to believe otherwise.
+
+    Raises:
+        SettingsError: dp_epsilon is set.
+    """
+    if settings.dp_epsilon > 0.0:
+        raise SettingsError(
+            f"dp_epsilon is {settings.dp_epsilon:g}, but what serves ranks with exact item statistics.",
+            "leave dp_epsilon at 0 here; `penchant evaluate rankings --models penchant_private` is what reads it",
+        )
 
 
 def reach(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from stream.cli import options
 from stream.cli.apps import SETTINGS_NOTE, command_app, teach
-from stream.cli.connection import connected
+from stream.cli.connection import connected, refuse_releases
 from stream.serve.app import run_serve
 
 app = command_app()
@@ -49,4 +49,5 @@ def serve(
         serve_data_dir=serve_data_dir,
         log_level=log_level,
     )
+    refuse_releases(settings)
     run_serve(settings)

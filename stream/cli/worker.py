@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stream.cli import options
 from stream.cli.apps import SETTINGS_NOTE, command_app, teach
-from stream.cli.connection import connected
+from stream.cli.connection import connected, refuse_releases
 from stream.worker.app import run_worker
 
 app = command_app()
@@ -48,4 +48,5 @@ def worker(
         top_k=top_k,
         repeat_purchases=repeat_purchases,
     )
+    refuse_releases(settings)
     run_worker(settings)

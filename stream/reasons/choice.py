@@ -21,6 +21,8 @@ from stream.reasons.sentence import LEAST_SHARE, MAX_CAUSES, claim_of
 STRONGEST: Final = 8
 """Causes of a place looked at, strongest first."""
 
+_NONE: Final = CLAIMS.index("none")
+
 NAMED: Final = -1
 """For a claim: behaviours are named instead."""
 
@@ -91,7 +93,8 @@ def choose(
     if told_of_place is not None:
         claim = np.where(told_of_place >= 0, told_of_place, claim)
         is_explored = is_explored | (told_of_place >= 0)
-    may_name = ~is_explored & ((most <= 0.0) | (personal >= most))
+    # Where nothing may be said of others, the next best reason that is true is what the person did themselves.
+    may_name = ~is_explored & ((most <= 0.0) | (personal >= most) | ((claim == _NONE) & (personal > 0.0)))
     f = len(user)
     made = Choice(np.full((f, MAX_CAUSES), -1), claim, np.zeros(f, np.int64), np.zeros(f, np.bool_))
     _name(told.value, told.title, told.item, item, bounds, may_name, made.named, made.claim)

@@ -49,6 +49,9 @@ def title_of(text: str) -> str:
     return text.translate(all_quotes()).strip() or "…"
 
 
+ABOUT_OTHERS = ("sequence", "context")
+"""Parts that are said as what others often do, whenever enough of them did."""
+
 OWN = "own"
 """As a claim: the one cause is a behaviour with the item itself."""
 
@@ -89,7 +92,7 @@ def _say_together(language: Language, causes: Sequence[Cause]) -> str:
 
 def claim_of(part: str, facts: int) -> str:
     """What may be said of the largest impersonal part, "" for none above 0: a key of `stream.reasons.language.CLAIMS`."""
-    if part in ("sequence", "context", "rules"):
+    if part == "rules" or (part in ABOUT_OTHERS and facts & SOMEBODY):
         return part
     if part == "trend" and facts & (THIS_WEEK | LATELY):
         return "trend_this_week" if facts & THIS_WEEK else "trend"

@@ -512,7 +512,10 @@ class Refresher:
             self._settings.contributions_max,
             self._versions_of(ranked, encoder),
             SentenceContext(
-                item_facts(ranked.items, knowledge.stats, told_at_ms), told_at_ms, self._zone, self._phrases
+                item_facts(ranked.items, knowledge.stats, told_at_ms, self._settings.reasons_min_others),
+                told_at_ms,
+                self._zone,
+                self._phrases,
             ),
         )
 

@@ -28,6 +28,7 @@ from stream.settings.outcomes import OutcomeSettings
 from stream.settings.placements import HOME, MINORS, misfit
 from stream.settings.privacy import PrivacySettings
 from stream.settings.ranking import RankingSettings
+from stream.settings.releases import ReleaseSettings
 from stream.settings.safety import SafetySettings
 from stream.settings.secret_files import SUFFIX, SecretFiles, is_secret
 from stream.settings.security import SecuritySettings
@@ -58,6 +59,7 @@ class Settings(
     # The last one's fields come first, in errors and in the table of all settings.
     SafetySettings,
     RankingSettings,
+    ReleaseSettings,
     Experiments,
     OutcomeSettings,
     PrivacySettings,

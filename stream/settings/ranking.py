@@ -20,6 +20,11 @@ class RankingSettings(BaseModel):
     contributions_max: Annotated[int, Field(ge=0)] = Field(
         8, description="Behaviours listed per reason, strongest first; the others are summed up. 0 = list all"
     )
+    reasons_min_others: Annotated[int, Field(ge=0)] = Field(
+        10,
+        description="A reason speaks of what others did only where at least so many others did it; else it names the "
+        "person's own behaviours, or claims nothing",
+    )
     explained_users: Annotated[float, Field(ge=0, le=1)] = Field(
         1.0, description="Share of users whose lists come with reasons, chosen by their id; 0 = nobody's"
     )

@@ -55,11 +55,12 @@ def reason(
             personal += value
         elif value > most and name != FEEDBACK:  # it says nothing of the item
             most, part = value, name
-    if causes and (not part or personal >= most):
+    claim = claim_of(part, facts)
+    if causes and (not part or personal >= most or (claim == "none" and personal > 0.0)):
         chosen = _to_name(causes, own)
         if chosen:
             return chosen, OWN if chosen[0].title == own else ""
-    return [], claim_of(part, facts)
+    return [], claim
 
 
 def _to_name(causes: Sequence[Cause], own: str | None) -> list[Cause]:

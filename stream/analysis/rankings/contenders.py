@@ -13,6 +13,7 @@ from models.ranking.features import PARTS
 from models.sequence.graph import KINDS
 from models.training.two_tower import two_tower
 from stream.analysis.rankings.penchant import of_candidates, serving, with_architecture, with_default_weights, without
+from stream.analysis.rankings.private import serving_releases
 from stream.analysis.rankings.sequence import ARCHITECTURE, SequenceAlone, alone
 from stream.errors import UsageError
 from stream.settings import Settings
@@ -26,12 +27,13 @@ OWN: Final[dict[str, Callable[[Settings], Factory]]] = {
 
 VARIANTS: Final[dict[str, Callable[[Settings], Factory]]] = {
     "penchant_candidates": of_candidates,
+    "penchant_private": serving_releases,
     **{f"penchant_without_{part}": without(part) for part in PARTS},
     **{f"penchant_{kind}": with_architecture(kind) for kind in KINDS if kind != ARCHITECTURE},
     **{f"sequence_{kind}": alone(kind) for kind in KINDS if kind != ARCHITECTURE},
 }
-"""Judged only if they are named: what the choice of candidates costs, what each part brings, and each
-architecture of the sequence model."""
+"""Judged only if they are named: what the choice of candidates costs, what statistics under differential privacy
+cost, what each part brings, and each architecture of the sequence model."""
 
 
 OTHERS: Final[dict[str, Factory]] = BASELINES | {"two_tower": two_tower}

@@ -17,7 +17,7 @@ DAY_MS = 86_400_000
 NOW_MS = 1_767_225_600_000
 
 
-def facts_of(ages_days, idle_days=0.0):
+def facts_of(ages_days, idle_days=0.0, others_min=0):
     """Of one item engaged with so many days before its newest engagement, which was `idle_days` ago."""
     index = ItemIndex()
     index.intern(np.array([item_hash("a")], np.uint64))
@@ -29,7 +29,7 @@ def facts_of(ages_days, idle_days=0.0):
         stats.put([0], [pack_record(ItemRecord(len(ages_days), first, newest, trend))])
     else:
         stats.cover(1)
-    return int(item_facts(np.array([[0, -1]], np.int32), stats, NOW_MS)[0, 0])
+    return int(item_facts(np.array([[0, -1]], np.int32), stats, NOW_MS, others_min)[0, 0])
 
 
 def test_an_item_nobody_touched_is_new_and_nothing_else():
@@ -46,6 +46,18 @@ def test_one_that_a_crowd_wanted_a_month_ago_is_not_popular_this_week():
 
 def test_one_that_somebody_wanted_years_ago_is_neither_new_nor_wanted_lately():
     assert facts_of([0.0, 1.0], idle_days=700) == SOMEBODY
+
+
+def test_ten_others_are_eleven_people_because_the_reader_may_be_one_of_them():
+    assert facts_of([0.0] * 10, others_min=10) == 0
+    assert facts_of([0.0] * 11, others_min=10) == LATELY | SOMEBODY, "within a week is a lower bound: 11 are not proven"
+    assert facts_of([0.0] * 12, others_min=10) == THIS_WEEK | LATELY | SOMEBODY
+    assert facts_of([0.0] * 11 + [300.0] * 11, idle_days=20, others_min=10) == MANY_PEOPLE | SOMEBODY
+
+
+def test_of_few_others_nothing_is_told_however_popular_twenty_are():
+    assert facts_of([0.0] * 30, others_min=30) == 0
+    assert facts_of([0.0] * 32, others_min=30) == THIS_WEEK | LATELY | MANY_PEOPLE | SOMEBODY
 
 
 def test_no_item_has_no_facts():

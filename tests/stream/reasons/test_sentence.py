@@ -137,8 +137,11 @@ def test_what_shows_no_interest_is_no_reason_even_if_it_raised_the_score(action)
         ({"trend": 0.2}, SOMEBODY, "Others have been interested in this.", "有人关注过。"),
         ({"trend": 0.1, "popularity": 0.2}, ALL_FACTS, "Popular with many people.", "大家都喜欢。"),
         ({"popularity": 0.2}, SOMEBODY, "Others have been interested in this.", "有人关注过。"),
-        ({"sequence": 0.2}, 0, "Often comes next after what you looked at.", "看过这些内容的人，接下来常会选择它。"),
-        ({"context": 0.2}, 0, "People often want this at this time.", "人们常在这个时候想要它。"),
+        ({"sequence": 0.2}, SOMEBODY, "Often comes next after what you looked at.", "看过这些内容的人，接下来常会选择它。"),
+        ({"context": 0.2}, SOMEBODY, "People often want this at this time.", "人们常在这个时候想要它。"),
+        ({"sequence": 0.2}, 0, "A suggestion: nothing particular speaks for it yet.",
+         "一个建议：目前还没有特别的理由。"),
+        ({"context": 0.2}, NEW, "New, and we are curious whether you like it.", "新上架，想知道您是否喜欢。"),
         ({"age": 0.2}, NEW, "New, and we are curious whether you like it.", "新上架，想知道您是否喜欢。"),
         ({"age": 0.2}, 0, "Chosen by how long it has been here.", "参考了它上架的时间。"),
         ({}, NEW, "New, and we are curious whether you like it.", "新上架，想知道您是否喜欢。"),
@@ -149,6 +152,13 @@ def test_what_shows_no_interest_is_no_reason_even_if_it_raised_the_score(action)
 def test_an_impersonal_part_is_called_what_it_is_as_far_as_the_facts_prove_it(parts, facts, english, chinese):
     said = explain([], parts, facts)
     assert (said.en, said.zh) == (english, chinese)
+
+
+def test_where_nothing_may_be_said_of_others_the_own_behaviours_are_named_though_they_weigh_less():
+    causes = [Cause("view", "Tea", 0.1)]
+    assert explain(causes, {"co_occurrence": 0.1, "trend": 0.9}, SOMEBODY).en == "Others have been interested in this."
+    assert explain(causes, {"co_occurrence": 0.1, "trend": 0.9}, 0).en == "Because you viewed “Tea”."
+    assert explain(causes, {"co_occurrence": -0.1, "trend": 0.9}, 0).en == languages()["en"].claims["none"]
 
 
 def test_a_place_given_to_learn_says_so():
