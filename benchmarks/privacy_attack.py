@@ -81,7 +81,7 @@ def _added(found: Counted, budget: Budget, users: I8) -> list[NDArray[np.int64]]
 
 def _series_of(user: I8, what: I8, release: I8, coefficients: I8, users: I8) -> list[NDArray[np.int64]]:
     order = np.argsort(user, kind="stable")
-    starts, ends = (np.searchsorted(user[order], users, side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    starts, ends = (np.searchsorted(user[order], users, side=side) for side in ("left", "right"))
     added = []
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         at = release[order[start:end]].tolist()
