@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import F8, I8
-from models.privacy.bounds import Contribution, Promise
+from models.privacy.bounds import Contribution, Promise, checked_releases
 from models.privacy.continual import Factor, Weighting, encoded, factor, weighting
 from models.privacy.noise import noised, scale_for
 
@@ -53,9 +53,10 @@ def budget(promise: Promise, contribution: Contribution, releases: int, pairs_we
     """What so many releases cost.
 
     Raises:
+        PrivacyBoundsError: as `bounds.checked_releases`.
         NoOpenDPError: OpenDP is not installed.
     """
-    items, pairs = factor(releases), factor(releases, pairs_weight)
+    items, pairs = factor(checked_releases(releases)), factor(releases, pairs_weight)
     scale = scale_for(promise, sensitivity(contribution, items, pairs))
     return Budget(promise, contribution, releases, items, pairs, scale)
 
