@@ -12,7 +12,6 @@ from kafka_records import event_record
 from stream.errors import DeliveryError, InvariantError
 from stream.kafka.types import TopicPartition
 from stream.metrics import Metrics
-from stream.partitions.users import UserPartition
 from stream.settings import Settings, load_settings
 from stream.storage.rocks import DataDirectory
 from stream.worker.commit import Committer
@@ -111,12 +110,12 @@ class Broker:
 
 class World:
     def __init__(self, path: Path) -> None:
-        self.settings = load_settings(data_dir=path)
+        self.settings = load_settings(keep_contributions=False, data_dir=path)
         self.directory = DataDirectory(path, 8 * MIB, 8 * MIB)
         self.stores = self.directory.stores("users")
         self.store = self.stores[0]
         self.tracker = Tracker(self.settings, Metrics())
-        self.users = self.tracker.users[0] = UserPartition(0, self.store)
+        self.users = self.tracker.users[0] = self.tracker.new_users(0, self.store)
         self.broker = Broker(self.settings)
         made: Any = self.broker
         consumer: Callable[[], Any] = lambda: made  # noqa: E731
