@@ -27,7 +27,8 @@ ROLES: Final[dict[Role, str]] = {
     "serve": "`penchant serve`; with events over HTTP",
     "producer": "whoever sends events and the catalogue",
     "reader": "whoever consumes lists and attribution records, in a group whose name begins with `GROUP_ID-reader`",
-    "operator": "`penchant topics create`, `items load`, `rules`, `models`, `dead-letter`, `doctor`, `backup`",
+    "operator": "`penchant topics create`, `items load`, `rules`, `models`, `dead-letter`, `doctor`, `backup`, "
+    "`erase`, `person`",
 }
 
 _RESOURCES: Final[dict[Kind, ResourceType]] = {

@@ -138,6 +138,8 @@ def unpack(value: bytes) -> Contributions:
         parts.append(np.frombuffer(value, kind, number, at))
         at += size
     engagements, seen, earned, given = parts
+    if (engagements["before"] > HISTORY).any() or (given["engagement"] >= len(engagements)).any():
+        raise CorruptStateError("contributions name items before an engagement that cannot be")
     return Contributions(
         engagements, seen, earned, given, (pair_decay, forward_decay), closed, bool(flags & _IS_INCOMPLETE)
     )

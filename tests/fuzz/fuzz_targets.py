@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from places import GOLDEN
 
@@ -20,13 +21,16 @@ from stream.dead_letters.listing import line_of
 from stream.errors import CorruptStateError, UsageError
 from stream.rules.conditions import parse
 from stream.rules.rule import from_json, to_json
+from stream.state import contributions
 from stream.state.ledger import Ledgers
 from stream.state.log_mark import read_log, read_meant
 from stream.state.owed import read_mark
 from stream.state.record import NEVER, States, pack, unpack
+from stream.state.standing import read_standing
 from stream.state.told import read_told
 from stream.wire.decode import DecodedItem, DecodeLimits, Rejected, decode_event, decode_item
 from stream.wire.records import read_attribution
+from stream.wire.requests import read_receipt, read_request, signed_bytes
 from stream.worker.intake import read_chunk
 
 LIMITS: Final = DecodeLimits(1_000_000, 0, 86_400_000)
@@ -49,7 +53,29 @@ def event(data: bytes) -> None:
     record = SimpleNamespace(key=key, value=value, offset=5, timestamp=NOW_MS, partition=0, headers=())
     alone = decode_event(key, value, NOW_MS, LIMITS)
     chunk = read_chunk([record], LIMITS, _names)
-    assert (len(chunk.refused) == 1) == isinstance(alone, Rejected), (alone, chunk)
+    assert (len(chunk.refused) + len(chunk.requests) == 1) == isinstance(alone, Rejected), (alone, chunk)
+
+
+def request(data: bytes) -> None:
+    """What a person asks for, or what is said of it; what is read can be signed and written again."""
+    found = read_request(data)
+    if found is not None:
+        assert read_request(msgspec.json.encode(found)) == found
+        signed_bytes(found)
+    try:
+        read_receipt(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+
+
+def added(data: bytes) -> None:
+    """What a person has added, packed: refused, or written again to the same, and good to be taken out."""
+    try:
+        found = contributions.unpack(data)
+    except CorruptStateError:
+        return
+    assert contributions.pack(found)[2:] == data[2:]
+    contributions.withdrawn([found], 64)
 
 
 def item(data: bytes) -> None:
@@ -134,7 +160,7 @@ def condition(data: bytes) -> None:
 
 def marks(data: bytes) -> None:
     """Small records beside the states."""
-    for read in (read_mark, read_told, read_log, read_meant):
+    for read in (read_mark, read_told, read_log, read_meant, read_standing):
         try:
             read(data)
         except CorruptStateError:
@@ -143,8 +169,6 @@ def marks(data: bytes) -> None:
 
 def reasons(data: bytes) -> None:
     """A record of the attributions topic."""
-    import msgspec  # noqa: PLC0415
-
     try:
         read_attribution(data)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -162,6 +186,10 @@ def _json(*names: str, key: bytes = b"") -> list[bytes]:
 EVENTS = ("event-v1-full.json", "event-v1-minimal.json", "event-v1-query.json", "event-v1-unknown-fields.json")
 TARGETS: Final = {
     "event": Target(event, _json(*EVENTS, key=b"u1\0")),
+    "request": Target(
+        request, [b'{"user_id":"u1","request":"rectify","request_id":"r1","item_id":"i1","requested_at":1}']
+    ),
+    "added": Target(added, _hex("contributions_v1.hex")),
     "item": Target(item, _json("item-v1-full.json", "item-v1-minimal.json", key=b"i1\0")),
     "state": Target(state, _hex("state-v1.hex")),
     "ledger": Target(ledger, Ledgers(1).pack(ROW)),
@@ -172,6 +200,6 @@ TARGETS: Final = {
         rule, [b'{"kind":"deny","where":"price > 9"}', b'{"kind":"boost","by":0.5,"where":"brand = \'a\'"}']
     ),
     "condition": Target(condition, [b"price > 9 AND brand IN ('a', 'b')", b"title LIKE '%x%' OR NOT stock"]),
-    "marks": Target(marks, _hex("owed_mark_v1.hex", "told_mark_v1.hex", "log_mark_v1.hex")),
+    "marks": Target(marks, _hex("owed_mark_v1.hex", "told_mark_v1.hex", "log_mark_v1.hex", "standing_mark_v1.hex")),
     "reasons": Target(reasons, _json("attribution-reasons-v2.json", "attribution-outcome-v1.json")),
 }

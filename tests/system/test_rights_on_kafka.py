@@ -156,10 +156,12 @@ def test_an_operator_may_do_all_that_operators_do(asking: Asking, asked: dict[st
         "doctor", "topics create", "topics list",
         f"items load {tmp_path / 'items.csv'}", f"rules apply {tmp_path / 'rules.toml'}",
         "rules list", "models list", "dead-letter list", "dead-letter replay --all", "dead-letter purge --all --yes",
-        f"backup {tmp_path / 'backup'}",
+        f"backup {tmp_path / 'backup'}", "person export u1",
     ):  # fmt: skip
         done = command_as(asking, "operator", command, tmp_path)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    done = command_as(asking, "operator", "erase u1 --wait-s 1", tmp_path)
+    assert "did not come within 1 s" in done.stderr, "nobody works, and the request stands"
     denied = {used for verdict, used in _asked(asking, begins)["operator"] if verdict == "Denied"}
     assert {used for used in denied if used.kind != "cluster"} == set()
 

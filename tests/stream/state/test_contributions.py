@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import GOLDEN
 
 from stream.errors import CorruptStateError
 from stream.state import contributions as state
@@ -85,6 +86,17 @@ def test_keys_of_closed_records_name_their_person_whatever_the_id_holds() -> Non
     for user in (b"u", b"a\x00b", b"x" * 128):
         assert user_of_closed(closed_key(user, 7)) == user
     assert closed_key(b"ab", 1) != closed_key(b"a", 1)
+
+
+def golden() -> state.Contributions:
+    made = added(none(DECAYS), engaged(3, [[], [1], [7, 1]]), [(5, True), (6, False)], [(1, 2, 3, 4, 0.5)])
+    return made._replace(closed=2, is_incomplete=True)
+
+
+def test_version_1_is_read_and_written_as_it_was() -> None:
+    stored = bytes.fromhex("".join((GOLDEN / "contributions_v1.hex").read_text().split()))
+    assert pack(golden()) == stored
+    assert withdrawn([unpack(stored)], 64).item.tolist() == withdrawn([golden()], 64).item.tolist()
 
 
 @pytest.mark.parametrize("value", [b"", b"\x02", pack(none(DECAYS))[:-1], b"\x09" + pack(none(DECAYS))[1:]])

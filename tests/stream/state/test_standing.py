@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from places import GOLDEN
 
 from stream.errors import CorruptStateError
 from stream.state.standing import Standing, erased_key, pack_standing, read_standing
@@ -13,6 +14,11 @@ from stream.state.standing import Standing, erased_key, pack_standing, read_stan
 )
 def test_a_mark_comes_back_as_it_was(standing: Standing) -> None:
     assert read_standing(pack_standing(standing)) == standing
+
+
+def test_version_1_is_read_and_written_as_it_was() -> None:
+    stored = bytes.fromhex((GOLDEN / "standing_mark_v1.hex").read_text().strip())
+    assert pack_standing(Standing("objecting", 77, 1_767_225_600_000)) == stored
 
 
 @pytest.mark.parametrize("value", [b"", b"\x01", b"\x02" + bytes(17), b"\x01\x09" + bytes(16)])
