@@ -143,6 +143,13 @@ def unpack(value: bytes) -> Contributions:
     )
 
 
+def not_all(value: bytes) -> bytes | None:
+    """A packed record that says that there is more than it holds; None: it says so already, or cannot be read."""
+    if len(value) < _HEADER.size or value[0] != _VERSION or value[1] & _IS_INCOMPLETE:
+        return None
+    return bytes([value[0], value[1] | _IS_INCOMPLETE]) + value[2:]
+
+
 def closed_key(user: bytes, number: int) -> bytes:
     """Key of the closed record of this number."""
     return CLOSED_PREFIX + bytes([len(user)]) + user + struct.pack(">I", number)

@@ -211,3 +211,71 @@ def test_old_events_that_are_read_again_do_not_bring_anybody_back(shop) -> None:
     assert world.users.standing.n_erased == 1
     world.users.standing.forget_before(10**9)
     assert world.users.standing.n_erased == 0
+
+
+def reopened(world: World, **given) -> World:
+    """The same directory, by a worker with other settings."""
+    world.close()
+    return World(world.path, **given)
+
+
+def test_what_was_written_down_is_taken_out_and_deleted_after_it_was_switched_off(tmp_path: Path) -> None:
+    log = random_log(3)
+    log.add("user-3", request("user-3", "erase", "r"), NOW_MS + 10**9)
+    world = World(tmp_path / "off")
+    world.read(log[:-1])
+    world.commit()
+    world = reopened(world, keep_contributions=False)
+    world.read(log[-1:])
+    world.commit()
+    never = run(tmp_path / "never", log.without({"user-3"}))
+    assert_same(world, never)
+    assert not world.receipts[0].exact
+    world.close()
+    never.close()
+
+
+def test_a_receipt_says_that_not_all_was_written_down_where_it_was_off_for_a_time(tmp_path: Path) -> None:
+    log = random_log(3)
+    world = World(tmp_path / "gap")
+    world.read(log[:200])
+    world.commit()
+    world = reopened(world, keep_contributions=False)
+    world.read(log[200:400])
+    world.commit()
+    world.read(log[400:450])
+    world.commit()
+    world = reopened(world)
+    world.read(log[450:])
+    world.commit()
+    ask(world, log, "user-3", "erase")
+    assert "not_written_down" in world.receipts[-1].waiting
+    world.close()
+
+
+def test_where_it_was_always_off_nothing_is_written_down(tmp_path: Path) -> None:
+    world = World(tmp_path / "off", keep_contributions=False)
+    assert world.users.contributions is None
+    world.close()
+
+
+def test_nothing_is_left_of_who_expires_if_the_worker_crashes_right_after(shop) -> None:
+    world, _ = shop
+    world.users.expire(b"user-3")
+    world.commit()
+    world.crash()
+    assert not any(b"user-3" in key for key in world.people())
+
+
+def test_who_is_erased_again_before_the_first_erasure_is_in_the_store_gets_a_receipt_of_nothing(shop) -> None:
+    world, log = shop
+    for request_id in ("r1", "r2"):
+        log.add("user-3", request("user-3", "erase", request_id), NOW_MS + 10**9)
+        world.read(log[-1:])
+        if request_id == "r1":
+            first = world.tracker.take(world.users)  # its snapshot is taken, and nothing of it written yet
+    world.users.store.write(first.values, None)
+    world.commit()
+    (receipt,) = world.receipts
+    assert receipt.exact
+    assert receipt.waiting == {}
