@@ -279,3 +279,26 @@ def test_who_is_erased_again_before_the_first_erasure_is_in_the_store_gets_a_rec
     (receipt,) = world.receipts
     assert receipt.exact
     assert receipt.waiting == {}
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+def test_a_long_history_that_comes_at_once_fits_the_changelog_and_can_be_taken_out(
+    tmp_path: Path, rectified: bool
+) -> None:
+    chosen, log = random.Random(1), random_log(9)
+    for n in range(3_000):  # in no order of time, so that the items before each are written out
+        late_ms = chosen.randrange(5 * 86_400_000)
+        more = {"event_id": f"a{n}"}
+        log.add("avid", event("avid", "view", f"thing-{n}", NOW_MS + 10**8 - late_ms, **more), NOW_MS + 10**8)
+        log.add("avid", event("avid", "impression", f"item-{n % 25}", NOW_MS + 10**8, event_id=f"s{n}"), NOW_MS + 10**8)
+    world = World(tmp_path / "avid", neighbours_max=1000)
+    world.read(log, 1_000)
+    world.commit()
+    if rectified:
+        ask(world, log, "avid", "rectify", item_id="thing-5")
+    assert max(len(value) for value in world.people().values()) < 500_000
+    never = run(tmp_path / "never", log.without({"avid"}), neighbours_max=1000)
+    ask(world, log, "avid", "erase", "r2")
+    assert_same(world, never)
+    world.close()
+    never.close()
