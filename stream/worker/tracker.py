@@ -370,10 +370,15 @@ class Tracker:
         return self.renewal.aged(now, self._settings.list_max_age_s)
 
     def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published | None]:
-        """Fresh lists for users of one partition, with their reasons, in the order of `due`; None: it cannot be made."""
-        published = self.refresher.refresh(self.users[partition], due, now_ms, now)
-        self.renewal.note_early(partition, [d.key for d in due], self._unreflected())
-        return published
+        """Fresh lists for users of one partition, with their reasons, in the order of `due`; None: it cannot be made, or is not
+        to be."""
+        users = self.users[partition]
+        # Who asked that nothing of theirs is used comes here all the same: by stored lists, by marks of lists that are owed.
+        wanted = [users.standing.of(d.key) is None for d in due]
+        asked = [d for d, is_wanted in zip(due, wanted, strict=True) if is_wanted]
+        made = iter(self.refresher.refresh(users, asked, now_ms, now))
+        self.renewal.note_early(partition, [d.key for d in asked], self._unreflected())
+        return [next(made) if is_wanted else None for is_wanted in wanted]
 
     def _unreflected(self) -> int:
         """Engagements applied here that the statistics do not include yet."""

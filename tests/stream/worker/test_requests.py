@@ -10,6 +10,7 @@ from erasure_world import Log, World, assert_same, event, random_log, request
 from kafka_records import NOW_MS
 
 from stream.privacy.asking import new_request, request_bytes
+from stream.state.owed import OWED_PREFIX, pack_mark
 
 
 def run(path: Path, records, crash_after: int | None = None, every: int = 90, **given) -> World:
@@ -302,3 +303,51 @@ def test_a_long_history_that_comes_at_once_fits_the_changelog_and_can_be_taken_o
     assert_same(world, never)
     world.close()
     never.close()
+
+
+def lists_of(world: World, user: str, trigger: str = "refresh") -> list[object]:
+    """What comes of somebody who is queued for a list."""
+    world.tracker.queue.add(0, user.encode(), trigger, 0.0)
+    batch = world.tracker.queue.next_batch(10)
+    assert batch is not None
+    made = world.tracker.refresh(0, batch.due, NOW_MS, 0.0)
+    return [each for due, each in zip(batch.due, made, strict=True) if due.key == user.encode()]
+
+
+@pytest.mark.parametrize("kind", ["restrict", "object"])
+def test_no_list_is_made_for_who_asked_that_none_is_however_they_came_to_be_queued(shop, kind: str) -> None:
+    world, log = shop
+    while world.tracker.queue.next_batch(1000) is not None:
+        pass
+    assert lists_of(world, "user-3") != [None]
+    ask(world, log, "user-3", kind)
+    assert lists_of(world, "user-3") == [None]  # by a list in the store, or a mark
+    world.crash()
+    assert lists_of(world, "user-3") == [None]
+    assert lists_of(world, "user-4") != [None]
+
+
+@pytest.mark.parametrize("kind", ["rectify", "release"])
+def test_a_request_of_somebody_unknown_makes_no_list(shop, kind: str) -> None:
+    world, log = shop
+    while world.tracker.queue.next_batch(1000) is not None:
+        pass
+    log.add("nobody", request("nobody", kind, "r", **({"item_id": "item-1"} if kind == "rectify" else {})), NOW_MS)
+    world.read(log[-1:])
+    assert world.tracker.queue.next_batch(1000) is None
+
+
+def test_a_mark_of_a_list_that_is_owed_goes_with_who_is_erased_before_it_was_read(shop) -> None:
+    world, log = shop
+    world.users.store.write([(OWED_PREFIX + b"user-3", pack_mark(NOW_MS))], None)
+    world.crash()  # the new owner reads the request before it reads the marks
+    ask(world, log, "user-3", "erase")
+    assert not any(b"user-3" in key for key in world.people())
+
+
+def test_ids_of_too_many_bytes_are_no_ids(shop) -> None:
+    world, log = shop
+    ask(world, log, "\u00e9" * 65, "restrict")
+    ask(world, log, "user-3", "rectify", item_id="\u00e9" * 65)
+    assert [why.reason for _, why in world.letters] == ["schema"] * 2
+    assert world.receipts == []
