@@ -60,7 +60,7 @@ def client_app() -> Any:
             arrays, examples = train_round(choices, to_numpy(message.content[ARRAYS]), dict(message.content["config"]))
         except Exception as error:
             # What went wrong may name files, people or items: it stays here, in this place's log.
-            logger.exception("no update of %s", name)
+            logger.exception("no update of %s. Fix: what the error says", name)
             raise PlaceError(f"{name}: {type(error).__name__}, see the log of that place") from None
         return Message(content=reply(name, arrays, examples), reply_to=message)
 
