@@ -78,6 +78,8 @@ def erase(
     bootstrap_servers: options.BootstrapServers = None,
 ) -> None:
     if verify is not None:
+        for key in public_key or []:
+            load_settings(request_public_keys=key)  # says what is wrong with it
         _show_verdict(_read(verify), public_key or [], users[0] if users else None)
         return
     ids = ids_of(users, file)
@@ -167,6 +169,8 @@ def show_receipt(receipt: Receipt, *, brief: bool = False) -> None:
     """For people."""
     out = stdout()
     removed = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in receipt.removed.items()) or "nothing was held"
+    if receipt.request in ("restrict", "release"):  # these remove nothing
+        removed = "done"
     exact = "exact" if receipt.exact else "not all sums are exact yet"
     say(out, f"{receipt.request} {receipt.request_id}: {removed}; {exact}")
     if brief:

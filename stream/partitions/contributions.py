@@ -40,9 +40,12 @@ class _Pending:
 class PartitionContributions:
     """Of one partition. All calls from one thread."""
 
-    def __init__(self, store: PartitionStore, decays: tuple[float, float]) -> None:
-        """`decays`: of pairs and of forward pairs, as they are now."""
-        self._store, self._decays = store, decays
+    def __init__(self, store: PartitionStore, decays: tuple[float, float], *, keeps: bool = True) -> None:
+        """`decays`: of pairs and of forward pairs, as they are now. `keeps`: False writes down nothing more; what was
+        written before is erased with its person, and says that it is not all."""
+        self._store, self._decays, self._keeps = store, decays, keeps
+        self._missed: set[bytes] = set()
+        """Who has added something since the last commit that is not written down."""
         self._pending: dict[bytes, _Pending] = {}
         self._entries = 0
         self._taken: dict[bytes, bytes | None] = {}
@@ -59,6 +62,9 @@ class PartitionContributions:
 
     def engaged(self, keys: Sequence[bytes], changes: Changes, counted: NDArray[np.bool_]) -> None:
         """First engagements of a chunk; `keys` are those of its events, `counted` (m,) says which count for items."""
+        if not self._keeps:
+            self._missed.update(keys[event] for event in changes.first_event.tolist())
+            return
         lengths = np.count_nonzero(changes.first_history, axis=1).tolist()
         histories = [row[:n].tolist() for row, n in zip(changes.first_history, lengths, strict=True)]
         entries = zip(
@@ -76,12 +82,18 @@ class PartitionContributions:
 
     def seen(self, keys: Sequence[bytes], items: U64, clicked: NDArray[np.bool_]) -> None:
         """Items (n,) that were shown to people, or clicked by them."""
+        if not self._keeps:
+            self._missed.update(keys)
+            return
         for key, item, is_click in zip(keys, items.tolist(), clicked.tolist(), strict=True):
             self._of(key).seen.append((item, is_click))
         self._entries += len(keys)
 
     def earned(self, keys: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Numbers that people's events added to totals of strategies: (n,) of `EARNED`."""
+        if not self._keeps:
+            self._missed.update(keys)
+            return
         for key, row in zip(keys, rows.tolist(), strict=True):
             self._of(key).earned.append(row)
         self._entries += len(keys)
@@ -104,7 +116,7 @@ class PartitionContributions:
             found += [(closed_key(user, number), None) for number in range(n_closed)]
             if user not in pending:
                 found.append((OPEN_PREFIX + user, None))
-        taken = dict(found)
+        taken: dict[bytes, bytes | None] = dict(found)
         for user, more in pending.items():
             known = before.get(user)
             if known is None:
@@ -114,8 +126,18 @@ class PartitionContributions:
             for number, each in enumerate(closed, first):
                 taken[closed_key(user, number)] = state.pack(each)
             taken[OPEN_PREFIX + user] = state.pack(now)
+        taken |= self._marked([user for user in self._missed if OPEN_PREFIX + user not in taken])
         self._taken = taken
-        return list(taken.items())
+        self._missed = set()
+        return list(self._taken.items())
+
+    def _marked(self, users: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Open records of these, where they have one that does not say yet that it is not all."""
+        keys, marked = [OPEN_PREFIX + user for user in users], {}
+        for key, value in zip(keys, self._read(keys), strict=True):
+            if value is not None and (changed := state.not_all(value)) is not None:
+                marked[key] = changed
+        return marked
 
     def _now(self, before: Contributions, more: _Pending) -> tuple[list[Contributions], Contributions]:
         """Records that are closed, and the open one."""
@@ -171,7 +193,7 @@ class PartitionContributions:
                 records = [*(state.unpack(each) for each in older if each is not None), last]
                 if any(each is None for each in older):
                     records[-1] = last._replace(is_incomplete=True)
-            else:
+            elif OPEN_PREFIX + user not in self._taken:  # else the store has a state yet that goes
                 (value,) = self._store.get_many([user])
                 if value is not None and _has_contributed(States(1), value):
                     records = [state.none(self._decays, is_incomplete=True)]
@@ -185,6 +207,7 @@ class PartitionContributions:
     def rectify(self, user: bytes, added: Sequence[Contributions], item: int) -> Contributions:
         """In the place of what the person had `added` the same without this item; that."""
         left = state.without(added, item, self._decays)
+        left = left._replace(is_incomplete=left.is_incomplete or not self._keeps)
         self.erase(user)
         pending = self._of(user)
         pending.instead = left

@@ -23,7 +23,8 @@ from stream.partitions.taken import Taken
 from stream.state.contributions import EARNED, Contributions, withdrawn
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.log_mark import LOG_KEY, MEANT_KEY, LogMark, pack_log
-from stream.state.record import States
+from stream.state.owed import OWED_PREFIX
+from stream.state.record import NEVER, States
 from stream.state.striking import forget_item, strike_item
 from stream.state.update import Changes, UpdateParams
 from stream.storage.overlay import Overlay, Snapshot
@@ -112,6 +113,11 @@ class UserPartition:
         is_new, self.is_new_log = self.is_new_log, False
         return [(LOG_KEY, pack_log(self.log)), *([(MEANT_KEY, None)] if is_new else [])]
 
+    def knows(self, user: bytes) -> bool:
+        """Whether there is a state of this person, readable or not."""
+        (row,) = self.overlay.rows([user]).tolist()
+        return bool(row < 0 or self.overlay.states.columns.fence[row] != NEVER)
+
     def collect(self, changes: Changes) -> None:
         """Keep what the events say about items until the next commit."""
         self._pending.append(changes)
@@ -175,6 +181,9 @@ class UserPartition:
         gone: list[tuple[bytes, bytes | None]] = [(user, None) for user in erased if not self.overlay.is_dirty(user)]
         ledgers = self.outcomes.ledgers
         gone += [(LEDGER_PREFIX + user, None) for user in erased if not ledgers.is_dirty(user)]
+        gone += [
+            (OWED_PREFIX + user, None) for user in erased
+        ]  # if they are owed one since, that mark stands behind it
         return gone
 
     @property

@@ -42,6 +42,9 @@ HISTORY: Final = 64
 OPEN_MAX: Final = 256
 """Engagements, or other entries, of an open record before the older ones are closed."""
 
+_PIECE_MAX: Final = (512, 8_192, 8_192)
+"""Engagements, seen and earned of a closed record: 445 KB at most, with the items before every engagement written out."""
+
 ENTRY, COUNTED = np.uint8(0x08), np.uint8(0x10)
 """Bits of an engagement: the first with anything; counted for items. The lower three are the context bucket."""
 
@@ -145,6 +148,13 @@ def unpack(value: bytes) -> Contributions:
     )
 
 
+def not_all(value: bytes) -> bytes | None:
+    """A packed record that says that there is more than it holds; None: it says so already, or cannot be read."""
+    if len(value) < _HEADER.size or value[0] != _VERSION or value[1] & _IS_INCOMPLETE:
+        return None
+    return bytes([value[0], value[1] | _IS_INCOMPLETE]) + value[2:]
+
+
 def closed_key(user: bytes, number: int) -> bytes:
     """Key of the closed record of this number."""
     return CLOSED_PREFIX + bytes([len(user)]) + user + struct.pack(">I", number)
@@ -186,18 +196,42 @@ def split(of: Contributions, decays: tuple[float, float]) -> tuple[list[Contribu
     """`(closed records, open one)` of an open record: what is too much for one, or was added with other decays than
     `decays`, is closed."""
     if of.decays != decays and of.entries:
-        return [of], none(decays, is_incomplete=of.is_incomplete)._replace(closed=of.closed + 1)
+        pieces = _pieces(of)
+        return pieces, none(decays, is_incomplete=of.is_incomplete)._replace(closed=of.closed + len(pieces))
     if of.entries <= OPEN_MAX:
         return [], of._replace(decays=decays)
     kept = max(0, len(of.engagements) - HISTORY)
     old, new = of.given["engagement"] < kept, of.given["engagement"] >= kept
     later = of.given[new].copy()
     later["engagement"] -= kept
-    closed = of._replace(engagements=of.engagements[:kept], given=of.given[old])
+    pieces = _pieces(of._replace(engagements=of.engagements[:kept], given=of.given[old]))
     left = of._replace(
-        engagements=of.engagements[kept:], seen=of.seen[:0], earned=of.earned[:0], given=later, closed=of.closed + 1
+        engagements=of.engagements[kept:],
+        seen=of.seen[:0],
+        earned=of.earned[:0],
+        given=later,
+        closed=of.closed + len(pieces),
     )
-    return [closed], left
+    return pieces, left
+
+
+def _pieces(of: Contributions) -> list[Contributions]:
+    """As many closed records, one behind another, as keep each below half of what a topic takes by default: a whole history
+    may come between two commits."""
+    parts = zip(of[:3], _PIECE_MAX, strict=True)
+    n = max(1, *(-(-len(part) // most) for part, most in parts))
+    if n == 1:
+        return [of]
+    pieces = []
+    for k in range(n):
+        engagements, seen, earned = (
+            part[k * most : (k + 1) * most] for part, most in zip(of[:3], _PIECE_MAX, strict=True)
+        )
+        start = k * _PIECE_MAX[0]
+        given = of.given[(of.given["engagement"] >= start) & (of.given["engagement"] < start + _PIECE_MAX[0])].copy()
+        given["engagement"] -= start
+        pieces.append(of._replace(engagements=engagements, seen=seen, earned=earned, given=given, closed=of.closed + k))
+    return pieces
 
 
 def without(records: Sequence[Contributions], item: int, decays: tuple[float, float]) -> Contributions:

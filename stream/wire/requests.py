@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from stream.wire.records import Id, Time
+from stream.wire.records import MAX_ID_BYTES, Id, Time
 
 RequestKind = Literal["erase", "restrict", "object", "release", "rectify"]
 """`erase`: as if the person had never been there. `restrict`: keep what there is, and do not use it. `object`: erase,
@@ -94,7 +94,8 @@ def read_request(value: bytes | None) -> PrivacyRequest | None:
         return None
     if (request.request == "rectify") != (request.item_id is not UNSET):
         return None
-    return request
+    ids = [request.user_id, *([] if request.item_id is UNSET else [str(request.item_id)])]
+    return request if all(len(each.encode()) <= MAX_ID_BYTES for each in ids) else None
 
 
 def read_receipt(value: bytes) -> Receipt:

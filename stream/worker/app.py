@@ -467,7 +467,8 @@ class Application:
         self.worker.wake()
 
     def _query_ready(self, partition: int, user: bytes) -> None:
-        if partition in self.tracker.users:
+        users = self.tracker.users.get(partition)
+        if users is not None and users.knows(user):  # else they were erased meanwhile
             self.tracker.queue.add(partition, user, "refresh", time.monotonic())
             self.worker.wake()
 

@@ -24,7 +24,6 @@ from stream.partitions.users import UserPartition
 from stream.privacy.signing import is_signed, signed_receipt
 from stream.privacy.verifying import person_hash
 from stream.state.contributions import Contributions, withdrawn
-from stream.state.record import NEVER
 from stream.state.standing import Standing
 from stream.wire.decode import BAD_SIGNATURE, QUARANTINED, Rejected
 from stream.wire.records import encode
@@ -82,14 +81,14 @@ class RequestHandler:
         if kind in ("restrict", "object"):
             users.standing.set(user, at._replace(kind="restricted" if kind == "restrict" else "objecting"))
             self._tracker.drop_list(users.partition, user)
-        if kind == "release" and users.standing.release(user) is not None:
+        if kind == "release" and users.standing.release(user) is not None and users.knows(user):
             self._tracker.queue.add(users.partition, user, "refresh", 0.0)
         if kind == "rectify":
             assert request.item_id is not UNSET, "read_request looks"
             added, removed = self._tracker.rectify(users, user, item_hash(str(request.item_id)))
         if kind in ("erase", "object", "restrict"):
             self._withdraw_lists(user)
-        else:
+        elif kind == "rectify" and users.knows(user):
             self._tracker.queue.add(users.partition, user, "refresh", 0.0)
         waiting = self._waiting(added) if kind in ("erase", "object", "rectify") else {}
         return self._receipt(users, request, at, now_ms, removed, added, waiting)
@@ -102,14 +101,12 @@ class RequestHandler:
 
     def _held(self, users: UserPartition, user: bytes) -> dict[str, int]:
         """What there is of a person before it goes."""
-        (row,) = users.overlay.rows([user]).tolist()
-        fence = NEVER if row < 0 else int(users.overlay.states.columns.fence[row])
         (ledger,) = users.outcomes.ledgers.rows([user]).tolist()
         columns = users.outcomes.ledgers.states.columns
         lists = (
             0 if ledger < 0 else int(columns.n_lists[ledger] + columns.n_touches[ledger] + columns.n_purchases[ledger])
         )
-        return {"states": int(row < 0 or fence != NEVER), "ledger_entries": lists}
+        return {"states": int(users.knows(user)), "ledger_entries": lists}
 
     def _waiting(self, added: Sequence[Contributions]) -> dict[str, list[str]]:
         """Items whose rows no subtraction makes those of a run without the person, as this worker knows them."""
@@ -220,8 +217,7 @@ class RequestHandler:
             return True
         if users.log is None:
             return False
-        (row,) = users.overlay.rows([user]).tolist()
-        if row < 0 or users.overlay.states.columns.fence[row] != NEVER:
+        if users.knows(user):
             return False
         return key_partition(user, users.log.partitions, self._settings.partitioner) != users.partition
 

@@ -41,7 +41,7 @@ from stream.refresh.renewal import Renewal
 from stream.refresh.serving import Serving
 from stream.refresh.versions import RankerModel
 from stream.settings import Settings
-from stream.state.contributions import Contributions
+from stream.state.contributions import OPEN_PREFIX, Contributions
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.owed import OWED_PREFIX, pack_mark
 from stream.state.update import Changes, apply_events, warm_up
@@ -370,10 +370,15 @@ class Tracker:
         return self.renewal.aged(now, self._settings.list_max_age_s)
 
     def refresh(self, partition: int, due: Sequence[Due], now_ms: int, now: float) -> list[Published | None]:
-        """Fresh lists for users of one partition, with their reasons, in the order of `due`; None: it cannot be made."""
-        published = self.refresher.refresh(self.users[partition], due, now_ms, now)
-        self.renewal.note_early(partition, [d.key for d in due], self._unreflected())
-        return published
+        """Fresh lists for users of one partition, with their reasons, in the order of `due`; None: it cannot be made, or is not
+        to be."""
+        users = self.users[partition]
+        # Who asked that nothing of theirs is used comes here all the same: by stored lists, by marks of lists that are owed.
+        wanted = [users.standing.of(d.key) is None for d in due]
+        asked = [d for d, is_wanted in zip(due, wanted, strict=True) if is_wanted]
+        made = iter(self.refresher.refresh(users, asked, now_ms, now))
+        self.renewal.note_early(partition, [d.key for d in asked], self._unreflected())
+        return [next(made) if is_wanted else None for is_wanted in wanted]
 
     def _unreflected(self) -> int:
         """Engagements applied here that the statistics do not include yet."""
@@ -421,7 +426,9 @@ class Tracker:
         settings = self._settings
         decays = settings.pair_decay, settings.forward_decay
         # No list is made of these two, so whoever writes down what is read need not.
-        contributions = PartitionContributions(store, decays) if settings.keep_contributions else None
+        keeps = settings.keep_contributions
+        has_some = keeps or bool(store.items_with_prefix(OPEN_PREFIX, None, 1))  # of when it was switched on
+        contributions = PartitionContributions(store, decays, keeps=keeps) if has_some else None
         return UserPartition(
             partition,
             self.store_of(partition, store),
@@ -443,6 +450,10 @@ class Tracker:
         """What the next commit writes of a partition."""
         settings = self._settings
         learned_until_ms = self.knowledge.newest_ms if settings.learn_clicks else None
+        expired = users.take_expired()
+        for user in expired:
+            if users.contributions is not None:
+                users.contributions.erase(user)  # by this commit, too; what they added stays in the sums
         taken = users.take(
             settings.pair_decay,
             settings.forward_decay,
@@ -455,11 +466,8 @@ class Tracker:
             self._metrics.output.click_examples.labels(users.partition).set(users.clicks.model.n_examples)
         marks = self.queue.take_marks(users.partition)
         owed = [(OWED_PREFIX + key, None if since_ms is None else pack_mark(since_ms)) for key, since_ms in marks]
-        expired = users.take_expired()
         self._metrics.work.expired_users.inc(len(expired))
         for user in expired:
-            if users.contributions is not None:
-                users.contributions.erase(user)  # deleted by the next commit; what they added stays in the sums
             self.lists.drop((users.partition, user))
             self.refresher.few_items.drop((users.partition, user))
         gone: list[tuple[bytes, bytes | None]] = [

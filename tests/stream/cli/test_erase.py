@@ -5,11 +5,14 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
+from stream.cli.erase import show_receipt
 from stream.cli.main import app
 from stream.wire.pseudonyms import KeyRing
+from stream.wire.requests import Receipt, RequestKind
 
 
 def penchant(*arguments: str, **environment: str) -> Result:
@@ -74,3 +77,22 @@ def test_keys_are_made_for_their_owner_alone_and_never_over_others(tmp_path: Pat
     made = (tmp_path / "pseudonym").read_text().strip()
     shown = penchant("keys", "pseudonyms", "17850", pseudonym_keys=made).output.strip()
     assert shown == KeyRing.parse(made).pseudonym("17850")
+
+
+def test_a_public_key_that_is_none_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(msgspec.json.encode(receipt_of("erase")))
+    result = penchant("erase", "--verify", str(path), "--public-key", "garbage")
+    assert result.exit_code == 2, result.output
+    assert "an Ed25519 key is 32 bytes" in result.stderr
+
+
+def test_of_what_removes_nothing_it_is_not_said_that_nothing_was_held(capsys: pytest.CaptureFixture[str]) -> None:
+    show_receipt(receipt_of("restrict"))
+    assert "nothing was held" not in capsys.readouterr().out
+    show_receipt(receipt_of("erase"))
+    assert "nothing was held" in capsys.readouterr().out
+
+
+def receipt_of(kind: RequestKind) -> Receipt:
+    return Receipt("r", kind, "00", "00", "t", 0, 0, 0, "", {}, exact=True, waiting={}, still_held=(), models=())

@@ -159,8 +159,10 @@ async def test_what_is_read_again_after_a_crash_counts_once_for_items_however_it
                 counts[key] += count
         return counts
 
-    world.tracker.apply(world.users, world.tracker.read(world.users, records[:5]), 0.0)
-    world.users.next_offset = 5
+    first = world.tracker.new_users(0, world.store)
+    world.tracker.open_users(first)
+    world.tracker.apply(first, world.tracker.read(first, records[:5]), 0.0)
+    first.next_offset = 5
     world.broker.fail_write = not committed
     if committed:
         await world.committer.commit()
@@ -180,8 +182,10 @@ async def test_what_is_read_again_after_a_crash_counts_once_for_items_however_it
             TopicPartition(again.settings.topic_events, 0), Chunk(records[start:end], end, start), 1
         )
         await again.committer.commit()
-    never_crashed.tracker.apply(never_crashed.users, never_crashed.tracker.read(never_crashed.users, records), 0.0)
-    never_crashed.users.next_offset = 8
+    users = never_crashed.tracker.new_users(0, never_crashed.store)  # as a worker opens it
+    never_crashed.tracker.open_users(users)
+    never_crashed.tracker.apply(users, never_crashed.tracker.read(users, records), 0.0)
+    users.next_offset = 8
     await never_crashed.committer.commit()
     assert counted(world.broker, again.broker) == counted(never_crashed.broker)
     assert dict(again.store.items()) == dict(never_crashed.store.items())

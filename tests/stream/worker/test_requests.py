@@ -10,6 +10,7 @@ from erasure_world import Log, World, assert_same, event, random_log, request
 from kafka_records import NOW_MS
 
 from stream.privacy.asking import new_request, request_bytes
+from stream.state.owed import OWED_PREFIX, pack_mark
 
 
 def run(path: Path, records, crash_after: int | None = None, every: int = 90, **given) -> World:
@@ -211,3 +212,142 @@ def test_old_events_that_are_read_again_do_not_bring_anybody_back(shop) -> None:
     assert world.users.standing.n_erased == 1
     world.users.standing.forget_before(10**9)
     assert world.users.standing.n_erased == 0
+
+
+def reopened(world: World, **given) -> World:
+    """The same directory, by a worker with other settings."""
+    world.close()
+    return World(world.path, **given)
+
+
+def test_what_was_written_down_is_taken_out_and_deleted_after_it_was_switched_off(tmp_path: Path) -> None:
+    log = random_log(3)
+    log.add("user-3", request("user-3", "erase", "r"), NOW_MS + 10**9)
+    world = World(tmp_path / "off")
+    world.read(log[:-1])
+    world.commit()
+    world = reopened(world, keep_contributions=False)
+    world.read(log[-1:])
+    world.commit()
+    never = run(tmp_path / "never", log.without({"user-3"}))
+    assert_same(world, never)
+    assert not world.receipts[0].exact
+    world.close()
+    never.close()
+
+
+def test_a_receipt_says_that_not_all_was_written_down_where_it_was_off_for_a_time(tmp_path: Path) -> None:
+    log = random_log(3)
+    world = World(tmp_path / "gap")
+    world.read(log[:200])
+    world.commit()
+    world = reopened(world, keep_contributions=False)
+    world.read(log[200:400])
+    world.commit()
+    world.read(log[400:450])
+    world.commit()
+    world = reopened(world)
+    world.read(log[450:])
+    world.commit()
+    ask(world, log, "user-3", "erase")
+    assert "not_written_down" in world.receipts[-1].waiting
+    world.close()
+
+
+def test_where_it_was_always_off_nothing_is_written_down(tmp_path: Path) -> None:
+    world = World(tmp_path / "off", keep_contributions=False)
+    assert world.users.contributions is None
+    world.close()
+
+
+def test_nothing_is_left_of_who_expires_if_the_worker_crashes_right_after(shop) -> None:
+    world, _ = shop
+    world.users.expire(b"user-3")
+    world.commit()
+    world.crash()
+    assert not any(b"user-3" in key for key in world.people())
+
+
+def test_who_is_erased_again_before_the_first_erasure_is_in_the_store_gets_a_receipt_of_nothing(shop) -> None:
+    world, log = shop
+    for request_id in ("r1", "r2"):
+        log.add("user-3", request("user-3", "erase", request_id), NOW_MS + 10**9)
+        world.read(log[-1:])
+        if request_id == "r1":
+            first = world.tracker.take(world.users)  # its snapshot is taken, and nothing of it written yet
+    world.users.store.write(first.values, None)
+    world.commit()
+    (receipt,) = world.receipts
+    assert receipt.exact
+    assert receipt.waiting == {}
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+def test_a_long_history_that_comes_at_once_fits_the_changelog_and_can_be_taken_out(
+    tmp_path: Path, rectified: bool
+) -> None:
+    chosen, log = random.Random(1), random_log(9)
+    for n in range(3_000):  # in no order of time, so that the items before each are written out
+        late_ms = chosen.randrange(5 * 86_400_000)
+        more = {"event_id": f"a{n}"}
+        log.add("avid", event("avid", "view", f"thing-{n}", NOW_MS + 10**8 - late_ms, **more), NOW_MS + 10**8)
+        log.add("avid", event("avid", "impression", f"item-{n % 25}", NOW_MS + 10**8, event_id=f"s{n}"), NOW_MS + 10**8)
+    world = World(tmp_path / "avid", neighbours_max=1000)
+    world.read(log, 1_000)
+    world.commit()
+    if rectified:
+        ask(world, log, "avid", "rectify", item_id="thing-5")
+    assert max(len(value) for value in world.people().values()) < 500_000
+    never = run(tmp_path / "never", log.without({"avid"}), neighbours_max=1000)
+    ask(world, log, "avid", "erase", "r2")
+    assert_same(world, never)
+    world.close()
+    never.close()
+
+
+def lists_of(world: World, user: str, trigger: str = "refresh") -> list[object]:
+    """What comes of somebody who is queued for a list."""
+    world.tracker.queue.add(0, user.encode(), trigger, 0.0)
+    batch = world.tracker.queue.next_batch(10)
+    assert batch is not None
+    made = world.tracker.refresh(0, batch.due, NOW_MS, 0.0)
+    return [each for due, each in zip(batch.due, made, strict=True) if due.key == user.encode()]
+
+
+@pytest.mark.parametrize("kind", ["restrict", "object"])
+def test_no_list_is_made_for_who_asked_that_none_is_however_they_came_to_be_queued(shop, kind: str) -> None:
+    world, log = shop
+    while world.tracker.queue.next_batch(1000) is not None:
+        pass
+    assert lists_of(world, "user-3") != [None]
+    ask(world, log, "user-3", kind)
+    assert lists_of(world, "user-3") == [None]  # by a list in the store, or a mark
+    world.crash()
+    assert lists_of(world, "user-3") == [None]
+    assert lists_of(world, "user-4") != [None]
+
+
+@pytest.mark.parametrize("kind", ["rectify", "release"])
+def test_a_request_of_somebody_unknown_makes_no_list(shop, kind: str) -> None:
+    world, log = shop
+    while world.tracker.queue.next_batch(1000) is not None:
+        pass
+    log.add("nobody", request("nobody", kind, "r", **({"item_id": "item-1"} if kind == "rectify" else {})), NOW_MS)
+    world.read(log[-1:])
+    assert world.tracker.queue.next_batch(1000) is None
+
+
+def test_a_mark_of_a_list_that_is_owed_goes_with_who_is_erased_before_it_was_read(shop) -> None:
+    world, log = shop
+    world.users.store.write([(OWED_PREFIX + b"user-3", pack_mark(NOW_MS))], None)
+    world.crash()  # the new owner reads the request before it reads the marks
+    ask(world, log, "user-3", "erase")
+    assert not any(b"user-3" in key for key in world.people())
+
+
+def test_ids_of_too_many_bytes_are_no_ids(shop) -> None:
+    world, log = shop
+    ask(world, log, "\u00e9" * 65, "restrict")
+    ask(world, log, "user-3", "rectify", item_id="\u00e9" * 65)
+    assert [why.reason for _, why in world.letters] == ["schema"] * 2
+    assert world.receipts == []
