@@ -39,6 +39,7 @@ from models.hashing import item_hash
 from models.items.record import unpack_records
 from stream.files.mapping import parse_mapping
 from stream.files.reading import FileRecord, read_events
+from stream.kafka.engine.fetching import Chunk
 from stream.metrics import Metrics
 from stream.params import decode_limits
 from stream.partitions.items import ItemPartition
@@ -102,7 +103,7 @@ class Shop:
                 for n, (key, value) in enumerate(events[start : start + CHUNK])
             ]
             self._next_offset += len(chunk)
-            self._chunks._apply(self.users, cast("Any", SimpleNamespace(records=chunk, next_offset=self._next_offset)))
+            self._chunks._apply(self.users, Chunk(cast("Any", chunk), self._next_offset, chunk[0].offset))
             while self.tracker.queue.next_batch(CHUNK) is not None:
                 pass  # nobody makes lists here
 

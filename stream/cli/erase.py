@@ -15,7 +15,7 @@ from stream.cli import options
 from stream.cli.apps import SETTINGS_NOTE, command_app, teach
 from stream.cli.connection import connected
 from stream.display.terminal import clean, count, say, stderr, stdout
-from stream.errors import InputFileError, NotProvedError, UsageError
+from stream.errors import InputFileError, NotProvedError, SettingsError, UsageError
 from stream.files.stopping import stop_signals
 from stream.privacy.asking import Asking, Received, new_request
 from stream.privacy.verifying import is_unsigned, verify_receipt
@@ -98,14 +98,14 @@ def ids_of(users: Sequence[str] | None, file: Path | None) -> list[str]:
     ids = list(users or [])
     if file is not None:
         try:
-            text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text()
+            text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text().replace("\r\n", "\n")
         except (OSError, UnicodeDecodeError) as error:
             raise InputFileError(f"{file} cannot be read: {error}.", "name a file with one id a line") from None
-        ids += [line.strip() for line in text.splitlines() if line.strip()]
+        ids += [line for line in text.split("\n") if line]
     if not ids:
         raise UsageError("nobody is named.", "give ids of people, or --file")
     for each in ids:
-        if not 0 < len(each.encode(errors="surrogateescape")) <= MAX_ID_BYTES or not each.isprintable():
+        if not 0 < len(each.encode(errors="surrogateescape")) <= MAX_ID_BYTES:
             raise UsageError(
                 f"{clean(each)[:40]!r} is no id of a person.", f"an id has 1 to {MAX_ID_BYTES} bytes of UTF-8"
             )
@@ -124,7 +124,10 @@ def read_key(file: Path | None) -> str | None:
         key = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"{file} cannot be read: {error}.", "name the file of a private key") from None
-    load_settings(receipt_private_key=key)  # says what is wrong with it
+    try:
+        load_settings(request_private_key=key)
+    except SettingsError:
+        raise InputFileError(f"{file} holds no private key.", "make one with `penchant keys signing`") from None
     return key
 
 

@@ -118,6 +118,11 @@ class UserPartition:
         (row,) = self.overlay.rows([user]).tolist()
         return bool(row < 0 or self.overlay.states.columns.fence[row] != NEVER)
 
+    def fence_of(self, user: bytes) -> int:
+        """Offset of the newest event of theirs that was applied; `NEVER` of somebody unknown, or whose state cannot be read."""
+        (row,) = self.overlay.rows([user]).tolist()
+        return NEVER if row < 0 else int(self.overlay.states.columns.fence[row])
+
     def collect(self, changes: Changes) -> None:
         """Keep what the events say about items until the next commit."""
         self._pending.append(changes)

@@ -28,6 +28,9 @@ from stream.worker.which_log import Verdict
 logger = logging.getLogger(__name__)
 
 BACK_PRESSURE_POLL_S = 0.02
+REQUESTS_AT_ONCE = 50
+"""Of people, about a millisecond each, before all else has its turn."""
+
 DELTAS_POLL_S = 0.005
 """How long deltas wait for their share of the time while lists are made."""
 
@@ -60,7 +63,14 @@ class ChunkHandler:
         if users is None or self._is_revoked(generation):
             return  # its owner reads the chunk
         self._note_chunk(tp, chunk, users.next_offset)
-        self._apply(users, chunk)
+        left = self._apply(users, chunk)
+        while (
+            left is not None
+        ):  # of people's requests so many are carried out at a time; between them all else has its turn
+            await asyncio.sleep(0)
+            if self._is_revoked(generation):
+                return  # the next owner reads the rest
+            left = self._apply(users, left)
 
     async def opened(self, tp: TopicPartition) -> UserPartition | None:
         """A partition of the events topic, opened if it was not; None while it is not this worker's, or not recovered.
@@ -116,23 +126,27 @@ class ChunkHandler:
             await self._parts.membership.consumer.begin_anew(tp, verdict.mark.reached)
         self._note_dropped(tp, verdict.mark.reached, verdict.lost)
 
-    def _apply(self, users: UserPartition, chunk: Chunk) -> None:
+    def _apply(self, users: UserPartition, chunk: Chunk) -> Chunk | None:
+        """Apply a chunk; what is left of it for later."""
+        left: Sequence[Any] = ()
         if chunk.records:
             try:
-                self._apply_records(users, chunk.records)
+                left = self._apply_records(users, chunk.records)
             except Exception:
                 # It takes Faust a moment to stop; a commit in that moment would keep half a chunk.
                 self._committer.abandon()
                 raise
-        users.next_offset = max(chunk.next_offset, users.next_offset or 0)
+        reached = left[0].offset if left else chunk.next_offset
+        users.next_offset = max(reached, users.next_offset or 0)
+        return chunk._replace(records=list(left), start_offset=reached) if left else None
 
-    def _apply_records(self, users: UserPartition, records: Sequence[Any]) -> None:
+    def _apply_records(self, users: UserPartition, records: Sequence[Any]) -> Sequence[Any]:
+        """Those that are left for later."""
         now_ns = time.time_ns()
         now_ms = now_ns // 1_000_000
         intake = self._tracker.read(users, records, now_ms)
         if intake.requests:
-            self._apply_between_requests(users, records, intake.requests, now_ms)
-            return
+            return self._apply_between_requests(users, records, intake.requests, now_ms)
         intake = self._foreign_keys.moved(users, intake, records, now_ms)
         self._send_elsewhere(intake, users.base_offset)
         if intake.keys:
@@ -141,14 +155,20 @@ class ChunkHandler:
         if (traces := self._parts.traces) is not None:
             refused = {record.offset: why.reason for record, why in intake.refused}
             traces.applied(self._settings.topic_events, users.partition, records, refused, now_ns)
+        return ()
 
     def _apply_between_requests(
         self, users: UserPartition, records: Sequence[Any], requests: Sequence[tuple[Any, PrivacyRequest]], now_ms: int
-    ) -> None:
-        """What lies before a request is applied before it, and what lies behind it afterwards."""
-        asked = {record.offset: request for record, request in requests}
+    ) -> Sequence[Any]:
+        """What lies before a request is applied before it, and what lies behind it afterwards; what is left for later."""
+        asked = {record.offset: request for record, request in requests[:REQUESTS_AT_ONCE]}
+        until = requests[REQUESTS_AT_ONCE][0].offset if len(requests) > REQUESTS_AT_ONCE else None
         between: list[Any] = []
-        for record in records:
+        left: Sequence[Any] = ()
+        for at, record in enumerate(records):
+            if record.offset == until:
+                left = records[at:]
+                break
             if (request := asked.get(record.offset)) is None:
                 between.append(record)
                 continue
@@ -158,6 +178,7 @@ class ChunkHandler:
             self._requests.handle(users, record, request, now_ms)
         if between:
             self._apply_records(users, between)
+        return left
 
     async def _continues(self, tp: TopicPartition, chunk: Chunk, generation: int, expected: int | None) -> bool:
         """Whether the chunk is this worker's to apply, and begins where the last one ended or before.

@@ -48,16 +48,13 @@ class RequestHandler:
     def handle(self, users: UserPartition, record: Any, request: PrivacyRequest, now_ms: int) -> None:
         """Carry out one request, or refuse it."""
         user = request.user_id.encode()
-        keys = self._settings.trusted_requesters
-        if record.key is not None and record.key != user:
-            return self._refuse(record, Rejected("key_mismatch", "the record's key differs from user_id"))
-        if keys and not is_signed(request, keys):
-            return self._refuse(record, Rejected(BAD_SIGNATURE, "no key of request_public_keys signed this request"))
+        if (why := self._why_refused(record, request, user)) is not None:
+            return self._refuse(record, why)
         if self._is_elsewhere(users, record, user):
             return self._send_home(users, record, user)
         offset = users.base_offset + record.offset
-        if users.standing.is_done(user, offset):
-            return None  # read again after a crash: its commit was made
+        if users.standing.is_done(user, offset) or (request.request == "rectify" and users.fence_of(user) > offset):
+            return None  # read again: it was carried out, and does not mean what came after it
         try:
             receipt = self._carry_out(
                 users, user, request, Standing("erased", offset, max(0, record.timestamp)), now_ms
@@ -66,6 +63,14 @@ class RequestHandler:
             return self._refuse(record, Rejected(QUARANTINED, f"what is stored cannot be read: {error}"))
         users.receipts.append((request.request_id.encode(), encode(self._signed(receipt))))
         self._parts.metrics.input.requests.labels(request.request).inc()
+        return None
+
+    def _why_refused(self, record: Any, request: PrivacyRequest, user: bytes) -> Rejected | None:
+        keys = self._settings.trusted_requesters
+        if record.key is not None and record.key != user:
+            return Rejected("key_mismatch", "the record's key differs from user_id")
+        if keys and not is_signed(request, keys):
+            return Rejected(BAD_SIGNATURE, "no key of request_public_keys signed this request")
         return None
 
     def _carry_out(

@@ -12,6 +12,7 @@ import numpy as np
 from kafka_records import NOW_MS, Record
 
 from models.items.record import ENTRY_DAYS, TREND_DAYS, unpack_records
+from stream.kafka.engine.fetching import Chunk
 from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.partitions.items import ItemPartition
@@ -100,7 +101,9 @@ class World:
         """Apply records in chunks."""
         for start in range(0, len(records), at_once):
             chunk = records[start : start + at_once]
-            self.chunks._apply(self.users, SimpleNamespace(records=chunk, next_offset=chunk[-1].offset + 1))
+            left = Chunk(chunk, chunk[-1].offset + 1, chunk[0].offset)
+            while left is not None:
+                left = self.chunks._apply(self.users, left)
 
     def commit(self) -> None:
         """What was applied becomes durable, and goes on to the items."""

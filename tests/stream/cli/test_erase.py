@@ -27,7 +27,6 @@ def penchant(*arguments: str, **environment: str) -> Result:
         (["erase"], "nobody is named"),
         (["erase", ""], "no id of a person"),
         (["erase", "u" * 129], "no id of a person"),
-        (["erase", "a\nb"], "no id of a person"),
         (["erase", "--file", "missing.txt"], "missing.txt cannot be read"),
         (["erase", "--verify", "missing.json"], "missing.json cannot be read"),
         (["person", "rectify", "u1"], "--item says which item"),

@@ -9,6 +9,7 @@ import pytest
 from erasure_world import Log, World, assert_same, event, random_log, request
 from kafka_records import NOW_MS
 
+from stream.kafka.engine.fetching import Chunk
 from stream.privacy.asking import new_request, request_bytes
 from stream.state.owed import OWED_PREFIX, pack_mark
 
@@ -351,3 +352,38 @@ def test_ids_of_too_many_bytes_are_no_ids(shop) -> None:
     ask(world, log, "user-3", "rectify", item_id="\u00e9" * 65)
     assert [why.reason for _, why in world.letters] == ["schema"] * 2
     assert world.receipts == []
+
+
+def test_more_requests_than_are_carried_out_at_once_leave_the_rest_of_the_chunk_for_later(tmp_path: Path) -> None:
+    log = random_log(8, n_users=200)
+    for n in range(120):
+        log.add(f"user-{n}", request(f"user-{n}", "erase", f"r{n}"), NOW_MS + 10**9)
+        log.add(f"user-{n}", event(f"user-{n}", "click", "item-1", NOW_MS + 10**9), NOW_MS + 10**9)
+    world = World(tmp_path / "many")
+    left = world.chunks._apply(world.users, Chunk(list(log), len(log), 0))
+    assert left is not None
+    assert left.start_offset == world.users.next_offset == left.records[0].offset
+    assert len(left.records) == 2 * 70
+    world.commit()
+    world.read(left.records, 1000)
+    world.commit()
+    never = run(
+        tmp_path / "never",
+        [r for r in log if int(r.key.decode()[5:]) >= 120 or (r.offset >= 600 and r.value.find(b"request") < 0)],
+    )
+    assert_same(world, never)
+    world.close()
+    never.close()
+
+
+def test_a_correction_that_is_read_again_does_not_mean_what_came_after_it(shop) -> None:
+    world, log = shop
+    ask(world, log, "user-3", "rectify", item_id="item-1")
+    again = log[-1]
+    log.add("user-3", event("user-3", "click", "item-1", NOW_MS + 2 * 10**9), NOW_MS + 2 * 10**9)
+    world.read(log[-1:])
+    world.commit()
+    before = world.people(), world.statistics()[b"item-1"]["count"]
+    world.read([again])
+    world.commit()
+    assert (world.people(), world.statistics()[b"item-1"]["count"]) == before
