@@ -28,6 +28,8 @@ class Trained(NamedTuple):
     text_model: str | None
     trained_until_ms: int
     metrics: dict[str, Any]
+    privacy: dict[str, Any] | None = None
+    """What people were promised and what was spent; None: it was not trained privately."""
 
 
 def export(
@@ -78,6 +80,7 @@ def export(
                 items_sha256=file_sha256(made / ITEMS_FILE),
                 parity=measured,
                 metrics=trained.metrics,
+                privacy=trained.privacy,
             )
             if beside is not None:
                 beside(made, manifest.model_version)

@@ -47,6 +47,8 @@ class SequenceManifest(msgspec.Struct, frozen=True, kw_only=True):
     parity: Parity
     metrics: dict[str, Any]
     """Of the test window; plain JSON values."""
+    privacy: dict[str, Any] | None = None
+    """Of a model that was trained differentially privately: epsilon spent, delta, noise, bound, sampling; else None."""
 
     @property
     def model_version(self) -> str:

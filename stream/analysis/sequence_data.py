@@ -169,6 +169,24 @@ def items_of_topic(settings: Settings, limits: DecodeLimits) -> dict[str, Catalo
     return found
 
 
+def of_catalogue(read: Read, catalogue: Catalogue) -> Read:
+    """The same with the ids of the catalogue, all of them in their order, and the engagements with these.
+
+    For private training: which items people had is theirs, which items there are is not.
+
+    Raises:
+        InputFileError: nobody had any of them.
+    """
+    ids = sorted(catalogue)
+    place = {item: number for number, item in enumerate(ids)}
+    number = np.array([place.get(item, -1) for item in read.ids], np.int32)[read.events.item]
+    inside = number >= 0
+    if not inside.any():
+        raise InputFileError("No event is about an item of the catalogue.", "--dp-epsilon needs --items")
+    events = Engagements(read.events.user[inside], number[inside], read.events.time_ms[inside])
+    return read._replace(ids=ids, events=events)
+
+
 def texts_of(
     ids: list[str], catalogue: Catalogue, settings: Settings, on_done: Callable[[int, int], None] = lambda *_: None
 ) -> Texts:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from models.training.result import TrainingResult
-from models.training.sequence import run
+from models.training.sequence import private, run
 from models.training.sequence.plot import draw
 from models.training.sequence.run import Corpus, Look
 from models.training.sequence.settings import SequenceSettings
@@ -22,7 +22,7 @@ from stream.cli.inputs import InputFiles, input_files
 from stream.cli.making import mendable, refuse_missing, refuse_unclear_source, write_result
 from stream.cli.options import TRAINING, option, optional
 from stream.display.terminal import count, say, stderr
-from stream.errors import EXIT_FAILED, ModelUnusableError
+from stream.errors import EXIT_FAILED, InputFileError, ModelUnusableError
 from stream.params import decode_limits
 from stream.settings import Settings, load_settings
 
@@ -33,14 +33,17 @@ Train the sequence model: what a user will want next, from the order and the tim
 Examples:
   penchant train sequence events.jsonl --items items.jsonl --out models/sequence
   penchant train sequence --from-topic --out models/sequence-2 --champion models/sequence
+  penchant train sequence events.jsonl --items items.jsonl --out models/private --dp-epsilon 8 --batch 128
 
 Next: `penchant models publish models/sequence`, or sequence_model in penchant.toml.
 
 The last tenth of the events decides: the model is kept only if it ranks what came next better than --champion, or without one
 better than counting (exit code 1, and nothing written, if not). The tenth before it says when to stop. Interrupted? The same
-command goes on where it was. Needs the extra train."""
+command goes on where it was. Needs the extra train; with --dp-epsilon train-private, and all epochs are made."""
 
 _NEEDED: Final = ("torch", "matplotlib", "onnx", "onnxruntime")
+_PRIVATE: Final = ("opacus",)
+_PRIVATE_EXTRAS: Final = "train-private,encoder-cpu"
 _SHAPE: Final = "Model"
 
 app = command_app()
@@ -96,6 +99,18 @@ def sequence(
     warmup_steps: Annotated[int, option("With a rising rate.", TRAINING, "N", min=0)] = 50,
     weight_decay: options.WeightDecay = 0.01,
     max_grad_norm: options.MaxGradNorm = 1.0,
+    private_epsilon: Annotated[
+        float | None,
+        optional(
+            "Differential privacy of every person (DP-SGD): 1 is strong, 8 weak. Without it training is not private.",
+            TRAINING,
+            "E",
+            "--dp-epsilon",
+        ),
+    ] = None,
+    private_delta: Annotated[
+        float, option("Chance that this does not hold: far below 1 / people.", TRAINING, "D", "--dp-delta")
+    ] = 1e-6,
     precision: options.Precision = "auto",
     seed: options.ModelSeed = 0,
     patience: Annotated[int, option("Epochs without a rise until the end.", TRAINING, "N", min=1)] = 3,
@@ -108,19 +123,40 @@ def sequence(
     given = locals()
     refuse_missing("training", _NEEDED, "train,encoder-cpu")
     refuse_unclear_source(events, items, from_topic=from_topic)
+    training = SequenceSettings(**{name: given[name] for name in SequenceSettings._fields})
+    if private_epsilon is not None:
+        _refuse_unprivate(training, items, from_topic=from_topic)
     if dims % heads:
         raise ModelUnusableError(f"--heads {heads} does not divide --dims {dims}.", "give a divisor of it")
     settings = load_settings(encoder_model=encoder, bootstrap_servers=bootstrap_servers)
-    training = SequenceSettings(**{name: given[name] for name in SequenceSettings._fields})
     with mendable():
         files = (
             None if events is None else input_files(events, items, map_, items_map, timezone, time_unit, time_pattern)
         )
-        corpus = _with_texts(*(_from_topics(settings) if files is None else _from_files(files, settings)), settings)
+        read, catalogue = _from_topics(settings) if files is None else _from_files(files, settings)
+        if private_epsilon is not None:
+            read = _of_catalogue(read, catalogue)
+        corpus = _with_texts(read, catalogue, settings)
         with _Screen() as screen:
             result = run.train(corpus, training, out, champion_directory=champion, restart=restart, on_step=screen.step)
     write_result(result, report, draw)
     raise typer.Exit(_say(result, out))
+
+
+def _refuse_unprivate(training: SequenceSettings, items: Path | None, *, from_topic: bool) -> None:
+    """Raises: ModelUnusableError, InputFileError: it cannot be trained so that the promise holds."""
+    with mendable():
+        private.check(training, 0)
+    if items is None and not from_topic:
+        raise InputFileError("--dp-epsilon learns of items that a catalogue names only.", "give --items")
+    refuse_missing("private training", _PRIVATE, _PRIVATE_EXTRAS)
+
+
+def _of_catalogue(read: data.Read, catalogue: data.Catalogue) -> data.Read:
+    kept = data.of_catalogue(read, catalogue)
+    left_out = read.events.item.size - kept.events.item.size
+    say(stderr(), f"catalogue: {count(len(kept.ids), 'item')}; {count(left_out, 'engagement')} with others left out")
+    return kept
 
 
 def _from_topics(settings: Settings) -> tuple[data.Read, data.Catalogue]:
@@ -197,6 +233,9 @@ def _say(result: TrainingResult, out: Path) -> int:
         f"(± {report['standard_error']:.4f}), HR@10 {incumbent['hr']:.4f} -> {challenger['hr']:.4f}, "
         f"{challenger['questions']:,} questions"
     )
+    if "privacy" in report:
+        spent = report["privacy"]
+        told += f"; epsilon {spent['epsilon']:.3g} at delta {spent['delta']:g} a person"
     if result.kept:
         typer.echo(f"{out}: {told}; {report['model_version']}")
         return 0

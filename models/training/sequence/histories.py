@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.arrays import I4, I8
 from models.sequence.features import NO_GAP, Times, times_of
@@ -85,15 +86,18 @@ def lesson(events: Histories, chosen: I8, event_dropout: float, rng: np.random.G
     would be a lie.
     """
     sizes = chosen[:, 1] - chosen[:, 0]
-    width = int(sizes.max())
-    places = np.arange(width)
+    inside = np.arange(int(sizes.max())) < sizes[:, None]
+    kept = inside & (rng.random(inside.shape) >= event_dropout)
+    return lesson_of(events, chosen, kept if kept.any() else inside)
+
+
+def lesson_of(events: Histories, chosen: I8, kept: NDArray[np.bool_]) -> Lesson:
+    """The same of the events that `kept` (b, longest segment) says; a segment of which nothing is kept has no row."""
+    places = np.arange(kept.shape[1])
     rows = chosen[:, :1] + places
-    kept = (places < sizes[:, None]) & (rng.random(rows.shape) >= event_dropout)
     order = np.argsort(~kept, axis=1, kind="stable")  # those kept to the left, in their order
     rows, counts = np.take_along_axis(rows, order, 1), kept.sum(axis=1)
     some = counts > 0
-    if not some.any():
-        return lesson(events, chosen, 0.0, rng)
     rows, counts, chosen = rows[some], counts[some], chosen[some]
     valid = places < counts[:, None]
     rows = np.where(valid, rows, 0)
@@ -106,6 +110,20 @@ def lesson(events: Histories, chosen: I8, event_dropout: float, rng: np.random.G
     targets = items.copy()
     targets[events.start[chosen[:, 0]] != chosen[:, 0], 0] = -1
     return Lesson(history, targets)
+
+
+def people(events: Histories) -> I8:
+    """(p, 2) int64 rows [from, to): everybody's whole history."""
+    first = np.flatnonzero(np.diff(events.start, prepend=-1))
+    return np.stack((first, events.end[first]), axis=1).astype(np.int64)
+
+
+def stretches(histories_of: I8, length: int, rng: np.random.Generator) -> I8:
+    """(b, 2) int64 rows [from, to): of each history one stretch of at most `length` + 1 events, drawn; a short one is whole."""
+    start, end = histories_of.T
+    spare = np.maximum(end - start - (length + 1), 0)
+    begin = start + rng.integers(0, spare + 1)
+    return np.stack((begin, np.minimum(begin + length + 1, end)), axis=1)
 
 
 def without_query_time(times: Times) -> Times:

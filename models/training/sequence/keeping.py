@@ -50,6 +50,7 @@ def keep(
         text_model if texts is not None else None,
         trained_until_ms,
         {"test": report["test"], "gain": report["gain"], "incumbent": report["incumbent"]},
+        report.get("privacy"),
     )
 
     def reference(asked: Questions) -> NDArray[np.float32]:

@@ -3,6 +3,9 @@
 Three windows of time, strictly one after the other: the first is learned from, the second says after how many epochs to
 stop, and the third, which nothing was chosen by, decides. A model that is kept is then trained anew, for as many epochs, on
 all three: what is newest matters most, and an item that appeared in the last window gets its learned part.
+
+Private training (`models.training.sequence.private`) makes all epochs, whatever the second window says: to stop by it would
+spend privacy that nobody accounted for.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from models.training.sequence.histories import Histories, histories
 from models.training.sequence.incumbent import champion, popularity, refuse_unfair
 from models.training.sequence.keeping import keep
 from models.training.sequence.losses import loss_kind
+from models.training.sequence.private import PrivateTrainer
 from models.training.sequence.settings import SequenceSettings
 from models.training.sequence.texts import scaled, scaling
 from models.training.sequence.trainer import Trainer
@@ -101,6 +105,7 @@ def train(
     report = run.measure()
     if report["kept"]:
         run.train_on_everything(on_step)
+        report |= run.account()
         report = keep(run.trainer, corpus.ids, run.scaling, corpus.text_model, run.newest_ms, settings, report, out)
     checkpoint.remove(run.directory)
     return TrainingResult(report["kept"], report)
@@ -167,7 +172,8 @@ class _Run:
         settings = self.settings
         if self.phase != "choosing":
             return
-        while self.trainer.epoch < settings.epochs and self.trainer.epoch - self.best_epoch < settings.patience:
+        patience = settings.patience if settings.private_epsilon is None else settings.epochs
+        while self.trainer.epoch < settings.epochs and self.trainer.epoch - self.best_epoch < patience:
             loss = self.trainer.train_step()
             self.losses.append(loss)
             metric = self._look() if self.trainer.is_between_epochs else None
@@ -211,7 +217,11 @@ class _Run:
             "settings": self.settings._asdict(),
             "losses": self.losses,
             "looks": self.looks,
-        }
+        } | self.account()
+
+    def account(self) -> dict[str, Any]:
+        """What the trainer whose turn it is has spent of people's privacy; nothing where it is not private."""
+        return {"privacy": self.trainer.account()} if isinstance(self.trainer, PrivateTrainer) else {}
 
     def train_on_everything(self, on_step: OnStep) -> None:
         """From the beginning, on all events, for as many epochs as were best."""
@@ -227,7 +237,8 @@ class _Run:
             self.trainer = self._trainer(self.all)
 
     def _trainer(self, events: Histories) -> Trainer:
-        return Trainer(events, len(self.corpus.ids), self.texts, self.settings, self.device)
+        kind = Trainer if self.settings.private_epsilon is None else PrivateTrainer
+        return kind(events, len(self.corpus.ids), self.texts, self.settings, self.device)
 
     def _look(self) -> float:
         """Measure the validation window and remember the weights if they are the best."""
@@ -235,7 +246,7 @@ class _Run:
             self._ranks(self.trainer.queries, self.trainer.items(), self.settings.length, self.validation_rows)
         )
         self.looks.append({"step": self.trainer.step, "epoch": self.trainer.epoch, "ndcg": found.ndcg, "hr": found.hr})
-        if found.ndcg > self.best_metric:
+        if found.ndcg > self.best_metric or self.settings.private_epsilon is not None:  # then the last ones are taken
             self.best_metric, self.best_epoch, self.best = found.ndcg, self.trainer.epoch, self.trainer.weights()
         return found.ndcg
 

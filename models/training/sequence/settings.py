@@ -56,3 +56,6 @@ class SequenceSettings(NamedTuple):
     test_share: float = 0.1
     min_gain: float = 0.0
     """A challenger is kept only if NDCG at 10 rises by more than this on the test window."""
+    private_epsilon: float | None = None
+    """Of differentially private training (`models.training.sequence.private`); None: not private."""
+    private_delta: float = 1e-6

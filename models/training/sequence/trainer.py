@@ -51,7 +51,7 @@ class Trainer:
         )
         self.half = half_precision(settings.precision, device)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.half is torch.float16)
-        counts = np.bincount(events.item, minlength=n_items)
+        counts = self._targets(n_items)
         self.trained = counts > 0
         """(n_items,) bool: in the events. The others are no lesson: to push them away would be to forbid what is new."""
         self._trained = torch.from_numpy(np.flatnonzero(self.trained)).to(device)
@@ -75,11 +75,7 @@ class Trainer:
         """
         import torch
 
-        settings = self._settings
-        for each in self._optimizer.param_groups:
-            each["lr"] = settings.learning_rate * min(1.0, (self.step + 1) / max(1, settings.warmup_steps))
-        torch.manual_seed(_word(settings.seed, 3, self.step))
-        self.module.train()
+        self._begin_step()
         self._optimizer.zero_grad()
         loss = self._loss(self._next_segments())
         value = float(loss.item())
@@ -87,7 +83,7 @@ class Trainer:
             raise ModelError(f"the loss is not finite at step {self.step + 1}.", "lower --learning-rate")
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self._optimizer)
-        torch.nn.utils.clip_grad_norm_(self.module.parameters(), settings.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), self._settings.max_grad_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self.step += 1
@@ -142,6 +138,24 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
 
+    def _targets(self, n_items: int) -> NDArray[np.int64]:
+        """(n_items,) how often each item is a target."""
+        return np.bincount(self._events.item, minlength=n_items)
+
+    def _begin_step(self) -> None:
+        """The step's learning rate and its random numbers."""
+        import torch
+
+        settings = self._settings
+        for each in self._optimizer.param_groups:
+            each["lr"] = settings.learning_rate * min(1.0, (self.step + 1) / max(1, settings.warmup_steps))
+        torch.manual_seed(word(self._secret(), 3, self.step))
+        self.module.train()
+
+    def _secret(self) -> int:
+        """What all random numbers follow from."""
+        return self._settings.seed
+
     def _next_segments(self) -> NDArray[np.int64]:
         """The step's segments; after an epoch's last ones the next epoch begins."""
         settings = self._settings
@@ -176,12 +190,18 @@ class Trainer:
 
         items = torch.from_numpy(history.items).to(self._device)
         known = vectors[items.clamp(min=0)] * (items >= 0)[:, :, None]
+        return known, *self._features(history)
+
+    def _features(self, history: Batch) -> tuple[Any, ...]:
+        """Gap, hour, weekday and pair of `Network.forward`."""
+        import torch
+
         times = history.times if self._query_time else without_query_time(history.times)
         pair = pair_buckets(times) if self._settings.architecture == "hstu" else None
         features = (times.gap, times.hour, times.weekday, pair)
-        return known, *(None if each is None else torch.from_numpy(each).to(self._device) for each in features)
+        return tuple(None if each is None else torch.from_numpy(each).to(self._device) for each in features)
 
 
-def _word(*parts: int) -> int:
+def word(*parts: int) -> int:
     """A seed for a step: no generator's state has to be saved."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))

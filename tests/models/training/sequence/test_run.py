@@ -325,6 +325,48 @@ def test_without_text_and_with_every_loss_and_half_precision_it_learns_too(tmp_p
 
 
 @needs_train
+@pytest.mark.skipif(importlib.util.find_spec("opacus") is None, reason="the extra train-private is not there")
+def test_a_private_model_says_what_it_spent_makes_all_epochs_and_knows_the_catalogue_only(tmp_path):
+    events, items = write_ring(tmp_path)
+    with events.open("a") as file:
+        row = {"user_id": "u1", "action": "click", "item_id": "secret", "event_time": START_MS + 1}
+        file.write(json.dumps(row) + "\n")
+    out = tmp_path / "out"
+    private = [
+        "--dp-epsilon",
+        "4",
+        "--dp-delta",
+        "1e-3",
+        "--max-grad-norm",
+        "0.5",
+        "--patience",
+        "1",
+        "--min-gain",
+        "-1",
+    ]
+    result = command(events, "--items", items, "--out", out, *FAST, *private)
+    assert result.exit_code == 0, result.stderr
+    assert "1 engagement with others left out" in result.stderr
+    assert "a person" in result.stdout
+    report, manifest = (json.loads((out / name).read_text()) for name in ("train.json", "manifest.json"))
+    spent = manifest["privacy"]
+    assert report["privacy"] == spent
+    assert 3.9 < spent["epsilon"] <= 4.0
+    assert (spent["delta"], spent["max_grad_norm"], spent["sampling"], spent["unit"]) == (
+        1e-3,
+        0.5,
+        "poisson",
+        "person",
+    )
+    # 70 people, 8 of whom are expected in a step; 6 epochs of 9 steps, of the model that is served.
+    assert (spent["sample_rate"], spent["steps"]) == (pytest.approx(8 / 70), 54)
+    assert report["epochs"] == len(report["looks"]) == 6
+    assert manifest["items"] == RING + 1  # nobody had the last one, and it is there
+    with np.load(out / "items.npz", allow_pickle=False) as stored:
+        assert b"secret" not in b"".join(stored[name].tobytes() for name in stored.files)
+
+
+@needs_train
 def test_events_of_one_moment_and_a_directory_of_something_else_are_named(tmp_path):
     events = tmp_path / "events.jsonl"
     row = {"user_id": "u", "action": "click", "event_time": START_MS}
@@ -346,6 +388,11 @@ def test_events_of_one_moment_and_a_directory_of_something_else_are_named(tmp_pa
         (("--from-topic", "--items", "items.jsonl"), "--from-topic reads the items topic"),
         (("events.jsonl", "--heads", "3"), "--heads 3 does not divide --dims 64"),
         (("none.jsonl",), "none.jsonl"),
+        (("events.jsonl", "--dp-epsilon", "0"), "epsilon is 0"),
+        (("events.jsonl", "--dp-epsilon", "-2"), "epsilon is -2"),
+        (("events.jsonl", "--dp-epsilon", "1", "--dp-delta", "1"), "delta is 1"),
+        (("events.jsonl", "--dp-epsilon", "1", "--max-grad-norm", "0"), "--max-grad-norm 0"),
+        (("events.jsonl", "--dp-epsilon", "1"), "a catalogue names only. Fix: give --items"),
     ],
 )
 def test_what_makes_no_sense_is_one_line_with_exit_code_2(tmp_path, monkeypatch, args, said):
@@ -362,6 +409,15 @@ def test_what_is_not_installed_is_named_with_the_extra(tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert "training needs no_such_module" in result.stderr
     assert "penchant[train" in result.stderr
+
+
+def test_without_opacus_the_extra_of_private_training_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_cli, "_NEEDED", ())
+    monkeypatch.setattr(train_cli, "_PRIVATE", ("no_such_module",))
+    result = command("events.jsonl", "--items", "items.jsonl", "--out", tmp_path / "out", "--dp-epsilon", "8")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "private training needs no_such_module" in result.stderr
+    assert "penchant[train-private" in result.stderr
 
 
 # --- data ---
