@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,16 @@ from stream.settings import Settings
 from stream.settings.secret_files import is_secret
 
 MARK = "d0-not-sh0w"
+KEY = b64encode((MARK * 3)[:32].encode()).decode()
 SECRETS = [name for name, field in Settings.model_fields.items() if is_secret(field)]
 
 
 def secret(name: str) -> str:
-    """Of a length that every setting takes; found by its mark."""
+    """Of a length and form that the setting takes; found by its mark."""
+    if name.endswith("private_key"):
+        return KEY
+    if name == "pseudonym_keys":
+        return f"k:{KEY}"
     return f"{MARK}-{name}-0123456789-0123456789-0123456789"
 
 
@@ -99,7 +105,7 @@ def test_there_are_secrets_and_things_that_are_said(everything_said: dict[str, s
 
 
 def test_no_secret_is_said_anywhere(everything_said: dict[str, str]) -> None:
-    assert [where for where, text in everything_said.items() if MARK in text] == []
+    assert [where for where, text in everything_said.items() if MARK in text or KEY in text] == []
 
 
 def test_a_misspelt_secret_is_refused_and_not_quoted() -> None:

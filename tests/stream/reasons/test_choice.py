@@ -94,7 +94,7 @@ def test_places_of_a_list_share_a_reason_where_the_same_is_said_and_only_there(s
 
 
 def test_those_worlds_have_named_and_claimed_and_shared_reasons():
-    user, places = a_batch(np.random.default_rng(1), 40)
+    user, places = a_batch(np.random.default_rng(1), 80)
     made, said = chosen_at_once(user, places)
     assert {len(named) for named, _ in said} == {0, 1, 2, 3}
     assert len({claim for _, claim in said}) == len(CLAIMS) + 2
