@@ -61,66 +61,49 @@ def export(
         say(stderr(), f"Nothing is held of {user}.")
 
 
-@app.command(
+def _add(kind: RequestKind, help_: str) -> None:
+    """A command that asks for one thing, of any number of people."""
+
+    def ask(
+        users: Users = None,
+        file: UsersFile = None,
+        requester: Requester = "",
+        key_file: KeyFile = None,
+        receipts: Receipts = None,
+        wait_s: WaitS = WAIT_S,
+        bootstrap_servers: options.BootstrapServers = None,
+    ) -> None:
+        _ask(kind, ids_of(users, file), requester, key_file, receipts, wait_s, bootstrap_servers)
+
+    app.command(kind, help=help_)(ask)
+
+
+_add(
     "restrict",
-    help=teach(
+    teach(
         "Keep what is held of people, and do not use it: no list is made, the published one is withdrawn, new events "
         "are passed over. What they have added to statistics stays.",
         "penchant person restrict u17",
         then="`penchant person release USER` ends it.",
     ),
 )
-def restrict(
-    users: Users = None,
-    file: UsersFile = None,
-    requester: Requester = "",
-    key_file: KeyFile = None,
-    receipts: Receipts = None,
-    wait_s: WaitS = WAIT_S,
-    bootstrap_servers: options.BootstrapServers = None,
-) -> None:
-    _ask("restrict", ids_of(users, file), requester, key_file, receipts, wait_s, bootstrap_servers)
-
-
-@app.command(
+_add(
     "object",
-    help=teach(
+    teach(
         "Keep no profile of people from now on: what is held is erased, and their events are passed over. Who asks "
         "for their list gets what is popular.",
         "penchant person object u17",
         then="`penchant person release USER` ends it; the profile then begins anew.",
     ),
 )
-def object_(
-    users: Users = None,
-    file: UsersFile = None,
-    requester: Requester = "",
-    key_file: KeyFile = None,
-    receipts: Receipts = None,
-    wait_s: WaitS = WAIT_S,
-    bootstrap_servers: options.BootstrapServers = None,
-) -> None:
-    _ask("object", ids_of(users, file), requester, key_file, receipts, wait_s, bootstrap_servers)
-
-
-@app.command(
+_add(
     "release",
-    help=teach(
+    teach(
         "End what `restrict` or `object` began: events from now on are used again.",
         "penchant person release u17",
         then="nothing; the next event of the person makes a list.",
     ),
 )
-def release(
-    users: Users = None,
-    file: UsersFile = None,
-    requester: Requester = "",
-    key_file: KeyFile = None,
-    receipts: Receipts = None,
-    wait_s: WaitS = WAIT_S,
-    bootstrap_servers: options.BootstrapServers = None,
-) -> None:
-    _ask("release", ids_of(users, file), requester, key_file, receipts, wait_s, bootstrap_servers)
 
 
 @app.command(

@@ -179,20 +179,13 @@ class PartitionContributions:
     # --- erasing ---
 
     def of(self, user: bytes) -> list[Contributions]:
-        """Everything that a person has added, in order, what waits for the next commit included.
-
-        Raises:
-            CorruptStateError: what is stored cannot be read.
-        """
+        """Everything that a person has added, in order, what waits for the next commit included; where something of it
+        cannot be read, it says that it is not all."""
         records: list[Contributions] = []
         if user not in self._erased:
             (value,) = self._read([OPEN_PREFIX + user])
             if value is not None:
-                last = state.unpack(value)
-                older = self._read([closed_key(user, number) for number in range(last.closed)])
-                records = [*(state.unpack(each) for each in older if each is not None), last]
-                if any(each is None for each in older):
-                    records[-1] = last._replace(is_incomplete=True)
+                records = self._unpacked(user, value)
             elif OPEN_PREFIX + user not in self._taken:  # else the store has a state yet that goes
                 (value,) = self._store.get_many([user])
                 if value is not None and _has_contributed(States(1), value):
@@ -203,6 +196,21 @@ class PartitionContributions:
         before = records.pop() if records else state.none(self._decays)
         closed, now = state.split(before, self._decays)
         return [*records, *closed, _with(now, pending)]
+
+    def _unpacked(self, user: bytes, open_: bytes) -> list[Contributions]:
+        try:
+            last = state.unpack(open_)
+            older = self._read([closed_key(user, number) for number in range(last.closed)])
+            records = [*(state.unpack(each) for each in older if each is not None), last]
+        except CorruptStateError as error:
+            logger.error(
+                "%s: %s; what this person added cannot be taken out of the sums. Nothing to do",
+                *(self._store.path, error),
+            )
+            return [state.none(self._decays, is_incomplete=True)]
+        if any(each is None for each in older):
+            records[-1] = last._replace(is_incomplete=True)
+        return records
 
     def rectify(self, user: bytes, added: Sequence[Contributions], item: int) -> Contributions:
         """In the place of what the person had `added` the same without this item; that."""
@@ -224,8 +232,8 @@ class PartitionContributions:
         (value,) = self._read([OPEN_PREFIX + user])
         try:
             n_closed = 0 if value is None else state.unpack(value).closed
-        except CorruptStateError:
-            n_closed = 0
+        except CorruptStateError:  # their keys name the person all the same
+            n_closed = len(self._store.items_with_prefix(closed_key(user, 0)[:-4]))
         self._erased[user] = n_closed
 
 

@@ -110,11 +110,9 @@ class PartitionStanding:
         """Which of these events (n,), in offset order, must not be used, by why; nothing where all may be."""
         found: dict[StandingKind, NDArray[np.bool_]] = {}
         if self._standing:
-            for kind in ("restricted", "objecting"):
-                of_kind = {user for user, each in self._standing.items() if each.kind == kind}
-                mask = np.fromiter((key in of_kind for key in keys), np.bool_, len(keys))
-                if mask.any():
-                    found[kind] = mask
+            kinds = [standing and standing.kind for standing in map(self._standing.get, keys)]
+            for kind in {kind for kind in kinds if kind}:
+                found[kind] = np.fromiter((each == kind for each in kinds), np.bool_, len(keys))
         if len(offsets) and int(offsets[0]) < self._newest and self._salt is not None:
             until = {key: self._erased_until(key) for key in set(keys)}
             mask = np.fromiter((until[key] for key in keys), np.int64, len(keys)) > offsets

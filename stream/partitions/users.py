@@ -175,7 +175,7 @@ class UserPartition:
         if added and self.contributions is not None:
             self._withdrawn.append(withdrawn(added, params.pair_window))
             left = self.contributions.rectify(user, added, item)
-            self._pending.append(_as_changes(left, params.pair_window))
+            self.collect(_as_changes(left, params.pair_window))
             engagements = sum(len(each.engagements) for each in added) - len(left.engagements)
         return added, {"behaviours": struck, "engagements": engagements}
 
@@ -252,7 +252,7 @@ class UserPartition:
         """`(item_id, packed delta)` of everything collected since the last call; see `take`."""
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         taken_out, self._withdrawn = self._withdrawn, []
-        engagements = sum(changes.n_applied and len(changes.first_item) for changes in pending)
+        engagements = sum(len(changes.first_item) for changes in pending)
         if not (pending or taken_out) or self.next_offset is None:
             self.unreflected -= engagements
             return []

@@ -28,7 +28,7 @@ from stream.refresh.publish import ListHeader
 from stream.refresh.refresher import Request, Requested
 from stream.serve.answers import Cause, Counterfactual, ListAnswer, ListedItem
 from stream.serve.errors import NotReadyError, RefusedQuestionError, UnknownThingError
-from stream.serve.followed.people import FollowedPeople, clear
+from stream.serve.followed.people import FollowedPeople
 from stream.serve.questions import SessionEvent
 from stream.settings import Settings
 from stream.settings.placements import HOME
@@ -90,7 +90,7 @@ class Ranker:
         """
         now_ms = time.time_ns() // 1_000_000
         records = [Record(VISITOR.encode(), _event(each, now_ms), offset, now_ms) for offset, each in enumerate(events)]
-        clear(self.states)
+        self.states.clear(0)
         intake = read_chunk(records, self._limits.at(now_ms), ItemNames())  # what a visitor names is not kept
         if intake.refused:
             first = intake.refused[0]

@@ -81,7 +81,10 @@ class RequestHandler:
             removed = self._held(users, user)
             added = self._tracker.erase(users, user)
             removed |= _numbers(added)
-            users.standing.erased(user, at)
+            if any(
+                removed.values()
+            ):  # of somebody unknown nothing can come back, and marks of them would have no bound
+                users.standing.erased(user, at)
             users.standing.release(user)
         if kind in ("restrict", "object"):
             users.standing.set(user, at._replace(kind="restricted" if kind == "restrict" else "objecting"))
@@ -192,9 +195,8 @@ class RequestHandler:
         return tuple(held)
 
     def _models(self, users: UserPartition) -> tuple[str, ...]:
-        learned = [
-            f"newcomers/{users.partition}"
-        ]  # fading sums over judgements, each counting e times less after 300 more
+        # The first: fading sums over judgements, each counting e times less after 300 more.
+        learned = [f"newcomers/{users.partition}"]
         if users.clicks.model is not None:
             learned.append(f"click-model/{users.partition}")
         serving = self._tracker.serving

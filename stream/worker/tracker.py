@@ -387,11 +387,7 @@ class Tracker:
     # --- people's requests ---
 
     def erase(self, users: UserPartition, user: bytes) -> list[Contributions]:
-        """Forget a person as of now, see `UserPartition.erase`; what they had added, as it was written down.
-
-        Raises:
-            CorruptStateError: what they had added cannot be read; nothing has been changed then.
-        """
+        """Forget a person as of now, see `UserPartition.erase`; what they had added, as it was written down."""
         added = [] if users.contributions is None else users.contributions.of(user)
         users.erase(user, added, self._settings.pair_window)
         self.drop_list(users.partition, user)

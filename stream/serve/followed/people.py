@@ -12,7 +12,7 @@ import numpy as np
 
 from stream.kafka.replica import Replicated
 from stream.serve.followed.table import FollowedTable
-from stream.state.record import NEVER, States, last_event_ms
+from stream.state.record import States, last_event_ms
 
 REMEMBERED: Final = 1_000
 """People who were active lately."""
@@ -74,15 +74,9 @@ class FollowedPeople:
         Raises:
             CorruptStateError: what is stored cannot be read.
         """
-        clear(states)
+        states.clear(0)
         value = self._table.get(user) if user < FIRST_OTHER_KEY else None
         if value is None:
             return False
         states.unpack(np.zeros(1, np.int64), [value])
         return True
-
-
-def clear(states: States) -> None:
-    """Nobody in row 0."""
-    for name, column in states.columns._asdict().items():
-        column[0] = NEVER if name == "fence" else 0

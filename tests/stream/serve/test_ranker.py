@@ -7,7 +7,6 @@ import pytest
 from tracker_harness import opened
 
 from stream.refresh.refresher import Request
-from stream.serve.followed.people import clear
 from stream.serve.person import person_answer
 from stream.serve.ranker import Ranker
 from stream.settings.placements import HOME, PlacementSettings
@@ -23,7 +22,7 @@ class CommittedPeople:
         self.values = dict(zip(*harness.commit(), strict=True))
 
     def load(self, user, states):
-        clear(states)
+        states.clear(0)
         states.unpack(np.zeros(1, np.int64), [self.values[user]])
         return True
 

@@ -11,6 +11,7 @@ from kafka_records import NOW_MS
 
 from stream.kafka.engine.fetching import Chunk
 from stream.privacy.asking import new_request, request_bytes
+from stream.state.contributions import OPEN_PREFIX, closed_key
 from stream.state.owed import OWED_PREFIX, pack_mark
 
 
@@ -387,3 +388,23 @@ def test_a_correction_that_is_read_again_does_not_mean_what_came_after_it(shop) 
     world.read([again])
     world.commit()
     assert (world.people(), world.statistics()[b"item-1"]["count"]) == before
+
+
+def test_what_somebody_added_and_cannot_be_read_goes_with_them_and_the_receipt_says_so(shop) -> None:
+    world, log = shop
+    closed = closed_key(b"user-3", 0)
+    world.users.store.write([(OPEN_PREFIX + b"user-3", b"no record"), (closed, b"neither")], None)
+    world.crash()
+    ask(world, log, "user-3", "erase")
+    (receipt,) = world.receipts
+    assert not receipt.exact
+    assert "not_written_down" in receipt.waiting
+    assert [key for key, _ in world.users.store.items() if b"user-3" in key] == []
+
+
+def test_who_is_unknown_leaves_no_mark_however_many_ask(shop) -> None:
+    world, log = shop
+    for n in range(3):
+        ask(world, log, f"nobody-{n}", "erase", f"r{n}")
+    assert world.users.standing.n_erased == 0
+    assert len(world.receipts) == 3

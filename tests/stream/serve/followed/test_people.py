@@ -13,7 +13,7 @@ from models.vocabulary import CLICK
 from stream.errors import CorruptStateError
 from stream.kafka.replica import Replicated
 from stream.params import update_params
-from stream.serve.followed.people import FollowedPeople, clear
+from stream.serve.followed.people import FollowedPeople
 from stream.settings.load import SettingsAsGiven
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.record import NEVER, States
@@ -71,7 +71,7 @@ def test_a_cleared_row_is_nobody():
     states, fresh = States(1), States(1)
     for column in states.columns:
         column[0] = 1 if column.dtype.names is None else (1, 1, 1, 1, 1)
-    clear(states)
+    states.clear(0)
     for name, column in states.columns._asdict().items():
         assert column[0].tobytes() == getattr(fresh, name)[0].tobytes(), name
 
