@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,15 @@ def _as_changes(of: Contributions, pair_window: int) -> Changes:
         exposed_item=again.exposed,
         clicked_item=again.clicked,
     )
+
+
+class TakenOut(NamedTuple):
+    """Of one person."""
+
+    added: list[Contributions]
+    """As it was written down."""
+    of_items: Withdrawn | None
+    """What of it the next commit takes out of the items; None: nothing."""
 
 
 class UserPartition:
@@ -141,19 +151,29 @@ class UserPartition:
 
     # --- people who are erased ---
 
-    def erase(self, user: bytes, added: Sequence[Contributions], pair_window: int) -> None:
+    def erase(self, user: bytes, pair_window: int) -> TakenOut:
         """Forget a person, as of now: what is in memory at once, what is stored with the next commit, which also takes out what
-        they have `added`. Events of theirs that are applied after this are those of somebody new."""
-        if added:
-            self._withdrawn.append(withdrawn(added, pair_window))
+        they have added. Events of theirs that are applied after this are those of somebody new."""
+        out = self._take_out(user, pair_window)
+        added = out.added
         if self.contributions is not None:
             self.contributions.erase(user)
         self.overlay.clear(user)
         self.outcomes.erase(user, np.concatenate([each.earned for each in added]) if added else np.zeros(0, EARNED))
         self.clicks.forget(user)
         self._erased[user] = None
+        return out
 
-    def rectify(self, user: bytes, item: int, params: UpdateParams) -> tuple[list[Contributions], dict[str, int]]:
+    def _take_out(self, user: bytes, pair_window: int) -> TakenOut:
+        """The next commit takes out of the items what the person has added by now."""
+        added = [] if self.contributions is None else self.contributions.of(user)
+        if not added:
+            return TakenOut(added, None)
+        of_items = withdrawn(added, pair_window)
+        self._withdrawn.append(of_items)
+        return TakenOut(added, of_items)
+
+    def rectify(self, user: bytes, item: int, params: UpdateParams) -> tuple[TakenOut, dict[str, int]]:
         """As if a person had had nothing to do with one item: out of their state, ledger, and what they have added to items.
 
         What is older than the ring stays in the habits of the day and the week, where items are not told apart. Totals of
@@ -162,7 +182,6 @@ class UserPartition:
         Raises:
             CorruptStateError: what is stored cannot be read; nothing has been changed then.
         """
-        added = [] if self.contributions is None else self.contributions.of(user)
         (row,) = self.overlay.rows([user])
         if row < 0:
             raise CorruptStateError("the state of this person")
@@ -172,12 +191,12 @@ class UserPartition:
         if row >= 0 and forget_item(self.outcomes.ledgers.states, int(row), item):
             self.outcomes.ledgers.mark_dirty(np.array([row]))
         engagements = 0
-        if added and self.contributions is not None:
-            self._withdrawn.append(withdrawn(added, params.pair_window))
-            left = self.contributions.rectify(user, added, item)
+        out = self._take_out(user, params.pair_window)
+        if out.added and self.contributions is not None:
+            left = self.contributions.rectify(user, out.added, item)
             self.collect(_as_changes(left, params.pair_window))
-            engagements = sum(len(each.engagements) for each in added) - len(left.engagements)
-        return added, {"behaviours": struck, "engagements": engagements}
+            engagements = sum(len(each.engagements) for each in out.added) - len(left.engagements)
+        return out, {"behaviours": struck, "engagements": engagements}
 
     def take_erased(self) -> list[tuple[bytes, bytes | None]]:
         """Marks of the commit that asks: what it deletes. To be called before the snapshots, which have what came later."""

@@ -17,13 +17,14 @@ import numpy as np
 from msgspec import UNSET
 
 from models.hashing import item_hash
+from models.items.co_occurrence import Withdrawn
 from models.items.record import NEVER_MS
 from stream.errors import CorruptStateError
 from stream.kafka.partitioner import key_partition
-from stream.partitions.users import UserPartition
+from stream.partitions.users import TakenOut, UserPartition
 from stream.privacy.signing import is_signed, signed_receipt
 from stream.privacy.verifying import person_hash
-from stream.state.contributions import Contributions, withdrawn
+from stream.state.contributions import Contributions
 from stream.state.standing import Standing
 from stream.wire.decode import BAD_SIGNATURE, QUARANTINED, Rejected
 from stream.wire.records import encode
@@ -76,11 +77,11 @@ class RequestHandler:
     def _carry_out(
         self, users: UserPartition, user: bytes, request: PrivacyRequest, at: Standing, now_ms: int
     ) -> Receipt:
-        kind, removed, added = request.request, {}, []
+        kind, removed, out = request.request, {}, TakenOut([], None)
         if kind in ("erase", "object"):
             removed = self._held(users, user)
-            added = self._tracker.erase(users, user)
-            removed |= _numbers(added)
+            out = self._tracker.erase(users, user)
+            removed |= _numbers(out.added)
             if any(
                 removed.values()
             ):  # of somebody unknown nothing can come back, and marks of them would have no bound
@@ -93,13 +94,13 @@ class RequestHandler:
             self._tracker.queue.add(users.partition, user, "refresh", 0.0)
         if kind == "rectify":
             assert request.item_id is not UNSET, "read_request looks"
-            added, removed = self._tracker.rectify(users, user, item_hash(str(request.item_id)))
+            out, removed = self._tracker.rectify(users, user, item_hash(str(request.item_id)))
         if kind in ("erase", "object", "restrict"):
             self._withdraw_lists(user)
         elif kind == "rectify" and users.knows(user):
             self._tracker.queue.add(users.partition, user, "refresh", 0.0)
-        waiting = self._waiting(added) if kind in ("erase", "object", "rectify") else {}
-        return self._receipt(users, request, at, now_ms, removed, added, waiting)
+        waiting = {} if out.of_items is None else self._waiting(out.of_items)
+        return self._receipt(users, request, at, now_ms, removed, out.added, waiting)
 
     def _withdraw_lists(self, user: bytes) -> None:
         for topic in (self._settings.topic_recommendations, *self._settings.placement_topics().values()):
@@ -116,13 +117,12 @@ class RequestHandler:
         )
         return {"states": int(users.knows(user)), "ledger_entries": lists}
 
-    def _waiting(self, added: Sequence[Contributions]) -> dict[str, list[str]]:
+    def _waiting(self, out: Withdrawn) -> dict[str, list[str]]:
         """Items whose rows no subtraction makes those of a run without the person, as this worker knows them."""
         knowledge = self._tracker.knowledge
-        out = withdrawn(added, self._settings.pair_window) if added else None
-        if out is None or not len(out.items):
-            return {}
         stats, hashes = knowledge.stats, out.items
+        if not len(hashes):
+            return {}
         at = knowledge.index.lookup(hashes).astype(np.int64)
         known = (at >= 0) & (at < stats.size)
         rows = stats.neighbour_row[at[known]].astype(np.int64)

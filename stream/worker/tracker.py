@@ -31,7 +31,7 @@ from stream.partitions.event_times import FOREVER_MS
 from stream.partitions.items import ItemPartition
 from stream.partitions.standing import PartitionStanding
 from stream.partitions.taken import Taken
-from stream.partitions.users import UserPartition
+from stream.partitions.users import TakenOut, UserPartition
 from stream.refresh.knowledge import Knowledge, TextSource
 from stream.refresh.lists import LastLists
 from stream.refresh.publish import Published
@@ -41,7 +41,7 @@ from stream.refresh.renewal import Renewal
 from stream.refresh.serving import Serving
 from stream.refresh.versions import RankerModel
 from stream.settings import Settings
-from stream.state.contributions import OPEN_PREFIX, Contributions
+from stream.state.contributions import OPEN_PREFIX
 from stream.state.ledger import LEDGER_PREFIX
 from stream.state.owed import OWED_PREFIX, pack_mark
 from stream.state.update import Changes, apply_events, warm_up
@@ -386,23 +386,22 @@ class Tracker:
 
     # --- people's requests ---
 
-    def erase(self, users: UserPartition, user: bytes) -> list[Contributions]:
-        """Forget a person as of now, see `UserPartition.erase`; what they had added, as it was written down."""
-        added = [] if users.contributions is None else users.contributions.of(user)
-        users.erase(user, added, self._settings.pair_window)
+    def erase(self, users: UserPartition, user: bytes) -> TakenOut:
+        """Forget a person as of now, see `UserPartition.erase`."""
+        out = users.erase(user, self._settings.pair_window)
         self.drop_list(users.partition, user)
-        return added
+        return out
 
-    def rectify(self, users: UserPartition, user: bytes, item: int) -> tuple[list[Contributions], dict[str, int]]:
-        """Strike the item of this hash out of what is known of a person; what they had added before, and how many
-        behaviours and engagements were struck out.
+    def rectify(self, users: UserPartition, user: bytes, item: int) -> tuple[TakenOut, dict[str, int]]:
+        """Strike the item of this hash out of what is known of a person; what was taken out, and how many behaviours and
+        engagements were struck out.
 
         Raises:
             CorruptStateError: what is stored cannot be read; nothing has been changed then.
         """
-        added, struck = users.rectify(user, item, self._update)
+        found = users.rectify(user, item, self._update)
         self.lists.drop((users.partition, user))
-        return added, struck
+        return found
 
     def drop_list(self, partition: int, user: bytes) -> None:
         """No list of theirs is remembered or to be made."""

@@ -19,14 +19,13 @@ from stream.kafka.replica import Replicated
 from stream.metrics import Metrics
 from stream.partitions.event_times import FOREVER_MS
 from stream.partitions.taken import Taken as TakenOfPartition
-from stream.partitions.users import UserPartition
+from stream.partitions.users import TakenOut, UserPartition
 from stream.refresh.knowledge import TextSource
 from stream.refresh.lists import LastLists, User
 from stream.refresh.publish import Published
 from stream.refresh.queue import Due
 from stream.refresh.versions import RankerModel
 from stream.settings import Settings
-from stream.state.contributions import Contributions
 from stream.state.update import Changes
 from stream.storage.rocks import PartitionStore
 from stream.texts.queries import Query
@@ -190,13 +189,13 @@ class RecordedTracker(Tracker):
 
     # --- people's requests ---
 
-    def erase(self, users: UserPartition, user: bytes) -> list[Contributions]:
+    def erase(self, users: UserPartition, user: bytes) -> TakenOut:
         """See `Tracker.erase`."""
-        added = super().erase(users, user)
+        out = super().erase(users, user)
         self._write(Erased(users.partition, user))
-        return added
+        return out
 
-    def rectify(self, users: UserPartition, user: bytes, item: int) -> tuple[list[Contributions], dict[str, int]]:
+    def rectify(self, users: UserPartition, user: bytes, item: int) -> tuple[TakenOut, dict[str, int]]:
         """See `Tracker.rectify`."""
         found = super().rectify(users, user, item)
         self._write(Rectified(users.partition, user, item))
